@@ -1,0 +1,94 @@
+"""The error tree. Each class says when it is raised; its `code` is stable on the wire.
+
+StatushubError
+├── Invalid                 422  a field of the input breaks a rule; `field` names it
+│   ├── Malformed           400  the input cannot be parsed at all
+│   └── TooLarge            413  the input, or a part of it, is over its limit
+├── NotFound                404  no such route
+├── MethodNotAllowed        405  the route exists, the method does not
+├── UnsupportedMediaType    415  the body is not application/json
+├── BrokerUnavailable       503  the broker cannot be reached, or does not answer in time
+├── BrokerInUse             —    the embedded broker's file belongs to another process
+└── ConfigError             —    a setting is unknown or invalid; the process does not start
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StatushubError(Exception):
+    """The root. `message` is one sentence for a human; `field` names the part of the input at fault."""
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class Invalid(StatushubError):
+    """Raised when a field of the input breaks a rule."""
+
+    code = "invalid"
+    status = 422
+
+
+class Malformed(Invalid):
+    """Raised when the input cannot be parsed at all: broken JSON, broken UTF-8, a wrong type at the root."""
+
+    code = "malformed"
+    status = 400
+
+
+class TooLarge(Invalid):
+    """Raised when the input, or a part of it, is over its limit."""
+
+    code = "too_large"
+    status = 413
+
+
+class NotFound(StatushubError):
+    """Raised when no route has this path."""
+
+    code = "not_found"
+    status = 404
+
+
+class MethodNotAllowed(StatushubError):
+    """Raised when the route exists and the method does not."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class UnsupportedMediaType(StatushubError):
+    """Raised when a body is not declared as application/json.
+
+    The rule keeps a foreign page from publishing with a "simple" request, which needs no CORS preflight
+    (Fetch standard, section 2.2.2).
+    """
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class BrokerUnavailable(StatushubError):
+    """Raised when the broker cannot be reached, refuses the connection, or does not answer in time."""
+
+    code = "broker_unavailable"
+    status = 503
+
+
+class BrokerInUse(StatushubError):
+    """Raised when the embedded broker's file is held by another process."""
+
+    code = "broker_in_use"
+
+
+class ConfigError(StatushubError):
+    """Raised when a setting is unknown or invalid; `field` is the setting's name."""
+
+    code = "config"

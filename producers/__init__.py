@@ -1,0 +1,1 @@
+"""Publish status from anywhere: `Producer`, `SyncProducer`, `track`."""

@@ -208,8 +208,8 @@ def timestamp(moment: datetime | None = None) -> str:
 def check_name(value: object, field: str) -> str:
     """Return `value` if it is a legal channel or content name; else raise `Invalid` naming `field`.
 
-    1 to 128 printable characters (so no control character, line separator or NUL), no space at either
-    end, and no `*`, which patterns use.
+    1 to 128 printable characters (so no control character, line separator or NUL), no space or slash at
+    either end, and no `*`, which patterns use.
     """
     if not isinstance(value, str):
         raise Invalid(f"{field} must be a string", field=field)
@@ -217,9 +217,9 @@ def check_name(value: object, field: str) -> str:
         raise Invalid(f"{field} must not be empty", field=field)
     if len(value) > NAME_CHARACTERS:
         raise Invalid(f"{field} has {len(value)} characters; at most {NAME_CHARACTERS} are allowed", field=field)
-    if not value.isprintable() or value != value.strip() or "*" in value:
+    if not value.isprintable() or value != value.strip(" /") or "*" in value:
         raise Invalid(
-            f"{field} may hold printable characters alone, no '*', and no space at its ends",
+            f"{field} may hold printable characters alone, no '*', and no space or slash at its ends",
             field=field,
         )
     return value
@@ -287,7 +287,10 @@ def publication(
 
 def stalled(event: Event) -> Publication:
     """The ending of a content whose lease ran out: all it last said, and that it stalled."""
-    data = decode(event.data)
+    try:
+        data = decode(event.data)
+    except Invalid:
+        data = {"content_id": event.content_id, "channel_id": event.channel}
     data.update(
         status=CONTENT_STATUS[Phase.FAILED],
         processing_status=Phase.FAILED.value,

@@ -1,0 +1,154 @@
+"""The polls of contents: a channel whole, in summary, or since a cursor; and any contents by their ids."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hub import polls, status
+from hub.auth import identify
+from hub.errors import Invalid
+from hub.model import CONTENT_STATUS, Cursor, Event, Phase
+from hub.requests import POLL_BODY_BYTES, channel_of, check_names, hub_of, query_value, read_json
+from hub.responses import poll_response
+
+BATCH_IDS: Final = 100
+"""Most contents of one batch poll: a long page of cards, and an answer of a few tens of kilobytes."""
+
+WAIT_SECONDS_MAX: Final = 25.0
+"""Longest long poll: under the 30 seconds after which common proxies give an answer up."""
+
+_BATCH: Final = "status/batch"
+"""Where the batch is posted to. Under GET this would be a channel's name, and would hide the mistake."""
+
+
+class _StatusBatch(msgspec.Struct, forbid_unknown_fields=True):
+    content_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=BATCH_IDS)]
+
+
+_batch_decoder = msgspec.json.Decoder(_StatusBatch)
+
+
+async def contents(request: Request) -> Response:
+    """`{"contents":[…],"cursor"}`: the whole status of each of the channel's contents, in offset order."""
+    if request.path_params["channel_id"] == _BATCH:
+        raise HTTPException(405, headers={"Allow": "POST"})
+    tenant, channel = identify(request).tenant, channel_of(request)
+    reading = await polls.read(hub_of(request), tenant, channel)
+    return poll_response(
+        request,
+        reading.cursor,
+        reading.age,
+        lambda: {"contents": [status.whole(event) for event in reading.events], "cursor": str(reading.cursor)},
+    )
+
+
+async def summary(request: Request) -> Response:
+    """The channel's contents by what they are doing; with `?view=list`, `[{"id","status"}]` of all."""
+    tenant, channel = identify(request).tenant, channel_of(request)
+    view = query_value(request, "view")
+    if view not in (None, "list"):
+        raise Invalid("view must be 'list', or be left out", field="view")
+    reading = await polls.read(hub_of(request), tenant, channel)
+    answer = _listed if view == "list" else _summarized
+    return poll_response(request, reading.cursor, reading.age, lambda: answer(reading.events))
+
+
+async def changes(request: Request) -> Response:
+    """`{"cursor","reset","events":[{"id","type","data"}]}`: what changed since a cursor; `wait` long-polls."""
+    tenant, channel = identify(request).tenant, channel_of(request)
+    since, wait = query_value(request, "since"), _wait(query_value(request, "wait"))
+    # An empty cursor is none, as on the stream.
+    found = await polls.changes(hub_of(request), tenant, channel, Cursor.parse(since) if since else None, wait)
+    return poll_response(
+        request,
+        found.cursor,
+        0.0,
+        lambda: {
+            "cursor": str(found.cursor),
+            "reset": found.reset,
+            "events": [_change(found.cursor.epoch, event) for event in found.events],
+        },
+    )
+
+
+async def status_batch(request: Request) -> Response:
+    """`{"statuses":[…]}`: the whole status of each content, in the order asked; unknown ones `not_found`."""
+    tenant = identify(request).tenant
+    asked = (await read_json(request, _batch_decoder, limit=POLL_BODY_BYTES)).content_ids
+    check_names(asked, "content_ids")
+    found = await polls.lookup(hub_of(request), tenant, asked)
+    return poll_response(
+        request,
+        found.cursor,
+        found.age,
+        lambda: {"statuses": status.identified(asked, found.events)},
+    )
+
+
+def _wait(text: str | None) -> float:
+    try:
+        wait = float(text or 0)
+    except ValueError:
+        wait = math.nan
+    # Written so that NaN fails it too.
+    if not 0 <= wait <= WAIT_SECONDS_MAX:
+        raise Invalid(f"wait must be a number of seconds from 0 to {WAIT_SECONDS_MAX:g}", field="wait")
+    return wait
+
+
+def _change(epoch: str, event: Event) -> dict[str, object]:
+    cursor = Cursor(epoch=epoch, offset=event.offset)
+    return {"id": str(cursor), "type": event.type, "data": status.whole(event)}
+
+
+def _listed(events: Iterable[Event]) -> list[dict[str, str]]:
+    return [{"id": event.content_id, "status": CONTENT_STATUS[status.read(event).phase]} for event in events]
+
+
+def _summarized(events: Iterable[Event]) -> dict[str, object]:
+    processing, completed, failed = [], [], []
+    for event in events:
+        said = status.read(event)
+        line = _line(event, said)
+        if said.phase is Phase.COMPLETED:
+            completed.append(line)
+        elif said.phase is Phase.FAILED:
+            failed.append(line | {"error_message": said.error_message})
+        elif said.phase is not Phase.IDLE:
+            progress = {"progress": said.progress or 0, "estimated_completion": said.estimated_completion}
+            processing.append(line | progress)
+    return {
+        "processing_contents": processing,
+        "completed_contents": completed,
+        "failed_contents": failed,
+        "has_processing": bool(processing),
+        "total_processing": len(processing),
+        "total_completed": len(completed),
+        "total_failed": len(failed),
+    }
+
+
+def _line(event: Event, said: status.Status) -> dict[str, Any]:
+    return {
+        "id": event.content_id,
+        "status": CONTENT_STATUS[said.phase],
+        "processing_status": said.text("processing_status"),
+    }
+
+
+routes: Final = [
+    Route("/api/contents/status/batch", status_batch, methods=["POST"]),
+    Route("/api/contents/{channel_id:path}/status", summary),
+    Route("/api/contents/{channel_id:path}/changes", changes),
+    # A channel's name may hold slashes, so this path matches all that begin like it, the stream's too.
+    Route("/api/contents/{channel_id:path}", contents),
+]
+"""To be joined after the stream's routes."""

@@ -1,0 +1,42 @@
+"""Whether the hub lives, whether it can serve, and how it does."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hub import metrics
+from hub.requests import hub_of
+from hub.responses import json_response
+
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+
+
+async def alive(_request: Request) -> Response:
+    """200 for as long as the process answers at all: what an orchestrator restarts by."""
+    return json_response({"status": "ok"}, headers=_NO_STORE)
+
+
+async def ready(request: Request) -> Response:
+    """200 while the broker answers, else 503: what a load balancer sends viewers by."""
+    await hub_of(request).ping()
+    return json_response({"status": "ready"}, headers=_NO_STORE)
+
+
+async def exposition(request: Request) -> Response:
+    """Every metric, in the Prometheus text format."""
+    return Response(
+        metrics.exposition(hub_of(request).measures()),
+        headers=_NO_STORE,
+        media_type="text/plain; version=0.0.4; charset=utf-8",
+    )
+
+
+routes: Final = [
+    Route("/healthz", alive),
+    Route("/readyz", ready),
+    Route("/metrics", exposition),
+]

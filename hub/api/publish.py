@@ -1,0 +1,102 @@
+"""Publishing over HTTP, for producers that cannot reach the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hub.auth import identify
+from hub.errors import Invalid
+from hub.model import Publication, Receipt, publication
+from hub.requests import PUBLISH_BODY_BYTES, hub_of, placed, read_json
+from hub.responses import json_response
+
+BATCH_EVENTS: Final = 1_000
+"""Most events of one publish: a second of a busy producer, and a few milliseconds of the broker's time."""
+
+
+class _Offer(msgspec.Struct, forbid_unknown_fields=True):
+    """An event as it is offered. `publication` checks the fields, in words of its own."""
+
+    channel: Any = msgspec.UNSET
+    content_id: Any = msgspec.UNSET
+    data: Any = msgspec.UNSET
+    type: Any = None
+    attempt: Any = None
+    seq: Any = None
+    lease: Any = None
+
+
+class _Body(_Offer, forbid_unknown_fields=True):
+    """One event, or many."""
+
+    events: Annotated[list[_Offer], msgspec.Meta(min_length=1, max_length=BATCH_EVENTS)] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
+
+
+_decoder = msgspec.json.Decoder(_Body)
+_single = _Body()
+
+
+async def publish(request: Request) -> Response:
+    """`{"accepted":true,"cursor"}` or `{"accepted":false,"reason"}`; `{"results":[…]}` for many, in order.
+
+    One event at fault refuses the whole body: nothing is stored.
+    """
+    tenant = identify(request).tenant
+    body = await read_json(request, _decoder, limit=PUBLISH_BODY_BYTES)
+    if isinstance(body.events, msgspec.UnsetType):
+        offered = _publication(body)
+        [receipt] = await hub_of(request).publish(tenant, [offered])
+        return json_response(_result(receipt))
+    _check_alone(body)
+    publications = _publications(body.events)
+    receipts = await hub_of(request).publish(tenant, publications)
+    results = zip(publications, receipts, strict=True)
+    return json_response({"results": [{"content_id": p.content_id} | _result(receipt) for p, receipt in results]})
+
+
+def _check_alone(body: _Body) -> None:
+    for name in _Offer.__struct_fields__:
+        if getattr(body, name) is not getattr(_single, name):
+            raise Invalid(f"{name} belongs into each of events, not beside them", field=name)
+
+
+def _publications(offers: Sequence[_Offer]) -> list[Publication]:
+    publications = []
+    try:
+        for offer in offers:
+            publications.append(_publication(offer))  # noqa: PERF401 - its length tells which one failed
+    except Invalid as error:
+        raise placed(error, f"events[{len(publications)}].{error.field}") from error
+    return publications
+
+
+def _publication(offer: _Offer) -> Publication:
+    for name in ("channel", "content_id", "data"):
+        if getattr(offer, name) is msgspec.UNSET:
+            raise Invalid(f"{name} is missing", field=name)
+    return publication(
+        channel=offer.channel,
+        content_id=offer.content_id,
+        data=offer.data,
+        type=offer.type,
+        attempt=offer.attempt,
+        seq=offer.seq,
+        lease=offer.lease,
+    )
+
+
+def _result(receipt: Receipt) -> dict[str, object]:
+    if receipt.cursor is not None:
+        return {"accepted": True, "cursor": str(receipt.cursor)}
+    return {"accepted": False, "reason": receipt.reason}
+
+
+routes: Final = [Route("/api/publish", publish, methods=["POST"])]

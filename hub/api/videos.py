@@ -1,0 +1,88 @@
+"""The progress of one video, in the videos' own vocabulary. It always answers 200.
+
+Players poll this route in a loop that ends at the first error, so whatever goes wrong inside is PENDING to
+them, and a line in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hub import polls, status
+from hub.auth import identify
+from hub.errors import StatushubError
+from hub.model import VIDEO_STATUS, Event, Phase, check_name
+from hub.requests import hub_of
+from hub.responses import json_response, poll_response
+
+logger = logging.getLogger("statushub")
+
+
+class _Progress(msgspec.Struct, kw_only=True):
+    id: str
+    status: str = VIDEO_STATUS[Phase.PENDING]
+    progress: int | float = 0
+    step: str | None = None
+    step_index: int | None = None
+    total_steps: int | None = None
+    remaining_seconds: int | float | None = None
+    hls_path: str | None = None
+    duration: int | float | None = None
+    error_reason: str | None = None
+
+
+async def progress(request: Request) -> Response:
+    """`{"id","status","progress","step",…}`; PENDING where nothing is known."""
+    identity = identify(request)
+    try:
+        return await _known(request, identity.tenant)
+    except StatushubError as error:
+        logger.warning("the progress of video %r is not told: %s", request.path_params["id"], error.message)
+    except Exception:
+        logger.exception("the progress of a video could not be told")
+    return _pending(request)
+
+
+async def _known(request: Request, tenant: str) -> Response:
+    video = check_name(request.path_params["id"], "id")
+    found = await polls.lookup(hub_of(request), tenant, [video])
+    event = found.events[0]
+    if event is None:
+        return _pending(request)
+    said = _progress(event)
+    return poll_response(request, found.cursor, found.age, lambda: said)
+
+
+def _pending(request: Request) -> Response:
+    return json_response(_Progress(id=request.path_params["id"]), headers={"Cache-Control": "no-cache"})
+
+
+def _progress(event: Event) -> _Progress:
+    said = status.parse(event)
+    percent = said.progress
+    if percent is None:
+        percent = 100 if said.phase is Phase.COMPLETED else 0
+    return _Progress(
+        id=event.content_id,
+        status=VIDEO_STATUS[said.phase],
+        progress=percent,
+        step=said.text("step"),
+        step_index=said.count("step_index"),
+        total_steps=said.count("total_steps"),
+        remaining_seconds=said.number("remaining_seconds"),
+        hls_path=said.text("hls_path"),
+        duration=said.number("duration"),
+        error_reason=said.text("error_reason", "error_message", "error") if said.phase is Phase.FAILED else None,
+    )
+
+
+routes: Final = [
+    Route("/api/v1/media/videos/{id:path}/progress/", progress),
+    Route("/api/v1/media/videos/{id:path}/progress", progress),
+]

@@ -1,0 +1,88 @@
+"""Builds the ASGI application out of all the parts."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from hub import config
+from hub.api import contents, dashboard, description, events, health, jobs, publish, videos
+from hub.brokers import open_broker
+from hub.brokers.base import Broker
+from hub.config import Config
+from hub.hub import Hub
+from hub.responses import exception_handlers
+
+ROUTES: Final = (
+    *events.routes,
+    *contents.routes,
+    *jobs.routes,
+    *videos.routes,
+    *publish.routes,
+    *health.routes,
+    *description.routes,
+    *dashboard.routes,
+)
+"""Every route. Those that end in a word come before the one that takes any path as a channel."""
+
+PREFLIGHT_SECONDS: Final = 7200
+"""How long a browser may remember a preflight: the most that Chromium honours."""
+
+
+@asynccontextmanager
+async def open_hub(settings: Config, broker: Broker | None = None) -> AsyncIterator[Hub]:
+    """A running hub on the broker that `settings` name, or on `broker`, for the time of the block."""
+    opened = broker or open_broker(settings.broker, retention=settings.retention)
+    hub = Hub(
+        opened,
+        heartbeat=settings.heartbeat,
+        stall_timeout=settings.stall_timeout,
+        retention=settings.retention,
+    )
+    async with opened, hub:
+        yield hub
+
+
+def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | None = None) -> ASGIApp:
+    """The application. It opens a hub with its lifespan, unless it is given one that somebody else opened."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with open_hub(settings, broker) as app.state.hub:
+            yield
+
+    app = Starlette(
+        routes=ROUTES, lifespan=None if hub else lifespan, exception_handlers=exception_handlers, debug=False
+    )
+    # A redirect would answer a wrong path with an address; an error says what is wrong.
+    app.router.redirect_slashes = False
+    app.state.config = settings
+    app.state.hub = hub
+    # Outside of everything, the handler of crashes included: an error without CORS headers reaches a page
+    # as a CORS error, whatever it was.
+    return CORSMiddleware(
+        app,
+        allow_origins=[origin for origin in settings.cors_origins if not origin.endswith(":*")],
+        allow_origin_regex=_any_port(settings.cors_origins),
+        allow_methods=["GET", "HEAD", "POST"],
+        allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID"],
+        expose_headers=["Age", "ETag", "Retry-After"],
+        max_age=PREFLIGHT_SECONDS,
+    )
+
+
+def from_environment() -> ASGIApp:
+    """The application of the settings in the environment, for any server that takes a factory."""
+    return create_app(config.load(os.environ))
+
+
+def _any_port(origins: tuple[str, ...]) -> str | None:
+    hosts = [re.escape(origin.removesuffix(":*")) for origin in origins if origin.endswith(":*")]
+    return f"(?:{'|'.join(hosts)})(?::[0-9]+)?" if hosts else None

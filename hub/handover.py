@@ -1,0 +1,69 @@
+"""Hand-over: a connection leaves uvicorn's HTTP protocol for one of our own, as a WebSocket upgrade does.
+
+An idle viewer then costs a socket and a viewer: the request, its task, its parser and its scope are freed.
+The response head has gone out through the ordinary `send` by then, so middleware had its say.
+
+Rests on uvicorn 0.54's httptools protocol: `RequestResponseCycle.response_complete` tells `run_asgi` that
+there is nothing left to complain of, and `ServerState.connections` is whom a shutdown is announced to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final, Protocol
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+EXTENSION: Final = "statushub.handover"
+"""The ASGI extension, in `scope["extensions"]`, whose `"take"` is a `Take`."""
+
+CHUNKED_SINCE: Final = "1.1"
+"""The HTTP version that has chunked bodies; earlier ones go the portable way."""
+
+MakeProtocol = Callable[[set[Any], bool], asyncio.Protocol]
+"""Given the server's set of connections and whether writing is paused, makes the connection's new protocol."""
+
+
+class Take(Protocol):
+    """What `EXTENSION` offers."""
+
+    def __call__(self, make: MakeProtocol) -> None:
+        """Hand the connection over, after the head of a chunked response was sent and before any body.
+
+        The protocol that `make` returns has its `connection_made` called here, and `shutdown()` called when
+        the server stops. Does nothing where the client is gone already. The caller sends no more.
+        """
+
+
+def taker(scope: MutableMapping[str, Any]) -> Take | None:
+    """The hand-over that this request's server offers, or None."""
+    extension = scope.get("extensions", {}).get(EXTENSION)
+    return extension["take"] if extension else None
+
+
+class HandoverProtocol(HttpToolsProtocol):
+    """uvicorn's httptools protocol, which offers `EXTENSION` to each request. For uvicorn's `http` setting."""
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        cycle = self.cycle
+        if cycle.scope["http_version"] == CHUNKED_SINCE:
+            # The task that runs the application starts in a later turn of the loop.
+            cycle.scope["extensions"] = {EXTENSION: {"take": lambda make: self._hand_over(cycle, make)}}
+
+    def _hand_over(self, cycle: RequestResponseCycle, make: MakeProtocol) -> None:
+        if not cycle.chunked_encoding:
+            raise RuntimeError("a connection is handed over after the head of a chunked response")
+        cycle.response_complete = True
+        cycle.message_event.set()
+        cycle.scope["extensions"] = {}
+        if cycle.disconnected or self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()
+        self.connections.discard(self)
+        self.pipeline.clear()
+        protocol = make(self.connections, self.flow.write_paused)
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)

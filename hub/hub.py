@@ -1,0 +1,355 @@
+"""The hub: takes in announcements, fans them out, and keeps replicas true.
+
+Announcements come one way, from the broker, in the order of their tenant's clock; nothing on that way waits
+or asks. What does wait (making a replica, repairing a hole, coming back after the broker was away) is a sync
+of one replica, in the hub's task group, and meanwhile the viewers of that channel are behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from operator import attrgetter
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+
+from hub.brokers.base import RETENTION_SECONDS, Broker
+from hub.config import HEARTBEAT_SECONDS, STALL_SECONDS
+from hub.errors import BrokerUnavailable
+from hub.heartbeat import Heartbeat
+from hub.metrics import Counts, Measures
+from hub.model import Announcement, Event, Publication, Receipt
+from hub.replica import Replica, Tenant
+from hub.viewer import VOID, PullViewer, PushViewer, Viewer
+
+IDLE_SECONDS: Final = 60.0
+"""How long a replica outlives its last viewer or poll."""
+
+IDLE_REPLICAS: Final = 10_000
+"""Replicas kept that nobody looks at: whoever polls names that do not exist costs some MB, not all of them."""
+
+WAITING: Final = 1_000
+"""Announcements kept for a replica that is being synced; beyond that, reading them again is cheaper."""
+
+TIDY_SECONDS: Final = 5.0
+"""Between looks for idle replicas."""
+
+SWEEP_SECONDS: Final = 1.0
+"""Between sweeps: a lease ends at most this late."""
+
+SYNCS: Final = 64
+"""Replicas synced at once: enough to fill a broker's pipeline, few enough to leave it to others."""
+
+SYNC_RETRY_SECONDS: Final = (0.2, 1.0)
+"""Least and most seconds before a sync that failed is tried again."""
+
+logger = logging.getLogger("statushub")
+
+
+class Hub:
+    """Follows a broker for viewers and polls. An async context manager around an entered broker's life.
+
+    `listen` is called on the broker here, so the hub is made before the broker is entered.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        heartbeat: float = HEARTBEAT_SECONDS,
+        stall_timeout: float = STALL_SECONDS,
+        retention: float = RETENTION_SECONDS,
+    ) -> None:
+        self.broker = broker
+        self.retention = retention
+        self.tenants: dict[str, Tenant] = {}
+        self.pulling: set[PullViewer] = set()
+        self.draining = False
+        self.counts = Counts()
+        self.heartbeat = Heartbeat(heartbeat, stall_timeout)
+        self._lost_at: float | None = None
+        self._losses = 0
+        self._sync_slots = anyio.Semaphore(SYNCS)
+        self._stack = AsyncExitStack()
+        self._verifying: set[Viewer] = set()
+        broker.listen(self)
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._tasks.start_soon(self.heartbeat.run)
+        self._tasks.start_soon(self._sweep)
+        self._tasks.start_soon(self._tidy)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.drain()
+        self._tasks.cancel_scope.cancel()
+        await self._stack.__aexit__(kind, error, trace)
+
+    # What the broker tells
+
+    def announced(self, batch: Sequence[Announcement]) -> None:
+        for announcement in batch:
+            self.counts.announcements += 1
+            tenant = self.tenants.get(announcement.tenant)
+            replica = tenant.replicas.get(announcement.event.channel) if tenant else None
+            if replica is not None:
+                self._ingest(replica, announcement)
+
+    def lost(self) -> None:
+        self._lost_at = time.monotonic()
+        self._losses += 1
+        for replica in self._replicas():
+            self._hold(replica)
+
+    def restored(self) -> None:
+        self._lost_at = None
+        for replica in self._replicas():
+            self._sync_soon(replica)
+
+    def _ingest(self, replica: Replica, announcement: Announcement) -> None:
+        if not replica.live:
+            if len(replica.waiting) >= WAITING:
+                # The next one tells by its `prev` that these are missing, and they are read.
+                replica.waiting.clear()
+            replica.waiting.append(announcement)
+        elif announcement.epoch != replica.epoch:
+            for other in replica.tenant.replicas.values():
+                self._sync_soon(other)
+            replica.waiting.append(announcement)
+        elif announcement.event.offset > replica.last:
+            if announcement.prev > replica.last:
+                self._void_overtaken(replica)
+                self._sync_soon(replica)
+                replica.waiting.append(announcement)
+            else:
+                self._fan_out(replica, announcement.event)
+
+    def _fan_out(self, replica: Replica, event: Event) -> None:
+        chunk = replica.apply(event).chunk
+        # A copy, because a write may find the socket full and take its viewer out.
+        for write in tuple(replica.writers.values()):
+            write(chunk)
+        for viewer in replica.pullers:
+            viewer.wake.set()
+        self.counts.deliveries += len(replica.writers) + len(replica.pullers)
+
+    # Viewers
+
+    def replicas(self, tenant: str, channels: Sequence[str]) -> tuple[Replica, ...]:
+        """The replicas of these channels, made where there are none; they may have yet to be synced."""
+        return tuple(self.replica(tenant, channel) for channel in channels)
+
+    def attach(self, viewer: Viewer) -> None:
+        """Let the viewer be told what happens to its replicas, until it is detached."""
+        for replica in viewer.replicas:
+            replica.viewers.add(viewer)
+        if isinstance(viewer, PushViewer):
+            self.heartbeat.add(viewer)
+        elif isinstance(viewer, PullViewer):
+            self.pulling.add(viewer)
+            for replica in viewer.replicas:
+                replica.pullers.add(viewer)
+
+    def detach(self, viewer: Viewer) -> None:
+        """Undo `attach`."""
+        for replica in viewer.replicas:
+            replica.viewers.discard(viewer)
+            replica.idle_since = time.monotonic()
+            if isinstance(viewer, PushViewer):
+                replica.writers.pop(viewer, None)
+            elif isinstance(viewer, PullViewer):
+                replica.pullers.discard(viewer)
+        if isinstance(viewer, PushViewer):
+            self.heartbeat.discard(viewer)
+        elif isinstance(viewer, PullViewer):
+            self.pulling.discard(viewer)
+
+    @property
+    def streams(self) -> int:
+        """How many viewers there are."""
+        return len(self.heartbeat) + len(self.pulling)
+
+    def live(self, replicas: Sequence[Replica]) -> bool:
+        """Whether announcements keep all of these true, on one epoch."""
+        epoch = replicas[0].epoch
+        return all(replica.live and replica.epoch == epoch for replica in replicas)
+
+    def readable(self, replicas: Sequence[Replica]) -> bool:
+        """Whether these stand at one moment of the clock: live, or frozen together while the broker is lost."""
+        if self._lost_at is None:
+            return self.live(replicas)
+        epoch = replicas[0].epoch
+        return epoch is not None and all(replica.epoch == epoch for replica in replicas)
+
+    def verify(self, viewer: Viewer) -> None:
+        """Find out whether a cursor ahead of what is known here is ahead of the clock, too, and so void."""
+        if self._lost_at is None and viewer not in self._verifying:
+            self._verifying.add(viewer)
+            self._tasks.start_soon(self.verified, viewer)
+
+    def drain(self) -> None:
+        """Bid every viewer farewell. New ones are not served any more."""
+        self.draining = True
+        for viewer in (*self.heartbeat, *self.pulling):
+            viewer.shutdown()
+
+    # Publications
+
+    async def publish(self, tenant: str, publications: Sequence[Publication]) -> list[Receipt]:
+        """Hand publications to the broker; they come back as announcements, here as on every hub."""
+        return await self.broker.publish(tenant, publications)
+
+    async def ping(self) -> None:
+        """Return when this hub can serve; raises `BrokerUnavailable` when it drains or the broker is away."""
+        if self.draining:
+            raise BrokerUnavailable("the hub is going down")
+        await self.broker.ping()
+
+    @property
+    def age(self) -> float:
+        """For how many seconds the broker is lost; 0.0 while it is there."""
+        return 0.0 if self._lost_at is None else time.monotonic() - self._lost_at
+
+    def measures(self) -> Measures:
+        """What there is at this moment, for the metrics."""
+        replicas = self._replicas()
+        return Measures(
+            counts=self.counts,
+            streams=self.streams,
+            replicas=len(replicas),
+            contents=sum(len(replica.entries) for replica in replicas),
+            lost_seconds=self.age,
+        )
+
+    # Replicas
+
+    def _replicas(self) -> list[Replica]:
+        return [replica for tenant in self.tenants.values() for replica in tenant.replicas.values()]
+
+    def replica(self, tenant_name: str, channel: str) -> Replica:
+        tenant = self.tenants.setdefault(tenant_name, Tenant(tenant_name))
+        replica = tenant.replicas.get(channel)
+        if replica is None:
+            replica = tenant.replicas[channel] = Replica(tenant, channel)
+            self._sync_soon(replica)
+        replica.idle_since = time.monotonic()
+        return replica
+
+    def _hold(self, replica: Replica) -> None:
+        """From now on announcements wait, and so do the viewers of this replica."""
+        for viewer in replica.viewers:
+            viewer.hold()
+        replica.live = False
+        replica.settled.clear()
+
+    def _void_overtaken(self, replica: Replica) -> None:
+        """Reset the viewers that saw later offsets of other channels before the hole in this one showed.
+
+        What they missed has a lower offset than what they have, so no growing id can bring it to them.
+        """
+        for viewer in replica.viewers:
+            if len(viewer.replicas) > 1:
+                viewer.hold()
+                viewer.epoch = VOID
+
+    def _sync_soon(self, replica: Replica) -> None:
+        self._hold(replica)
+        if not replica.syncing:
+            replica.syncing = True
+            self._tasks.start_soon(self._sync, replica)
+
+    async def _sync(self, replica: Replica) -> None:
+        """Subscribe, then read, then take in what was announced meanwhile, until nothing is missing."""
+        try:
+            while self._lost_at is None and replica.tenant.replicas.get(replica.channel) is replica:
+                self.counts.syncs += 1
+                losses = self._losses
+                try:
+                    async with self._sync_slots:
+                        await self.broker.subscribe(replica.tenant.name, replica.channel)
+                        snapshot = await self.broker.changes(replica.tenant.name, replica.channel, replica.cursor)
+                except BrokerUnavailable as error:
+                    logger.debug("channel %r waits for the broker: %s", replica.channel, error.message)
+                    await anyio.sleep(random.uniform(*SYNC_RETRY_SECONDS))
+                    continue
+                if losses != self._losses:
+                    continue  # what was read may be older than what was missed
+                replica.load(snapshot)
+                if replica.replay():
+                    self._go_live(replica)
+                    return
+        finally:
+            replica.syncing = False
+
+    def _go_live(self, replica: Replica) -> None:
+        replica.live = True
+        replica.syncing = False
+        replica.settled.set()
+        for other in replica.tenant.replicas.values():
+            if other.live and other.epoch != replica.epoch:
+                self._sync_soon(other)
+        for viewer in tuple(replica.viewers):
+            viewer.catch_up()
+
+    async def verified(self, viewer: Viewer) -> None:
+        """As `verify`, and return when it is found out, or cannot be."""
+        replica = viewer.replicas[0]
+        try:
+            snapshot = await self.broker.changes(replica.tenant.name, replica.channel, viewer.cursor)
+        except BrokerUnavailable:
+            return
+        finally:
+            self._verifying.discard(viewer)
+        # Announcements up to the clock have arrived, so what is still ahead was never given out.
+        for known in viewer.replicas:
+            if known.live and known.epoch == snapshot.cursor.epoch:
+                known.last = max(known.last, snapshot.cursor.offset)
+        if viewer.epoch == snapshot.cursor.epoch and viewer.offset > snapshot.cursor.offset:
+            viewer.epoch = VOID
+        viewer.catch_up()
+
+    # What happens by the clock
+
+    async def _sweep(self) -> None:
+        """End the leases that run out."""
+        while True:
+            await anyio.sleep(SWEEP_SECONDS)
+            try:
+                await self.broker.expire()
+            except BrokerUnavailable as error:
+                logger.debug("no sweep: %s", error.message)
+
+    async def _tidy(self) -> None:
+        """Forget what retention lets go, and drop the replicas that nobody asks for."""
+        while True:
+            await anyio.sleep(TIDY_SECONDS)
+            now = time.monotonic()
+            for replica in self._replicas():
+                replica.forget(now - self.retention)
+            idle = sorted((r for r in self._replicas() if not r.viewers), key=attrgetter("idle_since"))
+            excess = len(idle) - IDLE_REPLICAS
+            for number, replica in enumerate(idle):
+                if number < excess or now - replica.idle_since > IDLE_SECONDS:
+                    await self._drop(replica)
+
+    async def _drop(self, replica: Replica) -> None:
+        if replica.viewers:
+            return  # somebody came while others were dropped
+        tenant = replica.tenant
+        replica.clear()
+        del tenant.replicas[replica.channel]
+        await self.broker.unsubscribe(tenant.name, replica.channel)
+        successor = tenant.replicas.get(replica.channel)
+        if successor is not None:
+            # It may have subscribed before this unsubscribed.
+            self._sync_soon(successor)
+        if not tenant.replicas:
+            self.tenants.pop(tenant.name, None)

@@ -1,0 +1,118 @@
+"""Answers to polls: from replicas wherever they can say, so that a poll costs the broker nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import anyio
+import msgspec
+
+from hub.errors import BrokerUnavailable
+from hub.hub import Hub
+from hub.model import Cursor, Event
+from hub.replica import Replica
+from hub.viewer import PullViewer
+
+PATIENCE_SECONDS: Final = 5.0
+"""How long a poll waits for its replica before it is told that the broker is unavailable."""
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """A channel's state. `cursor` is that of its latest event; `age` is for how many seconds the broker is lost."""
+
+    cursor: Cursor
+    events: list[Event]
+    age: float
+
+
+class Lookup(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest events of some contents, in the order asked, None for unknown ones; otherwise as `Reading`."""
+
+    cursor: Cursor
+    events: list[Event | None]
+    age: float
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What came after a cursor; where `reset` is true, that cursor was void and this is everything."""
+
+    cursor: Cursor
+    events: list[Event]
+    reset: bool
+
+
+async def read(hub: Hub, tenant: str, channel: str) -> Reading:
+    """A channel's whole state, from its replica, which is made and kept warm by this.
+
+    Raises `BrokerUnavailable` where nothing is known of it and the broker cannot be asked.
+    """
+    replica = await _readable(hub, tenant, channel)
+    events = [entry.event for entry in replica.entries.values()]
+    return Reading(cursor=_cursor(replica.epoch, events), events=events, age=hub.age)
+
+
+async def lookup(hub: Hub, tenant: str, content_ids: Sequence[str]) -> Lookup:
+    """The latest event of each content: all from replicas, or all from the broker in one read.
+
+    Never some from each: they would be of different moments, and their cursor would skip what lies
+    between. Raises `BrokerUnavailable` where the broker has to be asked and cannot be.
+    """
+    known = _known(hub, tenant, content_ids)
+    if known is None:
+        found = await hub.broker.lookup(tenant, content_ids)
+        epoch, events = found.cursor.epoch, found.events
+    else:
+        epoch, events = known
+    return Lookup(cursor=_cursor(epoch, [event for event in events if event]), events=events, age=hub.age)
+
+
+async def changes(hub: Hub, tenant: str, channel: str, since: Cursor | None, wait: float) -> Changes:
+    """What came after `since`, waiting up to `wait` seconds for something to come.
+
+    Raises `BrokerUnavailable` as `read` does.
+    """
+    replica = await _readable(hub, tenant, channel)
+    viewer = PullViewer(hub, (replica,), since)
+    hub.attach(viewer)
+    try:
+        if since and since.epoch == replica.epoch and since.offset > replica.last:
+            await hub.verified(viewer)
+        reset, entries = viewer.take() or (False, [])
+        with anyio.move_on_after(wait):
+            while not (entries or reset or viewer.closing):
+                await viewer.wake.wait()
+                reset, entries = viewer.take() or (False, [])
+    finally:
+        hub.detach(viewer)
+    return Changes(cursor=viewer.cursor, events=[entry.event for entry in entries], reset=reset)
+
+
+async def _readable(hub: Hub, tenant: str, channel: str) -> Replica:
+    """The channel's replica, once it can be read."""
+    replica = hub.replica(tenant, channel)
+    with anyio.move_on_after(PATIENCE_SECONDS):
+        while not hub.readable((replica,)):
+            if hub.age:
+                break
+            await replica.settled.wait()
+    if not hub.readable((replica,)):
+        raise BrokerUnavailable("the broker cannot be reached, and nothing is known here of that channel")
+    return replica
+
+
+def _known(hub: Hub, tenant_name: str, content_ids: Sequence[str]) -> tuple[str, list[Event | None]] | None:
+    """The epoch and the events, where replicas of one moment hold all of these contents."""
+    tenant = hub.tenants.get(tenant_name)
+    if tenant is None:
+        return None
+    holders = [tenant.contents.get(content_id) for content_id in content_ids]
+    replicas = tuple(replica for replica in set(holders) if replica)
+    if None in holders or not hub.readable(replicas):
+        return None
+    pairs = zip(holders, content_ids, strict=True)
+    return replicas[0].epoch or "", [replica.entries[content_id].event for replica, content_id in pairs if replica]
+
+
+def _cursor(epoch: str | None, events: Sequence[Event]) -> Cursor:
+    return Cursor(epoch=epoch or "", offset=max((event.offset for event in events), default=0))

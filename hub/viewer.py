@@ -1,0 +1,259 @@
+"""One open stream: where it stands, and how it is written to.
+
+No viewer has a queue. A viewer that is *live* gets each frame as it comes. One that cannot be written to,
+because its socket is full or a replica of its is being repaired, is *behind*: it remembers how far it got,
+gets nothing, and later catches up from the replicas' state, which skips what has been superseded meanwhile.
+The ids that a viewer is sent always grow until a `reset`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from hub import sse
+from hub.model import Cursor
+from hub.replica import Entry, Replica, merged
+
+if TYPE_CHECKING:
+    from hub.hub import Hub
+
+RETRY_MS: Final = (1_500, 4_000)
+"""Least and most milliseconds a client is told to wait before it reconnects: a restart is no stampede."""
+
+DRAIN_MS: Final = (500, 8_000)
+"""The same for a hub that goes: wider, because all of its viewers leave at once."""
+
+WRITE_BUFFER: Final = 16 * 1024
+"""Bytes a transport may hold before its viewer is behind; the kernel's buffer holds more than this anyway."""
+
+CATCH_UP_BYTES: Final = 64 * 1024
+"""Bytes written in one go while catching up, before looking whether the socket still takes them."""
+
+VOID: Final = ""
+"""The epoch of a cursor that no clock ever gave out: whoever holds it is reset."""
+
+
+class Viewer:
+    """A place in the events of some channels of one tenant."""
+
+    __slots__ = ("epoch", "hub", "offset", "ready", "replicas")
+
+    def __init__(self, hub: Hub, replicas: Sequence[Replica], since: Cursor | None) -> None:
+        self.hub = hub
+        self.replicas = replicas
+        self.epoch = since.epoch if since else None
+        self.offset = since.offset if since else 0
+        self.ready = False
+
+    @property
+    def position(self) -> int:
+        """How far the tenant's clock is known here, for this viewer's channels."""
+        return max(replica.last for replica in self.replicas)
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where this viewer stands."""
+        return Cursor(epoch=self.epoch or VOID, offset=self.offset)
+
+    def orient(self) -> bool | None:
+        """Bring the cursor into the replicas' epoch.
+
+        Returns True where that made it void and the client must be told to reset, False where it holds,
+        and None where neither can be said yet.
+        """
+        epoch = self.replicas[0].epoch
+        if not self.hub.readable(self.replicas) or epoch is None:
+            return None
+        if self.epoch == epoch:
+            if self.offset <= self.position:
+                return False
+            self.hub.verify(self)
+            return None
+        void = self.epoch is not None
+        self.epoch, self.offset, self.ready = epoch, 0, False
+        self.hub.counts.resets += void
+        return void
+
+    def backlog(self) -> list[Entry]:
+        """What this viewer has not been sent, in offset order."""
+        return merged(self.replicas, self.offset)
+
+    def hold(self) -> None:
+        """A replica of this viewer's is no longer live: be behind."""
+        raise NotImplementedError
+
+    def catch_up(self) -> None:
+        """There may be something to send, and it may be possible to send it."""
+        raise NotImplementedError
+
+    def shutdown(self) -> None:
+        """The hub is going: say so, and close."""
+        raise NotImplementedError
+
+
+class PullViewer(Viewer):
+    """A viewer that asks: the portable stream and the long poll. Always behind, and woken by every event."""
+
+    __slots__ = ("closing", "wake")
+
+    def __init__(self, hub: Hub, replicas: Sequence[Replica], since: Cursor | None) -> None:
+        super().__init__(hub, replicas, since)
+        self.wake = asyncio.Event()
+        self.closing = False
+
+    def hold(self) -> None:
+        pass
+
+    def catch_up(self) -> None:
+        self.wake.set()
+
+    def shutdown(self) -> None:
+        self.closing = True
+        self.wake.set()
+
+    def farewell(self) -> bytes:
+        """The last frame of a stream whose hub is going."""
+        return sse.drain(random.randint(*DRAIN_MS))
+
+    def take(self) -> tuple[bool, list[Entry]] | None:
+        """What came since the last call: whether to reset first, and the entries, in offset order.
+
+        None where that cannot be said yet; there will be a wake when it can.
+        """
+        self.wake.clear()
+        void = self.orient()
+        if void is None:
+            return None
+        entries = self.backlog()
+        self.offset = max(self.offset, self.position)
+        return void, entries
+
+    def frames(self) -> Iterator[bytes]:
+        """What came since the last call, as frames, with `reset` and `ready` where they belong."""
+        taken = self.take()
+        if taken is None:
+            return
+        void, entries = taken
+        if void:
+            yield sse.reset()
+        if entries:
+            yield b"".join(sse.unchunk(entry.chunk) for entry in entries)
+        if not self.ready and self.hub.live(self.replicas):
+            self.ready = True
+            yield sse.ready(self.cursor)
+
+
+class PushViewer(Viewer, asyncio.Protocol):
+    """A viewer that owns its connection: the protocol of a socket that was handed over."""
+
+    __slots__ = ("connections", "paused", "stalled_at", "transport", "turn")
+
+    def __init__(
+        self, hub: Hub, replicas: Sequence[Replica], since: Cursor | None, connections: set[object], *, paused: bool
+    ) -> None:
+        super().__init__(hub, replicas, since)
+        self.connections = connections
+        self.paused = paused
+        self.stalled_at = time.monotonic()
+        self.turn = 0
+        self.transport: asyncio.Transport | None = None
+
+    # What the hub calls
+
+    def hold(self) -> None:
+        if self in self.replicas[0].writers:
+            self.offset = self.position
+            for replica in self.replicas:
+                replica.writers.pop(self, None)
+
+    def catch_up(self) -> None:
+        transport = self.transport
+        if transport is None or transport.is_closing() or self.paused or self in self.replicas[0].writers:
+            return
+        void = self.orient()
+        if void is None:
+            return
+        if void:
+            transport.write(sse.chunk(sse.reset()))
+        if self._write_backlog(transport) and self.hub.live(self.replicas):
+            self._go_live(transport)
+
+    def beat(self, chunk: bytes, stalled_before: float) -> None:
+        """Write the heartbeat; close a connection that has taken nothing since `stalled_before`."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        if not self.paused:
+            self.transport.write(chunk)
+        elif self.stalled_at < stalled_before:
+            self.transport.abort()
+
+    def shutdown(self) -> None:
+        """Also called by uvicorn, for everything in its set of connections."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        self.hold()
+        if self.paused:
+            # The farewell could not be read before what is already stuck in the socket.
+            self.transport.abort()
+            return
+        self.transport.write(sse.chunk(sse.drain(random.randint(*DRAIN_MS))) + sse.LAST_CHUNK)
+        self.transport.close()
+
+    # What the transport calls
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        transport.set_write_buffer_limits(high=WRITE_BUFFER)
+        self.transport = transport
+        self.connections.add(self)
+        self.hub.attach(self)
+        transport.write(sse.chunk(sse.retry(random.randint(*RETRY_MS))))
+        self.catch_up()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self.connections.discard(self)
+        self.hub.detach(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Whatever a client says after its request means nothing here."""
+
+    def pause_writing(self) -> None:
+        self.hold()
+        self.paused = True
+        self.stalled_at = time.monotonic()
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        self.catch_up()
+
+    def _write_backlog(self, transport: asyncio.Transport) -> bool:
+        """Write what was missed. Returns False where the socket filled up before the end."""
+        batch: list[bytes] = []
+        size = 0
+        for entry in self.backlog():
+            batch.append(entry.chunk)
+            size += len(entry.chunk)
+            self.offset = entry.offset
+            if size >= CATCH_UP_BYTES:
+                transport.write(b"".join(batch))
+                batch.clear()
+                size = 0
+                if self.paused:
+                    return False
+        if batch:
+            transport.write(b"".join(batch))
+        return not self.paused
+
+    def _go_live(self, transport: asyncio.Transport) -> None:
+        self.offset = self.position
+        if not self.ready:
+            self.ready = True
+            transport.write(sse.chunk(sse.ready(self.cursor)))
+            if self.paused:
+                return
+        for replica in self.replicas:
+            replica.writers[self] = transport.write

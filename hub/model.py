@@ -338,22 +338,24 @@ def _check_echo(data: Mapping[str, Any], key: str, expected: str) -> None:
 
 def _phase(data: Mapping[str, Any], type: object) -> Phase:
     implied = _TYPE_PHASES.get(type) if isinstance(type, str) else None
-    status = data.get("status")
+    phase = _said_phase(data, implied)
+    # A page learns of an ending by its type, and listens for no others: an ending has that type and no other.
+    ending = implied if implied is not None and implied.terminal else None
+    if type is not None and ending is not (phase if phase.terminal else None):
+        raise Invalid(f"type {type!r} contradicts the status, which is {CONTENT_STATUS[phase]!r}", field="type")
+    return phase
+
+
+def _said_phase(data: Mapping[str, Any], implied: Phase | None) -> Phase:
+    status, processing_status = data.get("status"), data.get("processing_status")
     if status is None:
-        known = data.get("processing_status")
-        phase = implied or (PROCESSING_PHASES.get(known) if isinstance(known, str) else None)
-        if phase is None:
+        known = PROCESSING_PHASES.get(processing_status) if isinstance(processing_status, str) else None
+        if (phase := implied or known) is None:
             raise Invalid("data.status is missing", field="data.status")
         return phase
     if not isinstance(status, str) or status not in PHASES:
         raise Invalid(f"data.status must be one of {', '.join(PHASES)}", field="data.status")
-    phase = phase_of(data)
-    if implied is not None or type == STATUS_UPDATE:
-        # A page that shows the end at `processing_complete` must not be told so by a running state.
-        expected = implied if implied is not None and implied.terminal else None
-        if expected is not (phase if phase.terminal else None):
-            raise Invalid(f"type {type!r} contradicts data.status {status!r}", field="type")
-    return phase
+    return phase_of(data)
 
 
 def _processing_status(data: Mapping[str, Any], phase: Phase) -> str | None:

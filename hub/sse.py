@@ -32,9 +32,9 @@ def retry(milliseconds: int) -> bytes:
     return b"retry: %d\n\n" % milliseconds
 
 
-def ready(cursor: Cursor) -> bytes:
-    """The catch-up is over; `cursor` stands for all that was sent."""
-    return _control("ready", {"cursor": str(cursor)})
+def ready(cursor: Cursor, heartbeat: float) -> bytes:
+    """The catch-up is over; `cursor` stands for all that was sent. A heartbeat comes every so many seconds."""
+    return _control("ready", {"cursor": str(cursor), "heartbeat_ms": round(heartbeat * 1000)})
 
 
 def reset() -> bytes:

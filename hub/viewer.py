@@ -144,7 +144,7 @@ class PullViewer(Viewer):
             yield b"".join(sse.unchunk(entry.chunk) for entry in entries)
         if not self.ready and self.hub.live(self.replicas):
             self.ready = True
-            yield sse.ready(self.cursor)
+            yield sse.ready(self.cursor, self.hub.heartbeat.interval)
 
 
 class PushViewer(Viewer, asyncio.Protocol):
@@ -252,7 +252,7 @@ class PushViewer(Viewer, asyncio.Protocol):
         self.offset = self.position
         if not self.ready:
             self.ready = True
-            transport.write(sse.chunk(sse.ready(self.cursor)))
+            transport.write(sse.chunk(sse.ready(self.cursor, self.hub.heartbeat.interval)))
             if self.paused:
                 return
         for replica in self.replicas:

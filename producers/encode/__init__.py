@@ -1,0 +1,52 @@
+"""Encode a real video to HLS and publish how far it is: `encode`, or `convert` without a hub.
+
+Needs the optional extra: `pip install 'statushub[encode]'` (PyAV, whose wheel brings the codecs, and fsspec).
+"""
+
+from __future__ import annotations
+
+try:
+    import av as _av
+    import fsspec as _fsspec
+except ImportError as error:
+    raise ImportError(
+        f"producers.encode needs {error.name}, which is not installed: pip install 'statushub[encode]'"
+    ) from error
+
+from producers.encode.errors import (
+    DestinationUnwritable,
+    EncodeError,
+    NotAVideo,
+    SourceNotFound,
+    SourceTooLarge,
+    SourceUnreadable,
+    TranscodeFailed,
+    ValidationFailed,
+)
+from producers.encode.job import Result, convert, encode
+from producers.encode.ladder import LADDER, Rendition, Rung
+from producers.encode.options import Options
+from producers.encode.progress import Step
+from producers.encode.reporter import Report
+
+__all__ = [
+    "LADDER",
+    "DestinationUnwritable",
+    "EncodeError",
+    "NotAVideo",
+    "Options",
+    "Rendition",
+    "Report",
+    "Result",
+    "Rung",
+    "SourceNotFound",
+    "SourceTooLarge",
+    "SourceUnreadable",
+    "Step",
+    "TranscodeFailed",
+    "ValidationFailed",
+    "convert",
+    "encode",
+]
+
+del _av, _fsspec

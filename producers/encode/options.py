@@ -1,0 +1,75 @@
+"""How to encode: the settings of one job."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hub.errors import Invalid
+from producers.encode.ladder import LADDER, Rung
+
+PRESETS: Final = (
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+)
+"""The speeds of x264, quickest first. Slower ones make smaller files."""
+
+SOURCE_BYTES: Final = 32 * 1024**3
+"""Largest source: an hour of 70 Mbit/s. A bigger one fills the scratch disk of a small worker."""
+
+SOURCE_SECONDS: Final = 12 * 3600.0
+"""Longest source. A file that claims more has a broken header, or would hold a worker for days."""
+
+SEGMENT_SECONDS: Final = 4.0
+"""Length of a segment: short enough to switch renditions quickly, long enough to compress well."""
+
+REPORT_SECONDS: Final = 0.5
+"""Time between reports of progress within a step: what an eye takes for live."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of one job. Raises `Invalid` naming the field that breaks a rule."""
+
+    preset: str = "veryfast"
+    crf: int = 23
+    """x264's constant quality: 18 looks lossless, 28 is visibly soft."""
+    ladder: tuple[Rung, ...] = LADDER
+    threads: int = 0
+    """Threads of each encoder and of the decoder; 0: half of the cores, so that the machine keeps serving."""
+    segment_seconds: float = SEGMENT_SECONDS
+    report_seconds: float = REPORT_SECONDS
+    source_bytes: int = SOURCE_BYTES
+    source_seconds: float = SOURCE_SECONDS
+    scratch: Path | None = None
+    """Folder for temporary files; the system's by default. Needs room for the source and all renditions."""
+    public_url: str | None = None
+    """Where the destination folder is served from; what is published as `hls_path` begins with it."""
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise Invalid(f"preset must be one of {', '.join(PRESETS)}", field="preset")
+        if not 0 <= self.crf <= 51:
+            raise Invalid("crf must be from 0 to 51", field="crf")
+        if not self.ladder:
+            raise Invalid("ladder must hold at least one rung", field="ladder")
+        if not 0 <= self.threads <= 64:
+            raise Invalid("threads must be from 0 to 64", field="threads")
+        if not 1 <= self.segment_seconds <= 30:
+            raise Invalid("segment_seconds must be from 1 to 30", field="segment_seconds")
+        if self.report_seconds <= 0:
+            raise Invalid("report_seconds must be over 0", field="report_seconds")
+
+    @property
+    def encoder_threads(self) -> int:
+        """The threads to use."""
+        return self.threads or max(1, (os.cpu_count() or 1) // 2)

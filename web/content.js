@@ -1,0 +1,114 @@
+/** What a status says, brought into the form a row shows. Nothing in it is trusted: names, texts and addresses. */
+
+/** Every vocabulary's status, and its phase. A Map, since `status` may be any word, "constructor" included. */
+const PHASES = new Map([
+  ["idle", "idle"],
+  ["generating", "processing"],
+  ["complete", "completed"],
+  ["error", "failed"],
+  ["PENDING", "pending"],
+  ["PROCESSING", "processing"],
+  ["READY", "completed"],
+  ["FAILED", "failed"],
+  ["pending", "pending"],
+  ["processing", "processing"],
+  ["completed", "completed"],
+  ["failed", "failed"],
+]);
+
+/** An error is read, not searched: a stack trace belongs in a log. */
+const TEXT_CHARACTERS = 600;
+
+/**
+ * @typedef {"pending" | "processing" | "completed" | "failed" | "idle"} Phase
+ * @typedef {object} Content
+ * @property {string} id
+ * @property {string} title
+ * @property {Phase} phase
+ * @property {number | null} progress   0 to 100
+ * @property {string} step
+ * @property {number | null} ends       Unix milliseconds
+ * @property {number} updated           Unix milliseconds
+ * @property {string} error
+ * @property {{ text: string, address: string | null } | null} result
+ * @property {string | null} thumbnail  an address of this origin
+ */
+
+/**
+ * @param {Record<string, any>} data
+ * @param {boolean} live  whether it happens now, or was stored before the page came
+ * @returns {Content}
+ */
+export function describe(data, live) {
+  const now = Date.now();
+  const updated = live ? now : Math.min(Date.parse(data.timestamp) || now, now);
+  const phase = phaseOf(data);
+  return {
+    id: data.content_id,
+    title: firstText(data.title, data.name, data.filename) || data.content_id,
+    phase,
+    progress: progressOf(data, phase),
+    step: phase === "processing" ? stepOf(data) : "",
+    ends: phase === "processing" ? endOf(data, updated) : null,
+    updated,
+    error: phase === "failed" ? cut(firstText(data.error_message, data.error)) : "",
+    result: phase === "completed" ? resultOf(data) : null,
+    thumbnail: ownAddress(firstText(data.thumbnail_url, data.thumbnail, data.poster)),
+  };
+}
+
+function phaseOf(data) {
+  const phase = PHASES.get(data.status) ?? "processing";
+  return phase === "idle" && data.processing_status === "pending" ? "pending" : phase;
+}
+
+function progressOf(data, phase) {
+  if (phase === "completed") return 100;
+  return typeof data.progress === "number" ? Math.min(Math.max(data.progress, 0), 100) : null;
+}
+
+function stepOf(data) {
+  const name = firstText(data.step, data.current_step, data.processing_status, data.message).replaceAll("_", " ");
+  const number = firstNumber(data.step_index, data.step_number, data.step);
+  const total = firstNumber(data.total_steps, data.steps);
+  const place = number === null ? "" : total === null ? `step ${number}` : `step ${number} of ${total}`;
+  return capitalised(cut([name, place].filter(Boolean).join(" · ")));
+}
+
+function endOf(data, updated) {
+  if (typeof data.remaining_seconds === "number") return updated + data.remaining_seconds * 1000;
+  return Date.parse(data.estimated_completion) || null;
+}
+
+function resultOf(data) {
+  const text = firstText(data.result_url, data.hls_path);
+  return text ? { text: cut(text), address: webAddress(text) } : null;
+}
+
+/** @returns {string | null} the address where it is of the web: not `javascript:`, not `data:` */
+function webAddress(text) {
+  const url = URL.canParse(text, document.baseURI) ? new URL(text, document.baseURI) : null;
+  return url && /^https?:$/.test(url.protocol) ? url.href : null;
+}
+
+/** A picture loads without a click, so a foreign one would tell its server who watches what. */
+function ownAddress(text) {
+  const address = text ? webAddress(text) : null;
+  return address && new URL(address).origin === location.origin ? address : null;
+}
+
+function firstText(...values) {
+  return values.find((value) => typeof value === "string" && value.trim()) ?? "";
+}
+
+function firstNumber(...values) {
+  return values.find((value) => Number.isFinite(value)) ?? null;
+}
+
+function cut(text) {
+  return text.length > TEXT_CHARACTERS ? `${text.slice(0, TEXT_CHARACTERS)}…` : text;
+}
+
+function capitalised(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

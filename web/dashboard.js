@@ -1,0 +1,95 @@
+/** The page: a stream, a board, and what is around them. */
+import { Board } from "./board.js";
+import { StatusStream } from "./client.js";
+import { encodeCommand, publishCommand } from "./commands.js";
+
+const DEFAULT_CHANNEL = "encodes";
+
+/** How long a copy button says that it did. */
+const COPIED_MS = 2_000;
+
+const CONNECTION = {
+  connecting: ["Connecting…", "Opening the stream."],
+  live: ["Live", "Changes show the moment they happen."],
+  reconnecting: ["Reconnecting…", "The stream broke off. Nothing is lost: it goes on where it stopped."],
+  polling: ["Polling", "No stream gets through here, so the page asks instead. Nothing is missed, it only shows later."],
+  offline: ["Offline", "The hub does not answer. What shows is the last that was heard; the page keeps trying."],
+};
+
+const element = (id) => document.getElementById(id);
+
+const parameters = new URLSearchParams(location.search);
+const channel = parameters.get("channel")?.trim() || DEFAULT_CHANNEL;
+const board = new Board();
+const stream = new StatusStream(channel, { types: parameters.getAll("type") });
+let ready = false;
+
+stream.addEventListener("status", ({ detail }) => board.apply(detail.data));
+stream.addEventListener("reset", () => board.clear());
+stream.addEventListener("ready", () => {
+  ready = true;
+  board.settle();
+});
+stream.addEventListener("state", showConnection);
+board.addEventListener("drawn", ({ detail }) => {
+  showTotals();
+  announce(detail.ended);
+});
+setInterval(() => document.hidden || board.tick(), 1000);
+document.addEventListener("visibilitychange", () => document.hidden || board.tick());
+document.addEventListener("click", copy);
+
+element("channel").value = channel;
+element("empty-channel").textContent = channel;
+element("encode-command").textContent = encodeCommand(channel);
+element("publish-command").textContent = publishCommand(channel);
+showConnection();
+showTotals();
+
+function showConnection() {
+  const [label, meaning] = CONNECTION[stream.state];
+  document.body.dataset.connection = stream.state;
+  element("connection").dataset.state = stream.state;
+  element("connection-label").textContent =
+    stream.state === "polling" ? `${label} every ${stream.interval / 1000} s` : label;
+  element("connection-meaning").textContent = stream.reason || meaning;
+}
+
+function showTotals() {
+  const { processing, completed, failed } = board.totals;
+  for (const [phase, total] of Object.entries({ processing, completed, failed })) {
+    const number = element(`total-${phase}`);
+    number.textContent = ready ? total.toLocaleString("en") : "–";
+    number.toggleAttribute("data-none", !total);
+  }
+  element("empty").hidden = !ready || board.size > 0;
+  const title = `${processing ? `(${processing}) ` : ""}${channel} · Statushub`;
+  if (document.title !== title) document.title = title;
+}
+
+/** Read out what ended, and nothing else: progress by the second is noise to an ear. */
+function announce(ended) {
+  if (!ended.length) return;
+  const [{ title, phase }] = ended;
+  element("announcer").textContent = ended.length === 1 ? `${title} ${phase}` : `${ended.length} contents ended`;
+}
+
+async function copy({ target }) {
+  const button = target.closest("[data-copies]");
+  if (!button) return;
+  const source = element(button.dataset.copies);
+  const copied = await copyText(source);
+  button.textContent = copied ? "Copied" : "Selected";
+  setTimeout(() => (button.textContent = "Copy"), COPIED_MS);
+}
+
+/** Pages over plain HTTP have no clipboard; there the text is selected, ready for the keyboard. */
+async function copyText(source) {
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+    return true;
+  } catch {
+    getSelection().selectAllChildren(source);
+    return false;
+  }
+}

@@ -1,0 +1,238 @@
+"""The producer: what a program holds in order to publish."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+import anyio
+
+from hub.errors import BrokerUnavailable, Invalid
+from hub.model import DEFAULT_TENANT, Publication, Receipt, check_tenant, publication
+from producers.outbox import Outbox
+from producers.run import Run
+from producers.transports import Busy, Denied, Transport, open_transport
+from producers.work import FAREWELL_SECONDS, LEASE_SECONDS, Work
+
+DEFAULT_URL: Final = "http://127.0.0.1:8000"
+"""Where a hub listens that was started without a word."""
+
+RATE: Final = 10.0
+"""Updates a second of one content: a progress bar that moves more often looks no smoother."""
+
+PATIENCE_SECONDS: Final = 5.0
+"""How long a finished work waits for its last state to arrive: a restart of the hub, not an outage."""
+
+FIRST_RETRY_SECONDS: Final = 0.1
+LAST_RETRY_SECONDS: Final = 5.0
+"""The pauses between tries double from the first to the last: a hub that returns is noticed within seconds."""
+
+NAMED_CONTENTS: Final = 20
+"""Most contents that one warning names: the log is read by people."""
+
+_log = logging.getLogger(__name__)
+
+
+class Producer:
+    """Publishes the status of works: `async with Producer("redis://localhost", tenant="acme") as producer`.
+
+    Each content's latest state is sent, at most `rate` times a second, the last one always and at once.
+    While the hub is away, states wait (the latest of each content) and the works go on; `patience` is how
+    many seconds a work's end, and leaving the producer, wait for the delivery.
+
+    Belongs to the event loop that it was entered on: other threads use a `SyncProducer`. It can be neither
+    pickled nor carried over a fork: make one in each process.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        tenant: str | None = None,
+        token: str | None = None,
+        rate: float = RATE,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        """`url` is a Redis (`redis:`, `rediss:`, `unix:`; `tenant` says whose keys) or a hub (`http:`,
+        `https:`; `token` says the tenant). What is not given is read from the environment: `STATUSHUB_URL`,
+        `STATUSHUB_TENANT`, `STATUSHUB_TOKEN`.
+
+        Raises `ConfigError` where the address cannot be used, `Invalid` where the tenant's name or the rate is none.
+        """
+        if not rate > 0:
+            raise Invalid("rate must be a number over 0", field="rate")
+        environment = settings(os.environ)
+        self._transport: Transport = open_transport(
+            url or environment["url"],
+            tenant=check_tenant(tenant or environment["tenant"]),
+            token=token or environment["token"] or None,
+        )
+        self._patience = patience
+        self._outbox = Outbox(rate=rate)
+        self._tasks = asyncio.TaskGroup()
+        self._flusher: asyncio.Task[None] | None = None
+        self._failures = 0
+        self._lost_at: float | None = None
+        self._trouble: type[BrokerUnavailable | Denied] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        self._flusher = self._tasks.create_task(self._flush())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        ordinary = error is None or isinstance(error, Exception)
+        patience = self._patience if ordinary else min(self._patience, FAREWELL_SECONDS)
+        try:
+            self._outbox.hurry()
+            with anyio.move_on_after(patience, shield=True):
+                await self._outbox.emptied()
+            self._own_up()
+        finally:
+            await self._close()
+
+    def work(
+        self,
+        content_id: str,
+        *,
+        channel: str,
+        attempt: int | None = None,
+        lease: float | None = LEASE_SECONDS,
+        **fields: Any,
+    ) -> Work:
+        """A work on a content, reported under one attempt. `fields` are carried in each of its events.
+
+        `attempt` is by default the milliseconds since the Unix epoch, so that a later run supersedes an
+        earlier one, wherever it ran, without asking anybody. `lease` is in seconds: a producer that is
+        silent for so long is taken for dead, and the content ends as `stalled`; the producer repeats itself
+        in time while the loop turns. None: it may be silent for ever. Raises `Invalid`.
+        """
+        if self._flusher is None or self._flusher.done():
+            raise RuntimeError("a producer reports within its `async with` block alone")
+        return Work(self, content_id, channel=channel, attempt=attempt, lease=lease, fields=fields)
+
+    async def publish(
+        self,
+        content_id: str,
+        *,
+        channel: str,
+        status: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        type: str | None = None,
+        attempt: int | None = None,
+        seq: int | None = None,
+        lease: float | None = None,
+    ) -> Receipt:
+        """Publish one event, now and once, and answer what became of it.
+
+        Raises `Invalid` where it breaks a rule; `BrokerUnavailable` where it could not be delivered, or
+        nobody knows (with an attempt and a seq, repeating it is harmless); `Denied`.
+        """
+        said = {**(data or {})} if status is None else {**(data or {}), "status": status}
+        event = publication(
+            channel=channel, content_id=content_id, data=said, type=type, attempt=attempt, seq=seq, lease=lease
+        )
+        return (await self._transport.send([event]))[0]
+
+    def new_attempt(self) -> int:
+        """An attempt greater than any before it; see `work`."""
+        return self._outbox.attempt()
+
+    async def deliver(self, run: Run, state: Publication) -> None:
+        """Send `state` of `run` in its turn; returns at once."""
+        if run.say(state):
+            self._outbox.offer(run)
+        if self._outbox.overdue:
+            # A program that does nothing but update would else never let anything be sent.
+            await asyncio.sleep(0)
+
+    async def settled(self, run: Run) -> bool:
+        """Whether the last state of `run` arrived; waits for it, but spends its patience once an outage."""
+        began = time.monotonic() if self._lost_at is None else self._lost_at
+        with anyio.move_on_after(began + self._patience - time.monotonic()):
+            await run.settled.wait()
+        return run.delivered
+
+    async def _flush(self) -> None:
+        while True:
+            await self._outbox.due()
+            batch = self._outbox.take()
+            if batch:
+                await self._send(batch)
+
+    async def _send(self, batch: Sequence[Run]) -> None:
+        try:
+            receipts = await self._transport.send([run.sending for run in batch if run.sending is not None])
+        except BrokerUnavailable as error:
+            self._lost(error)
+            for run in batch:
+                self._outbox.retry(run)
+        except Denied as error:
+            self._lost(error)
+            for run in batch:
+                self._outbox.give_up(run)
+        except Invalid as error:
+            await self._part(batch, error)
+        else:
+            self._found()
+            for run, receipt in zip(batch, receipts, strict=True):
+                self._outbox.settle(run, receipt)
+
+    async def _part(self, batch: Sequence[Run], error: Invalid) -> None:
+        """One event of the batch is refused: find it by halves, so that the others are not lost with it."""
+        if len(batch) == 1:
+            _log.error("content %r: a state was refused: %s", batch[0].content_id, error)
+            self._outbox.give_up(batch[0])
+            return
+        middle = len(batch) // 2
+        await self._send(batch[:middle])
+        await self._send(batch[middle:])
+
+    def _lost(self, error: BrokerUnavailable | Denied) -> None:
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+        if type(error) is not self._trouble:
+            self._trouble = type(error)
+            denied = isinstance(error, Denied)
+            _log.warning("%s; states are %s until this is mended", error, "dropped" if denied else "kept")
+        pause = min(FIRST_RETRY_SECONDS * 2.0 ** min(self._failures, 16), LAST_RETRY_SECONDS)
+        self._failures += 1
+        asked = error.retry_after if isinstance(error, Busy) else 0.0
+        self._outbox.hold(max(asked, pause * random.uniform(0.5, 1.0)))
+
+    def _found(self) -> None:
+        if self._lost_at is not None:
+            _log.info("%s takes states again", self._transport.name)
+        self._lost_at, self._trouble, self._failures = None, None, 0
+
+    def _own_up(self) -> None:
+        lost = self._outbox.endings
+        if lost:
+            named = ", ".join(lost[:NAMED_CONTENTS]) + (", …" if len(lost) > NAMED_CONTENTS else "")
+            _log.warning("the final state of %d contents could not be delivered: %s", len(lost), named)
+
+    async def _close(self) -> None:
+        with anyio.CancelScope(shield=True):
+            if self._flusher is not None:
+                self._flusher.cancel()
+            try:
+                await self._tasks.__aexit__(None, None, None)
+            finally:
+                await self._transport.aclose()
+
+
+def settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the environment says: `STATUSHUB_URL`, `STATUSHUB_TENANT`, `STATUSHUB_TOKEN`."""
+    return {
+        "url": environ.get("STATUSHUB_URL") or DEFAULT_URL,
+        "tenant": environ.get("STATUSHUB_TENANT") or DEFAULT_TENANT,
+        "token": environ.get("STATUSHUB_TOKEN", ""),
+    }

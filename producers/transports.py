@@ -1,0 +1,276 @@
+"""The two ways to publish: through Redis, and through a hub's HTTP address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
+
+from hub.brokers import functions
+from hub.errors import BrokerUnavailable, ConfigError, Invalid, StatushubError
+from hub.model import Cursor, Publication, Receipt, Refusal
+
+ANSWER_SECONDS: Final = 5.0
+"""How long an answer may take before it counts as lost. A repeat does no harm, so there is no need to wait long."""
+
+RETRY_AFTER_SECONDS: Final = 300.0
+"""Longest `Retry-After` that is heeded: a hub that is back in five minutes should not be taken for gone."""
+
+RETRIED: Final = frozenset({408, 425, 429})
+"""The statuses under 500 that speak of the moment and not of the request (RFC 9110, 15.5.9; 8470; 6585)."""
+
+
+class Denied(StatushubError):
+    """Raised when the hub, or Redis, answers and will take nothing from this producer: a wrong token, a wrong
+    password, no permission, a wrong address. Trying again does not help; somebody has to mend the setting."""
+
+    code = "denied"
+
+
+class Busy(BrokerUnavailable):
+    """Raised when the hub says to come back in `retry_after` seconds."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Transport(Protocol):
+    """Carries publications to where they are fenced and stored. Opens its connections when they are needed."""
+
+    name: str
+    """Where it leads, without secrets."""
+
+    async def send(self, publications: Sequence[Publication]) -> list[Receipt]:
+        """Publish; a receipt each, in order.
+
+        Raises `BrokerUnavailable` where it is not known that all arrived (some may have: send the same again),
+        `Invalid` where one of them is refused and therefore none was stored, `Denied`.
+        """
+
+    async def aclose(self) -> None:
+        """Let go of the connections."""
+
+
+class RedisTransport:
+    """Publishes with the functions that a hub uses itself; loads them where they are missing."""
+
+    def __init__(self, url: str, *, tenant: str) -> None:
+        """Raises `ConfigError` where `url` is none that redis-py knows."""
+        try:
+            # The outbox sends again, and knows what has been superseded meanwhile; redis-py would not.
+            self._redis: Redis = Redis.from_url(
+                url,
+                socket_timeout=ANSWER_SECONDS,
+                socket_connect_timeout=ANSWER_SECONDS,
+                retry=Retry(NoBackoff(), 0),
+            )
+        except ValueError as error:
+            raise ConfigError(f"{_name(url)} is no address of a Redis: {error}", field="url") from error
+        self.name = _name(url)
+        self._tenant = tenant
+        self._root = functions.root(int(self._redis.connection_pool.connection_kwargs.get("db") or 0))
+
+    async def send(self, publications: Sequence[Publication]) -> list[Receipt]:
+        try:
+            answer = await self._publish(publications)
+            if isinstance(answer, ResponseError) and functions.MISSING in str(answer):
+                await self._redis.function_load(functions.LIBRARY, replace=True)
+                answer = await self._publish(publications)
+            if isinstance(answer, RedisError):
+                raise answer
+            return self._receipts(answer, len(publications))
+        except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
+            raise Denied(f"{self.name}: {error}") from error
+        except ResponseError as error:
+            if "unknown command" in str(error):
+                raise Denied(f"{self.name} has no functions: Redis 7 or newer, or Valkey, is needed") from error
+            raise BrokerUnavailable(f"{self.name}: {error}") from error
+        except (RedisError, OSError) as error:
+            raise BrokerUnavailable(f"{self.name}: {error}") from error
+
+    async def aclose(self) -> None:
+        await self._redis.aclose()
+
+    def _receipts(self, answer: Any, expected: int) -> list[Receipt]:
+        try:
+            receipts = functions.receipts(answer)
+        except (Invalid, TypeError, ValueError) as error:
+            raise BrokerUnavailable(f"{self.name} holds functions of another version: {error}") from error
+        return _complete(receipts, expected, self.name)
+
+    async def _publish(self, publications: Sequence[Publication]) -> Any:
+        prefix = functions.prefix(self._root, self._tenant)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            if any(p.lease is not None and not p.terminal for p in publications):
+                # Each time, because a Redis that lost its data forgot who has leases, and says nothing.
+                pipe.sadd(f"{self._root}:{functions.TENANTS}", self._tenant)
+            pipe.fcall("statushub_publish", 1, prefix, *functions.publish_args(publications, None))
+            return (await pipe.execute(raise_on_error=False))[-1]
+
+
+class _Result(msgspec.Struct, frozen=True):
+    accepted: bool
+    cursor: str | None = None
+    reason: Refusal | None = None
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    results: list[_Result]
+
+
+class _Error(msgspec.Struct, frozen=True):
+    message: str = ""
+    field: str | None = None
+
+
+class _ErrorAnswer(msgspec.Struct, frozen=True):
+    error: _Error = _Error()
+
+
+_encoder = msgspec.json.Encoder()
+_answer_decoder = msgspec.json.Decoder(_Answer)
+_error_decoder = msgspec.json.Decoder(_ErrorAnswer)
+
+
+class HttpTransport:
+    """Publishes with `POST /api/publish`; the token says the tenant."""
+
+    def __init__(self, url: str, *, token: str | None = None) -> None:
+        """`url` is the hub's address, with the path under which a proxy shows it, if any."""
+        self.name = _name(url)
+        self._url = f"{url.rstrip('/')}/api/publish"
+        headers = {"Content-Type": "application/json"}
+        if token is not None:
+            if not (token.isascii() and token.isprintable()):
+                raise ConfigError("the token holds characters that no token has", field="token")
+            headers["Authorization"] = f"Bearer {token}"
+        self._client = httpx.AsyncClient(headers=headers, timeout=ANSWER_SECONDS)
+        try:
+            self._client.build_request("POST", self._url)
+        except httpx.InvalidURL as error:
+            raise ConfigError(f"{self.name} is no address: {error}", field="url") from error
+
+    async def send(self, publications: Sequence[Publication]) -> list[Receipt]:
+        body = _encoder.encode({"events": [_event(p) for p in publications]})
+        try:
+            response = await self._client.post(self._url, content=body)
+        except httpx.HTTPError as error:
+            raise BrokerUnavailable(f"{self.name}: {str(error) or type(error).__name__}") from error
+        if response.status_code != httpx.codes.OK:
+            raise self._failure(response)
+        try:
+            results = _answer_decoder.decode(response.content).results
+            receipts = [_receipt(result) for result in results]
+        except (msgspec.DecodeError, UnicodeDecodeError, Invalid) as error:
+            raise BrokerUnavailable(f"{self.name} answers, but not as a hub does: {error}") from error
+        return _complete(receipts, len(publications), self.name)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    def _failure(self, response: httpx.Response) -> StatushubError:
+        error, status = _error(response), response.status_code
+        message = f"{self.name} answers {status}: {error.message or response.reason_phrase}"
+        if status in (400, 413, 422):
+            return Invalid(message, field=error.field)
+        if status >= 500 or status in RETRIED:
+            seconds = _retry_after(response.headers.get("Retry-After"))
+            return BrokerUnavailable(message) if seconds is None else Busy(message, retry_after=seconds)
+        return Denied(message)
+
+
+_HTTP: Final = ("http", "https")
+_REDIS: Final = ("redis", "rediss", "unix")
+
+
+def open_transport(url: str, *, tenant: str, token: str | None) -> Transport:
+    """The transport for `url`. Raises `ConfigError` where there is none."""
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise ConfigError(f"the address to publish to cannot be read: {error}", field="url") from error
+    if scheme in _REDIS:
+        return RedisTransport(url, tenant=tenant)
+    if scheme in _HTTP:
+        return HttpTransport(url, token=token)
+    if scheme in ("sqlite", "memory"):
+        raise ConfigError(
+            f"a {scheme}: broker belongs to its hub: publish through the hub's address, such as http://127.0.0.1:8000",
+            field="url",
+        )
+    raise ConfigError(
+        f"cannot publish to {scheme or 'an address without a scheme'}: use {', '.join(_REDIS + _HTTP)}", field="url"
+    )
+
+
+def _name(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2] or parts.path}"
+
+
+def _event(publication: Publication) -> dict[str, Any]:
+    optional = {"attempt": publication.attempt, "seq": publication.seq, "lease": publication.lease}
+    return {
+        "channel": publication.channel,
+        "content_id": publication.content_id,
+        "type": publication.type,
+        "data": msgspec.Raw(publication.data),
+        **{key: value for key, value in optional.items() if value is not None},
+    }
+
+
+def _receipt(result: _Result) -> Receipt:
+    if result.accepted:
+        return Receipt(cursor=Cursor.parse(result.cursor or "", field="cursor"))
+    if result.reason is None:
+        raise Invalid("a refusal without a reason", field="reason")
+    return Receipt(reason=result.reason)
+
+
+def _complete(receipts: list[Receipt], expected: int, name: str) -> list[Receipt]:
+    if len(receipts) != expected:
+        raise BrokerUnavailable(f"{name} judged {len(receipts)} of {expected} events")
+    return receipts
+
+
+def _error(response: httpx.Response) -> _Error:
+    try:
+        return _error_decoder.decode(response.content).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Error()  # a proxy's page: its status has to do
+
+
+def _retry_after(value: str | None) -> float | None:
+    """The seconds of a `Retry-After` (RFC 9110, 10.2.3): a number, or a date."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value) if value.isdigit() else _until(value)
+    except ValueError:
+        return None
+    return min(max(seconds, 0.0), RETRY_AFTER_SECONDS)
+
+
+def _until(value: str) -> float:
+    date = parsedate_to_datetime(value)
+    return (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+
+
+_redis_fits: Callable[..., Transport] = RedisTransport
+_http_fits: Callable[..., Transport] = HttpTransport

@@ -62,7 +62,12 @@ class LiveHub:
     def call(self, function: Callable[[], object]) -> None:
         """Call a function of the hub's on its loop, and return when it has returned."""
         done = threading.Event()
-        self._loop.call_soon_threadsafe(lambda: (function(), done.set()))
+
+        def call() -> None:
+            function()
+            done.set()
+
+        self._loop.call_soon_threadsafe(call)
         if not done.wait(START_SECONDS):
             raise TimeoutError(f"{function} did not return")
 

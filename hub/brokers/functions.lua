@@ -5,7 +5,8 @@
 -- into {} and round large numbers.
 --
 --   <prefix>:clock            hash   epoch, offset, run_id, swept
---   <prefix>:content:<id>     hash   channel, attempt, seq, closed, offset, type, data, leased
+--   <prefix>:content:<id>     hash   channel, attempt, seq, given (the offset seq was given), closed, offset,
+--                                 type, data, leased (when its lease was set, in milliseconds, or 0)
 --   <prefix>:channel:<name>   zset   content ids by offset
 --   <prefix>:leases           zset   content ids by deadline, in milliseconds
 --   <prefix>:events:<name>    sharded pub/sub channel of announcements
@@ -70,8 +71,8 @@ local function store(prefix, clk, retention, event)
   local offset = integer(clk.offset)
 
   redis.call('HSET', content_key, 'channel', event.channel, 'attempt', event.attempt, 'seq', event.seq,
-    'closed', event.closed, 'offset', offset, 'type', event.type, 'data', event.data,
-    'leased', event.lease and '1' or '0')
+    'given', event.given or offset, 'closed', event.closed, 'offset', offset, 'type', event.type,
+    'data', event.data, 'leased', event.lease and integer(now_ms()) or '0')
   redis.call('PEXPIRE', content_key, retention)
   redis.call('ZADD', channel_key, offset, event.id)
   redis.call('PEXPIRE', channel_key, retention)
@@ -83,7 +84,7 @@ local function store(prefix, clk, retention, event)
 
   -- Contents vanish by themselves; their places in the index go one per publish, oldest first.
   local oldest = redis.call('ZRANGE', channel_key, 0, 0)[1]
-  if oldest and redis.call('EXISTS', prefix .. ':content:' .. oldest) == 0 then
+  if oldest and redis.call('HGET', prefix .. ':content:' .. oldest, 'channel') ~= event.channel then
     redis.call('ZREM', channel_key, oldest)
   end
 
@@ -96,7 +97,7 @@ end
 -- The fence, in the order of the contract in base.py. Returns a cursor, or nil and the reason.
 local function publish(prefix, clk, retention, event)
   local stored = redis.call('HMGET', prefix .. ':content:' .. event.id,
-    'channel', 'attempt', 'seq', 'closed', 'offset', 'leased')
+    'channel', 'attempt', 'seq', 'closed', 'offset', 'leased', 'given')
   local attempt, seq = tonumber(event.attempt), tonumber(event.seq)
   if not stored[1] then
     event.attempt = integer(attempt or 1)
@@ -105,7 +106,7 @@ local function publish(prefix, clk, retention, event)
   end
 
   local open_attempt, open_seq = tonumber(stored[2]), tonumber(stored[3])
-  event.was_leased = stored[6] == '1'
+  event.was_leased = stored[6] ~= '0'
   if stored[1] ~= event.channel then return nil, 'wrong_channel' end
   if attempt and attempt < open_attempt then return nil, 'superseded' end
   if attempt and attempt > open_attempt then
@@ -114,12 +115,13 @@ local function publish(prefix, clk, retention, event)
     return store(prefix, clk, retention, event)
   end
   if seq and open_seq then
-    if seq == open_seq then return clk.epoch .. '-' .. stored[5] end
+    if seq == open_seq then return clk.epoch .. '-' .. stored[7] end
     if seq < open_seq then return nil, 'superseded' end
   end
   if stored[4] == '1' then return nil, 'closed' end
   event.attempt = stored[2]
   event.seq = seq and integer(seq) or stored[3]
+  event.given = not seq and stored[7] or nil
   return store(prefix, clk, retention, event)
 end
 
@@ -135,9 +137,16 @@ local function publish_all(keys, args)
     return redis.error_reply('ERR statushub_publish takes a retention and 8 arguments an event')
   end
   for i = 2, #args, 8 do
+    -- They stand on one line of an announcement, and of a stream.
+    if string.find(args[i] .. args[i + 1] .. args[i + 2], '%c') then
+      return redis.error_reply('ERR statushub_publish takes no control characters in channel, content id and type')
+    end
+  end
+  for i = 2, #args, 8 do
+    local lease = args[i + 3] ~= '1' and tonumber(args[i + 6]) or nil
     local cursor, reason = publish(prefix, clk, retention, {
       channel = args[i], id = args[i + 1], type = args[i + 2], closed = args[i + 3],
-      attempt = args[i + 4], seq = args[i + 5], lease = tonumber(args[i + 6]), data = args[i + 7],
+      attempt = args[i + 4], seq = args[i + 5], lease = lease, data = args[i + 7],
     })
     answer[#answer + 1] = cursor and 1 or 0
     answer[#answer + 1] = cursor or reason
@@ -156,8 +165,8 @@ local function changes(keys, args)
   local ids = redis.call('ZRANGE', channel_key, '(' .. integer(since), '+inf', 'BYSCORE', 'LIMIT', 0, limit)
   local answer = { clk.epoch, integer(clk.offset), #ids == limit and 1 or 0 }
   for _, id in ipairs(ids) do
-    local stored = redis.call('HMGET', prefix .. ':content:' .. id, 'offset', 'type', 'data')
-    if stored[1] then
+    local stored = redis.call('HMGET', prefix .. ':content:' .. id, 'offset', 'type', 'data', 'channel')
+    if stored[4] == args[1] then
       answer[#answer + 1] = stored[1]
       answer[#answer + 1] = id
       answer[#answer + 1] = stored[2]
@@ -192,13 +201,16 @@ local function due(keys, args)
   if now - swept > SWEEP_GAP_MS then
     local held = redis.call('ZRANGE', leases, 0, -1, 'WITHSCORES')
     for i = 1, #held, 2 do
-      redis.call('ZADD', leases, integer(tonumber(held[i + 1]) + now - swept), held[i])
+      -- A lease that was set within the gap stood still only since then.
+      local leased = tonumber(redis.call('HGET', prefix .. ':content:' .. held[i], 'leased') or 0)
+      local still = math.max(now - math.max(swept, leased), 0)
+      redis.call('ZADD', leases, integer(tonumber(held[i + 1]) + still), held[i])
     end
   end
   local answer = {}
   for _, id in ipairs(redis.call('ZRANGE', leases, '-inf', '(' .. integer(now), 'BYSCORE', 'LIMIT', 0, args[2])) do
-    local stored = redis.call('HMGET', prefix .. ':content:' .. id, 'channel', 'offset', 'type', 'data')
-    if stored[1] then
+    local stored = redis.call('HMGET', prefix .. ':content:' .. id, 'channel', 'offset', 'type', 'data', 'leased')
+    if stored[1] and stored[5] ~= '0' then
       for _, value in ipairs({ stored[1], id, stored[2], stored[3], stored[4] }) do
         answer[#answer + 1] = value
       end
@@ -213,18 +225,19 @@ end
 -- Ends the content unless it has moved on from that offset. Returns 1 if this call ended it, else 0.
 local function stall(keys, args)
   local prefix, id = keys[1], args[2]
-  local stored = redis.call('HMGET', prefix .. ':content:' .. id, 'channel', 'attempt', 'seq', 'closed', 'offset', 'leased')
-  if not stored[1] or stored[5] ~= args[3] or stored[6] ~= '1' then return 0 end
+  local stored = redis.call('HMGET', prefix .. ':content:' .. id, 'channel', 'attempt', 'seq', 'given', 'offset', 'leased')
+  if not stored[1] or stored[5] ~= args[3] or stored[6] == '0' then return 0 end
   store(prefix, clock(prefix), tonumber(args[1]) or DEFAULT_RETENTION_MS, {
-    channel = stored[1], id = id, attempt = stored[2], seq = stored[3], closed = '1',
+    channel = stored[1], id = id, attempt = stored[2], seq = stored[3], given = stored[4], closed = '1',
     type = args[4], data = args[5], was_leased = true,
   })
   return 1
 end
 
 redis.register_function('statushub_publish', publish_all)
-redis.register_function('statushub_changes', changes)
-redis.register_function('statushub_lookup', lookup)
+-- Reading writes little (a new epoch, the removal of what has vanished), so a full server is still read.
+redis.register_function{ function_name = 'statushub_changes', callback = changes, flags = { 'allow-oom' } }
+redis.register_function{ function_name = 'statushub_lookup', callback = lookup, flags = { 'allow-oom' } }
 redis.register_function('statushub_due', due)
 redis.register_function('statushub_stall', stall)
 redis.register_function{

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
-from hub.model import Cursor, Publication, Receipt, Refusal
+import msgspec
+
+from hub.model import Announcement, Cursor, Event, Publication, Receipt, Refusal
 
 VERSION: Final = 1
 """Of the library here. A server that holds a lower one, or none, is given this one."""
@@ -31,9 +33,19 @@ def prefix(root: str, tenant: str) -> str:
     return f"{root}:{{{tenant}}}"
 
 
+def events(prefix: str, channel: str) -> bytes:
+    """The pub/sub channel on which a channel's events are announced."""
+    return f"{prefix}:events:{channel}".encode()
+
+
+def milliseconds(seconds: float) -> str:
+    """Seconds as the functions take them."""
+    return str(round(seconds * 1000))
+
+
 def publish_args(publications: Sequence[Publication], retention: float | None) -> list[str | bytes]:
     """The arguments of `statushub_publish` after the key; `retention` in seconds."""
-    args: list[str | bytes] = ["" if retention is None else str(round(retention * 1000))]
+    args: list[str | bytes] = ["" if retention is None else milliseconds(retention)]
     for p in publications:
         args += (
             p.channel,
@@ -57,3 +69,63 @@ def receipts(answer: Sequence[int | bytes]) -> list[Receipt]:
 def _receipt(accepted: int | bytes, text: int | bytes) -> Receipt:
     said = str(text, "ascii") if isinstance(text, bytes) else str(text)
     return Receipt(cursor=Cursor.parse(said)) if accepted else Receipt(reason=Refusal(said))
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer of `statushub_changes`: the clock, up to a limit of events, and whether more follow."""
+
+    clock: Cursor
+    more: bool
+    events: list[Event]
+
+
+def page(channel: str, answer: Sequence[int | bytes]) -> Page:
+    """The answer of `statushub_changes` about `channel`."""
+    epoch, offset, more = answer[:3]
+    rows = iter(answer[3:])
+    return Page(
+        clock=_clock(epoch, offset),
+        more=bool(more),
+        events=[_event(channel, *row) for row in zip(rows, rows, rows, rows, strict=True)],
+    )
+
+
+def found(content_ids: Sequence[str], answer: Sequence[Any]) -> tuple[Cursor, list[Event | None]]:
+    """The answer of `statushub_lookup` about these contents: the clock, and each one's event or None."""
+    events = [
+        _event(_text(row[0]), row[1], content_id, row[2], row[3]) if row else None
+        for content_id, row in zip(content_ids, answer[2:], strict=True)
+    ]
+    return _clock(answer[0], answer[1]), events
+
+
+def overdue(answer: Sequence[int | bytes]) -> list[Event]:
+    """The answer of `statushub_due`: the latest event of each content whose lease ran out."""
+    rows = iter(answer)
+    return [
+        _event(_text(channel), offset, content_id, type, data)
+        for channel, content_id, offset, type, data in zip(rows, rows, rows, rows, rows, strict=True)
+    ]
+
+
+def announcement(tenant: str, channel: str, message: bytes) -> Announcement:
+    """A message on a channel's pub/sub channel. Raises `ValueError` where a foreign publisher sent it."""
+    head, newline, data = message.partition(b"\n")
+    epoch, offset, prev, content_id, type = head.decode().split("\t")
+    if not newline:
+        raise ValueError("an announcement without data")
+    event = Event(channel=channel, content_id=content_id, offset=int(offset), type=type, data=data)
+    return Announcement(tenant=tenant, epoch=epoch, prev=int(prev), event=event)
+
+
+def _event(channel: str, offset: int | bytes, content_id: str | int | bytes, type: int | bytes, data: Any) -> Event:
+    return Event(channel=channel, content_id=_text(content_id), offset=int(offset), type=_text(type), data=data)
+
+
+def _clock(epoch: int | bytes, offset: int | bytes) -> Cursor:
+    return Cursor(epoch=_text(epoch), offset=int(offset))
+
+
+def _text(value: str | int | bytes) -> str:
+    # A foreign publisher's broken UTF-8 must not keep a channel from being read.
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,135 @@
+"""What reaches the listener, and when."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from hub.brokers import open_broker
+from hub.brokers.base import Broker
+from tests.recorder import Recorder
+from tests.said import CHANNEL, accepted, said
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_an_announcement_is_the_event(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """It carries what `changes` would read, the epoch, and the tenant."""
+    await broker.subscribe(tenant, CHANNEL)
+    cursor = await accepted(broker, tenant, said("a", progress=45))
+    await listener.count(1)
+    (announcement,) = listener.announcements
+    assert announcement.tenant == tenant
+    assert announcement.epoch == cursor.epoch
+    assert announcement.event.offset == cursor.offset
+    assert [announcement.event] == (await broker.changes(tenant, CHANNEL)).events
+
+
+async def test_prev_chains_each_channel(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """Each announcement names the offset of the channel's one before, so that a hole shows."""
+    for channel in ("films", "books"):
+        await broker.subscribe(tenant, channel)
+    for n in range(12):
+        await accepted(broker, tenant, said(f"c{n % 4}", channel=("films", "books")[n % 2]))
+    await listener.count(12)
+    last = {"films": 0, "books": 0}
+    for announcement in listener.announcements:
+        assert announcement.prev == last[announcement.event.channel]
+        last[announcement.event.channel] = announcement.event.offset
+
+
+async def test_only_subscribed_channels_are_announced(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """Neither another channel nor another tenant's channel of that name is heard."""
+    await broker.subscribe(tenant, CHANNEL)
+    await accepted(broker, tenant, said("a", channel="books"))
+    await accepted(broker, "rival", said("a"))
+    await accepted(broker, tenant, said("marker"))
+    (event,) = await listener.count(1)
+    assert event.content_id == "marker"
+
+
+async def test_subscribe_returns_when_announcements_flow(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """What is published once `subscribe` has returned is announced, channel after channel."""
+    for n in range(50):
+        await broker.subscribe(tenant, f"channel-{n}")
+        await accepted(broker, tenant, said(f"c{n}", channel=f"channel-{n}"))
+    events = await listener.count(50)
+    assert [event.content_id for event in events] == [f"c{n}" for n in range(50)]
+
+
+async def test_subscribing_twice_announces_once(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """Subscribing is idempotent, side by side too, and one unsubscribe undoes it."""
+    await asyncio.gather(*(broker.subscribe(tenant, CHANNEL) for _ in range(5)))
+    await broker.subscribe(tenant, "markers")
+    await accepted(broker, tenant, said("a"))
+    await broker.unsubscribe(tenant, CHANNEL)
+    await accepted(broker, tenant, said("b"))
+    await accepted(broker, tenant, said("marker", channel="markers"))
+    await listener.until(lambda: any(event.content_id == "marker" for event in listener.events))
+    assert [event.content_id for event in listener.events] == ["a", "marker"]
+
+
+async def test_unsubscribing_is_idempotent(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """Leaving a channel twice, or one that was never joined, is no error; joining again works."""
+    await broker.unsubscribe(tenant, "nowhere")
+    for _ in range(2):
+        await broker.subscribe(tenant, CHANNEL)
+        await broker.unsubscribe(tenant, CHANNEL)
+        await broker.unsubscribe(tenant, CHANNEL)
+    await broker.subscribe(tenant, CHANNEL)
+    await accepted(broker, tenant, said("a"))
+    await listener.count(1)
+
+
+async def test_changes_come_after_their_announcements(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """When `changes` returns, every announcement up to its cursor has been made."""
+    await broker.subscribe(tenant, CHANNEL)
+    for n in range(100):
+        await broker.publish(tenant, [said(f"c{n}"), said(f"d{n}")])
+        snapshot = await broker.changes(tenant, CHANNEL)
+        assert listener.offsets == [event.offset for event in snapshot.events]
+        assert listener.offsets[-1] == snapshot.cursor.offset
+
+
+async def test_changes_come_after_the_announcements_of_others(url: str, tenant: str) -> None:
+    """The same where somebody else publishes all the while."""
+    listener = Recorder()
+    broker = open_broker(url)
+    broker.listen(listener)
+    async with broker:
+        await broker.subscribe(tenant, CHANNEL)
+
+        async def publish() -> None:
+            for n in range(200):
+                await broker.publish(tenant, [said(f"c{n}")])
+
+        async with asyncio.TaskGroup() as group:
+            publishing = group.create_task(publish())
+            while not publishing.done():
+                snapshot = await broker.changes(tenant, CHANNEL)
+                read = {event.offset for event in snapshot.events}
+                assert read <= set(listener.offsets)
+
+
+async def test_a_broker_without_a_listener_publishes(url: str, tenant: str) -> None:
+    """A command line that publishes and leaves needs nobody to report to."""
+    async with open_broker(url) as broker:
+        await broker.subscribe(tenant, CHANNEL)
+        cursor = await accepted(broker, tenant, said("a"))
+        assert (await broker.changes(tenant, CHANNEL)).cursor == cursor
+        await broker.ping()
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("kind", ["redis"])
+async def test_another_hub_hears_it(url: str, broker: Broker, tenant: str, listener: Recorder) -> None:
+    """An event published through one hub's broker is announced by the other's, which reads it then."""
+    await broker.subscribe(tenant, CHANNEL)
+    async with open_broker(url) as other:
+        for n in range(50):
+            cursor = await accepted(other, tenant, said(f"c{n}"))
+            snapshot = await broker.changes(tenant, CHANNEL)
+            assert snapshot.cursor == cursor
+            assert listener.offsets[-1] == cursor.offset
+        assert listener.events == (await other.changes(tenant, CHANNEL)).events

@@ -1,0 +1,135 @@
+"""The clock, the bytes, the batch and the cancelled caller."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from hub.brokers.base import Broker
+from hub.model import Cursor, Refusal
+from tests.recorder import Recorder
+from tests.said import CHANNEL, accepted, raw, said
+
+pytestmark = pytest.mark.anyio
+
+BYTES = [
+    b"{}",
+    b'{"outputs":[],"none":{}}',
+    b'{"big":9007199254740993,"float":1e400,"long":123456789012345678901234567890}',
+    '{"line\u2028separators\u2029and\u0085":"\u2028\u2029\u0085"}'.encode(),
+    b'{\n\t"a" : 1,\r\n "b":2\n}\n',
+    '{"emoji":"\U0001f3ac","tab":"\\t","nul":"\\u0000"}'.encode(),
+    b"\x00\xff\r\n\t not JSON at all",
+    b"",
+]
+
+
+async def test_one_clock_over_many_channels(broker: Broker, tenant: str) -> None:
+    """Offsets of a tenant strictly grow whatever the channel, and the epoch stays."""
+    cursors = [await accepted(broker, tenant, said(f"c{n}", channel=f"channel/{n % 3}")) for n in range(12)]
+    offsets = [cursor.offset for cursor in cursors]
+    assert offsets == sorted(set(offsets))
+    assert offsets[0] > 0
+    assert {cursor.epoch for cursor in cursors} == {cursors[0].epoch}
+
+
+async def test_a_cursor_can_be_read_back(broker: Broker, tenant: str) -> None:
+    """What a receipt holds is a cursor as clients write it."""
+    cursor = await accepted(broker, tenant, said("a"))
+    assert Cursor.parse(str(cursor)) == cursor
+
+
+async def test_refusals_do_not_advance_the_clock(broker: Broker, tenant: str) -> None:
+    """A refused publication leaves no trace."""
+    await accepted(broker, tenant, said("a", "complete"))
+    before = (await broker.changes(tenant, CHANNEL)).cursor
+    (receipt,) = await broker.publish(tenant, [said("a")])
+    assert receipt.reason is Refusal.CLOSED
+    assert (await broker.changes(tenant, CHANNEL)).cursor == before
+
+
+@pytest.mark.parametrize("data", BYTES, ids=range(len(BYTES)))
+async def test_data_are_opaque(broker: Broker, tenant: str, listener: Recorder, data: bytes) -> None:
+    """Announced, read and looked up, data are the bytes that were published."""
+    await broker.subscribe(tenant, CHANNEL)
+    await accepted(broker, tenant, raw("a", data))
+    (announced,) = await listener.count(1)
+    (changed,) = (await broker.changes(tenant, CHANNEL)).events
+    (found,) = (await broker.lookup(tenant, ["a"])).events
+    assert announced.data == data
+    assert changed == found == announced
+
+
+@pytest.mark.parametrize("name", ["jobs/instagram-sync", "été 🎬", "a:b{c}d", "x" * 128, "100%", "'\";--", "0"])
+async def test_any_legal_name_will_do(broker: Broker, tenant: str, listener: Recorder, name: str) -> None:
+    """Names of channels and contents come back as they were."""
+    await broker.subscribe(tenant, name)
+    await accepted(broker, tenant, said(name, channel=name))
+    (announced,) = await listener.count(1)
+    assert (announced.channel, announced.content_id) == (name, name)
+    assert (await broker.changes(tenant, name)).events == [announced]
+    assert (await broker.lookup(tenant, [name])).events == [announced]
+
+
+async def test_a_thousand_in_one_call(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """A big batch is stored whole, in order, each with a receipt and an announcement."""
+    await broker.subscribe(tenant, CHANNEL)
+    receipts = await broker.publish(tenant, [said(f"c{n}") for n in range(1_000)])
+    offsets = [receipt.cursor.offset for receipt in receipts if receipt.cursor]
+    assert len(offsets) == 1_000
+    assert offsets == sorted(offsets)
+    events = (await broker.changes(tenant, CHANNEL)).events
+    assert [event.content_id for event in events] == [f"c{n}" for n in range(1_000)]
+    assert [event.offset for event in events] == offsets
+    assert await listener.count(1_000) == events
+
+
+async def test_nothing_to_publish(broker: Broker, tenant: str) -> None:
+    """An empty call is answered emptily."""
+    assert await broker.publish(tenant, []) == []
+
+
+async def test_publishers_side_by_side(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """Calls made at once are each whole, and announced in the order of the clock."""
+    await broker.subscribe(tenant, CHANNEL)
+    calls = [broker.publish(tenant, [said(f"c{n}"), said(f"d{n}")]) for n in range(100)]
+    receipts = [receipt for batch in await asyncio.gather(*calls) for receipt in batch]
+    offsets = {receipt.cursor.offset for receipt in receipts if receipt.cursor}
+    assert len(offsets) == 200
+    await listener.count(200)
+    assert listener.offsets == sorted(offsets)
+
+
+async def test_one_of_two_equal_publishers_wins(broker: Broker, tenant: str) -> None:
+    """The same publish from many callers at once is stored once."""
+    calls = [broker.publish(tenant, [said("a", attempt=1, seq=1)]) for _ in range(20)]
+    cursors = {receipt.cursor for (receipt,) in await asyncio.gather(*calls)}
+    assert len(cursors) == 1
+    assert None not in cursors
+
+
+async def test_a_cancelled_publish_harms_nobody(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """Whether a cancelled caller's event is stored is open; the calls around it are answered rightly."""
+    await broker.subscribe(tenant, CHANNEL)
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(broker.publish(tenant, [said(f"c{n}", attempt=1, seq=1)])) for n in range(30)]
+        await asyncio.sleep(0)
+        for call in calls[::2]:
+            call.cancel()
+    for n, call in enumerate(calls):
+        if call.cancelled():
+            continue
+        (receipt,) = call.result()
+        (event,) = (await broker.lookup(tenant, [f"c{n}"])).events
+        assert receipt.cursor is not None
+        assert event is not None
+        assert event.offset == receipt.cursor.offset
+    marker = await accepted(broker, tenant, said("marker"))
+    await listener.until(lambda: marker.offset in listener.offsets)
+    assert listener.offsets == [event.offset for event in (await broker.changes(tenant, CHANNEL)).events]
+
+
+async def test_ping_answers(broker: Broker) -> None:
+    """An open broker answers."""
+    await broker.ping()

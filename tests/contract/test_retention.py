@@ -1,0 +1,85 @@
+"""Contents vanish `retention` seconds after their last event."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from hub.brokers import open_broker
+from hub.brokers.base import Broker
+from tests.said import CHANNEL, accepted, said
+
+pytestmark = pytest.mark.anyio
+
+RETENTION = 0.2
+WAIT_SECONDS = 20.0
+
+
+@pytest.fixture
+async def forgetful(url: str) -> AsyncIterator[Broker]:
+    """A broker that forgets almost at once."""
+    async with open_broker(url, retention=RETENTION) as broker:
+        yield broker
+
+
+async def vanished(broker: Broker, tenant: str, *content_ids: str) -> None:
+    """Return once none of the contents can be looked up."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while any((await broker.lookup(tenant, content_ids)).events):
+            await asyncio.sleep(0)
+
+
+async def test_contents_vanish(forgetful: Broker, tenant: str) -> None:
+    """They are neither looked up nor read; the clock stands where it stood."""
+    cursor = await accepted(forgetful, tenant, said("a", "complete"))
+    await vanished(forgetful, tenant, "a")
+    snapshot = await forgetful.changes(tenant, CHANNEL)
+    assert snapshot.events == []
+    assert snapshot.cursor == cursor
+
+
+async def test_the_last_event_counts(forgetful: Broker, tenant: str) -> None:
+    """A content that keeps speaking outlives one that fell silent."""
+    await forgetful.publish(tenant, [said("silent"), said("speaking")])
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            await accepted(forgetful, tenant, said("speaking"))
+            silent, speaking = (await forgetful.lookup(tenant, ["silent", "speaking"])).events
+            assert speaking is not None or silent is None
+            if silent is None and speaking is not None:
+                break
+    read = [event.content_id for event in (await forgetful.changes(tenant, CHANNEL)).events]
+    assert read in (["speaking"], [])
+
+
+async def test_a_vanished_content_begins_anew(forgetful: Broker, tenant: str) -> None:
+    """Its fence and its channel are forgotten with it; the offset still grows."""
+    first = await accepted(forgetful, tenant, said("a", "complete", attempt=9, seq=9))
+    await vanished(forgetful, tenant, "a")
+    again = await accepted(forgetful, tenant, said("a", channel="books", attempt=1, seq=1))
+    assert again.offset > first.offset
+    assert again.epoch == first.epoch
+
+
+async def test_a_content_that_moved_house_is_in_one_channel(forgetful: Broker, tenant: str) -> None:
+    """A content that vanished and came back in another channel is not read in the old one."""
+    await accepted(forgetful, tenant, said("mover", channel="films"))
+    async with asyncio.timeout(WAIT_SECONDS):
+        while any((await forgetful.lookup(tenant, ["mover"])).events):
+            await accepted(forgetful, tenant, said("stayer", channel="films"))
+    await accepted(forgetful, tenant, said("mover", channel="books"))
+    films = await forgetful.changes(tenant, "films")
+    assert "mover" not in [event.content_id for event in films.events]
+    assert {event.channel for event in films.events} <= {"films"}
+
+
+async def test_a_vanished_content_is_not_stalled(forgetful: Broker, tenant: str) -> None:
+    """A lease that outlived its content ends nothing, and no new content of that name either."""
+    await accepted(forgetful, tenant, said("a", lease=60))
+    await vanished(forgetful, tenant, "a")
+    assert await forgetful.expire(time.time() + 3600) == 0
+    await accepted(forgetful, tenant, said("a"))
+    assert await forgetful.expire(time.time() + 3601) == 0

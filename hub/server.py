@@ -18,6 +18,7 @@ from hub.config import Config
 from hub.errors import ConfigError
 from hub.handover import HandoverProtocol
 from hub.hub import Hub
+from hub.logs import logging_config
 
 logger = logging.getLogger("statushub")
 
@@ -46,27 +47,28 @@ class Server(uvicorn.Server):
 
 
 def serve(settings: Config, *, ready: Callable[[str], None] = lambda url: None) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` is called with the base URL once the port is held.
+    """Serve until SIGTERM or SIGINT; `ready` is called with the base URL once port and broker are held.
 
     Raises `ConfigError` where the address cannot be had, `BrokerInUse` where the broker cannot.
     """
     listener = bind(settings.host, settings.port)
     try:
-        ready(base_url(listener))
         if settings.workers > 1:
+            ready(base_url(listener))
             workers = server_config(partial(create_app, settings), settings, factory=True, workers=settings.workers)
             Multiprocess(workers, sockets=[listener]).run()
         else:
             loop_factory = server_config(None, settings).get_loop_factory()
             with asyncio.Runner(loop_factory=loop_factory) as runner:
-                runner.run(run(settings, listener))
+                runner.run(run(settings, listener, ready))
     finally:
         listener.close()
 
 
-async def run(settings: Config, listener: socket.socket) -> None:
-    """Serve on `listener`, in this process, until told to stop."""
+async def run(settings: Config, listener: socket.socket, ready: Callable[[str], None]) -> None:
+    """Serve on `listener`, in this process, until told to stop; `ready` as for `serve`."""
     async with open_hub(settings) as hub:
+        ready(base_url(listener))
         app = create_app(settings, hub)
         await Server(server_config(app, settings, lifespan="off"), hub).serve(sockets=[listener])
 
@@ -77,7 +79,7 @@ def server_config(app: Any, settings: Config, **more: Any) -> uvicorn.Config:
         app,
         http=HandoverProtocol,
         access_log=settings.access_log,
-        log_level=settings.log_level,
+        log_config=logging_config(settings.log_level),
         timeout_graceful_shutdown=round(settings.grace),
         server_header=False,
         **more,

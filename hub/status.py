@@ -1,6 +1,6 @@
 """What a stored event says. Anybody may have written it, so nothing here trusts its form.
 
-Publishers that use `hub.model.publication` store checked data. Others call the broker's functions directly,
+Publishers that use `hub.publication` store checked data. Others call the broker's functions directly,
 and their data may lack fields, hold some of a wrong type, or be no JSON at all; an answer must come out
 whole all the same.
 """
@@ -14,7 +14,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from hub.errors import Invalid
-from hub.model import COMPLETE, CONTENT_STATUS, ERROR, PHASES, Event, Phase, decode, phase_of, timestamp
+from hub.model import Event, decode, timestamp
+from hub.vocabulary import COMPLETE, CONTENT_STATUS, ERROR, PHASES, Phase, phase_of
 
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NOT_FOUND: Final = b'"status":"not_found"}'

@@ -14,7 +14,8 @@ from typing import Any, Final, Self
 import anyio
 
 from hub.errors import BrokerUnavailable, Invalid
-from hub.model import DEFAULT_TENANT, Publication, Receipt, check_tenant, publication
+from hub.model import DEFAULT_TENANT, Publication, Receipt, check_tenant
+from hub.publication import publication
 from producers.outbox import Outbox
 from producers.run import Run
 from producers.transports import Busy, Denied, Transport, open_transport

@@ -9,7 +9,8 @@ from typing import Any, Final, Protocol, Self
 import anyio
 
 from hub.errors import Invalid
-from hub.model import Publication, Refusal, publication
+from hub.model import Publication, Refusal
+from hub.publication import publication
 from producers.run import Run
 
 LEASE_SECONDS: Final = 60.0

@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from hub.brokers.redis import RedisBroker
-from hub.model import Publication, publication
+from hub.model import Publication
+from hub.publication import publication
 from tests import recorder
 
 PATIENCE_SECONDS = 30.0

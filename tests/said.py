@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hub.brokers.base import Broker
-from hub.model import Cursor, Publication, Receipt, publication
+from hub.model import Cursor, Publication, Receipt
+from hub.publication import publication
 
 CHANNEL = "films"
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hub.model import EVENT_BYTES
+from hub.publication import EVENT_BYTES
 from hub.requests import PUBLISH_BODY_BYTES
 from tests.live import LiveHub, live_hub
 

@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from hub.brokers import open_broker
 from hub.brokers.base import Broker
-from hub.model import Cursor, Event, Publication, decode, publication
+from hub.model import Cursor, Event, Publication, decode
+from hub.publication import publication
 from tests.recorder import Recorder
 from tests.reference import Reference
 from tests.servers import RedisServer

@@ -23,9 +23,9 @@ from tests.live import live_hub, live_server
 from tests.servers import RedisServer, free_port
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def hub() -> Iterator[str]:
-    """A hub for tests that keep to a channel of their own."""
+    """An empty hub."""
     with live_hub(heartbeat=0.5) as live:
         yield live.base_url
 

@@ -16,7 +16,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from hub.errors import Invalid
-from hub.model import ENCODING_PROGRESS, publication
+from hub.publication import publication
+from hub.vocabulary import ENCODING_PROGRESS
 from producers.clip import write_clip
 from producers.encode import (
     DestinationUnwritable,

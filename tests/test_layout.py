@@ -16,7 +16,7 @@ FLOORS = (
     ("hub.vocabulary",),
     ("hub.model",),
     ("hub.publication",),
-    ("hub.brokers.functions", "hub.brokers.fence", "hub.metrics", "hub.sse", "hub.status"),
+    ("hub.brokers.functions", "hub.brokers.fence", "hub.logs", "hub.metrics", "hub.sse", "hub.status"),
     ("hub.brokers.base",),
     ("hub.config",),
     ("hub.brokers.address", "hub.brokers.store"),
@@ -33,8 +33,9 @@ FLOORS = (
     ("hub.requests", "hub.responses"),
     ("hub.api.*",),
     ("hub.app",),
-    ("hub.server", "hub.logs"),
-    ("hub.cli", "hub.cli.*", "hub.__main__"),
+    ("hub.server",),
+    ("hub.cli", "hub.cli.*"),
+    ("hub.__main__",),
 )
 """From the ground up. A module imports those of lower floors; the command line's modules each other, too."""
 

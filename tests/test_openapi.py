@@ -18,6 +18,8 @@ import hub
 from hub import model, requests
 from hub.api import contents, events, jobs, publish
 from hub.app import ROUTES
+from hub.publication import EVENT_BYTES, LEASE_SECONDS_MAX
+from hub.vocabulary import CONTENT_STATUS, PHASES, RESERVED_TYPES
 from tests.live import live_hub
 
 UNDESCRIBED = {"/"}
@@ -106,14 +108,14 @@ def test_the_described_limits_are_the_real_ones() -> None:
     assert schemas["Cursor"]["maxLength"] == model.CURSOR_CHARACTERS
     publication = schemas["Publication"]["properties"]
     assert publication["seq"]["maximum"] == publication["attempt"]["maximum"] == model.COUNTER_MAX
-    assert publication["lease"]["maximum"] == model.LEASE_SECONDS_MAX
-    assert set(publication["type"]["not"]["enum"]) == model.RESERVED_TYPES
-    assert {s for s in schemas["PublishedData"]["properties"]["status"]["enum"] if s} == set(model.PHASES)
-    assert set(schemas["ContentStatus"]["enum"]) == set(model.CONTENT_STATUS.values())
+    assert publication["lease"]["maximum"] == LEASE_SECONDS_MAX
+    assert set(publication["type"]["not"]["enum"]) == RESERVED_TYPES
+    assert {s for s in schemas["PublishedData"]["properties"]["status"]["enum"] if s} == set(PHASES)
+    assert set(schemas["ContentStatus"]["enum"]) == set(CONTENT_STATUS.values())
     assert set(schemas["Refused"]["properties"]["reason"]["enum"]) == set(model.Refusal)
     text = paths["/api/publish"]["post"]["description"]
     assert f"{requests.PUBLISH_BODY_BYTES >> 20} MiB" in text
-    assert f"{model.EVENT_BYTES >> 10} KiB" in text
+    assert f"{EVENT_BYTES >> 10} KiB" in text
 
 
 def examples(node: Any) -> Iterator[tuple[dict[str, Any], Any]]:

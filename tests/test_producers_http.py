@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hub.app import create_app
 from hub.config import Config
 from hub.errors import BrokerUnavailable, ConfigError, Invalid
-from hub.model import Publication, Refusal, publication
+from hub.model import Publication, Refusal
+from hub.publication import publication
 from producers import Denied, Producer
 from producers.transports import Busy, HttpTransport
 from tests.live import live_server

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.brokers import functions
-from hub.model import Cursor, Publication, Receipt, Refusal, publication
+from hub.model import Cursor, Publication, Receipt, Refusal
+from hub.publication import publication
 from producers import outbox as module
 from producers.outbox import BATCH_BYTES, BATCH_EVENTS, Outbox
 from producers.run import Run

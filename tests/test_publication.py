@@ -10,20 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.errors import Invalid, TooLarge
-from hub.model import (
-    COUNTER_MAX,
-    EVENT_BYTES,
-    Cursor,
-    Event,
-    Phase,
-    Publication,
-    check_name,
-    check_tenant,
-    decode,
-    phase_of,
-    publication,
-    stalled,
-)
+from hub.model import COUNTER_MAX, Cursor, Event, Publication, check_name, check_tenant, decode
+from hub.publication import EVENT_BYTES, publication, stalled
+from hub.vocabulary import Phase, phase_of
 
 
 def made(data: dict[str, Any] | None = None, **more: Any) -> tuple[Publication, dict[str, Any]]:
@@ -205,11 +194,13 @@ def test_whatever_is_said_is_stored_whole_or_refused(data: Any, type: Any, attem
             channel="c", content_id="x", data=data, type=type, attempt=attempt, seq=seq, lease=lease
         )
     except Invalid as error:
-        assert error.field
+        field = error.field
     else:
+        field = "none"
         stored = decode(publication_.data)
         assert stored["content_id"] == "x"
         assert phase_of(stored).terminal == publication_.terminal
+    assert field
 
 
 def test_a_stalled_content_keeps_what_it_last_said() -> None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub import status
-from hub.model import COMPLETE, ERROR, Event
+from hub.model import Event
+from hub.vocabulary import COMPLETE, ERROR
 from tests.serving import serving, write
 
 DEEP = b'{"content_id":"x","channel_id":"ch","status":"idle","deep":' + b"[" * 5000 + b"]" * 5000 + b"}"

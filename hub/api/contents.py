@@ -15,9 +15,10 @@ from starlette.routing import Route
 from hub import polls, status
 from hub.auth import identify
 from hub.errors import Invalid
-from hub.model import CONTENT_STATUS, Cursor, Event, Phase
+from hub.model import Cursor, Event
 from hub.requests import POLL_BODY_BYTES, channel_of, check_names, hub_of, query_value, read_json
 from hub.responses import poll_response
+from hub.vocabulary import CONTENT_STATUS, Phase
 
 BATCH_IDS: Final = 100
 """Most contents of one batch poll: a long page of cards, and an answer of a few tens of kilobytes."""

@@ -11,9 +11,10 @@ from starlette.routing import Route
 
 from hub import polls, status
 from hub.auth import identify
-from hub.model import JOB_STATUS, Event, Phase
+from hub.model import Event
 from hub.requests import POLL_BODY_BYTES, check_names, hub_of, read_json
 from hub.responses import poll_response
+from hub.vocabulary import JOB_STATUS, Phase
 
 BATCH_IDS: Final = 50
 """Most jobs of one poll, as the clients of this route know it."""

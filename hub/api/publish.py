@@ -12,7 +12,8 @@ from starlette.routing import Route
 
 from hub.auth import identify
 from hub.errors import Invalid
-from hub.model import Publication, Receipt, publication
+from hub.model import Publication, Receipt
+from hub.publication import publication
 from hub.requests import PUBLISH_BODY_BYTES, hub_of, placed, read_json
 from hub.responses import json_response
 

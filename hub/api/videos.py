@@ -17,9 +17,10 @@ from starlette.routing import Route
 from hub import polls, status
 from hub.auth import identify
 from hub.errors import StatushubError
-from hub.model import VIDEO_STATUS, Event, Phase, check_name
+from hub.model import Event, check_name
 from hub.requests import hub_of
 from hub.responses import json_response, poll_response
+from hub.vocabulary import VIDEO_STATUS, Phase
 
 logger = logging.getLogger("statushub")
 

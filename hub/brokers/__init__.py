@@ -10,7 +10,15 @@ from hub.errors import ConfigError
 
 _FILE: Final = "sqlite:///"
 _MEMORY: Final = "memory:"
-_REDIS: Final = ("redis://", "rediss://", "unix://", "redis+cluster://", "redis+sentinel://")
+_REDIS: Final = (
+    "redis://",
+    "rediss://",
+    "unix://",
+    "redis+cluster://",
+    "rediss+cluster://",
+    "redis+sentinel://",
+    "rediss+sentinel://",
+)
 
 
 def open_broker(url: str, *, retention: float = RETENTION_SECONDS) -> Broker:

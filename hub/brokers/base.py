@@ -126,7 +126,7 @@ class Broker(Protocol):
 
     async def expire(self, now: float | None = None) -> int:
         """End every content, of every tenant, whose lease ran out before `now` (Unix seconds; by default
-        the broker's own clock) as `model.stalled` words it, exactly once however many hubs sweep.
+        the broker's own clock) as `publication.stalled` words it, exactly once however many hubs sweep.
 
         Returns how many contents this call ended.
         """

@@ -23,7 +23,8 @@ from hub.brokers.base import RETENTION_SECONDS, STALL_BATCH, Broker, Found, List
 from hub.brokers.subscription import Subscription
 from hub.brokers.topology import Command, load_functions, open_topology, reported
 from hub.errors import BrokerUnavailable
-from hub.model import DEFAULT_TENANT, Cursor, Event, Publication, Receipt, stalled
+from hub.model import DEFAULT_TENANT, Cursor, Event, Publication, Receipt
+from hub.publication import stalled
 
 DEADLINE_SECONDS: Final = 5.0
 """For a server to answer, and for a silent one to be taken for dead: over a slow command or a failing

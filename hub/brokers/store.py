@@ -17,7 +17,8 @@ import msgspec
 from hub.brokers.base import STALL_BATCH, SWEEP_GAP, Found, Snapshot
 from hub.brokers.fence import Accepted, Repeat, Standing, judge
 from hub.errors import BrokerInUse, ConfigError, StatushubError
-from hub.model import Announcement, Cursor, Event, Publication, Receipt, Refusal, stalled
+from hub.model import Announcement, Cursor, Event, Publication, Receipt, Refusal
+from hub.publication import stalled
 
 SCHEMA_VERSION: Final = 1
 """Of schema.sql, kept in the file's `user_version`."""

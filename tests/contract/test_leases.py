@@ -9,7 +9,8 @@ import pytest
 
 from hub.brokers import open_broker
 from hub.brokers.base import STALL_BATCH, SWEEP_GAP, Broker
-from hub.model import ERROR, Refusal, decode
+from hub.model import Refusal, decode
+from hub.vocabulary import ERROR
 from tests.recorder import Recorder
 from tests.said import CHANNEL, accepted, raw, said, tell
 

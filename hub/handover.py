@@ -52,6 +52,12 @@ class HandoverProtocol(HttpToolsProtocol):
             # The task that runs the application starts in a later turn of the loop.
             cycle.scope["extensions"] = {EXTENSION: {"take": lambda make: self._hand_over(cycle, make)}}
 
+    def shutdown(self) -> None:
+        """As uvicorn's, but a response that the client does not take any of is not waited for."""
+        super().shutdown()
+        if self.flow.write_paused:
+            self.transport.abort()
+
     def _hand_over(self, cycle: RequestResponseCycle, make: MakeProtocol) -> None:
         if not cycle.chunked_encoding:
             raise RuntimeError("a connection is handed over after the head of a chunked response")

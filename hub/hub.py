@@ -121,8 +121,7 @@ class Hub:
                 replica.waiting.clear()
             replica.waiting.append(announcement)
         elif announcement.epoch != replica.epoch:
-            for other in replica.tenant.replicas.values():
-                self._sync_soon(other)
+            self._begin_anew(replica.tenant)
             replica.waiting.append(announcement)
         elif announcement.event.offset > replica.last:
             if announcement.prev > replica.last:
@@ -260,6 +259,11 @@ class Hub:
                 viewer.hold()
                 viewer.epoch = VOID
 
+    def _begin_anew(self, tenant: Tenant) -> None:
+        """The tenant's clock has another epoch: nothing known of it holds."""
+        for replica in tenant.replicas.values():
+            self._sync_soon(replica)
+
     def _sync_soon(self, replica: Replica) -> None:
         self._hold(replica)
         if not replica.syncing:
@@ -308,6 +312,9 @@ class Hub:
             return
         finally:
             self._verifying.discard(viewer)
+        if replica.live and replica.epoch != snapshot.cursor.epoch:
+            self._begin_anew(replica.tenant)
+            return
         # Announcements up to the clock have arrived, so what is still ahead was never given out.
         for known in viewer.replicas:
             if known.live and known.epoch == snapshot.cursor.epoch:

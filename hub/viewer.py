@@ -9,6 +9,8 @@ The ids that a viewer is sent always grow until a `reset`.
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -119,32 +121,35 @@ class PullViewer(Viewer):
         """The last frame of a stream whose hub is going."""
         return sse.drain(random.randint(*DRAIN_MS))
 
-    def take(self) -> tuple[bool, list[Entry]] | None:
+    def take(self, limit: float = math.inf) -> tuple[bool, list[Entry]] | None:
         """What came since the last call: whether to reset first, and the entries, in offset order.
 
-        None where that cannot be said yet; there will be a wake when it can.
+        Stops after `limit` bytes of them; the rest comes with the next call, as far as it still holds then.
+        None where nothing can be said yet; there will be a wake when it can.
         """
         self.wake.clear()
         void = self.orient()
         if void is None:
             return None
-        entries = self.backlog()
-        self.offset = max(self.offset, self.position)
+        backlog = self.backlog()
+        sizes = itertools.accumulate(len(entry.chunk) for entry in backlog)
+        entries = backlog[: 1 + sum(size < limit for size in sizes)]
+        self.offset = max(self.offset, self.position) if len(entries) == len(backlog) else entries[-1].offset
         return void, entries
 
     def frames(self) -> Iterator[bytes]:
         """What came since the last call, as frames, with `reset` and `ready` where they belong."""
-        taken = self.take()
-        if taken is None:
-            return
-        void, entries = taken
-        if void:
-            yield sse.reset()
-        if entries:
-            yield b"".join(sse.unchunk(entry.chunk) for entry in entries)
-        if not self.ready and self.hub.live(self.replicas):
-            self.ready = True
-            yield sse.ready(self.cursor, self.hub.heartbeat.interval)
+        while (taken := self.take(CATCH_UP_BYTES)) is not None:
+            void, entries = taken
+            if void:
+                yield sse.reset()
+            if entries:
+                yield b"".join(sse.unchunk(entry.chunk) for entry in entries)
+            elif self.ready or not self.hub.live(self.replicas):
+                return
+            else:
+                self.ready = True
+                yield sse.ready(self.cursor, self.hub.heartbeat.interval)
 
 
 class PushViewer(Viewer, asyncio.Protocol):

@@ -49,6 +49,8 @@ def started(
         env=environment(env),
         stdout=stdout,
         stderr=subprocess.PIPE,
+        # Else the lines that were read ahead would be missing from what `communicate` reads.
+        bufsize=0,
     )
     try:
         yield process
@@ -86,3 +88,15 @@ def serving(
         url = line_with(process, r"Serving (http://\S+:(\d+));", of="stderr")
         wait_for_port(int(url[2]), process)
         yield process, url[1]
+
+
+def read_terminal(terminal: int, *, until: str | None = None) -> str:
+    """What a terminal (our end of a pty) is sent until this has come; by default, to the end."""
+    seen = ""
+    while until is None or until not in seen:
+        try:
+            portion = os.read(terminal, 65536)
+        except OSError:  # how Linux says that nobody has the other end
+            break
+        seen += portion.decode(errors="replace")
+    return seen

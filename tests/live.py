@@ -49,7 +49,11 @@ class LiveHub:
             async with open_hub(self._settings, self._broker) as hub:
                 app = create_app(self._settings, hub)
                 config = uvicorn.Config(
-                    app, http=self._http, log_level="error", timeout_graceful_shutdown=5, lifespan="off"
+                    app,
+                    http=self._http,
+                    log_level="error",
+                    timeout_graceful_shutdown=round(self._settings.grace),
+                    lifespan="off",
                 )
                 server = Server(config, hub)
                 self._listener.listen()

@@ -88,6 +88,17 @@ class RedisServer:
         if self.process:
             self.process.send_signal(signal.SIGCONT)
 
+    def command(self, *words: str) -> str:
+        """What redis-cli says to a command; it comes with redis-server."""
+        said = subprocess.run(
+            ["redis-cli", "-p", str(self.port), *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=START_SECONDS,
+        )
+        return said.stdout.strip()
+
     def forget(self) -> None:
         """Remove its data; only while it is down."""
         for path in self.folder.iterdir():

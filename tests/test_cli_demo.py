@@ -97,3 +97,16 @@ def test_a_port_that_was_asked_for_is_not_replaced() -> None:
     assert result.returncode == 2
     assert "cannot be had" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_demo_opens_a_browser_where_there_is_one(tmp_path: Path) -> None:
+    """Once the page can be had, the newcomer need not even copy its address."""
+    os.mkfifo(tmp_path / "opened")
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "opened"}\n')
+    browser.chmod(0o755)
+    variables = {"BROWSER": f"{browser} %s", "DISPLAY": ":0"}
+    with started("demo", "--port", 0, "--clips", 1, env=variables) as process:
+        url = line_with(process, r"Open (http://\S+)")[1]
+        assert (tmp_path / "opened").read_text() == f"{url}\n"
+        assert ended(process, signal.SIGTERM)[0] == 0

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from subprocess import run
+from subprocess import PIPE, Popen, run
 
 import httpx
 import pytest
 
 from hub.cli.encode import default_name
-from tests.command import command, ended, environment, line_with, started
+from tests.command import command, ended, environment, line_with, read_terminal, started
 from tests.live import live_hub
 from tests.servers import RedisServer, free_port
 
@@ -45,6 +47,20 @@ def test_without_a_destination_the_result_is_named_as_the_content(hub: str, tmp_
     assert name
     [content] = httpx.get(f"{hub}/api/contents/named").json()["contents"]
     assert content["content_id"] == name[1]
+
+
+def test_a_terminal_shows_a_bar(hub: str, tmp_path: Path) -> None:
+    """On stderr, so that stdout is the playlist's path alone."""
+    ours, theirs = pty.openpty()
+    arguments = [sys.executable, "-m", "hub", *SAMPLE, "--hub", hub, "--channel", "bar"]
+    with Popen(arguments, cwd=tmp_path, env=environment({"TERM": "xterm"}), stdout=PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        seen = read_terminal(ours)
+        out, _ = process.communicate(timeout=20)
+    os.close(ours)
+    assert out.endswith(b"/master.m3u8\n")
+    assert "sample.mp4" in seen
+    assert "━" in seen
 
 
 @pytest.mark.redis

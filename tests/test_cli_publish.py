@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from tests.command import command, ended, environment, line_with, serving, started
+from tests.command import command, ended, environment, line_with, read_terminal, serving, started
 from tests.live import live_hub, live_server
 from tests.servers import RedisServer, free_port
 
@@ -62,7 +62,7 @@ def test_json_lines_hold_id_type_and_data(hub: str) -> None:
     result = command("watch", "json", "--json", "--until-done", "--hub", hub)
     event, ready = map(json.loads, result.stdout.splitlines())
     assert (event["id"], event["type"], event["data"]["hls_path"]) == (cursor, "processing_complete", "/a")
-    assert (ready["id"], ready["type"], ready["data"]) == (None, "ready", {"cursor": ready["data"]["cursor"]})
+    assert (ready["id"], ready["type"], ready["data"]["cursor"]) == (None, "ready", cursor)
 
 
 def test_ctrl_c_ends_a_watch_quietly(hub: str) -> None:
@@ -113,25 +113,13 @@ def test_a_terminal_shows_bars(hub: str) -> None:
     ours, theirs = pty.openpty()
     with started("watch", "bars", "--hub", hub, "--until-done", stdout=theirs, env={"TERM": "xterm"}) as watch:
         os.close(theirs)
-        assert "Holiday" in _read_until(ours, "40%")
+        assert "Holiday" in read_terminal(ours, until="40%")
         publish(hub, "bars", "clip", "complete", "--data", '{"title": "Holiday"}')
         publish(hub, "bars", "early", "failed")
-        assert "100%" in _read_until(ours, None)
+        assert "100%" in read_terminal(ours)
         code, _, err = ended(watch)
     os.close(ours)
     assert (code, err) == (1, "statushub: failed: early\n")
-
-
-def _read_until(terminal: int, sign: str | None) -> str:
-    """What a terminal is sent, until `sign` has come, or to the end."""
-    seen = ""
-    while sign is None or sign not in seen:
-        try:
-            portion = os.read(terminal, 65536)
-        except OSError:  # how Linux says that nobody has the other end
-            break
-        seen += portion.decode(errors="replace")
-    return seen
 
 
 def test_producers_cannot_steer_the_terminal(hub: str) -> None:

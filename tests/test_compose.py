@@ -58,7 +58,10 @@ def test_the_compose_file_is_sound() -> None:
     assert services == ["redis", "hub-1", "hub-2", "proxy", "encode"]
     for awaited in re.findall(r"^ +([\w-]+):\n +condition: service_healthy$", COMPOSE, re.MULTILINE):
         assert "healthcheck:" in (section("x-hub") if awaited.startswith("hub") else section(awaited))
-    assert set(re.findall(r"^  ([\w-]+):", section("networks"), re.MULTILINE)) == {"inner", "outer"}
+    assert set(re.findall(r"^  ([\w-]+):", COMPOSE.partition("\nnetworks:")[2], re.MULTILINE)) == {
+        *{"inner", "outer"},
+        *{"redis", "results"},
+    }
 
 
 def test_one_port_is_published_and_on_loopback() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import traceback
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -485,6 +487,14 @@ class TestDestinations:
         assert len(play(tmp_path / "out")) == 2
 
 
+def encoding() -> bool:
+    """Whether any thread is in the middle of an encode."""
+    for frame in sys._current_frames().values():
+        if any("transcode.py" in call.filename for call in traceback.extract_stack(frame)):
+            return True
+    return False
+
+
 class TestCancellation:
     async def test_cancelling_stops_the_encoder_and_cleans_up(self, clip: Path, tmp_path: Path, scratch: Path) -> None:
         """A cancelled encode ends in the middle of the file, and leaves nothing behind."""
@@ -502,6 +512,22 @@ class TestCancellation:
         assert progress.snapshot()["step"] == Step.TRANSCODING
         assert progress.snapshot()["progress"] < 80
         assert list((tmp_path / "out").iterdir()) == []
+
+    async def test_cancelling_a_task_stops_the_encoder_too(self, clip: Path, tmp_path: Path, scratch: Path) -> None:
+        """As asyncio cancels, which knows no scopes."""
+        progress = Progress()
+        options = Options(preset="slower", report_seconds=0.01, scratch=scratch)
+
+        async def report(state: Mapping[str, Any]) -> None:
+            if state["step"] == Step.TRANSCODING and state["progress"] > 7:
+                task.cancel()
+
+        task = asyncio.ensure_future(convert(clip, tmp_path / "out", report=report, options=options, progress=progress))
+        with anyio.fail_after(20), pytest.raises(asyncio.CancelledError):
+            await task
+        assert not encoding()
+        assert list(scratch.iterdir()) == []
+        assert progress.snapshot()["progress"] < 80
 
     async def test_error_of_a_report_ends_the_encode(self, clip: Path, tmp_path: Path, options: Options) -> None:
         """An encode whose reports cannot be made is stopped, and cleans up."""

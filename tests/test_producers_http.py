@@ -3,7 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -209,17 +209,21 @@ async def test_each_answer_has_its_meaning(status: int, error: type[Exception]) 
 
 
 @pytest.mark.parametrize(
-    ("value", "least", "most"),
+    ("spelled", "least", "most"),
     [
-        ("7", 7, 7),
-        ("99999999999", 300, 300),
-        (format_datetime(datetime.now(UTC) + timedelta(seconds=250), usegmt=True), 150, 250),
-        (format_datetime(datetime.now(UTC) - timedelta(days=1)), 0, 0),
-        (format_datetime((datetime.now(UTC) + timedelta(seconds=250)).replace(tzinfo=None)), 150, 250),
+        (lambda now: "7", 7, 7),
+        (lambda now: "99999999999", 300, 300),
+        (lambda now: format_datetime(now + timedelta(seconds=250), usegmt=True), 150, 250),
+        (lambda now: format_datetime(now - timedelta(days=1)), 0, 0),
+        (lambda now: format_datetime((now + timedelta(seconds=250)).replace(tzinfo=None)), 150, 250),
     ],
+    ids=["seconds", "too many seconds", "a date", "a date gone by", "a date of no zone"],
 )
-async def test_a_pause_that_is_asked_for_is_understood(value: str, least: float, most: float) -> None:
+async def test_a_pause_that_is_asked_for_is_understood(
+    spelled: Callable[[datetime], str], least: float, most: float
+) -> None:
     """`Retry-After` may be seconds or a date, and is bounded."""
+    value = spelled(datetime.now(UTC))
     with moody(Response(status_code=503, headers={"Retry-After": value})) as (url, _):
         async with transport(url) as opened:
             with pytest.raises(Busy) as caught:

@@ -415,9 +415,9 @@ async def test_a_publication_is_sent_once(redis_server: RedisServer, tenant: str
         assert (await broker.changes(tenant, "c")).cursor.offset == 2
 
 
-async def test_a_lease_ends_a_content_whatever_its_data(redis_server: RedisServer, tenant: str) -> None:
+async def test_a_lease_ends_a_content_whatever_its_data(own_server: RedisServer, tenant: str) -> None:
     """Two sweeps at once end each content once, also one whose data a foreign publisher stored as no JSON."""
-    async with RedisBroker(redis_server.url) as broker, RedisBroker(redis_server.url) as other:
+    async with RedisBroker(own_server.url) as broker, RedisBroker(own_server.url) as other:
         broken = Publication(channel="c", content_id="broken", type="x", data=b"\xff", terminal=False, lease=1)
         await broker.publish(tenant, [update("whole", lease=1), broken])
         ended = await asyncio.gather(broker.expire(4e9), other.expire(4e9))

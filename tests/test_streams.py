@@ -278,6 +278,37 @@ def test_a_viewer_that_stalls_for_good_is_closed(http: Any) -> None:
         eventually(stalled)
 
 
+def test_a_large_state_comes_in_steps_and_stays_in_order(hub: LiveHub) -> None:
+    """A client that reads slowly is written to as its socket drains, while the state goes on changing."""
+    padding = "x" * 60_000
+    with httpx.Client(base_url=hub.base_url) as http_client:
+        for number in range(0, 200, 20):
+            data = {"status": "generating", "padding": padding}
+            events = [{"channel": "c", "content_id": f"x{n}", "data": data} for n in range(number, number + 20)]
+            assert http_client.post("/api/publish", json={"events": events}).status_code == 200
+    with stream(hub, receive_buffer=4096) as client:
+        assert client.event().json["content_id"] == "x0"
+        publish(hub, "x1", "complete")
+        frames = client.until("ready")
+        offsets = [frame.offset for frame in frames[:-1]]
+        assert offsets == sorted(set(offsets))
+        assert {frame.json["content_id"] for frame in frames[:-1]} == {f"x{n}" for n in range(1, 200)}
+        assert [f.event for f in frames if f.json.get("content_id") == "x1"][-1] == "processing_complete"
+        publish(hub, "x2", "complete")
+        assert client.event().json["status"] == "complete"
+
+
+def test_a_stopping_hub_does_not_wait_for_a_stalled_viewer(http: Any) -> None:
+    """What is stuck in a socket cannot be followed by a farewell; the connection is cut."""
+    with live_hub(http=http, grace=1.0) as hub, stream(hub, receive_buffer=4096) as client:
+        client.until("ready")
+        for _ in range(150):
+            publish(hub, "a", "generating", padding="x" * 60_000)
+        hub.stop()
+        assert all(frame.event != "drain" for frame in client.rest())
+        assert not client.ended
+
+
 def test_a_full_hub_turns_streams_away_politely(http: Any) -> None:
     """200 with a long retry and a farewell: any other status would end an EventSource for good."""
     with live_hub(http=http, max_streams=1) as hub, stream(hub) as first:

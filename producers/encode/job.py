@@ -146,15 +146,21 @@ async def convert(
     outcome: Result | EncodeError | None = None
     with tempfile.TemporaryDirectory(prefix="statushub-", dir=options.scratch) as scratch:
         job = _Job(str(source), str(destination), Path(scratch), options, progress, reporter)
-        async with anyio.create_task_group() as group:
-            group.start_soon(reporter.watch)
+
+        async def run() -> None:
+            nonlocal outcome
             try:
                 outcome = await job.run()
             except EncodeError as error:
-                # Raised out here, where the task group does not wrap it into an exception group.
+                # Raised out there, where the task group does not wrap it into an exception group.
                 outcome = error
-            finally:
-                group.cancel_scope.cancel()
+            group.cancel_scope.cancel()
+
+        # A task of its own: the threads notice when a scope is cancelled, and not when a task is, which is how
+        # asyncio cancels; the group turns that into this.
+        async with anyio.create_task_group() as group:
+            group.start_soon(reporter.watch)
+            group.start_soon(run)
     if isinstance(outcome, Result):
         return outcome
     raise outcome or TranscodeFailed("The encode ended without a result.")

@@ -1,0 +1,21 @@
+# A wheel is built in one image and installed in another, which keeps no compiler, cache or source.
+FROM python:3.11-slim AS build
+WORKDIR /source
+COPY pyproject.toml README.md LICENSE ./
+COPY hub hub
+COPY producers producers
+COPY web web
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+
+FROM python:3.11-slim
+RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
+    pip install --no-cache-dir "$(echo /wheels/statushub-*.whl)[encode]" \
+    && useradd --system --uid 10001 --home-dir /data --create-home statushub
+USER statushub
+# The embedded broker's file and the results of encodes go here, unless they are told to go elsewhere.
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["statushub"]
+CMD ["serve"]

@@ -1,0 +1,80 @@
+"""The command line: `statushub`. One module a command; what is slow to import is imported when it is run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from hub import __version__
+from hub.cli.demo import demo
+from hub.cli.encode import encode
+from hub.cli.failure import INTERRUPTED, TROUBLE, USAGE, Failure
+from hub.cli.publish import publish
+from hub.cli.serve import serve
+from hub.cli.watch import watch
+from hub.errors import StatushubError
+
+USAGE_CODES: Final = frozenset({"config", "denied", "invalid", "malformed", "too_large"})
+"""The `code`s of errors that the caller has to mend, as against those that pass."""
+
+EPILOG: Final = """\b
+Examples:
+  statushub demo
+  statushub serve --broker redis://localhost:6379/0 --workers 4
+  statushub publish encodes clip-1 generating --progress 40
+  statushub watch encodes
+  statushub encode clip.mp4 --destination /srv/video/clip
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+@click.version_option(__version__, message="statushub %(version)s")
+def cli() -> None:
+    """A real-time status hub: workers publish, browsers see it the moment it changes.
+
+    Try `statushub demo` first.
+    """
+
+
+for _command in (demo, serve, publish, watch, encode):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command line (the process's own by default) and end the process with its exit code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code. What goes wrong is one line on stderr."""
+    try:
+        code = cli.main(list(arguments), prog_name="statushub", standalone_mode=False, obj=os.environ)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return USAGE
+    except click.Abort:
+        return INTERRUPTED
+    except Failure as error:
+        return _complain(error.message, error.code)
+    except click.ClickException as error:
+        return _complain(error.format_message(), error.exit_code, _hint(error))
+    except StatushubError as error:
+        return _complain(error.message, USAGE if error.code in USAGE_CODES else TROUBLE)
+    except OSError as error:
+        return _complain(str(error), TROUBLE)
+    return code if isinstance(code, int) else 0
+
+
+def _complain(message: str, code: int, hint: str = "") -> int:
+    click.echo(f"statushub: {' '.join(message.split())}{hint}", err=True)
+    return code
+
+
+def _hint(error: click.ClickException) -> str:
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return f" Try '{error.ctx.command_path} --help'."
+    return ""

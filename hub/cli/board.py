@@ -1,0 +1,93 @@
+"""What is known of a channel's contents while it is watched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hub.cli.follow import Message
+from hub.vocabulary import Phase, phase_of
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A content's latest status, fit for a terminal: what producers wrote cannot steer it."""
+
+    content_id: str
+    title: str
+    status: str
+    detail: str
+    """The status in more detail, the seconds left, or why it failed; may be empty."""
+    progress: float | None
+    phase: Phase
+    timestamp: str
+
+
+class Board:
+    """The contents of a channel, as the messages of its stream tell."""
+
+    def __init__(self) -> None:
+        self._phases: dict[str, Phase] = {}
+        self.ready = False
+
+    def take(self, message: Message) -> Row | None:
+        """Take a message in; the row it changed, None for a control event."""
+        if message.type == "ready":
+            self.ready = True
+        elif message.type == "reset":
+            self._phases.clear()
+            self.ready = False
+        elif isinstance(content_id := message.data.get("content_id"), str):
+            shown = row(content_id, message.data)
+            self._phases[content_id] = shown.phase
+            return shown
+        return None
+
+    @property
+    def done(self) -> bool:
+        """Whether all is known, and nothing is waiting or being processed."""
+        busy = (Phase.PENDING, Phase.PROCESSING)
+        return self.ready and not any(phase in busy for phase in self._phases.values())
+
+    @property
+    def failed(self) -> list[str]:
+        """The contents that have failed."""
+        return [content_id for content_id, phase in self._phases.items() if phase is Phase.FAILED]
+
+
+def row(content_id: str, data: dict[str, Any]) -> Row:
+    """The row for a content's status."""
+    phase = phase_of(data)
+    progress = data.get("progress")
+    number = isinstance(progress, int | float) and not isinstance(progress, bool)
+    return Row(
+        content_id=printable(content_id),
+        title=_text(data, "title") or printable(content_id),
+        status=_text(data, "status"),
+        detail=_detail(data, phase),
+        progress=float(progress) if number and progress is not None else None,
+        phase=phase,
+        timestamp=_text(data, "timestamp"),
+    )
+
+
+def printable(text: str) -> str:
+    """`text` without the characters by which a terminal is steered."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _detail(data: dict[str, Any], phase: Phase) -> str:
+    if phase is Phase.FAILED:
+        return _text(data, "error_message")
+    if phase.terminal:
+        return ""
+    parts = [_text(data, "step") or _text(data, "processing_status")]
+    remaining = data.get("remaining_seconds")
+    if isinstance(remaining, int | float) and not isinstance(remaining, bool):
+        parts.append(f"{remaining:.0f} s left")
+    return ", ".join(part for part in parts if part)
+
+
+def _text(data: dict[str, Any], name: str) -> str:
+    value = data.get(name)
+    return printable(value) if isinstance(value, str) else ""

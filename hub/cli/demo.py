@@ -1,0 +1,144 @@
+"""`statushub demo`: a hub, and something to watch on it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging.config
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import webbrowser
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from typing import Final
+from urllib.parse import urlsplit
+
+import click
+
+from hub.cli.encode import require_encoder
+from hub.config import Config, load
+from hub.errors import ConfigError
+from hub.logs import logging_config
+
+HOST: Final = "127.0.0.1"
+
+DEMO_PORT: Final = 8000
+
+CLIPS: Final = 20
+"""Encodes of one demo: it may be forgotten in a window for days."""
+
+CLIP_SECONDS: Final = 60.0
+"""Length of the first clip: long enough to see it move, short enough to see it end."""
+
+END_SECONDS: Final = 3.0
+"""How long the encoding process may take to end before it is made to."""
+
+START_SECONDS: Final = 10.0
+"""How long the hub may take to accept connections before no browser is opened."""
+
+DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
+"""Variables without which there is no browser to open on anything but macOS and Windows, or one in the terminal."""
+
+
+@click.command(short_help="Run a hub with real encodes to watch.")
+@click.option("--port", type=int, help="The port to listen on.  [default: 8000, or a free one where that is taken]")
+@click.option("--no-browser", is_flag=True, help="Open no browser.")
+@click.option("--clips", type=click.IntRange(1, 1000), default=CLIPS, show_default=True, help="Encodes in all.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.5, 3600),
+    default=CLIP_SECONDS,
+    show_default=True,
+    help="Length of the first clip.",
+)
+@click.pass_obj
+def demo(environ: Mapping[str, str], /, port: int | None, no_browser: bool, clips: int, seconds: float) -> None:
+    """Run a hub and a few real encodes, and open the page that shows them.
+
+    Nothing is kept: statuses are in memory, results in a temporary folder. Ctrl+C ends it.
+    """
+    from hub import server
+
+    require_encoder()
+    # Until the server takes the signals over, SIGTERM must clean up as Ctrl+C does. Not by raising here: within
+    # an event loop, Ctrl+C is a cancellation, and an exception out of nowhere would be a crash.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    settings = _settings(environ, port)
+    logging.config.dictConfig(logging_config(settings.log_level))
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="statushub-demo-"))
+
+        def ready(url: str) -> None:
+            click.echo(_welcome(url))
+            stack.enter_context(showreel(url, folder, clips, seconds))
+            if not no_browser and _has_browser(environ):
+                threading.Thread(target=_browse, args=(url,), daemon=True).start()
+
+        # A signal that comes before the server takes them over; it means the same.
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve(settings, ready=ready)
+    click.echo("The demo has ended.")
+
+
+def _settings(environ: Mapping[str, str], port: int | None) -> Config:
+    settings = load(
+        environ, host=HOST, port=DEMO_PORT if port is None else port, broker="memory:", workers=1, log_level="warning"
+    )
+    if port is None and _taken(settings):
+        click.echo(f"Port {DEMO_PORT} is taken, so a free one is used.")
+        return load(environ, host=HOST, port=0, broker="memory:", workers=1, log_level="warning")
+    return settings
+
+
+def _taken(settings: Config) -> bool:
+    from hub import server
+
+    try:
+        server.bind(settings.host, settings.port).close()
+    except ConfigError:
+        return True
+    return False
+
+
+def _welcome(url: str) -> str:
+    address = click.style(f"Open {url}", bold=True, fg="green")
+    return f"\n    {address}\n\nVideos are being encoded for you to watch there. Ctrl+C ends the demo.\n"
+
+
+@contextlib.contextmanager
+def showreel(url: str, folder: str, clips: int, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+    """The encoding process, for the time of the block."""
+    arguments = (url, folder, str(clips), str(seconds))
+    # Ctrl+C reaches the whole process group; this one ends when it is told to, and when its stdin ends.
+    # -P: what lies in the folder that the demo was started in is none of its modules.
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "hub.cli.showreel", *arguments], stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        if process.stdin:
+            process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)
+        process.kill()
+        process.wait()
+
+
+def _has_browser(environ: Mapping[str, str]) -> bool:
+    return sys.platform in ("darwin", "win32") or any(environ.get(name) for name in DISPLAYS)
+
+
+def _browse(url: str) -> None:
+    """Open the page once the hub accepts connections."""
+    place = urlsplit(url)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((place.hostname or HOST, place.port or 0)):
+            webbrowser.open(url)
+            return
+        time.sleep(0.1)

@@ -1,0 +1,140 @@
+"""`statushub encode`: encode a video to HLS, and publish how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import re
+import signal
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from hub.cli.failure import INTERRUPTED, TERMINATED, USAGE, Failure
+from hub.cli.target import producer, target_options
+
+if TYPE_CHECKING:
+    from anyio import CancelScope
+
+    from producers.encode import Options
+
+EPILOG: Final = """\b
+Examples:
+  statushub encode clip.mp4
+  statushub encode https://example.com/clip.mov --destination s3://videos/clip --hub https://hub.example.com
+  statushub encode clip.mp4 --broker redis://localhost:6379/0 --preset medium --crf 20
+  statushub encode --sample 30
+
+Prints the path of the playlist. The video is encoded whether the hub can be reached or not.
+"""
+
+NAME_CHARACTERS: Final = 60
+"""Most of a source's name that becomes part of a content's: the rest tells nobody more."""
+
+
+@click.command(epilog=EPILOG, short_help="Encode a video and publish how far it is.")
+@click.argument("source", required=False)
+@click.option("--sample", type=click.FloatRange(0.5, 3600), metavar="SECONDS", help="Encode a clip made on the spot.")
+@click.option("--channel", default="encodes", show_default=True, help="The channel to publish on.")
+@click.option("--content-id", metavar="ID", help="What the video is called there; by default made from SOURCE.")
+@click.option(
+    "--destination",
+    metavar="FOLDER|URL",
+    help="Where the result goes.  [default: a folder of encodes/, named as the ID]",
+)
+@click.option("--public-url", metavar="URL", help="Where the destination is served from; published as hls_path.")
+@click.option("--preset", default="veryfast", show_default=True, help="x264's speed, from ultrafast to veryslow.")
+@click.option("--crf", type=int, default=23, show_default=True, help="x264's quality: 18 is fine, 28 coarse.")
+@click.option("--threads", type=int, default=0, help="Threads of each encoder; half of the cores by default.")
+@click.option("--segment-seconds", type=float, default=4.0, show_default=True, help="The length of a segment.")
+@target_options
+@click.pass_context
+def encode(
+    context: click.Context,
+    /,
+    source: str | None,
+    sample: float | None,
+    channel: str,
+    content_id: str | None,
+    destination: str | None,
+    **rest: Any,
+) -> None:
+    """Encode SOURCE, a file or a URL, to HLS, and publish each step of it."""
+    require_encoder()
+    if (source is None) == (sample is None):
+        raise Failure("name a SOURCE, or say --sample SECONDS", USAGE)
+    target = {name: rest.pop(name) for name in ("hub", "broker", "tenant", "token")}
+    named = content_id or default_name(source or "sample.mp4")
+    with tempfile.TemporaryDirectory(prefix="statushub-") as scratch:
+        job = {
+            "source": source or sample_clip(Path(scratch), sample or 0),
+            "channel": channel,
+            "content_id": named,
+            "destination": destination or str(Path("encodes", default_name(source or "sample.mp4"))),
+        }
+        code = asyncio.run(_until_signalled(target, job, _options(rest)))
+    context.exit(code)
+
+
+def require_encoder() -> None:
+    """Raise `Failure`, which says what to install, where videos cannot be encoded."""
+    try:
+        importlib.import_module("producers.encode")
+    except ImportError as error:
+        raise Failure(str(error)) from error
+
+
+def default_name(source: str) -> str:
+    """A content id for a source: the same for the same, another for another of the same name."""
+    from producers.encode.download import title
+
+    path = source if "://" in source else str(Path(source).resolve())
+    stem = re.sub(r"[^\w.-]+", "-", Path(title(source)).stem)[:NAME_CHARACTERS].strip("-.")
+    return f"{stem or 'video'}-{sha256(path.encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+def sample_clip(folder: Path, seconds: float) -> str:
+    """The path of a clip of this length, made in `folder`."""
+    from producers.clip import write_clip
+
+    click.echo(f"Making a clip of {seconds:g} s", err=True)
+    return str(write_clip(folder / "sample.mp4", seconds=seconds))
+
+
+def _options(chosen: dict[str, Any]) -> Options:
+    from producers.encode import Options
+
+    return Options(**chosen)
+
+
+async def _until_signalled(target: dict[str, Any], job: dict[str, Any], options: Options) -> int:
+    """Encode, and return the exit code. A signal cancels the work, which says so to the hub."""
+    import anyio
+
+    from hub.cli.narrator import Narrator
+    from producers.encode import encode
+
+    signals: list[int] = []
+    # A scope, and not the task itself: the encoding thread looks whether its scope is cancelled.
+    with anyio.CancelScope() as scope, Narrator() as narrator:
+        _cancel_on_signals(scope, signals)
+        async with producer(**target) as publisher:
+            result = await encode(**job, producer=narrator.listening(publisher), options=options)
+    if scope.cancelled_caught:
+        return INTERRUPTED if signal.SIGINT in signals else TERMINATED
+    click.echo(result.hls_path)
+    return 0
+
+
+def _cancel_on_signals(scope: CancelScope, received: list[int]) -> None:
+    """Cancel `scope` on SIGINT and SIGTERM, and note which it was."""
+
+    def cancel(number: int) -> None:
+        received.append(number)
+        scope.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, cancel, number)

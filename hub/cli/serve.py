@@ -1,0 +1,81 @@
+"""`statushub serve`: run a hub."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+from hub.config import Config, is_loopback, load
+from hub.logs import logging_config
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+logger = logging.getLogger("statushub")
+
+EPILOG: Final = """\b
+Examples:
+  statushub serve
+  statushub serve --port 9000 --broker sqlite:////var/lib/statushub/hub.db
+  statushub serve --broker redis://localhost:6379/0 --workers 4
+  statushub serve --cors-origin https://app.example.com --cors-origin https://www.example.com
+
+Every option has an environment variable, which it overrides.
+"""
+
+
+def setting(flag: str, text: str, **more: Any) -> Callable[[Command], Command]:
+    """The option for a setting of `Config`; its default is told, and left to `load`."""
+    name = more.pop("name", None) or flag.partition("/")[0].removeprefix("--").replace("-", "_")
+    default = getattr(Config(), name)
+    told = ", ".join(default) if isinstance(default, tuple) else str(default).lower()
+    told = f"{default:g}" if isinstance(default, float) else told
+    shown = f"{text}  [STATUSHUB_{name.upper()}; default: {told}]"
+    return click.option(flag, name, default=None, help=shown, **more)
+
+
+@click.command(epilog=EPILOG, short_help="Run a hub.")
+@setting("--host", "The address to listen on.", metavar="ADDRESS")
+@setting("--port", "The port to listen on; 0 for a free one.", type=int)
+@setting("--broker", "What stores and announces: sqlite:///FILE, memory: or redis://HOST:PORT/DB.", metavar="URL")
+@setting("--workers", "Processes that share the port; more than one need Redis.", type=int)
+@setting("--insecure/--no-insecure", "Serve addresses other than loopback, although nobody proves who they are.")
+@setting("--cors-origin", "A page that may read and publish. May be repeated.", name="cors_origins", multiple=True)
+@setting("--retention", "How long a content outlives its last event, in seconds.", type=float)
+@setting("--heartbeat", "Between two heartbeats of a stream, in seconds.", type=float)
+@setting("--stall-timeout", "After which a viewer that reads nothing is closed, in seconds.", type=float)
+@setting("--grace", "That a stopping hub gives its requests, in seconds.", type=float)
+@setting("--max-streams", "The streams one process holds at most.", type=int)
+@setting("--access-log/--no-access-log", "Log every request, without its query.")
+@setting("--log-level", "What is logged: critical, error, warning, info or debug.", metavar="LEVEL")
+@click.pass_obj
+def serve(environ: Mapping[str, str], /, **flags: Any) -> None:
+    """Run a hub until SIGTERM or Ctrl+C."""
+    from hub import server
+
+    flags["cors_origins"] = flags["cors_origins"] or None
+    settings = load(environ, **flags)
+    logging.config.dictConfig(logging_config(settings.log_level))
+    server.serve(settings, ready=partial(announce, settings))
+
+
+def announce(settings: Config, url: str) -> None:
+    """Log where the hub serves, and who may come in."""
+    logger.info("Serving %s; broker %s", url, without_secrets(settings.broker))
+    if is_loopback(settings.host):
+        logger.info("No signing key: anyone on this machine may read and publish; serving loopback only.")
+    else:
+        logger.warning("No signing key: anyone who reaches %s may read and publish.", url)
+
+
+def without_secrets(url: str) -> str:
+    """`url` without its user, password and query."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc and not parts.query:
+        return url
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

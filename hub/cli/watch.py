@@ -1,0 +1,78 @@
+"""`statushub watch`: follow a channel in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from hub.cli.failure import Failure
+from hub.cli.target import HUB, TOKEN
+from hub.model import Cursor, check_name
+
+if TYPE_CHECKING:
+    from hub.cli.display import Display
+
+EPILOG: Final = """\b
+Examples:
+  statushub watch encodes
+  statushub watch encodes --until-done && echo all is encoded
+  statushub watch jobs --json | jq -r 'select(.type == "processing_error").data.content_id'
+"""
+
+
+@click.command(epilog=EPILOG, short_help="Follow a channel in the terminal.")
+@click.argument("channel")
+@HUB
+@TOKEN
+@click.option("--since", metavar="CURSOR", help="Begin after this cursor; by default with the whole state.")
+@click.option("--until-done", is_flag=True, help="End once nothing is waiting or processing; with 1 if any failed.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object an event: id, type, data.")
+@click.pass_obj
+def watch(
+    environ: Mapping[str, str],
+    /,
+    channel: str,
+    hub: str | None,
+    token: str | None,
+    since: str | None,
+    until_done: bool,
+    as_json: bool,
+) -> None:
+    """Show what happens in CHANNEL: as bars in a terminal, else a line an event.
+
+    The stream is resumed where it broke off: nothing is missed, and nothing shows twice.
+    """
+    from hub.cli.board import Board
+    from hub.cli.follow import Follower
+    from producers.producer import settings
+
+    given = settings(environ)
+    follower = Follower(
+        hub or given["url"],
+        check_name(channel, "channel"),
+        token=token or given["token"] or None,
+        since=Cursor.parse(since, field="--since") if since else None,
+        notice=lambda sentence: click.echo(f"statushub: {sentence}", err=True),
+    )
+    board = Board()
+    with _display(as_json) as display, closing(follower.messages()) as messages:
+        for message in messages:
+            display.show(message, board.take(message))
+            if until_done and board.done:
+                break
+    if board.failed:
+        raise Failure(f"failed: {', '.join(board.failed)}")
+
+
+def _display(as_json: bool) -> Display:
+    from rich.console import Console
+
+    from hub.cli.display import Bars, JsonLines, Lines
+
+    if as_json:
+        return JsonLines()
+    console = Console()
+    return Bars(console) if console.is_terminal else Lines()

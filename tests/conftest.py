@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.servers import RedisServer, running_redis
+
+
+def pytest_configure() -> None:
+    """A shell that starts us in the background has SIGINT ignored; the commands under test would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

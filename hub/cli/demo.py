@@ -65,7 +65,9 @@ def demo(environ: Mapping[str, str], /, port: int | None, no_browser: bool, clip
 
     require_encoder()
     # Until the server takes the signals over, SIGTERM must clean up as Ctrl+C does. Not by raising here: within
-    # an event loop, Ctrl+C is a cancellation, and an exception out of nowhere would be a crash.
+    # an event loop, Ctrl+C is a cancellation, and an exception out of nowhere would be a crash. A shell that
+    # starts us in the background has Ctrl+C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     settings = _settings(environ, port)
     logging.config.dictConfig(logging_config(settings.log_level))

@@ -1,0 +1,121 @@
+"""What the operating system says a server cost: processor time, memory, and what the machine is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+SERVER_CORE: Final = 0
+LOAD_CORE: Final = 1
+"""Where there are two cores, the server has one, and the load and Redis have the other."""
+
+SCHEDULED: Final = 2
+"""Which clock of a process: the time it was on a processor, in user and system mode, exact to nanoseconds."""
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """User and system time of these processes so far, all their threads included."""
+    # The clock's id is made of the pid as clock_getcpuclockid(3) does; /proc/PID/stat counts in ticks of 10 ms.
+    return sum(time.clock_gettime((~pid << 3) | SCHEDULED) for pid in pids)
+
+
+def pss_bytes(pids: Iterable[int]) -> int:
+    """Proportional memory of these processes: what they share is divided among those who share it."""
+    total = 0
+    for pid in pids:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        found = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
+        total += int(found[1]) * 1024 if found else 0
+    return total
+
+
+def switches(pids: Iterable[int]) -> int:
+    """How often these processes gave their core up because there was nothing to do."""
+    text = "".join(Path(f"/proc/{pid}/status").read_text() for pid in pids)
+    return sum(map(int, re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE)))
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    members = [pid]
+    for member in members:
+        for children in Path(f"/proc/{member}/task").glob("*/children"):
+            members += map(int, children.read_text().split())
+    return members
+
+
+@contextlib.contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """What is started within the block runs on this core, where there is more than one."""
+    before = os.sched_getaffinity(0)
+    cores = sorted(before)
+    if len(cores) > 1:
+        os.sched_setaffinity(0, {cores[core]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class SystemCalls:
+    """Counts the system calls of processes with strace, which slows them; only where it is installed."""
+
+    def __init__(self, pids: list[int], folder: Path) -> None:
+        self._table = folder / "strace"
+        attach = [word for pid in pids for word in ("-p", str(pid))]
+        self._process = subprocess.Popen(
+            ["strace", "-c", "-f", "-o", str(self._table), *attach], stderr=subprocess.PIPE, text=True
+        )
+        for _ in pids:
+            self._process.stderr.readline()  # type: ignore[union-attr]
+
+    def stop(self) -> int:
+        """Detach, and return how many there were."""
+        self._process.terminate()
+        self._process.communicate()
+        found = re.search(r"^100\.00\s+\S+\s+(?:\S+\s+)?(\d+)\s+(?:\d+\s+)?total", self._table.read_text(), re.MULTILINE)
+        return int(found[1]) if found else 0
+
+
+def machine() -> dict[str, str]:
+    """What the measurements ran on; nothing by which the machine could be named."""
+    cpu = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
+    return {
+        "processor": cpu[1].strip() if cpu else platform.machine(),
+        "cores": str(os.cpu_count()),
+        "memory": f"{int(memory[1]) / 2**20:.0f} GiB" if memory else "?",
+        "kernel": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of everything measured that is installed."""
+    found = {"Python": platform.python_version()}
+    for package in ("uvicorn", "uvloop", "httptools", "starlette", "sse-starlette", "redis", "hiredis", "msgspec"):
+        found[package] = version(package)
+    for name, words, pattern in PROGRAMS:
+        if shutil.which(words[0]):
+            said = subprocess.run(words, capture_output=True, text=True, check=False)
+            number = re.search(pattern, said.stdout + said.stderr)
+            found[name] = number[1] if number else "?"
+    return found
+
+
+PROGRAMS: Final = (
+    ("nginx", ("nginx", "-v"), r"nginx/(\S+)"),
+    ("nchan", ("dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan"), r"^(?:\d+:)?([\d.]+)"),
+    ("Node", ("node", "--version"), r"v(\S+)"),
+    ("redis-server", ("redis-server", "--version"), r"v=(\S+)"),
+    ("cc", ("cc", "--version"), r"(\d+\.\d+\.\d+)"),
+)
+"""Programs, the command that tells their version, and where it is in what they say."""

@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint format bench clean
 
 demo: $(VENV)/.installed
-	$(BIN)/statushub demo
+	@$(BIN)/statushub demo
 
 test: $(VENV)/.installed-dev
-	tests/install-tools
+	@tests/install-tools
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest --cov --cov-report=term
 
@@ -27,18 +27,21 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.bench
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Statushub needs Python 3.11 or newer; say which with make PYTHON=...")'
-	tests/install-tools venv $(PYTHON)
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Statushub needs Python 3.11 or newer; say which with make PYTHON=...")'
+	@tests/install-tools venv $(PYTHON)
+	@echo "Making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[encode]'
-	touch $@
+	@echo "Installing Statushub into it"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[encode]'
+	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
-	touch $@
+	@echo "Installing what the tests need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

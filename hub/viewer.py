@@ -13,6 +13,7 @@ import itertools
 import math
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -39,7 +40,7 @@ VOID: Final = ""
 """The epoch of a cursor that no clock ever gave out: whoever holds it is reset."""
 
 
-class Viewer:
+class Viewer(ABC):
     """A place in the events of some channels of one tenant."""
 
     __slots__ = ("epoch", "hub", "offset", "ready", "replicas")
@@ -84,17 +85,17 @@ class Viewer:
         """What this viewer has not been sent, in offset order."""
         return merged(self.replicas, self.offset)
 
+    @abstractmethod
     def hold(self) -> None:
         """A replica of this viewer's is no longer live: be behind."""
-        raise NotImplementedError
 
+    @abstractmethod
     def catch_up(self) -> None:
         """There may be something to send, and it may be possible to send it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shutdown(self) -> None:
         """The hub is going: say so, and close."""
-        raise NotImplementedError
 
 
 class PullViewer(Viewer):

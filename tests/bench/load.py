@@ -53,7 +53,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 def compiled(name: str, folder: Path) -> Path:
     """The program made of a source here, in `folder`. Raises `Missing` where there is no compiler."""
-    program = folder / name
+    program = folder / f"{name}.out"
     if not program.exists():
         if shutil.which("cc") is None:
             raise Missing("a C compiler: apt-get install gcc libc6-dev")

@@ -54,9 +54,9 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
     """The application. It opens a hub with its lifespan, unless it is given one that somebody else opened."""
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Hub]]:
         async with open_hub(settings, broker) as app.state.hub:
-            yield
+            yield {"hub": app.state.hub}
 
     app = Starlette(
         routes=ROUTES, lifespan=None if hub else lifespan, exception_handlers=exception_handlers, debug=False

@@ -10,13 +10,14 @@ there is nothing left to complain of, and `ServerState.connections` is whom a sh
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, MutableMapping
 from typing import Any, Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 EXTENSION: Final = "statushub.handover"
-"""The ASGI extension, in `scope["extensions"]`, whose `"take"` is a `Take`."""
+"""The ASGI extension, in `scope["extensions"]`: `"take"` is a `Take` or None, `"transport"` a weak reference."""
 
 CHUNKED_SINCE: Final = "1.1"
 """The HTTP version that has chunked bodies; earlier ones go the portable way."""
@@ -42,24 +43,61 @@ def taker(scope: MutableMapping[str, Any]) -> Take | None:
     return extension["take"] if extension else None
 
 
+class Draining(Protocol):
+    """What the lifespan's state may hold as `hub`: told, as often as it may be, that the server stops."""
+
+    def drain(self) -> None:
+        """Bid every viewer farewell."""
+
+
+class Offer:
+    """A `Take`. Holds nobody: a request must be freed with its response, not with the next collection."""
+
+    __slots__ = ("_cycle", "_protocol")
+
+    def __init__(self, protocol: HandoverProtocol, cycle: RequestResponseCycle) -> None:
+        self._protocol = weakref.ref(protocol)
+        self._cycle = weakref.ref(cycle)
+
+    def __call__(self, make: MakeProtocol) -> None:
+        protocol, cycle = self._protocol(), self._cycle()
+        if protocol is not None and cycle is not None:
+            protocol.hand_over(cycle, make)
+
+
+async def abort(scope: MutableMapping[str, Any]) -> None:
+    """Cut the request's connection, where the server lets us: a close would wait for what is stuck in it."""
+    extension = scope.get("extensions", {}).get(EXTENSION)
+    if extension and (transport := extension["transport"]()):
+        transport.abort()
+        # The connection's end is told in the loop's next turn.
+        await asyncio.sleep(0)
+
+
 class HandoverProtocol(HttpToolsProtocol):
     """uvicorn's httptools protocol, which offers `EXTENSION` to each request. For uvicorn's `http` setting."""
 
     def on_headers_complete(self) -> None:
+        before = self.cycle
         super().on_headers_complete()
         cycle = self.cycle
-        if cycle.scope["http_version"] == CHUNKED_SINCE:
+        if cycle is not before:
             # The task that runs the application starts in a later turn of the loop.
-            cycle.scope["extensions"] = {EXTENSION: {"take": lambda make: self._hand_over(cycle, make)}}
+            take = Offer(self, cycle) if cycle.scope["http_version"] == CHUNKED_SINCE else None
+            cycle.scope["extensions"] = {EXTENSION: {"take": take, "transport": weakref.ref(self.transport)}}
 
     def shutdown(self) -> None:
-        """As uvicorn's, but a response that the client does not take any of is not waited for."""
+        """As uvicorn's, but the hub's viewers are bid farewell, and nobody waits for a client that takes nothing."""
+        hub: Draining | None = self.app_state.get("hub")
+        if hub is not None:
+            hub.drain()
         super().shutdown()
         if self.flow.write_paused:
             self.transport.abort()
 
-    def _hand_over(self, cycle: RequestResponseCycle, make: MakeProtocol) -> None:
-        if not cycle.chunked_encoding:
+    def hand_over(self, cycle: RequestResponseCycle, make: MakeProtocol) -> None:
+        """As `Take`, for the request of this cycle."""
+        if not cycle.chunked_encoding and not cycle.disconnected:
             raise RuntimeError("a connection is handed over after the head of a chunked response")
         cycle.response_complete = True
         cycle.message_event.set()
@@ -70,6 +108,8 @@ class HandoverProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self.connections.discard(self)
         self.pipeline.clear()
+        # The parser calls back, and would keep this protocol until a collection.
+        self.parser = None  # type: ignore[assignment]
         protocol = make(self.connections, self.flow.write_paused)
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)

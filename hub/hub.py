@@ -7,10 +7,11 @@ of one replica, in the hub's task group, and meanwhile the viewers of that chann
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from operator import attrgetter
 from types import TracebackType
@@ -33,8 +34,9 @@ IDLE_SECONDS: Final = 60.0
 IDLE_REPLICAS: Final = 10_000
 """Replicas kept that nobody looks at: whoever polls names that do not exist costs some MB, not all of them."""
 
-WAITING: Final = 1_000
-"""Announcements kept for a replica that is being synced; beyond that, reading them again is cheaper."""
+WAITING: Final = 10_000
+"""Announcements kept for a replica that is being synced: 200 ms of 50,000 a second, some MB. Beyond that they
+are read again."""
 
 TIDY_SECONDS: Final = 5.0
 """Between looks for idle replicas."""
@@ -76,14 +78,14 @@ class Hub:
         self._losses = 0
         self._sync_slots = anyio.Semaphore(SYNCS)
         self._stack = AsyncExitStack()
-        self._verifying: set[Viewer] = set()
+        self._verifying: set[Replica] = set()
         broker.listen(self)
 
     async def __aenter__(self) -> Self:
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
         self._tasks.start_soon(self.heartbeat.run)
-        self._tasks.start_soon(self._sweep)
-        self._tasks.start_soon(self._tidy)
+        self._tasks.start_soon(self._every, SWEEP_SECONDS, self.broker.expire)
+        self._tasks.start_soon(self._every, TIDY_SECONDS, self._tidy)
         return self
 
     async def __aexit__(
@@ -107,7 +109,12 @@ class Hub:
         self._lost_at = time.monotonic()
         self._losses += 1
         for replica in self._replicas():
+            if replica.live:
+                replica.frozen = self._losses
             self._hold(replica)
+            # Whoever waits for it may have what it holds.
+            replica.settled.set()
+            replica.settled = asyncio.Event()
 
     def restored(self) -> None:
         self._lost_at = None
@@ -182,17 +189,18 @@ class Hub:
         return all(replica.live and replica.epoch == epoch for replica in replicas)
 
     def readable(self, replicas: Sequence[Replica]) -> bool:
-        """Whether these stand at one moment of the clock: live, or frozen together while the broker is lost."""
+        """Whether these stand at one moment of the clock: live, or frozen by one loss while the broker is lost."""
         if self._lost_at is None:
             return self.live(replicas)
-        epoch = replicas[0].epoch
-        return epoch is not None and all(replica.epoch == epoch for replica in replicas)
+        if len(replicas) == 1:
+            return replicas[0].epoch is not None
+        moments = {(replica.epoch, replica.frozen) for replica in replicas}
+        return len(moments) == 1 and replicas[0].frozen > 0
 
-    def verify(self, viewer: Viewer) -> None:
-        """Find out whether a cursor ahead of what is known here is ahead of the clock, too, and so void."""
-        if self._lost_at is None and viewer not in self._verifying:
-            self._verifying.add(viewer)
-            self._tasks.start_soon(self.verified, viewer)
+    def verify(self, replica: Replica) -> None:
+        """Find out whether cursors ahead of what is known here are ahead of the clock, too, and so void."""
+        if self._lost_at is None and replica not in self._verifying:
+            self._tasks.start_soon(self.verified, replica)
 
     def drain(self) -> None:
         """Bid every viewer farewell. New ones are not served any more."""
@@ -273,18 +281,25 @@ class Hub:
     async def _sync(self, replica: Replica) -> None:
         """Subscribe, then read, then take in what was announced meanwhile, until nothing is missing."""
         try:
-            while self._lost_at is None and replica.tenant.replicas.get(replica.channel) is replica:
+            while self._lost_at is None and not self._dropped(replica):
                 self.counts.syncs += 1
                 losses = self._losses
                 try:
                     async with self._sync_slots:
+                        if self._dropped(replica):
+                            return
                         await self.broker.subscribe(replica.tenant.name, replica.channel)
                         snapshot = await self.broker.changes(replica.tenant.name, replica.channel, replica.cursor)
                 except BrokerUnavailable as error:
                     logger.debug("channel %r waits for the broker: %s", replica.channel, error.message)
                     await anyio.sleep(random.uniform(*SYNC_RETRY_SECONDS))
                     continue
-                if losses != self._losses:
+                except Exception:
+                    # One channel's trouble must not end everybody's streams.
+                    logger.exception("channel %r cannot be read; it is tried again", replica.channel)
+                    await anyio.sleep(random.uniform(*SYNC_RETRY_SECONDS))
+                    continue
+                if losses != self._losses or self._dropped(replica):
                     continue  # what was read may be older than what was missed
                 replica.load(snapshot)
                 if replica.replay():
@@ -292,6 +307,11 @@ class Hub:
                     return
         finally:
             replica.syncing = False
+
+    @staticmethod
+    def _dropped(replica: Replica) -> bool:
+        """Whether nobody asks for it any more; another may be in its place."""
+        return replica.tenant.replicas.get(replica.channel) is not replica
 
     def _go_live(self, replica: Replica) -> None:
         replica.live = True
@@ -303,49 +323,56 @@ class Hub:
         for viewer in tuple(replica.viewers):
             viewer.catch_up()
 
-    async def verified(self, viewer: Viewer) -> None:
-        """As `verify`, and return when it is found out, or cannot be."""
-        replica = viewer.replicas[0]
+    async def verified(self, replica: Replica) -> None:
+        """As `verify`; returns when it is found out, or when somebody else will find out."""
+        self._verifying.add(replica)
+        asked = [viewer for viewer in replica.viewers if viewer.epoch == replica.epoch]
         try:
-            snapshot = await self.broker.changes(replica.tenant.name, replica.channel, viewer.cursor)
+            async with self._sync_slots:
+                snapshot = await self.broker.changes(replica.tenant.name, replica.channel, replica.cursor)
         except BrokerUnavailable:
+            # Nobody would ask again; a sync does so until it is answered, and then viewers catch up.
+            if not self._dropped(replica):
+                self._sync_soon(replica)
             return
         finally:
-            self._verifying.discard(viewer)
-        if replica.live and replica.epoch != snapshot.cursor.epoch:
+            self._verifying.discard(replica)
+        if replica.epoch != snapshot.cursor.epoch:
             self._begin_anew(replica.tenant)
             return
-        # Announcements up to the clock have arrived, so what is still ahead was never given out.
-        for known in viewer.replicas:
+        # Announcements up to the clock have arrived, so what is still ahead of it was never given out.
+        for known in replica.tenant.replicas.values():
             if known.live and known.epoch == snapshot.cursor.epoch:
                 known.last = max(known.last, snapshot.cursor.offset)
-        if viewer.epoch == snapshot.cursor.epoch and viewer.offset > snapshot.cursor.offset:
-            viewer.epoch = VOID
-        viewer.catch_up()
+        for viewer in asked:
+            if viewer.offset > snapshot.cursor.offset:
+                viewer.epoch = VOID
+        for viewer in tuple(replica.viewers):
+            viewer.catch_up()
 
     # What happens by the clock
 
-    async def _sweep(self) -> None:
-        """End the leases that run out."""
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+        """Do `work` every so many seconds, whatever becomes of it."""
         while True:
-            await anyio.sleep(SWEEP_SECONDS)
+            await anyio.sleep(seconds)
             try:
-                await self.broker.expire()
+                await work()
             except BrokerUnavailable as error:
-                logger.debug("no sweep: %s", error.message)
+                logger.debug("the broker is away: %s", error.message)
+            except Exception:
+                logger.exception("%s failed; it is tried again", work.__name__)
 
     async def _tidy(self) -> None:
         """Forget what retention lets go, and drop the replicas that nobody asks for."""
-        while True:
-            await anyio.sleep(TIDY_SECONDS)
-            now = time.monotonic()
-            for replica in self._replicas():
-                replica.forget(now - self.retention)
-            idle = sorted((r for r in self._replicas() if not r.viewers), key=attrgetter("idle_since"))
-            excess = len(idle) - IDLE_REPLICAS
-            for number, replica in enumerate(idle):
-                if number < excess or now - replica.idle_since > IDLE_SECONDS:
-                    await self._drop(replica)
+        now = time.monotonic()
+        for replica in self._replicas():
+            replica.forget(now - self.retention)
+        idle = sorted((r for r in self._replicas() if not r.viewers), key=attrgetter("idle_since"))
+        excess = len(idle) - IDLE_REPLICAS
+        for number, replica in enumerate(idle):
+            if number < excess or now - replica.idle_since > IDLE_SECONDS:
+                await self._drop(replica)
 
     async def _drop(self, replica: Replica) -> None:
         if replica.viewers:

@@ -77,7 +77,7 @@ async def changes(hub: Hub, tenant: str, channel: str, since: Cursor | None, wai
     hub.attach(viewer)
     try:
         if since and since.epoch == replica.epoch and since.offset > replica.last:
-            await hub.verified(viewer)
+            await hub.verified(replica)
         reset, entries = viewer.take() or (False, [])
         with anyio.move_on_after(wait):
             while not (entries or reset or viewer.closing):

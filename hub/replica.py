@@ -33,13 +33,16 @@ class Replica:
     """One channel: the latest entry of each content, in offset order.
 
     `last` is the offset on the tenant's clock up to which nothing of this channel is missing here.
-    A replica is *live* while announcements keep it so; until then they wait in `waiting`.
+    A replica is *live* while announcements keep it so; until then they wait in `waiting`. `frozen` counts
+    the loss of the broker that found it live, and is 0 since it was read again: replicas that were frozen by
+    the same loss stand at the same moment.
     """
 
     __slots__ = (
         "channel",
         "entries",
         "epoch",
+        "frozen",
         "idle_since",
         "last",
         "live",
@@ -59,6 +62,7 @@ class Replica:
         self.last = 0
         self.entries: dict[str, Entry] = {}
         self.live = False
+        self.frozen = 0
         self.syncing = False
         self.waiting: list[Announcement] = []
         self.settled = asyncio.Event()
@@ -76,14 +80,15 @@ class Replica:
         """Take in an event that is newer than everything here, and return its entry."""
         entry = Entry(self.epoch or "", event)
         # Popped first, so that the dictionary's order stays the clock's.
-        if self.entries.pop(event.content_id, None) is None:
-            self.tenant.contents[event.content_id] = self
+        self.entries.pop(event.content_id, None)
         self.entries[event.content_id] = entry
+        self.tenant.contents[event.content_id] = self
         self.last = event.offset
         return entry
 
     def load(self, snapshot: Snapshot) -> None:
         """Take in what the broker read since `cursor`, or, in another epoch, everything anew."""
+        self.frozen = 0
         if snapshot.cursor.epoch != self.epoch:
             self.clear()
             self.epoch = snapshot.cursor.epoch
@@ -116,9 +121,10 @@ class Replica:
 
     def forget(self, applied_before: float) -> None:
         """Drop the contents whose last event came before that moment of the monotonic clock."""
-        for content_id, entry in list(self.entries.items()):
+        while self.entries:
+            content_id, entry = next(iter(self.entries.items()))
             if entry.applied >= applied_before:
-                break
+                return
             del self.entries[content_id]
             self.tenant.disown(content_id, self)
 

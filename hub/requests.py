@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Final, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
 
+import anyio
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from hub.errors import Invalid, Malformed, TooLarge, UnsupportedMediaType
+from hub.errors import Invalid, Malformed, StatushubError, TooLarge, UnsupportedMediaType
 from hub.hub import Hub
 from hub.model import check_name
 
@@ -87,6 +89,29 @@ async def read_json(request: Request, decoder: msgspec.json.Decoder[T], *, limit
         raise Malformed(f"The body is not JSON: {error}") from error
     except RecursionError as error:
         raise Malformed("The body is nested too deeply") from error
+
+
+async def while_connected(request: Request, answer: Coroutine[Any, Any, T]) -> T | None:
+    """What `answer` gives, or None where the client goes before it does, which cancels it. Raises its errors."""
+    found: T | None = None
+    failure: StatushubError | None = None
+
+    async def wait_for_the_end() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait_for_the_end)
+        try:
+            found = await answer
+        except StatushubError as error:
+            # Raised out there, where the task group does not wrap it into an exception group.
+            failure = error
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return found
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -74,7 +74,7 @@ class Viewer(ABC):
         if self.epoch == epoch:
             if self.offset <= self.position:
                 return False
-            self.hub.verify(self)
+            self.hub.verify(self.replicas[0])
             return None
         void = self.epoch is not None
         self.epoch, self.offset, self.ready = epoch, 0, False
@@ -134,13 +134,13 @@ class PullViewer(Viewer):
             return None
         backlog = self.backlog()
         sizes = itertools.accumulate(len(entry.chunk) for entry in backlog)
-        entries = backlog[: 1 + sum(size < limit for size in sizes)]
+        entries = backlog[: 1 + sum(1 for _ in itertools.takewhile(limit.__gt__, sizes))]
         self.offset = max(self.offset, self.position) if len(entries) == len(backlog) else entries[-1].offset
         return void, entries
 
     def frames(self) -> Iterator[bytes]:
         """What came since the last call, as frames, with `reset` and `ready` where they belong."""
-        while (taken := self.take(CATCH_UP_BYTES)) is not None:
+        while not self.closing and (taken := self.take(CATCH_UP_BYTES)) is not None:
             void, entries = taken
             if void:
                 yield sse.reset()
@@ -218,6 +218,14 @@ class PushViewer(Viewer, asyncio.Protocol):
         self.hub.attach(self)
         transport.write(sse.chunk(sse.retry(random.randint(*RETRY_MS))))
         self.catch_up()
+        if self.hub.draining:
+            # The farewells were said while the head was on its way.
+            self.shutdown()
+
+    def eof_received(self) -> None:
+        """Whoever half-closes has left: a close that waits for its buffer would wait for ever."""
+        if self.transport is not None:
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None

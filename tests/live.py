@@ -7,8 +7,8 @@ import contextlib
 import queue
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 import anyio
 import uvicorn
@@ -23,6 +23,8 @@ from hub.hub import Hub
 from hub.server import Server, base_url, bind
 
 START_SECONDS = 20.0
+
+T = TypeVar("T")
 
 
 class LiveHub:
@@ -55,6 +57,7 @@ class LiveHub:
                     timeout_graceful_shutdown=round(self._settings.grace),
                     lifespan="off",
                 )
+                config.load()
                 server = Server(config, hub)
                 self._listener.listen()
                 self._started.put((hub, server, asyncio.get_running_loop()))
@@ -74,6 +77,19 @@ class LiveHub:
         self._loop.call_soon_threadsafe(call)
         if not done.wait(START_SECONDS):
             raise TimeoutError(f"{function} did not return")
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await something on the hub's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(START_SECONDS)
+
+    @property
+    def application(self) -> Any:
+        """The application that requests go to."""
+        return self._server.config.loaded_app
+
+    @application.setter
+    def application(self, application: Any) -> None:
+        self._server.config.loaded_app = application
 
     @property
     def server_state(self) -> ServerState:

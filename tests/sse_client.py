@@ -47,7 +47,7 @@ class StreamClient:
         while b"\n\n" not in self._text:
             self._text += self._body()
         text, _, self._text = self._text.partition(b"\n\n")
-        return _parse(text.decode())
+        return _parse(text.decode(errors="replace"))
 
     def event(self, *types: str) -> Frame:
         """The next frame that is an event, of these types if any are given; heartbeats are passed over."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import httpx
 import pytest
 
 from hub.brokers import open_broker
-from hub.brokers.base import Broker, Listener
+from hub.brokers.base import Broker, Listener, Snapshot
+from hub.errors import BrokerUnavailable
 from hub.handover import HandoverProtocol
-from hub.model import Announcement, Event
+from hub.model import Announcement, Cursor, Event
+from hub.replica import Replica
 from tests.live import live_hub
 from tests.sse_client import open_stream
 from tests.test_streams import publish, said, stream
+from tests.waiting import eventually
 
 PATHS = [pytest.param(HandoverProtocol, id="handover"), pytest.param("h11", id="portable")]
 
@@ -95,6 +100,138 @@ def test_streams_outlive_a_lost_broker_and_catch_up(http: Any) -> None:
             for viewer in (client, newcomer):
                 assert viewer.event().json["content_id"] == "lost"
             assert newcomer.event().event == "ready"
+
+
+def refusing(broker: Broker, refused: Callable[[str], bool]) -> None:
+    """Let reads of the channels fail that `refused` names at that moment."""
+    read = broker.changes
+
+    async def changes(tenant: str, channel: str, since: Cursor | None = None) -> Snapshot:
+        if refused(channel):
+            raise BrokerUnavailable("not now")
+        return await read(tenant, channel, since)
+
+    broker.changes = changes  # type: ignore[method-assign]
+
+
+def test_channels_of_different_moments_are_not_shown_as_one() -> None:
+    """The broker is lost again while one of two channels has been read anew and the other has not."""
+    losing: list[bool] = []
+    refused: list[str] = []
+    broker = losing_broker(lambda event: not losing)
+    refusing(broker, refused.__contains__)
+    with live_hub(broker, heartbeat=0.2) as hub:
+        publish(hub, "a1", "generating", channel="a")
+        publish(hub, "b1", "generating", channel="b")
+        path = "/api/events?channel=a&channel=b"
+        with open_stream(hub.base_url, path) as first:
+            first.until("ready")
+        hub.call(hub.hub.lost)
+        losing.append(True)
+        publish(hub, "a1", "complete", channel="a")
+        publish(hub, "b1", "complete", channel="b")
+        losing.clear()
+        refused.append("a")
+        hub.call(hub.hub.restored)
+        replicas = hub.hub.tenants["default"].replicas
+        eventually(lambda: replicas["b"].live)
+        hub.call(hub.hub.lost)
+        ids = {"content_ids": ["a1", "b1"]}
+        batch = httpx.post(f"{hub.base_url}/api/contents/status/batch", json=ids).json()["statuses"]
+        assert [status["status"] for status in batch] == ["complete", "complete"]
+        with open_stream(hub.base_url, path) as client:
+            assert client.frame().retry
+            assert client.frame().event == "heartbeat"
+            refused.clear()
+            hub.call(hub.hub.restored)
+            frames = client.until("ready")
+            shown = {frame.json["content_id"]: frame.json["status"] for frame in frames[:-1]}
+            assert shown == {"a1": "complete", "b1": "complete"}
+
+
+@pytest.mark.parametrize("http", PATHS)
+def test_a_question_that_fails_is_asked_again(http: Any) -> None:
+    """Whether a cursor ahead of the hub is good could not be found out at once: the viewer is served nevertheless."""
+    broker = open_broker("memory:")
+    refused: list[str] = []
+    refusing(broker, lambda channel: bool(refused) and bool(refused.pop()))
+    with live_hub(broker, http=http) as hub:
+        publish(hub, "a", "complete")
+        with stream(hub) as first:
+            first.until("ready")
+        ahead = publish(hub, "o", "complete", channel="other")
+        refused.append("c")
+        with stream(hub, cursor=ahead) as client:
+            assert said(client.until("ready")) == [("ready", "")]
+            publish(hub, "b", "complete")
+            assert client.event().json["content_id"] == "b"
+        assert not refused
+
+
+def test_many_cursors_ahead_cost_one_question() -> None:
+    """A storm of viewers from a hub that was ahead is not a storm of reads."""
+    broker = open_broker("memory:")
+    reads: list[str] = []
+
+    def counted(channel: str) -> bool:
+        reads.append(channel)
+        return False
+
+    refusing(broker, counted)
+    with live_hub(broker) as hub, contextlib.ExitStack() as stack:
+        publish(hub, "a", "complete")
+        stack.enter_context(stream(hub)).until("ready")
+        ahead = publish(hub, "o", "complete", channel="other")
+        for client in [stack.enter_context(stream(hub, cursor=ahead)) for _ in range(30)]:
+            assert said(client.until("ready")) == [("ready", "")]
+        assert len(reads) <= 3
+
+
+def test_a_replica_that_is_dropped_while_it_is_read_stays_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It owns no contents afterwards: polls are answered by who is followed."""
+    broker = open_broker("memory:")
+    dropped: list[Replica] = []
+    read = broker.changes
+
+    async def changes(tenant: str, channel: str, since: Cursor | None = None) -> Snapshot:
+        snapshot = await read(tenant, channel, since)
+        if dropped:
+            await hub.hub._drop(dropped.pop())
+        return snapshot
+
+    broker.changes = changes  # type: ignore[method-assign]
+    with live_hub(broker) as hub:
+        publish(hub, "a", "generating")
+        publish(hub, "k", "generating", channel="kept")
+        with stream(hub) as client, stream(hub, channel="kept") as kept:
+            client.until("ready")
+            kept.until("ready")
+        replica = hub.hub.tenants["default"].replicas["c"]
+        dropped.append(replica)
+        hub.call(lambda: hub.hub._sync_soon(replica))
+        eventually(lambda: not replica.syncing)
+        publish(hub, "a", "complete")
+        batch = httpx.post(f"{hub.base_url}/api/contents/status/batch", json={"content_ids": ["a"]}).json()
+        assert batch["statuses"][0]["status"] == "complete"
+        assert not replica.live
+
+
+@pytest.mark.parametrize("http", PATHS)
+def test_a_channel_that_cannot_be_read_does_not_end_the_others(http: Any) -> None:
+    """An error that nobody foresaw is logged and tried again, and meanwhile the hub serves."""
+    broker = open_broker("memory:")
+    failures = iter(range(2))
+    read = broker.changes
+
+    async def changes(tenant: str, channel: str, since: Cursor | None = None) -> Snapshot:
+        if channel == "c" and next(failures, None) is not None:
+            raise ZeroDivisionError
+        return await read(tenant, channel, since)
+
+    broker.changes = changes  # type: ignore[method-assign]
+    with live_hub(broker, http=http) as hub, stream(hub) as client, stream(hub, channel="other") as other:
+        assert said(other.until("ready")) == [("ready", "")]
+        assert said(client.until("ready")) == [("ready", "")]
 
 
 @pytest.mark.parametrize("http", PATHS)

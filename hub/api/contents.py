@@ -16,7 +16,7 @@ from hub import polls, status
 from hub.auth import identify
 from hub.errors import Invalid
 from hub.model import Cursor, Event
-from hub.requests import POLL_BODY_BYTES, channel_of, check_names, hub_of, query_value, read_json
+from hub.requests import POLL_BODY_BYTES, channel_of, check_names, hub_of, query_value, read_json, while_connected
 from hub.responses import poll_response
 from hub.vocabulary import CONTENT_STATUS, Phase
 
@@ -66,8 +66,15 @@ async def changes(request: Request) -> Response:
     """`{"cursor","reset","events":[{"id","type","data"}]}`: what changed since a cursor; `wait` long-polls."""
     tenant, channel = identify(request).tenant, channel_of(request)
     since, wait = query_value(request, "since"), _wait(query_value(request, "wait"))
+    hub = hub_of(request)
+    if hub.streams >= request.app.state.config.max_streams:
+        # A full hub answers, but keeps nobody waiting in a place that a stream could have.
+        wait = 0.0
     # An empty cursor is none, as on the stream.
-    found = await polls.changes(hub_of(request), tenant, channel, Cursor.parse(since) if since else None, wait)
+    cursor = Cursor.parse(since) if since else None
+    found = await while_connected(request, polls.changes(hub, tenant, channel, cursor, wait))
+    if found is None:
+        return Response(status_code=204)  # nobody is there to read it
     return poll_response(
         request,
         found.cursor,

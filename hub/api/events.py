@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from hub import sse
 from hub.auth import identify
 from hub.errors import Invalid
-from hub.handover import Take, taker
+from hub.handover import Take, abort, taker
 from hub.hub import Hub
 from hub.model import Cursor, check_name
 from hub.viewer import RETRY_MS, VOID, PullViewer, PushViewer
@@ -128,6 +128,7 @@ class PortableStream(EventSourceResponse):
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
             logger.info("a viewer took nothing for %g s and is cut off", self.hub.heartbeat.stall_timeout)
+            await abort(scope)
         finally:
             self.hub.detach(self.viewer)
 

@@ -75,7 +75,10 @@ local function store(prefix, clk, retention, event)
     'data', event.data, 'leased', event.lease and integer(now_ms()) or '0')
   redis.call('PEXPIRE', content_key, retention)
   redis.call('ZADD', channel_key, offset, event.id)
-  redis.call('PEXPIRE', channel_key, retention)
+  -- The longest of its contents' lives: a publisher with a shorter one must not end the others'.
+  if redis.call('PEXPIRE', channel_key, retention, 'GT') == 0 then
+    redis.call('PEXPIRE', channel_key, retention, 'NX')
+  end
   if event.lease then
     redis.call('ZADD', prefix .. ':leases', integer(now_ms() + event.lease * 1000), event.id)
   elseif event.was_leased then
@@ -166,7 +169,7 @@ local function changes(keys, args)
   local answer = { clk.epoch, integer(clk.offset), #ids == limit and 1 or 0 }
   for _, id in ipairs(ids) do
     local stored = redis.call('HMGET', prefix .. ':content:' .. id, 'offset', 'type', 'data', 'channel')
-    if stored[4] == args[1] then
+    if stored[4] == args[1] and tonumber(stored[1] or '') and stored[2] and stored[3] then
       answer[#answer + 1] = stored[1]
       answer[#answer + 1] = id
       answer[#answer + 1] = stored[2]
@@ -185,7 +188,7 @@ local function lookup(keys, args)
   local answer = { clk.epoch, integer(clk.offset) }
   for i, id in ipairs(args) do
     local stored = redis.call('HMGET', keys[1] .. ':content:' .. id, 'channel', 'offset', 'type', 'data')
-    answer[i + 2] = stored[1] and stored or false
+    answer[i + 2] = stored[1] and tonumber(stored[2] or '') and stored[3] and stored[4] and stored or false
   end
   return answer
 end
@@ -210,7 +213,7 @@ local function due(keys, args)
   local answer = {}
   for _, id in ipairs(redis.call('ZRANGE', leases, '-inf', '(' .. integer(now), 'BYSCORE', 'LIMIT', 0, args[2])) do
     local stored = redis.call('HMGET', prefix .. ':content:' .. id, 'channel', 'offset', 'type', 'data', 'leased')
-    if stored[1] and stored[5] ~= '0' then
+    if stored[1] and tonumber(stored[2] or '') and stored[3] and stored[4] and tonumber(stored[5] or '0') > 0 then
       for _, value in ipairs({ stored[1], id, stored[2], stored[3], stored[4] }) do
         answer[#answer + 1] = value
       end

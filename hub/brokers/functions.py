@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hub.model import Announcement, Cursor, Event, Publication, Receipt, Refusal
+from hub.model import COUNTER_MAX, Announcement, Cursor, Event, Publication, Receipt, Refusal
 
 VERSION: Final = 1
 """Of the library here. A server that holds a lower one, or none, is given this one."""
@@ -112,8 +112,8 @@ def announcement(tenant: str, channel: str, message: bytes) -> Announcement:
     """A message on a channel's pub/sub channel. Raises `ValueError` where a foreign publisher sent it."""
     head, newline, data = message.partition(b"\n")
     epoch, offset, prev, content_id, type = head.decode().split("\t")
-    if not newline:
-        raise ValueError("an announcement without data")
+    if not newline or b"\r" in head or not 0 <= int(prev) < int(offset) <= COUNTER_MAX:
+        raise ValueError("no announcement of ours")
     event = Event(channel=channel, content_id=content_id, offset=int(offset), type=type, data=data)
     return Announcement(tenant=tenant, epoch=epoch, prev=int(prev), event=event)
 

@@ -80,7 +80,7 @@ class Link(asyncio.Protocol):
 
     def unsubscribe(self, name: bytes) -> None:
         """Unsubscribe; does not wait for the server."""
-        if name in self.subscribed:
+        if name in self.subscribed and self._reason is None:
             self.subscribed.discard(name)
             self._leaving[name] += 1
             self._write(b"SUNSUBSCRIBE", name)

@@ -1,0 +1,94 @@
+"""The benchmark's harness, with tiny numbers: that it counts what there is to count. Times are not looked at."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.bench import budget, counters, report
+from tests.bench.harness import Results, Sample, run
+from tests.bench.load import Lost
+from tests.bench.servers import SERVERS
+from tests.bench.session import session
+from tests.bench.workloads import Case, one_at_a_time
+
+VIEWERS = 20
+DELIVERIES = 400
+
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="the load generator is written in C")
+
+
+def empty() -> Results:
+    return Results(machine={}, versions={}, command="", rounds=1, samples=[], skipped={})
+
+
+@needs_compiler
+def test_competitors_are_measured_in_turn() -> None:
+    """Each is started, delivers everything to everybody, and is reported; nothing is left behind as a problem."""
+    case = Case(
+        workload="a",
+        label="20 viewers",
+        size=VIEWERS,
+        measure=one_at_a_time(VIEWERS, DELIVERIES),
+        servers=("hub-embedded", "floor"),
+    )
+    results, told = empty(), list[str]()
+    run([case], rounds=1, servers=None, results=results, told=told.append)
+    assert [(sample.server, sample.problem) for sample in results.samples] == [("hub-embedded", ""), ("floor", "")]
+    assert all(sample.values["cpu_us"] > 0 for sample in results.samples)
+    assert len(results.ratios("a", "20 viewers", "hub-embedded", "floor", "cpu_us")) == len(told) - 1 == 1
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["hub-embedded", "floor"])
+def test_every_delivery_is_counted(name: str, tmp_path: Path) -> None:
+    """So many streams and events make so many deliveries, each in order."""
+    with session(SERVERS[name], tmp_path) as opened:
+        load = opened.load(contents=1000)
+        assert load.ask("connect", VIEWERS).checked().open == VIEWERS
+        answer = load.ask("publish", 20, 0).checked()
+        assert answer.delivered == answer.expected == VIEWERS * 20
+        assert load.ask("reconnect").checked().open == VIEWERS
+
+
+@needs_compiler
+def test_a_lost_event_is_noticed(tmp_path: Path) -> None:
+    """What a server refuses or does not deliver makes a measurement worthless."""
+    with session(SERVERS["hub-embedded"], tmp_path) as opened:
+        load = opened.load(template=opened.server.template(0).replace(b'"status"', b'"nonsense"'))
+        load.ask("connect", 1).checked()
+        with pytest.raises(Lost, match="1 requests refused"):
+            load.ask("publish", 1, 0).checked()
+
+
+def test_counters_repeat() -> None:
+    """The same fan-out makes the same calls each time."""
+    first, second = (anyio.run(counters.count, 10, 5) for _ in range(2))
+    assert (first["calls"], first["bytecodes"]) == (second["calls"], second["bytecodes"])
+    assert first["calls"] >= 1
+
+
+def test_the_report_judges_by_medians(tmp_path: Path) -> None:
+    """A budget line is met or missed by the median of its ratios, each made within one round."""
+    results = empty()
+    for number, (ours, theirs) in enumerate([(8.0, 10.0), (30.0, 10.0), (8.5, 10.0)]):
+        for server, value in (("hub-redis", ours), ("nchan", theirs)):
+            results.samples.append(
+                Sample(
+                    workload="a",
+                    label="1,000 viewers",
+                    size=1000,
+                    server=server,
+                    round=number,
+                    values={"cpu_us": value},
+                )
+            )
+    [verdict] = [verdict for verdict in budget.verdicts(results) if verdict.line.name == "a-nchan-1000"]
+    assert verdict.kept
+    report.write(results, tmp_path)
+    assert report.read(tmp_path) == results
+    assert "| met | (a) CPU a delivery, 1,000 viewers, to nchan's" in (tmp_path / report.MARKDOWN).read_text()
+    assert (tmp_path / report.PICTURE).read_text().startswith("<svg")

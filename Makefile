@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench bench-quick clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/statushub demo
@@ -23,8 +23,12 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Says what to install of the competitors; installs nothing but better-sse, in a cache of npm's own.
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.bench
+
+bench-quick: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.bench --quick
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Statushub needs Python 3.11 or newer; say which with make PYTHON=...")'

@@ -267,7 +267,11 @@ static void note_refusal(const char *answer, ssize_t size) {
 static void read_answers(void) {
     ssize_t got = recv(publisher, buffer, READ, 0);
     if (got > 0) { buffer[got] = 0; note_refusal(buffer, got); }
-    else if (got == 0) die("the server closed the publisher's connection");
+    else if (got == 0) {  /* a server may close what was idle; the next command dials again */
+        if (outgoing_size) die("the server closed the publisher's connection");
+        close(publisher);
+        publisher = -1;
+    }
 }
 
 static void open_publisher(void) {
@@ -283,8 +287,9 @@ static int turn(int milliseconds) {
     int count = epoll_wait(epoll, events, TURN, milliseconds);
     for (int i = 0; i < count; i++) {
         if (events[i].data.u64 == UINT32_MAX) {
+            if (publisher < 0) continue;
             if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) read_answers();
-            if (events[i].events & EPOLLOUT) send_outgoing();
+            if (publisher >= 0 && events[i].events & EPOLLOUT) send_outgoing();
             continue;
         }
         uint32_t index = (uint32_t)events[i].data.u64;
@@ -335,6 +340,7 @@ static void count_audience(void) {
 static void open_all(uint32_t from) {
     uint64_t began = now(), heard = began;
     forget_counts();
+    first_n = next_n;  /* whatever comes before the next publish is catching up */
     next_to_open = from;
     while (next_to_open < viewer_count || under_way) {
         open_some();
@@ -368,6 +374,7 @@ static void command_publish(uint32_t count, double rate) {
         double due = rate > 0 ? (double)(now() - began) / 1e9 * rate + events_per_template
                               : delivered == expected ? next_n - first_n + events_per_template : 0;
         while (next_n - first_n < count && next_n - first_n + events_per_template <= due) write_events();
+        if (publisher < 0) open_publisher();
         if (outgoing_size) send_outgoing();
         uint64_t before = delivered;
         turn(rate > 0 && next_n - first_n < count ? 1 : 100);

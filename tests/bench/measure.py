@@ -82,7 +82,9 @@ class SystemCalls:
         """Detach, and return how many there were."""
         self._process.terminate()
         self._process.communicate()
-        found = re.search(r"^100\.00\s+\S+\s+(?:\S+\s+)?(\d+)\s+(?:\d+\s+)?total", self._table.read_text(), re.MULTILINE)
+        found = re.search(
+            r"^100\.00\s+\S+\s+(?:\S+\s+)?(\d+)\s+(?:\d+\s+)?total", self._table.read_text(), re.MULTILINE
+        )
         return int(found[1]) if found else 0
 
 

@@ -1,0 +1,77 @@
+"""`python -m tests.bench`: measure, print, and write docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Collection, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from tests.bench import counters, report
+from tests.bench.harness import STARTS, Results, run
+from tests.bench.measure import machine, versions
+from tests.bench.plan import TITLES, plan
+from tests.bench.workloads import Case
+
+ROUNDS: Final = 5
+QUICK_ROUNDS: Final = 3
+QUICK_SERVERS: Final = ("hub-redis", "hub-embedded", "nchan", "floor")
+DOCS: Final = Path(__file__).parent.parent.parent / "docs"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; 1 where a measurement failed."""
+    options = _parser().parse_args(arguments)
+    if options.report:
+        report.write(report.read(DOCS), DOCS)
+        return 0
+    cases = [case for case in plan() if _wanted(case, options)]
+    servers = options.servers or (QUICK_SERVERS if options.quick else None)
+    rounds = options.repeat or (QUICK_ROUNDS if options.quick else ROUNDS)
+    command = " ".join(["python -m tests.bench", *arguments])
+    results = Results(machine=machine(), versions=versions(), command=command, rounds=rounds, samples=[], skipped={})
+    if options.add:
+        results.samples = [s for s in report.read(DOCS).samples if s.workload not in {case.workload for case in cases}]
+    results.counters = {f"{n:,} viewers": asyncio.run(counters.count(n, 20)) for n in (100, 1_000)}
+    try:
+        run(cases, rounds=rounds, servers=servers, results=results, told=lambda line: print(line, flush=True))
+    finally:
+        if options.write or not (options.quick or options.only or options.servers):
+            report.write(results, DOCS)
+    print(report.summary(results))
+    return int(any(sample.problem for sample in results.samples))
+
+
+def _wanted(case: Case, options: argparse.Namespace) -> bool:
+    if options.only:
+        return any(case.workload == name or case.workload.startswith(f"{name}-") for name in options.only)
+    return case.quick or not options.quick
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="(a) with 1,000 viewers, against nchan and the floor")
+    parser.add_argument(
+        "--only", type=partial(_words, known=[*TITLES, "growth"]), help="workloads, with commas between: a,e"
+    )
+    parser.add_argument("--servers", type=partial(_words, known=[*STARTS]), help="competitors: hub-redis,nchan")
+    parser.add_argument("--repeat", type=int, help=f"rounds; {ROUNDS} by default, {QUICK_ROUNDS} with --quick")
+    parser.add_argument("--write", action="store_true", help="write the report, though this is not all of it")
+    parser.add_argument("--add", action="store_true", help="keep what the last report says of other workloads")
+    parser.add_argument("--report", action="store_true", help="measure nothing; write the last results anew")
+    return parser
+
+
+def _words(text: str, known: Collection[str]) -> list[str]:
+    words = text.split(",")
+    for word in words:
+        if word not in known:
+            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(known)}")
+    return words
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

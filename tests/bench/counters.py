@@ -1,0 +1,108 @@
+"""Counters that repeat: what one delivery makes the interpreter do, without a socket, a clock or a neighbour."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
+
+from hub.brokers.base import Snapshot
+from hub.brokers.embedded import EmbeddedBroker
+from hub.hub import Hub
+from hub.model import DEFAULT_TENANT, Announcement, Cursor, Event
+from hub.replica import Replica, Tenant
+from hub.viewer import PushViewer
+
+CHANNEL: Final = "ch"
+EPOCH: Final = "e"
+
+
+class CountingTransport(asyncio.Transport):
+    """Takes every write and counts it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+
+    def write(self, data: Any) -> None:
+        self.writes += 1
+
+    def is_closing(self) -> bool:
+        return False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+
+async def count(viewers: int, events: int) -> dict[str, float]:
+    """For each delivery: calls of functions, bytecodes, and the most bytes held at once beyond the state."""
+    hub = Hub(EmbeddedBroker(None))
+    hub.tenants[DEFAULT_TENANT] = tenant = _tenant()
+    replica = tenant.replicas[CHANNEL]
+    transports = [CountingTransport() for _ in range(viewers)]
+    for transport in transports:
+        viewer = PushViewer(hub, (replica,), None, set(), paused=False)
+        viewer.connection_made(transport)
+    ready = sum(transport.writes for transport in transports)
+    announcements = [_announcement(number) for number in range(1, 2 * events + 2)]
+    hub.announced(announcements[:1])
+    with calls_counted() as calls:
+        for announcement in announcements[1 : events + 1]:
+            hub.announced([announcement])
+    tracemalloc.start()
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    for announcement in announcements[events + 1 :]:
+        hub.announced([announcement])
+    peak = tracemalloc.get_traced_memory()[1] - held
+    tracemalloc.stop()
+    deliveries = viewers * events
+    written = sum(transport.writes for transport in transports) - ready
+    if written != viewers * len(announcements):
+        raise RuntimeError(f"{written} writes for {viewers * len(announcements)} deliveries")
+    return {
+        "calls": (calls["call"] + calls["c_call"]) / deliveries,
+        "bytecodes": calls["opcode"] / deliveries,
+        "peak_bytes": peak / viewers,
+    }
+
+
+@contextmanager
+def calls_counted() -> Iterator[dict[str, int]]:
+    """Counts the calls and bytecodes of this thread within the block."""
+    counts = {"call": 0, "c_call": 0, "opcode": 0}
+
+    def profile(frame: FrameType, event: str, argument: object) -> None:
+        if event in counts:
+            counts[event] += 1
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        counts["opcode"] += event == "opcode"
+        return trace
+
+    sys.setprofile(profile)
+    sys.settrace(trace)
+    try:
+        yield counts
+    finally:
+        sys.settrace(None)
+        sys.setprofile(None)
+
+
+def _tenant() -> Tenant:
+    tenant = Tenant(DEFAULT_TENANT)
+    replica = tenant.replicas[CHANNEL] = Replica(tenant, CHANNEL)
+    replica.load(Snapshot(cursor=Cursor(epoch=EPOCH, offset=0), events=[]))
+    replica.live = True
+    return tenant
+
+
+def _announcement(number: int) -> Announcement:
+    data = b'{"content_id":"c","channel_id":"ch","status":"generating","progress":45}'
+    event = Event(channel=CHANNEL, content_id="c", offset=number, type="content_status_update", data=data)
+    return Announcement(tenant=DEFAULT_TENANT, epoch=EPOCH, prev=number - 1, event=event)

@@ -1,0 +1,148 @@
+"""Takes the measurements: competitors in turn, again and again, each fresh."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import statistics
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tests.bench.load import Lost, Missing
+from tests.bench.servers import SERVERS, Start, nothing
+from tests.bench.session import session
+from tests.bench.workloads import Case, Values
+
+STARTS: Final[dict[str, Start]] = {**SERVERS, "nothing": nothing}
+
+ONCE: Final = frozenset({"growth-contents", "growth-unwatched", "calls"})
+"""Workloads whose numbers are the same every time: counters and sizes."""
+
+BUSY: Final = 0.3
+"""Load of the machine, for each core, from which on others disturb what is measured."""
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One measurement, or why there is none."""
+
+    workload: str
+    label: str
+    size: float
+    server: str
+    round: int
+    values: dict[str, float]
+    problem: str = ""
+
+
+class Results(msgspec.Struct, kw_only=True):
+    """All measurements of one run of the harness."""
+
+    machine: dict[str, str]
+    versions: dict[str, str]
+    command: str
+    rounds: int
+    samples: list[Sample]
+    skipped: dict[str, str]
+    counters: dict[str, dict[str, float]] = {}
+
+    def values(self, workload: str, label: str, server: str, name: str) -> list[float]:
+        """What was measured under this name, by round."""
+        return [
+            sample.values[name]
+            for sample in self.samples
+            if (sample.workload, sample.label, sample.server) == (workload, label, server) and name in sample.values
+        ]
+
+    def ratios(self, workload: str, label: str, server: str, other: str, name: str) -> list[float]:
+        """`server` by `other`, of those measured next to each other: in the same round."""
+        found = {
+            (sample.server, sample.round): sample.values[name]
+            for sample in self.samples
+            if (sample.workload, sample.label) == (workload, label) and name in sample.values
+        }
+        rounds = sorted({number for _, number in found})
+        return [
+            found[server, number] / found[other, number]
+            for number in rounds
+            if (server, number) in found and found.get((other, number))
+        ]
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """The middle, the least and the most of some numbers."""
+
+    median: float
+    least: float
+    most: float
+
+
+def spread(numbers: Sequence[float]) -> Spread | None:
+    """The spread of these numbers; None where there are none."""
+    return Spread(statistics.median(numbers), min(numbers), max(numbers)) if numbers else None
+
+
+def run(
+    cases: Iterable[Case],
+    *,
+    rounds: int,
+    servers: Collection[str] | None,
+    results: Results,
+    told: Callable[[str], None],
+) -> None:
+    """Measure every case into `results`. What is not installed is skipped, and said."""
+    raise_file_limit()
+    folder = Path(tempfile.mkdtemp(prefix="statushub-bench-"))
+    try:
+        for case in cases:
+            wanted = [name for name in case.servers if servers is None or name in servers]
+            for number in range(1 if case.workload in ONCE else rounds):
+                # Whoever comes first in one round comes last in the next.
+                for name in wanted[number % len(wanted) :] + wanted[: number % len(wanted)] if wanted else ():
+                    _measure(case, name, number, folder, results, told)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def raise_file_limit() -> None:
+    """As many open files as the system lets this process and those it starts have."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _measure(case: Case, name: str, number: int, folder: Path, results: Results, told: Callable[[str], None]) -> None:
+    if name in results.skipped:
+        return
+    values: Values = {}
+    problem = ""
+    try:
+        with session(STARTS[name], folder) as opened:
+            values = case.measure(opened, name)
+    except Missing as error:
+        results.skipped[name] = str(error)
+        told(f"{name} is skipped; it needs {error}")
+        return
+    except (Lost, OSError, RuntimeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+    results.samples.append(
+        Sample(
+            workload=case.workload,
+            label=case.label,
+            size=case.size,
+            server=name,
+            round=number,
+            values=values,
+            problem=problem,
+        )
+    )
+    said = problem or "  ".join(f"{key} {value:.4g}" for key, value in values.items())
+    told(f"({case.workload}) {case.label:24} {name:14} {said}{_busy()}")
+
+
+def _busy() -> str:
+    running = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return f"   [load {running:.1f} a core]" if running > 1 + BUSY else ""

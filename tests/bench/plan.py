@@ -1,0 +1,165 @@
+"""What is measured: the workloads (a) to (h) at their sizes, the growth curves, and the counters."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Final
+
+from tests.bench.polls import batch, polling, publishing, single
+from tests.bench.workloads import (
+    ALL,
+    Case,
+    contents_held,
+    flood,
+    idle,
+    one_at_a_time,
+    one_viewer_each,
+    reconnects,
+    stalled,
+    system_calls,
+    unwatched,
+)
+
+HUB: Final = "hub-redis"
+PEERS: Final = ("hub-redis", "nchan", "floor")
+FAST: Final = (*PEERS, "hub-embedded")
+STREAMERS: Final = (*FAST, "better-sse", "sse-starlette")
+STALLED_SECONDS: Final = 60.0
+POLL_SECONDS: Final = 3.0
+GROWTH_DELIVERIES: Final = 60_000
+
+
+TITLES: Final = {
+    "a": "one channel, one event at a time",
+    "b": "1,000 channels with one viewer each",
+    "c": "one channel, 1,000 viewers, 200 events/s",
+    "d": "10,000 viewers reconnect at once with a cursor; the channel has 500 contents, 9 of them missed",
+    "e": "10,000 idle viewers, a heartbeat every 15 s",
+    "f": "half of 500 viewers read nothing for a minute, at 20 events/s of 5 KB",
+    "g": "polls over 32 keep-alive connections",
+    "h": "publishing through the SDK, one process",
+    "growth-viewers": "cost of a delivery against viewers of one channel",
+    "growth-channels": "cost of an event against channels with one viewer each, at 4,000 events/s over all",
+    "growth-unwatched": "cost of an event against channels that nobody looks at, at 4,000 events/s over all",
+    "growth-contents": "memory of a content against contents of one channel",
+    "calls": "system calls a delivery, one channel with 1,000 viewers (told where strace is installed)",
+}
+"""What each workload is, in words."""
+
+
+def plan() -> list[Case]:
+    """Every case, in the order of the report."""
+    return [*_fan_out(), *_viewers(), *_requests(), *_growth(), *_counters()]
+
+
+def _fan_out() -> list[Case]:
+    sizes = [(1_000, ALL), (5_000, FAST), (10_000, FAST)]
+    rates = [(1_000, ALL), (5_000, ALL), (20_000, FAST)]
+    return [
+        *(
+            Case(
+                workload="a",
+                label=f"{viewers:,} viewers",
+                size=viewers,
+                measure=one_at_a_time(viewers),
+                quick=viewers == 1_000,
+                servers=servers,
+            )
+            for viewers, servers in sizes
+        ),
+        *(
+            Case(
+                workload="b",
+                label=f"{rate:,} events/s",
+                size=rate,
+                measure=one_viewer_each(1_000, rate),
+                servers=servers,
+            )
+            for rate, servers in rates
+        ),
+        Case(workload="c", label="200 events/s", size=200, measure=flood(1_000, 200)),
+    ]
+
+
+def _viewers() -> list[Case]:
+    half = stalled(500, 250, STALLED_SECONDS)
+    none = stalled(500, 0, STALLED_SECONDS / 4)
+    keepers = ("hub-redis", "hub-embedded", "nchan")
+    return [
+        Case(workload="d", label="10,000 viewers", size=1e4, measure=reconnects(10_000, 500, 10), servers=STREAMERS),
+        Case(workload="e", label="10,000 viewers", size=1e4, measure=idle(10_000, 30), servers=STREAMERS),
+        Case(workload="f", label="none stalled", size=0, measure=none, servers=keepers),
+        Case(workload="f", label="250 stalled", size=250, measure=half, servers=keepers),
+    ]
+
+
+def _requests() -> list[Case]:
+    hubs = ("hub-redis", "hub-embedded")
+    polled = ("hub-redis", "nothing", "hub-embedded")
+    return [
+        *(
+            Case(
+                workload="g",
+                label=f"batch of {ids}, {'replica' if warm else 'broker'}",
+                size=ids,
+                measure=polling(batch(ids), POLL_SECONDS, warm=warm),
+                servers=polled,
+            )
+            for warm in (True, False)
+            for ids in (1, 20, 100)
+        ),
+        Case(workload="g", label="one GET for an id", size=1, measure=polling(single(), POLL_SECONDS), servers=polled),
+        Case(workload="h", label="Redis", size=1, measure=publishing(50_000, over_http=False), servers=(HUB,)),
+        Case(workload="h", label="HTTP", size=2, measure=publishing(50_000, over_http=True), servers=hubs),
+    ]
+
+
+def _growth() -> list[Case]:
+    return [
+        *(
+            Case(
+                workload="growth-viewers",
+                label=f"{viewers:,}",
+                size=viewers,
+                measure=one_at_a_time(viewers, GROWTH_DELIVERIES),
+                servers=PEERS,
+            )
+            for viewers in (100, 300, 1_000, 3_000, 10_000)
+        ),
+        *(
+            Case(
+                workload="growth-channels",
+                label=f"{channels:,}",
+                size=channels,
+                measure=one_viewer_each(channels, 4_000, 3),
+                servers=PEERS,
+            )
+            for channels in (1, 10, 100, 1_000, 10_000)
+        ),
+        *(
+            Case(
+                workload="growth-unwatched",
+                label=f"{channels:,}",
+                size=channels,
+                measure=unwatched(channels, 4_000, 3),
+                servers=(HUB,),
+            )
+            for channels in (1, 100, 10_000, 100_000)
+        ),
+        *(
+            Case(
+                workload="growth-contents",
+                label=f"{contents:,}",
+                size=contents,
+                measure=contents_held(contents),
+                servers=(HUB,),
+            )
+            for contents in (100, 1_000, 10_000, 50_000)
+        ),
+    ]
+
+
+def _counters() -> list[Case]:
+    if shutil.which("strace") is None:
+        return []
+    return [Case(workload="calls", label="1,000 viewers", size=1e3, measure=system_calls(1_000, 10), servers=PEERS)]

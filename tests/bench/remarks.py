@@ -1,0 +1,69 @@
+"""What people have to say about the numbers: how they come about, what was tried, why a curve bends."""
+
+from __future__ import annotations
+
+from typing import Final
+
+METHOD: Final = """
+Each measurement starts its competitor anew on a free loopback port, takes it, and ends it. Competitors take
+turns, the order rotates from round to round, and a ratio is made of two measurements of one round. Told are the
+median and, in brackets, the least and the most.
+
+CPU is the user and system time of the server's processes (all of them; Redis' is told apart), from the first
+publish to the last delivery, divided by deliveries. It includes what the kernel does on the sender's behalf on
+loopback: the receiver's side of TCP, and waking the reader. Memory is proportional (PSS), by viewer: with
+viewers less before the first one. The server has one core, the load generator (`tests/bench/load.c`) and Redis
+have the other. Each measurement checks that every event reached every viewer, in order; one that was not so
+is discarded, and said.
+
+Events carry the same data everywhere, about 200 bytes. They are published as each competitor wants it: to Redis
+where the hub stands over Redis, else by HTTP on one pipelined connection, twenty to a request in (b) for the
+embedded hub. In (b) and (c) the publisher sends each event when it is due, within a millisecond. The servers
+are single processes: nchan has one worker. nchan, better-sse and sse-starlette keep no state by content and skip
+nothing; those without a history have nothing to catch up in (d). The portable path of the hub may skip what is
+superseded; what it skipped in (b) is told.
+"""
+
+REMARKS: Final[dict[str, str]] = {
+    "b": (
+        "Two thirds of it are the kernel's, and the bare C loop pays them too: each event wakes the server, is one "
+        "read and one write, and wakes the reader. Reading announcements once a millisecond where more than 8,000 "
+        "a second come was tried: a third less."
+    ),
+    "c": (
+        "Since version 0.23 uvloop writes at once, so that the writes of one loop turn leave one by one. Joining "
+        "the events of one batch of announcements into one write was tried: an eighth of the cost where ten come "
+        "at once."
+    ),
+    "d": (
+        "What goes out after the head (retry, what was missed, ready) is three writes. Joining them was tried: 15 % "
+        "less. Freezing and tuning the garbage collector was tried, too: no gain."
+    ),
+    "f-others": (
+        "Until the stalled sockets are full, some 4 MB each on loopback, every event is written to them, too; the "
+        "hub keeps nothing for them. nchan's p99 grows more in the same runs. Nothing was tried yet."
+    ),
+    "g-replica": (
+        "Of the time above the POST that does nothing, most goes into checking a hundred ids, finding each one's "
+        "replica, and joining a hundred statuses into an answer of 20 kB. Nothing was tried yet."
+    ),
+    "g-broker": (
+        "Half of what the hub spends goes into packing a hundred arguments and unpacking a hundred nested answers "
+        "in Python; Redis spends as much again on a hundred HMGET in Lua."
+    ),
+}
+"""For a line of the budget that is missed: why, and what was tried."""
+
+GROWTH: Final[dict[str, str]] = {
+    "growth-viewers": (
+        "It doubles between 300 and 3,000 viewers, and does so for the bare loop and for nchan, too: what bends is "
+        "the cost of a send() in the kernel, not what the hub adds to it."
+    ),
+    "growth-channels": (
+        "Flat for the bare loop but for noise; the hub and nchan cost a third more at 1,000 channels than at 10, as "
+        "each event touches another channel's memory."
+    ),
+    "growth-unwatched": "Flat, and next to nothing: Redis tells the hub of no channel that nobody looks at.",
+    "growth-contents": "Flat.",
+}
+"""For a curve: why it bends, or that it is flat."""

@@ -1,0 +1,218 @@
+"""Writes what was found: docs/benchmarks.md, its picture, and the numbers themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tests.bench.budget import Verdict, verdicts
+from tests.bench.harness import Results, Spread, spread
+from tests.bench.picture import Bars, Curves, picture
+from tests.bench.plan import TITLES
+from tests.bench.remarks import GROWTH, METHOD, REMARKS
+from tests.bench.servers import LABELS, SERVERS
+
+PEERS: Final = ("nchan", "floor")
+JSON: Final = "benchmarks.json"
+MARKDOWN: Final = "benchmarks.md"
+PICTURE: Final = "benchmarks.svg"
+
+COLUMNS: Final = {
+    "per_second": ("a second", 1.0),
+    "cpu_us": ("CPU, µs each", 1.0),
+    "to_single": ("to one at a time", 1.0),
+    "redis_us": ("Redis' CPU, µs an event", 1.0),
+    "p50_ms": ("p50, ms", 1.0),
+    "p99_ms": ("p99, ms", 1.0),
+    "of_rate": ("of the rate", 1.0),
+    "skipped": ("superseded, skipped", 1.0),
+    "viewer_bytes": ("bytes a viewer", 1.0),
+    "content_bytes": ("bytes a content", 1.0),
+    "grown_bytes": ("bytes a stalled viewer", 1.0),
+    "core_percent": ("% of a core", 1.0),
+    "fresh_bytes": ("MiB before the first viewer", 2.0**20),
+    "caught_up": ("events caught up", 1.0),
+    "broker_reads": ("broker reads", 1.0),
+    "seconds": ("seconds", 1.0),
+    "calls": ("system calls a delivery", 1.0),
+}
+"""What is told of the values, in this order: the head of its column, and what it is divided by."""
+
+RATIOS: Final = {"a": PEERS, "b": PEERS, "c": PEERS, "d": PEERS, "e": ("nchan",), "g": ("nothing",)}
+"""Workloads whose first value is told in ratios, too, and to whom."""
+
+
+def read(folder: Path) -> Results:
+    """The last results written to `folder`."""
+    return msgspec.json.decode((folder / JSON).read_bytes(), type=Results)
+
+
+def write(results: Results, folder: Path) -> None:
+    """Write numbers, picture and report to `folder`."""
+    (folder / JSON).write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    (folder / PICTURE).write_text(_picture(results), encoding="utf-8")
+    (folder / MARKDOWN).write_text("\n".join(_document(results)) + "\n", encoding="utf-8")
+
+
+def summary(results: Results) -> str:
+    """The budget, and the ratios of (a), for a terminal."""
+    lines = [
+        f"{_mark(verdict):8} {verdict.line.words}: {_found(verdict)}" for verdict in verdicts(results) if verdict.found
+    ]
+    lines += [f"skipped  {name}: install {needed}" for name, needed in results.skipped.items()]
+    return "\n".join(lines)
+
+
+def _document(results: Results) -> Iterator[str]:
+    yield "# Benchmarks"
+    yield ""
+    yield f"Written by `make bench`; do not edit. This run: `{results.command}`, {results.rounds} rounds."
+    yield ""
+    yield f"![Cost and memory beside the peers]({PICTURE})"
+    yield ""
+    yield "## Budget"
+    yield ""
+    yield from _table(
+        ("", "promise", "limit", "found (least to most)"),
+        [(_mark(v), v.line.words, _limit(v), _found(v)) for v in verdicts(results)],
+    )
+    yield from _missed(results)
+    for workload, title in TITLES.items():
+        yield from _workload(results, workload, title)
+    yield from _counted(results)
+    yield "## How it is measured"
+    yield ""
+    yield METHOD.strip()
+    yield ""
+    yield from _table(("machine", ""), list(results.machine.items()))
+    yield from _table(("version of", ""), list(results.versions.items()))
+    for name, needed in results.skipped.items():
+        yield f"- {LABELS.get(name, name)} was skipped: it needs {needed}"
+    problems = [sample for sample in results.samples if sample.problem]
+    if problems:
+        yield "Measurements that failed and are in no table:"
+        yield ""
+        yield from (f"- ({s.workload}) {s.label}, {LABELS.get(s.server, s.server)}: {s.problem}" for s in problems)
+        yield ""
+    yield "To do it again: `make bench` (all of it), `make bench-quick` (two minutes), or"
+    yield "`.venv/bin/python -m tests.bench --only a,e --servers hub-redis,nchan,floor --repeat 5`."
+
+
+def _missed(results: Results) -> Iterator[str]:
+    for verdict in verdicts(results):
+        if verdict.kept is False:
+            said = REMARKS.get(verdict.line.name, "Nothing has been tried yet.")
+            yield f"**Missed: {verdict.line.words}** ({_found(verdict)}, limit {_limit(verdict)}). {said}"
+            yield ""
+
+
+def _workload(results: Results, workload: str, title: str) -> Iterator[str]:
+    samples = [sample for sample in results.samples if sample.workload == workload and sample.values]
+    if not samples:
+        return
+    named = f"({workload}) {title}" if len(workload) == 1 else title
+    yield f"## {named[0].upper()}{named[1:]}"
+    yield ""
+    names = [name for name in COLUMNS if any(name in sample.values for sample in samples)]
+    names = [name for name in names if any(sample.values.get(name) for sample in samples)]
+    ratios = RATIOS.get(workload, ())
+    heads = ("", "", *(COLUMNS[name][0] for name in names), *(f"to {other}" for other in ratios))
+    rows = []
+    for label in dict.fromkeys(sample.label for sample in samples):
+        there = {sample.server for sample in samples if sample.label == label}
+        for server in (*SERVERS, "nothing"):
+            if server in there:
+                cells = [
+                    _cell(spread(results.values(workload, label, server, name)), COLUMNS[name][1]) for name in names
+                ]
+                told = [_cell(spread(results.ratios(workload, label, server, other, names[0]))) for other in ratios]
+                rows.append((label, LABELS.get(server, "the same server, doing nothing"), *cells, *told))
+    yield from _table(heads, rows)
+    if workload in GROWTH:
+        yield GROWTH[workload]
+        yield ""
+
+
+def _counted(results: Results) -> Iterator[str]:
+    yield "## Counters that repeat"
+    yield ""
+    yield "One delivery in the interpreter alone, with a transport that only counts; the same every time."
+    yield ""
+    rows = [
+        (label, f"{values['calls']:.2f}", f"{values['bytecodes']:.1f}", f"{values['peak_bytes']:.1f}")
+        for label, values in results.counters.items()
+    ]
+    yield from _table(("", "calls", "bytecodes", "bytes allocated at most"), rows)
+
+
+def _picture(results: Results) -> str:
+    return picture(
+        [
+            (
+                "CPU per delivery, 1,000 viewers of one channel (µs; less is better)",
+                _bars(results, "a", "1,000 viewers", "cpu_us"),
+            ),
+            ("Memory per idle viewer, 10,000 viewers (bytes)", _bars(results, "e", "10,000 viewers", "viewer_bytes")),
+            ("CPU per event, 1,000 channels, 20,000 events/s (µs)", _bars(results, "b", "20,000 events/s", "cpu_us")),
+            ("CPU per delivery (µs) against viewers of one channel", _curves(results, "growth-viewers", "cpu_us")),
+            ("CPU per event (µs) against channels with one viewer each", _curves(results, "growth-channels", "cpu_us")),
+            ("CPU per event (µs) against channels without viewers", _curves(results, "growth-unwatched", "cpu_us")),
+            (
+                "Memory per content (bytes) against contents of a channel",
+                _curves(results, "growth-contents", "content_bytes"),
+            ),
+        ]
+    )
+
+
+def _bars(results: Results, workload: str, label: str, name: str) -> Bars:
+    found = [(server, spread(results.values(workload, label, server, name))) for server in SERVERS]
+    bars = [(LABELS[server], numbers, server.startswith("hub")) for server, numbers in found if numbers]
+    return sorted(bars, key=lambda bar: bar[1].median)
+
+
+def _curves(results: Results, workload: str, name: str) -> Curves:
+    curves = {}
+    for server in SERVERS:
+        sizes = {s.label: s.size for s in results.samples if (s.workload, s.server) == (workload, server)}
+        points = [(size, spread(results.values(workload, label, server, name))) for label, size in sizes.items()]
+        if any(numbers for _, numbers in points):
+            curves[server] = [(size, numbers.median) for size, numbers in points if numbers]
+    return curves
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    if not rows:
+        return
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{' --- |' * len(heads)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+def _cell(numbers: Spread | None, scale: float = 1) -> str:
+    if numbers is None:
+        return ""
+    middle, least, most = (_number(value / scale) for value in (numbers.median, numbers.least, numbers.most))
+    return middle if least == most else f"{middle} ({least} to {most})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 or value == 0 else f"{value:.3g}"
+
+
+def _mark(verdict: Verdict) -> str:
+    return {True: "met", False: "**missed**", None: "not measured"}[verdict.kept]
+
+
+def _limit(verdict: Verdict) -> str:
+    line = verdict.line
+    return f"{'≥' if line.at_least else '≤'} {_number(line.limit)} {line.unit}".strip()
+
+
+def _found(verdict: Verdict) -> str:
+    return f"{_cell(verdict.found)} {verdict.line.unit}".strip() if verdict.found else "-"

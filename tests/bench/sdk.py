@@ -1,0 +1,32 @@
+"""A process that publishes through the SDK as fast as it can: `python sdk.py URL EVENTS`.
+
+Each event is of another work, because a work's states supersede each other before they are sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import Final
+
+from producers import Producer
+
+WORKS_AT_ONCE: Final = 1_000
+"""Works that report before the loop turns: as many as fill one call of the SDK's."""
+
+
+async def main(url: str, events: int) -> None:
+    began, used = time.monotonic(), time.process_time()
+    async with Producer(url, patience=60) as producer:
+        for number in range(events):
+            work = producer.work(f"c-{number:06}", channel="ch-000000", lease=None)
+            await work.update("generating", processing_status="summarizing", progress=number % 100)
+            if number % WORKS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+    seconds, cpu = time.monotonic() - began, time.process_time() - used
+    print(f'{{"seconds":{seconds:.6f},"cpu":{cpu:.6f}}}')
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,245 @@
+"""The workloads on streams: what is measured, of whom, at which sizes. Each returns named numbers."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from tests.bench import templates
+from tests.bench.load import Load, Lost
+from tests.bench.session import Cost, Session
+
+Values = dict[str, float]
+"""What one measurement found, by name; the unit is the end of the name."""
+
+DELIVERIES: Final = 200_000
+"""Deliveries of one measurement of (a): over a second of processor time of the fastest."""
+
+RATE_SECONDS: Final = 4.0
+"""How long (b) and (c) publish at their rate."""
+
+ALL: Final = ("hub-redis", "nchan", "floor", "hub-embedded", "better-sse", "hub-portable", "sse-starlette")
+"""Every competitor; those whose ratio is told stand next to each other."""
+
+STALL_BYTES: Final = 5_000
+"""Size of an event in (f): within a minute more comes than the kernel keeps for a socket, some 4 MB on loopback."""
+
+CONFLATES: Final = "hub-portable"
+"""Who skips states that were superseded before a viewer could be written to, and may: that is no loss."""
+
+MANY_CONTENTS: Final = 100_000
+"""More contents than events, so that no state supersedes another and every event must reach everybody."""
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """A workload at one size."""
+
+    workload: str
+    label: str
+    size: float
+    measure: Callable[[Session, str], Values]
+    servers: tuple[str, ...] = ALL
+    quick: bool = False
+
+
+def micros(cost: Cost, count: float) -> float:
+    """Processor time of the server, in microseconds for each of `count`."""
+    return cost.cpu / max(count, 1) * 1e6
+
+
+def one_at_a_time(viewers: int, deliveries: int = DELIVERIES) -> Callable[[Session, str], Values]:
+    """(a) One channel; each event is published when everybody has the one before."""
+
+    def measure(session: Session, server: str) -> Values:
+        load = session.load(contents=MANY_CONTENTS)
+        load.ask("connect", viewers).checked()
+        memory = session.memory() - session.fresh_bytes
+        events = max(deliveries // viewers, 10)
+        load.ask("publish", max(events // 10, 2), 0).checked()
+        cost = session.cost(load, "publish", events, 0)
+        return {
+            "cpu_us": micros(cost, cost.answer.checked().delivered),
+            "switches": cost.switches / cost.answer.delivered,
+            "viewer_bytes": memory / viewers,
+            **_observed(cost, events),
+        }
+
+    return measure
+
+
+def one_viewer_each(channels: int, rate: int, seconds: float = RATE_SECONDS) -> Callable[[Session, str], Values]:
+    """(b) Many channels with one viewer each, at a rate of events over all of them."""
+
+    def measure(session: Session, server: str) -> Values:
+        template = templates.hub_post(batch=20) if server == "hub-embedded" else None
+        load = session.load(channels=channels, template=template)
+        load.ask("connect", channels).checked()
+        load.ask("publish", 1000, 2000).checked()
+        events = round(rate * seconds)
+        cost = session.cost(load, "publish", events, rate)
+        if server != CONFLATES:
+            cost.answer.checked()
+        return {
+            "cpu_us": micros(cost, events),
+            "of_rate": min(1.0, seconds / cost.answer.seconds),
+            "skipped": 1 - cost.answer.delivered / cost.answer.expected,
+            **_observed(cost, events),
+        }
+
+    return measure
+
+
+def flood(viewers: int, rate: int, seconds: float = RATE_SECONDS) -> Callable[[Session, str], Values]:
+    """(c) One channel with many viewers, at a rate that a slow server cannot follow."""
+
+    def measure(session: Session, server: str) -> Values:
+        load = session.load(contents=MANY_CONTENTS)
+        load.ask("connect", viewers).checked()
+        load.ask("publish", 20, 0).checked()
+        single = session.cost(load, "publish", 100, 0)
+        events = round(rate * seconds)
+        cost = session.cost(load, "publish", events, rate)
+        cpu = micros(cost, cost.answer.checked().delivered)
+        return {
+            "cpu_us": cpu,
+            "to_single": cpu / micros(single, single.answer.checked().delivered),
+            "of_rate": min(1.0, seconds / cost.answer.seconds),
+            **_observed(cost, events),
+        }
+
+    return measure
+
+
+def reconnects(viewers: int, contents: int, missed: int) -> Callable[[Session, str], Values]:
+    """(d) Everybody comes back at once with a cursor, having missed a few contents of many."""
+
+    def measure(session: Session, server: str) -> Values:
+        load = session.load(contents=contents)
+        load.ask("connect", 1).checked()
+        load.ask("publish", contents - missed, 2000)
+        cursor = last_event_id(session, load)
+        load.ask("publish", missed - 1, 2000)
+        load.ask("connect", viewers - 1, cursor).checked()
+        load.ask("idle", 1)
+        reads = session.broker_reads()
+        storm = session.cost(load, "reconnect", cursor)
+        # Where a stream does not say that it has caught up, what is still to come is waited for.
+        rest = session.cost(load, "idle", 0.0 if session.server.ready else 1.0)
+        answer = storm.answer.checked()
+        return {
+            "cpu_us": (storm.cpu + rest.cpu) / viewers * 1e6,
+            "caught_up": (answer.caught_up + rest.answer.caught_up) / viewers,
+            "broker_reads": session.broker_reads() - reads,
+            "seconds": answer.seconds,
+        }
+
+    return measure
+
+
+def last_event_id(session: Session, load: Load) -> str:
+    """The id of the next event that a stream is sent; "-" where the server gives none."""
+    request = (
+        f"GET {session.server.path % 'ch-000000'} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", session.server.port), timeout=10) as stream:
+        stream.sendall(request.encode())
+        text = stream.recv(65536)
+        if session.server.ready:
+            while session.server.ready.encode() not in text[-65536:]:
+                text += stream.recv(65536)
+        load.ask("publish", 1, 0)
+        while b'"t":1' not in text.rpartition(b"event: ready")[2]:
+            text += stream.recv(65536)
+    ids: list[bytes] = re.findall(rb"^id: (.+?)\r?$", text, re.MULTILINE)
+    return ids[-1].decode() if ids else "-"
+
+
+def idle(viewers: int, seconds: float) -> Callable[[Session, str], Values]:
+    """(e) Nothing happens but heartbeats, every 15 s."""
+
+    def measure(session: Session, server: str) -> Values:
+        load = session.load()
+        load.ask("connect", viewers).checked()
+        load.ask("idle", 2)
+        memory = session.memory() - session.fresh_bytes
+        cost = session.cost(load, "idle", seconds)
+        if cost.answer.failed:
+            raise Lost(f"{cost.answer.failed} streams were closed")
+        return {
+            "viewer_bytes": memory / viewers,
+            "core_percent": cost.cpu / cost.seconds * 100,
+            "fresh_bytes": session.fresh_bytes,
+        }
+
+    return measure
+
+
+def stalled(viewers: int, stalled: int, seconds: float) -> Callable[[Session, str], Values]:
+    """(f) Some viewers read nothing while events flow; how the others fare, and what memory is kept."""
+
+    def measure(session: Session, server: str) -> Values:
+        load = session.load(contents=50, template=session.server.template(STALL_BYTES))
+        load.ask("connect", viewers).checked()
+        load.ask("publish", 100, 50).checked()
+        load.ask("stall", stalled)
+        memory = session.memory()
+        cost = session.cost(load, "publish", round(20 * seconds), 20)
+        answer = cost.answer.checked()
+        grown = session.memory() - memory
+        kept = {"grown_bytes": grown / stalled} if stalled else {}
+        return {"p50_ms": answer.p50_us / 1e3, "p99_ms": answer.p99_us / 1e3, **kept}
+
+    return measure
+
+
+def system_calls(viewers: int, events: int) -> Callable[[Session, str], Values]:
+    """Counters that repeat: system calls a delivery, in (a)."""
+
+    def measure(session: Session, server: str) -> Values:
+        load = session.load(contents=MANY_CONTENTS)
+        load.ask("connect", viewers).checked()
+        load.ask("publish", 2, 0).checked()
+        answer, calls = session.system_calls(load, "publish", events, 0)
+        return {"calls": calls / answer.checked().delivered}
+
+    return measure
+
+
+def unwatched(channels: int, rate: int, seconds: float) -> Callable[[Session, str], Values]:
+    """Growth: events of channels that nobody looks at, beside one that somebody does."""
+
+    def measure(session: Session, server: str) -> Values:
+        load = session.load(channels=channels)
+        load.ask("publish", 100, 1000)
+        time.sleep(0.2)
+        cost = session.cost(load, "publish", round(rate * seconds), rate)
+        return {"cpu_us": micros(cost, rate * seconds)}
+
+    return measure
+
+
+def contents_held(contents: int) -> Callable[[Session, str], Values]:
+    """Growth: the memory that a channel's contents take in the hub while somebody looks at it."""
+
+    def measure(session: Session, server: str) -> Values:
+        load = session.load(contents=contents)
+        load.ask("connect", 1).checked()
+        before = session.memory()
+        load.ask("publish", contents, 10_000).checked()
+        load.ask("publish", 1, 0).checked()
+        return {"content_bytes": (session.memory() - before) / contents}
+
+    return measure
+
+
+def _observed(cost: Cost, events: int) -> Values:
+    return {
+        "redis_us": cost.redis_cpu / events * 1e6,
+        "p50_ms": cost.answer.p50_us / 1e3,
+        "p99_ms": cost.answer.p99_us / 1e3,
+    }

@@ -180,13 +180,7 @@ class PushViewer(Viewer, asyncio.Protocol):
         transport = self.transport
         if transport is None or transport.is_closing() or self.paused or self in self.replicas[0].writers:
             return
-        void = self.orient()
-        if void is None:
-            return
-        if void:
-            transport.write(sse.chunk(sse.reset()))
-        if self._write_backlog(transport) and self.hub.live(self.replicas):
-            self._go_live(transport)
+        self._advance(transport, [])
 
     def beat(self, chunk: bytes, stalled_before: float) -> None:
         """Write the heartbeat; close a connection that has taken nothing since `stalled_before`."""
@@ -216,8 +210,7 @@ class PushViewer(Viewer, asyncio.Protocol):
         self.transport = transport
         self.connections.add(self)
         self.hub.attach(self)
-        transport.write(sse.chunk(sse.retry(random.randint(*RETRY_MS))))
-        self.catch_up()
+        self._advance(transport, [sse.chunk(sse.retry(random.randint(*RETRY_MS)))])
         if self.hub.draining:
             # The farewells were said while the head was on its way.
             self.shutdown()
@@ -244,30 +237,33 @@ class PushViewer(Viewer, asyncio.Protocol):
         self.paused = False
         self.catch_up()
 
-    def _write_backlog(self, transport: asyncio.Transport) -> bool:
-        """Write what was missed. Returns False where the socket filled up before the end."""
-        batch: list[bytes] = []
+    def _advance(self, transport: asyncio.Transport, chunks: list[bytes]) -> None:
+        """Write `chunks`, then what was missed, and be live if that was all: in as few writes as may be.
+
+        uvloop makes a system call of each write at once.
+        """
+        void = self.orient()
+        if void:
+            chunks.append(sse.chunk(sse.reset()))
         size = 0
-        for entry in self.backlog():
-            batch.append(entry.chunk)
+        for entry in self.backlog() if void is not None else ():
+            chunks.append(entry.chunk)
             size += len(entry.chunk)
             self.offset = entry.offset
             if size >= CATCH_UP_BYTES:
-                transport.write(b"".join(batch))
-                batch.clear()
+                transport.write(b"".join(chunks))
+                chunks.clear()
                 size = 0
                 if self.paused:
-                    return False
-        if batch:
-            transport.write(b"".join(batch))
-        return not self.paused
-
-    def _go_live(self, transport: asyncio.Transport) -> None:
-        self.offset = self.position
-        if not self.ready:
-            self.ready = True
-            transport.write(sse.chunk(sse.ready(self.cursor, self.hub.heartbeat.interval)))
-            if self.paused:
-                return
-        for replica in self.replicas:
-            replica.writers[self] = transport.write
+                    return
+        live = void is not None and self.hub.live(self.replicas)
+        if live:
+            self.offset = self.position
+            if not self.ready:
+                self.ready = True
+                chunks.append(sse.chunk(sse.ready(self.cursor, self.hub.heartbeat.interval)))
+        if chunks:
+            transport.write(b"".join(chunks))
+        if live and not self.paused:
+            for replica in self.replicas:
+                replica.writers[self] = transport.write

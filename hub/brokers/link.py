@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -22,6 +23,16 @@ CHECKS_PER_DEADLINE: Final = 3
 
 CHANNELS_PER_COMMAND: Final = 500
 """Channels named in one SSUBSCRIBE: few round trips, and no command that holds the server for long."""
+
+BUSY_RATE: Final = 8_000
+"""Announcements a second from which on they are gathered before they are read."""
+
+GATHER_SECONDS: Final = 0.001
+"""How long they are gathered: nobody sees a millisecond, and each read that is saved is a wake-up of the
+process, and a turn of the loop."""
+
+RATE_SECONDS: Final = 0.02
+"""Over which the rate is reckoned: longer than a burst of one batch, shorter than anybody's patience."""
 
 Wanted = Mapping[bytes, tuple[str, str]]
 """Tenant and channel by the name of the pub/sub channel: the announcements that are wanted."""
@@ -52,6 +63,9 @@ class Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader()
         self._unheard = 0
+        self._recent = 0
+        self._recent_since = 0.0
+        self._busy = False
         self._reason: str | None = None
         self._pings: deque[asyncio.Event] = deque()
         self._next_ping: asyncio.Event | None = None
@@ -119,7 +133,24 @@ class Link(asyncio.Protocol):
         except hiredis.ProtocolError as error:
             self.end(f"the server speaks no Redis: {error}")
         if batch:
+            self._gather(len(batch))
             self._announced(batch)
+
+    def _gather(self, announcements: int) -> None:
+        """Read no more for a moment, where announcements come so fast that a moment brings many."""
+        # Not the loop's time, which uvloop counts in whole milliseconds.
+        now = time.monotonic()
+        self._recent += announcements
+        if now - self._recent_since > RATE_SECONDS:
+            self._busy = self._recent > BUSY_RATE * (now - self._recent_since)
+            self._recent, self._recent_since = 0, now
+        if self._busy:
+            self._transport.pause_reading()
+            self._loop.call_later(GATHER_SECONDS, self._read_on)
+
+    def _read_on(self) -> None:
+        if self._reason is None:
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._reason = self._reason or (str(exc) if exc else "the server closed the connection")

@@ -9,9 +9,10 @@ from hub.model import DEFAULT_TENANT
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Whoever sent a request; `tenant` is the wall they are behind."""
+    """Whoever sent a request; `tenant` is the wall they are behind, `sub` their name, where they have one."""
 
     tenant: str
+    sub: str | None = None
 
 
 def identify(request: HTTPConnection) -> Identity:

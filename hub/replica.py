@@ -76,6 +76,14 @@ class Replica:
         """Where to read on from; None before the first read."""
         return None if self.epoch is None else Cursor(epoch=self.epoch, offset=self.last)
 
+    def follows(self, announcement: Announcement) -> bool:
+        """Whether it is the next event of this channel: of its epoch, newer, and with nothing missing before it."""
+        return (
+            self.live
+            and announcement.epoch == self.epoch
+            and announcement.prev <= self.last < announcement.event.offset
+        )
+
     def apply(self, event: Event) -> Entry:
         """Take in an event that is newer than everything here, and return its entry."""
         entry = Entry(self.epoch or "", event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,11 +13,12 @@ import anyio
 import pytest
 from redis.exceptions import ResponseError
 
-from hub.brokers import functions
+from hub.brokers import functions, link
 from hub.brokers.redis import PAGE_EVENTS, RedisBroker
 from hub.errors import BrokerUnavailable
-from hub.model import Publication
+from hub.model import Announcement, Publication
 from tests.listening import admin, listening, until_answer, update
+from tests.recorder import Recorder
 from tests.servers import RedisServer, free_port, running_redis
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
@@ -613,3 +614,36 @@ async def test_an_error_in_the_callers_block_comes_through_as_it_is(redis_server
     with pytest.raises(ZeroDivisionError):
         async with listening(redis_server.url):
             raise ZeroDivisionError
+
+
+class Watchful(Recorder):
+    """Notes at each batch whether the connection is still being read."""
+
+    def __init__(self, broker: RedisBroker) -> None:
+        super().__init__()
+        self.broker = broker
+        self.reading: set[bool] = set()
+
+    def announced(self, batch: Sequence[Announcement]) -> None:
+        super().announced(batch)
+        session = self.broker._subscription.session if self.broker._subscription else None
+        self.reading |= {one._transport.is_reading() for one in session._links.values()} if session else set()
+
+
+@pytest.mark.parametrize(("rate", "gathered"), [(0, True), (1_000_000_000, False)])
+async def test_only_a_busy_link_gathers_and_loses_nothing_by_it(
+    own_server: RedisServer, tenant: str, monkeypatch: pytest.MonkeyPatch, rate: int, gathered: bool
+) -> None:
+    """Above a rate the connection rests for a moment between reads, and is read on by itself."""
+    monkeypatch.setattr(link, "BUSY_RATE", rate)
+    monkeypatch.setattr(link, "RATE_SECONDS", 0.0)
+    broker = RedisBroker(own_server.url)
+    watchful = Watchful(broker)
+    broker.listen(watchful)
+    async with broker:
+        await broker.subscribe(tenant, "c")
+        for number in range(1, 6):
+            await broker.publish(tenant, [update(f"c{number}-{i}") for i in range(100)])
+            await watchful.count(number * 100)
+    assert watchful.offsets == list(range(1, 501))
+    assert (False in watchful.reading) is gathered

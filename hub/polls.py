@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,8 +12,11 @@ import msgspec
 from hub.errors import BrokerUnavailable
 from hub.hub import Hub
 from hub.model import Cursor, Event
-from hub.replica import Replica
+from hub.replica import Entry, Replica
 from hub.viewer import PullViewer
+
+FOLLOWED_CHANNELS: Final = 8
+"""Most channels that one batch poll makes the hub follow: a page's, not those of everything there is."""
 
 PATIENCE_SECONDS: Final = 5.0
 """How long a poll waits for its replica before it is told that the broker is unavailable."""
@@ -27,11 +31,15 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lookup(msgspec.Struct, frozen=True, kw_only=True):
-    """The latest events of some contents, in the order asked, None for unknown ones; otherwise as `Reading`."""
+    """The latest events of some contents, in the order asked, None for unknown ones; otherwise as `Reading`.
+
+    `entries` are the replicas' entries of the same events, or None where they were read from the broker.
+    """
 
     cursor: Cursor
     events: list[Event | None]
     age: float
+    entries: list[Entry] | None = None
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,15 +64,20 @@ async def lookup(hub: Hub, tenant: str, content_ids: Sequence[str]) -> Lookup:
     """The latest event of each content: all from replicas, or all from the broker in one read.
 
     Never some from each: they would be of different moments, and their cursor would skip what lies
-    between. Raises `BrokerUnavailable` where the broker has to be asked and cannot be.
+    between. Who asks once will ask again, so the contents' channels are followed from then on, if they
+    are few. Raises `BrokerUnavailable` where the broker has to be asked and cannot be.
     """
     known = _known(hub, tenant, content_ids)
-    if known is None:
-        found = await hub.broker.lookup(tenant, content_ids)
-        epoch, events = found.cursor.epoch, found.events
-    else:
-        epoch, events = known
-    return Lookup(cursor=_cursor(epoch, [event for event in events if event]), events=events, age=hub.age)
+    if known is not None:
+        epoch, entries = known
+        told = [entry.event for entry in entries]
+        return Lookup(cursor=_cursor(epoch, told), events=[*told], age=hub.age, entries=entries)
+    found = await hub.broker.lookup(tenant, content_ids)
+    told = [event for event in found.events if event]
+    channels = {event.channel for event in told}
+    if len(channels) <= FOLLOWED_CHANNELS:
+        hub.replicas(tenant, [*channels])
+    return Lookup(cursor=_cursor(found.cursor.epoch, told), events=found.events, age=hub.age)
 
 
 async def changes(hub: Hub, tenant: str, channel: str, since: Cursor | None, wait: float) -> Changes:
@@ -101,8 +114,8 @@ async def _readable(hub: Hub, tenant: str, channel: str) -> Replica:
     return replica
 
 
-def _known(hub: Hub, tenant_name: str, content_ids: Sequence[str]) -> tuple[str, list[Event | None]] | None:
-    """The epoch and the events, where replicas of one moment hold all of these contents."""
+def _known(hub: Hub, tenant_name: str, content_ids: Sequence[str]) -> tuple[str, list[Entry]] | None:
+    """The epoch and the entries, where replicas of one moment hold all of these contents."""
     tenant = hub.tenants.get(tenant_name)
     if tenant is None:
         return None
@@ -110,8 +123,10 @@ def _known(hub: Hub, tenant_name: str, content_ids: Sequence[str]) -> tuple[str,
     replicas = tuple(replica for replica in set(holders) if replica)
     if None in holders or not hub.readable(replicas):
         return None
+    for replica in replicas:
+        replica.idle_since = time.monotonic()
     pairs = zip(holders, content_ids, strict=True)
-    return replicas[0].epoch or "", [replica.entries[content_id].event for replica, content_id in pairs if replica]
+    return replicas[0].epoch or "", [replica.entries[content_id] for replica, content_id in pairs if replica]
 
 
 def _cursor(epoch: str | None, events: Sequence[Event]) -> Cursor:

@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 
 
 class Entry:
-    """A content's latest event, with the chunk that every viewer is sent, encoded once."""
+    """A content's latest event, with the chunk that every viewer is sent, encoded once.
 
-    __slots__ = ("applied", "chunk", "event", "offset")
+    `line` is its line in the answer to a batch poll, once somebody has polled.
+    """
+
+    __slots__ = ("applied", "chunk", "event", "line", "offset")
 
     def __init__(self, epoch: str, event: Event) -> None:
         self.event = event
         self.offset = event.offset
         self.chunk = sse.chunk(sse.event(epoch, event))
+        self.line: bytes | None = None
         self.applied = time.monotonic()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -16,6 +16,7 @@ from hub import polls, status
 from hub.auth import identify
 from hub.errors import Invalid
 from hub.model import Cursor, Event
+from hub.replica import Entry
 from hub.requests import POLL_BODY_BYTES, channel_of, check_names, hub_of, query_value, read_json, while_connected
 from hub.responses import poll_response
 from hub.vocabulary import CONTENT_STATUS, Phase
@@ -97,8 +98,18 @@ async def status_batch(request: Request) -> Response:
         request,
         found.cursor,
         found.age,
-        lambda: {"statuses": status.identified(asked, found.events)},
+        lambda: {
+            "statuses": status.identified(asked, found.events) if found.entries is None else _lines(found.entries)
+        },
     )
+
+
+def _lines(entries: Sequence[Entry]) -> msgspec.Raw:
+    """The same as `status.identified`, whose work is done once for each entry."""
+    for entry in entries:
+        if entry.line is None:
+            entry.line = bytes(status.identified([entry.event.content_id], [entry.event]))[1:-1]
+    return msgspec.Raw(b"[%b]" % b",".join([entry.line for entry in entries if entry.line]))
 
 
 def _wait(text: str | None) -> float:

@@ -116,7 +116,8 @@ class RedisBroker:
         return snapshot
 
     async def lookup(self, tenant: str, content_ids: Sequence[str]) -> Found:
-        cursor, events = functions.found(content_ids, await self._call("statushub_lookup", tenant, *content_ids))
+        answer = await self._call("statushub_lookup", tenant, "\n".join(content_ids))
+        cursor, events = functions.found(content_ids, answer)
         return Found(cursor=cursor, events=events)
 
     async def expire(self, now: float | None = None) -> int:

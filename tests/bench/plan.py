@@ -83,11 +83,11 @@ def _fan_out() -> list[Case]:
 
 def _viewers() -> list[Case]:
     half = stalled(500, 250, STALLED_SECONDS)
-    none = stalled(500, 0, STALLED_SECONDS / 4)
-    keepers = ("hub-redis", "hub-embedded", "nchan")
+    none = stalled(500, 0, STALLED_SECONDS)
+    keepers = ("hub-redis", "nchan")
     return [
         Case(workload="d", label="10,000 viewers", size=1e4, measure=reconnects(10_000, 500, 10), servers=STREAMERS),
-        Case(workload="e", label="10,000 viewers", size=1e4, measure=idle(10_000, 30), servers=STREAMERS),
+        Case(workload="e", label="10,000 viewers", size=1e4, measure=idle(10_000, 15), servers=STREAMERS),
         Case(workload="f", label="none stalled", size=0, measure=none, servers=keepers),
         Case(workload="f", label="250 stalled", size=250, measure=half, servers=keepers),
     ]
@@ -100,12 +100,12 @@ def _requests() -> list[Case]:
         *(
             Case(
                 workload="g",
-                label=f"batch of {ids}, {'replica' if warm else 'broker'}",
+                label=f"batch of {ids}, {'broker' if unknown else 'replica'}",
                 size=ids,
-                measure=polling(batch(ids), POLL_SECONDS, warm=warm),
+                measure=polling(batch(ids, unknown=unknown), POLL_SECONDS),
                 servers=polled,
             )
-            for warm in (True, False)
+            for unknown in (False, True)
             for ids in (1, 20, 100)
         ),
         Case(workload="g", label="one GET for an id", size=1, measure=polling(single(), POLL_SECONDS), servers=polled),

@@ -32,9 +32,10 @@ NOTHING: Final = templates.post("/", "{}")
 """What the server is asked that does nothing; it stands beside every poll, because it is what they are compared to."""
 
 
-def batch(ids: int) -> bytes:
-    """A batch poll of so many contents."""
-    asked = ",".join(f'"c-{number:06}"' for number in range(ids))
+def batch(ids: int, *, unknown: bool = False) -> bytes:
+    """A batch poll of so many contents; where the last of them is `unknown`, the broker has to be asked for all."""
+    numbers = [*range(ids - unknown), *[CONTENTS] * unknown]
+    asked = ",".join(f'"c-{number:06}"' for number in numbers)
     return templates.post(
         "/api/contents/status/batch", f'{{"content_ids":[{asked}]}}', "Content-Type: application/json"
     )
@@ -45,15 +46,12 @@ def single() -> bytes:
     return templates.get("/api/v1/media/videos/c-000001/progress/")
 
 
-def polling(request: bytes, seconds: float, *, warm: bool = True) -> Callable[[Session, str], Values]:
-    """(g) The same poll over keep-alive connections; where `warm`, somebody watches the channel."""
+def polling(request: bytes, seconds: float) -> Callable[[Session, str], Values]:
+    """(g) The same poll over keep-alive connections."""
 
     def measure(session: Session, server: str) -> Values:
         if session.server.ready:
-            filling = session.load(contents=CONTENTS)
-            if warm:
-                filling.ask("connect", 1).checked()
-            filling.ask("publish", CONTENTS, 1000)
+            session.load(contents=CONTENTS).ask("publish", CONTENTS, 1000)
         poller = session.poller(NOTHING if server == "nothing" else request)
         _polled(poller.ask("poll", CONNECTIONS, 0.5))
         cost = session.cost(poller, "poll", CONNECTIONS, seconds)

@@ -11,9 +11,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from operator import attrgetter
 from types import TracebackType
 from typing import Final, Self
 
@@ -26,23 +25,12 @@ from hub.heartbeat import Heartbeat
 from hub.metrics import Counts, Measures
 from hub.model import Announcement, Publication, Receipt
 from hub.replica import Replica, Tenant
+from hub.upkeep import Upkeep
 from hub.viewer import VOID, PullViewer, PushViewer, Viewer
-
-IDLE_SECONDS: Final = 60.0
-"""How long a replica outlives its last viewer or poll."""
-
-IDLE_REPLICAS: Final = 10_000
-"""Replicas kept that nobody looks at: whoever polls names that do not exist costs some MB, not all of them."""
 
 WAITING: Final = 10_000
 """Announcements kept for a replica that is being synced: 200 ms of 50,000 a second, some MB. Beyond that they
 are read again."""
-
-TIDY_SECONDS: Final = 5.0
-"""Between looks for idle replicas."""
-
-SWEEP_SECONDS: Final = 1.0
-"""Between sweeps: a lease ends at most this late."""
 
 SYNCS: Final = 64
 """Replicas synced at once: enough to fill a broker's pipeline, few enough to leave it to others."""
@@ -84,8 +72,7 @@ class Hub:
     async def __aenter__(self) -> Self:
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
         self._tasks.start_soon(self.heartbeat.run)
-        self._tasks.start_soon(self._every, SWEEP_SECONDS, self.broker.expire)
-        self._tasks.start_soon(self._every, TIDY_SECONDS, self._tidy)
+        self._tasks.start_soon(Upkeep(self).run)
         return self
 
     async def __aexit__(
@@ -122,7 +109,7 @@ class Hub:
     def lost(self) -> None:
         self._lost_at = time.monotonic()
         self._losses += 1
-        for replica in self._replicas():
+        for replica in self.every_replica():
             if replica.live:
                 replica.frozen = self._losses
             self._hold(replica)
@@ -132,7 +119,7 @@ class Hub:
 
     def restored(self) -> None:
         self._lost_at = None
-        for replica in self._replicas():
+        for replica in self.every_replica():
             self._sync_soon(replica)
 
     def _out_of_order(self, replica: Replica, announcement: Announcement) -> None:
@@ -146,8 +133,7 @@ class Hub:
             self._begin_anew(replica.tenant)
             replica.waiting.append(announcement)
         elif announcement.event.offset > replica.last:
-            self._void_overtaken(replica)
-            self._sync_soon(replica)
+            self.repair(replica)
             replica.waiting.append(announcement)
 
     def _fan_out(self, replica: Replica, run: Sequence[bytes]) -> None:
@@ -240,7 +226,7 @@ class Hub:
 
     def measures(self) -> Measures:
         """What there is at this moment, for the metrics."""
-        replicas = self._replicas()
+        replicas = self.every_replica()
         return Measures(
             counts=self.counts,
             streams=self.streams,
@@ -251,10 +237,12 @@ class Hub:
 
     # Replicas
 
-    def _replicas(self) -> list[Replica]:
+    def every_replica(self) -> list[Replica]:
+        """The replicas of all tenants."""
         return [replica for tenant in self.tenants.values() for replica in tenant.replicas.values()]
 
     def replica(self, tenant_name: str, channel: str) -> Replica:
+        """The channel's replica, made where there is none; it may have yet to be synced."""
         tenant = self.tenants.setdefault(tenant_name, Tenant(tenant_name))
         replica = tenant.replicas.get(channel)
         if replica is None:
@@ -262,6 +250,26 @@ class Hub:
             self._sync_soon(replica)
         replica.idle_since = time.monotonic()
         return replica
+
+    def repair(self, replica: Replica) -> None:
+        """Read what is missing here, since announcements of it were lost."""
+        self._void_overtaken(replica)
+        self._sync_soon(replica)
+
+    async def drop(self, replica: Replica) -> None:
+        """Let go of a replica that nobody views."""
+        if replica.viewers:
+            return  # somebody came while others were dropped
+        tenant = replica.tenant
+        replica.clear()
+        del tenant.replicas[replica.channel]
+        await self.broker.unsubscribe(tenant.name, replica.channel)
+        successor = tenant.replicas.get(replica.channel)
+        if successor is not None:
+            # It may have subscribed before this unsubscribed.
+            self._sync_soon(successor)
+        if not tenant.replicas:
+            self.tenants.pop(tenant.name, None)
 
     def _hold(self, replica: Replica) -> None:
         """From now on announcements wait, and so do the viewers of this replica."""
@@ -362,41 +370,3 @@ class Hub:
                 viewer.epoch = VOID
         for viewer in tuple(replica.viewers):
             viewer.catch_up()
-
-    # What happens by the clock
-
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
-        """Do `work` every so many seconds, whatever becomes of it."""
-        while True:
-            await anyio.sleep(seconds)
-            try:
-                await work()
-            except BrokerUnavailable as error:
-                logger.debug("the broker is away: %s", error.message)
-            except Exception:
-                logger.exception("%s failed; it is tried again", work.__name__)
-
-    async def _tidy(self) -> None:
-        """Forget what retention lets go, and drop the replicas that nobody asks for."""
-        now = time.monotonic()
-        for replica in self._replicas():
-            replica.forget(now - self.retention)
-        idle = sorted((r for r in self._replicas() if not r.viewers), key=attrgetter("idle_since"))
-        excess = len(idle) - IDLE_REPLICAS
-        for number, replica in enumerate(idle):
-            if number < excess or now - replica.idle_since > IDLE_SECONDS:
-                await self._drop(replica)
-
-    async def _drop(self, replica: Replica) -> None:
-        if replica.viewers:
-            return  # somebody came while others were dropped
-        tenant = replica.tenant
-        replica.clear()
-        del tenant.replicas[replica.channel]
-        await self.broker.unsubscribe(tenant.name, replica.channel)
-        successor = tenant.replicas.get(replica.channel)
-        if successor is not None:
-            # It may have subscribed before this unsubscribed.
-            self._sync_soon(successor)
-        if not tenant.replicas:
-            self.tenants.pop(tenant.name, None)

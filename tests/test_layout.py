@@ -27,7 +27,7 @@ FLOORS = (
     ("hub.brokers",),
     ("hub.replica",),
     ("hub.viewer", "hub.handover"),
-    ("hub.heartbeat",),
+    ("hub.heartbeat", "hub.upkeep"),
     ("hub.hub",),
     ("hub.polls", "hub.auth"),
     ("hub.requests", "hub.responses"),

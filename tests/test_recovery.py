@@ -196,7 +196,7 @@ def test_a_replica_that_is_dropped_while_it_is_read_stays_dropped(monkeypatch: p
     async def changes(tenant: str, channel: str, since: Cursor | None = None) -> Snapshot:
         snapshot = await read(tenant, channel, since)
         if dropped:
-            await hub.hub._drop(dropped.pop())
+            await hub.hub.drop(dropped.pop())
         return snapshot
 
     broker.changes = changes  # type: ignore[method-assign]

@@ -46,8 +46,8 @@ def summary(hub: LiveHub, channel: str = "c") -> Any:
 
 def test_a_replica_that_nobody_asks_for_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing stays behind, one that has a viewer stays, and whoever asks again is served again."""
-    monkeypatch.setattr("hub.hub.TIDY_SECONDS", 0.02)
-    monkeypatch.setattr("hub.hub.IDLE_SECONDS", 0.1)
+    monkeypatch.setattr("hub.upkeep.TIDY_SECONDS", 0.02)
+    monkeypatch.setattr("hub.upkeep.IDLE_SECONDS", 0.1)
     with live_hub() as hub, stream(hub, channel="watched") as client:
         client.until("ready")
         publish(hub, "a", "complete")
@@ -61,8 +61,8 @@ def test_a_replica_that_nobody_asks_for_is_dropped(monkeypatch: pytest.MonkeyPat
 
 def test_replicas_of_idle_polls_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever polls names that do not exist makes the hub hold few of them, however patient it is."""
-    monkeypatch.setattr("hub.hub.TIDY_SECONDS", 0.02)
-    monkeypatch.setattr("hub.hub.IDLE_REPLICAS", 3)
+    monkeypatch.setattr("hub.upkeep.TIDY_SECONDS", 0.02)
+    monkeypatch.setattr("hub.upkeep.IDLE_REPLICAS", 3)
     with live_hub() as hub:
         for number in range(12):
             summary(hub, f"c{number}")
@@ -72,8 +72,8 @@ def test_replicas_of_idle_polls_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_channel_that_was_dropped_can_be_followed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last replica takes the tenant along, and the next viewer brings both back."""
-    monkeypatch.setattr("hub.hub.TIDY_SECONDS", 0.02)
-    monkeypatch.setattr("hub.hub.IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("hub.upkeep.TIDY_SECONDS", 0.02)
+    monkeypatch.setattr("hub.upkeep.IDLE_SECONDS", 0.05)
     with live_hub() as hub:
         for number in range(3):
             with stream(hub) as client:
@@ -85,7 +85,7 @@ def test_a_channel_that_was_dropped_can_be_followed_again(monkeypatch: pytest.Mo
 
 def test_what_retention_lets_go_is_forgotten_while_it_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream keeps the replica, but not the contents that the broker no longer has."""
-    monkeypatch.setattr("hub.hub.TIDY_SECONDS", 0.02)
+    monkeypatch.setattr("hub.upkeep.TIDY_SECONDS", 0.02)
     with live_hub(retention=0.5) as hub, stream(hub) as client:
         client.until("ready")
         publish(hub, "a", "complete")
@@ -116,8 +116,8 @@ def test_a_read_that_fails_is_tried_again(http: Any, monkeypatch: pytest.MonkeyP
             assert said(client.until("ready")) == [("processing_complete", "a"), ("ready", "")]
 
 
-def offered(content_id: str) -> Any:
-    return publication(channel="c", content_id=content_id, data={"status": "complete"})
+def offered(content_id: str, channel: str = "c") -> Any:
+    return publication(channel=channel, content_id=content_id, data={"status": "complete"})
 
 
 def test_an_interruption_during_a_read_makes_it_void() -> None:
@@ -184,3 +184,58 @@ def test_a_cursor_ahead_of_a_clock_that_began_anew_resets(redis_server: RedisSer
         with stream(hub, cursor=f"{epoch}-{int(offset) + 5}") as lost:
             assert said(lost.until("ready")) == [("reset", ""), ("ready", "")]
             assert said(client.until("ready")) == [("reset", ""), ("ready", "")]
+
+
+@pytest.mark.parametrize("http", PATHS)
+def test_an_announcement_that_was_lost_unnoticed_is_found_missing(http: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though nothing follows it that could show the hole, as nothing does after the end of the work."""
+    monkeypatch.setattr("hub.upkeep.AUDIT_SECONDS", 0.05)
+    with live_hub(losing_broker(lambda event: event.content_id != "lost"), http=http) as hub, stream(hub) as client:
+        client.until("ready")
+        publish(hub, "a", "complete")
+        publish(hub, "lost", "complete")
+        assert [client.event().json["content_id"] for _ in range(2)] == ["a", "lost"]
+        assert hub.hub.counts.resets == 0
+
+
+def test_a_stream_of_several_channels_is_reset_where_a_lost_one_was_overtaken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its ids may not shrink, and the client must not keep a view without it."""
+    monkeypatch.setattr("hub.upkeep.AUDIT_SECONDS", 0.05)
+    broker = losing_broker(lambda event: event.content_id != "lost")
+    with live_hub(broker) as hub, open_stream(hub.base_url, "/api/events?channel=c&channel=d") as client:
+        client.until("ready")
+        # Together, so that no audit comes in between.
+        pair = [offered("lost", channel="d"), offered("a")]
+        hub.run(hub.hub.publish("default", pair))
+        assert client.event().json["content_id"] == "a"
+        assert said(client.until("ready")) == [
+            ("reset", ""),
+            ("processing_complete", "lost"),
+            ("processing_complete", "a"),
+            ("ready", ""),
+        ]
+
+
+def test_audits_of_sound_replicas_read_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are while events come."""
+    monkeypatch.setattr("hub.upkeep.AUDIT_SECONDS", 0.001)
+    with live_hub() as hub, stream(hub) as client:
+        client.until("ready")
+        for number in range(200):
+            publish(hub, f"x{number}", "complete")
+        assert [client.event().json["content_id"] for _ in range(200)] == [f"x{number}" for number in range(200)]
+        assert hub.hub.counts.syncs == 1
+
+
+@pytest.mark.redis
+def test_a_redis_that_was_emptied_is_found_out_though_nobody_publishes(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What viewers show is not there any more, and they are told so."""
+    monkeypatch.setattr("hub.upkeep.AUDIT_SECONDS", 0.05)
+    with live_hub(redis_server.url.replace("/0", "/4")) as hub, stream(hub) as client:
+        client.until("ready")
+        publish(hub, "a", "complete")
+        client.event()
+        redis_server.command("-n", "4", "FLUSHDB")
+        assert said(client.until("ready")) == [("reset", ""), ("ready", "")]

@@ -59,6 +59,13 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     events: list[Event | None]
 
 
+class Offsets(msgspec.Struct, frozen=True, kw_only=True):
+    """The offset of the latest event of each channel asked for, in the order asked, 0 where there is none."""
+
+    epoch: str
+    offsets: list[int]
+
+
 class Listener(Protocol):
     """Where a broker reports what happens. Calls come on the event loop and must not block or raise."""
 
@@ -123,6 +130,11 @@ class Broker(Protocol):
 
     async def lookup(self, tenant: str, content_ids: Sequence[str]) -> Found:
         """The latest event of each content, in one atomic read and one round trip for the whole batch."""
+
+    async def offsets(self, tenant: str, channels: Sequence[str]) -> Offsets:
+        """How far each channel is. As with `changes`, every announcement up to there has reached the listener
+        before this returns, so that one who knows less has missed some.
+        """
 
     async def expire(self, now: float | None = None) -> int:
         """End every content, of every tenant, whose lease ran out before `now` (Unix seconds; by default

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import anyio
 
-from hub.brokers.base import RETENTION_SECONDS, Broker, Found, Listener, Snapshot
+from hub.brokers.base import RETENTION_SECONDS, Broker, Found, Listener, Offsets, Snapshot
 from hub.brokers.store import Store
 from hub.errors import BrokerUnavailable
 from hub.model import Announcement, Cursor, Publication, Receipt
@@ -107,6 +107,10 @@ class EmbeddedBroker:
     async def lookup(self, tenant: str, content_ids: Sequence[str]) -> Found:
         found: Found = await self._submit(_Read, lambda store: store.lookup(tenant, content_ids))
         return found
+
+    async def offsets(self, tenant: str, channels: Sequence[str]) -> Offsets:
+        offsets: Offsets = await self._submit(_Read, lambda store: store.offsets(tenant, channels))
+        return offsets
 
     async def expire(self, now: float | None = None) -> int:
         ended: int = await self._submit(_Write, lambda store: store.expire(now))

@@ -195,6 +195,18 @@ local function lookup(keys, args)
   return answer
 end
 
+-- FCALL statushub_offsets 1 <prefix> <channels, a line each>
+-- Returns epoch, then the offset of each channel's latest event, or 0.
+local function offsets(keys, args)
+  local clk = clock(keys[1])
+  local answer = { clk.epoch }
+  for channel in string.gmatch(args[1], '[^\n]+') do
+    local last = redis.call('ZRANGE', keys[1] .. ':channel:' .. channel, -1, -1, 'WITHSCORES')
+    answer[#answer + 1] = integer(tonumber(last[2] or 0))
+  end
+  return answer
+end
+
 -- FCALL statushub_due 1 <prefix> <now in ms, or ''> <limit>
 -- Returns channel, id, offset, type, data of each content whose lease has run out.
 local function due(keys, args)
@@ -243,6 +255,7 @@ redis.register_function('statushub_publish', publish_all)
 -- Reading writes little (a new epoch, the removal of what has vanished), so a full server is still read.
 redis.register_function{ function_name = 'statushub_changes', callback = changes, flags = { 'allow-oom' } }
 redis.register_function{ function_name = 'statushub_lookup', callback = lookup, flags = { 'allow-oom' } }
+redis.register_function{ function_name = 'statushub_offsets', callback = offsets, flags = { 'allow-oom' } }
 redis.register_function('statushub_due', due)
 redis.register_function('statushub_stall', stall)
 redis.register_function{

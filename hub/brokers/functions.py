@@ -99,6 +99,11 @@ def found(content_ids: Sequence[str], answer: Sequence[Any]) -> tuple[Cursor, li
     return _clock(answer[0], answer[1]), events
 
 
+def offsets(answer: Sequence[int | bytes]) -> tuple[str, list[int]]:
+    """The answer of `statushub_offsets`: the epoch, and each channel's offset."""
+    return _text(answer[0]), [int(offset) for offset in answer[1:]]
+
+
 def overdue(answer: Sequence[int | bytes]) -> list[Event]:
     """The answer of `statushub_due`: the latest event of each content whose lease ran out."""
     rows = iter(answer)

@@ -19,7 +19,7 @@ import anyio
 from redis.exceptions import ReadOnlyError, ResponseError
 
 from hub.brokers import address, functions
-from hub.brokers.base import RETENTION_SECONDS, STALL_BATCH, Broker, Found, Listener, Snapshot
+from hub.brokers.base import RETENTION_SECONDS, STALL_BATCH, Broker, Found, Listener, Offsets, Snapshot
 from hub.brokers.subscription import Subscription
 from hub.brokers.topology import Command, load_functions, open_topology, reported
 from hub.errors import BrokerUnavailable
@@ -38,6 +38,9 @@ PUBLISH_BATCH: Final = 100
 
 PAGE_EVENTS: Final = 1_000
 """Events in one read of a channel: bounds how long it holds the server."""
+
+OFFSETS_BATCH: Final = 1_000
+"""Channels in one look at how far they are: a millisecond of the server's."""
 
 PIPELINE_CALLS: Final = 500
 """Calls sent in one go: so many fit the deadline many times over."""
@@ -119,6 +122,17 @@ class RedisBroker:
         answer = await self._call("statushub_lookup", tenant, "\n".join(content_ids))
         cursor, events = functions.found(content_ids, answer)
         return Found(cursor=cursor, events=events)
+
+    async def offsets(self, tenant: str, channels: Sequence[str]) -> Offsets:
+        session = None if self._subscription is None else self._subscription.session
+        epoch, known = "", list[int]()
+        for start in range(0, len(channels), OFFSETS_BATCH):
+            batch = "\n".join(channels[start : start + OFFSETS_BATCH])
+            epoch, offsets = functions.offsets(await self._call("statushub_offsets", tenant, batch))
+            known += offsets
+        if session is not None:
+            await session.barrier(tenant)
+        return Offsets(epoch=epoch, offsets=known)
 
     async def expire(self, now: float | None = None) -> int:
         key = self._tenants_key

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hub.brokers.base import STALL_BATCH, SWEEP_GAP, Found, Snapshot
+from hub.brokers.base import STALL_BATCH, SWEEP_GAP, Found, Offsets, Snapshot
 from hub.brokers.fence import Accepted, Repeat, Standing, judge
 from hub.errors import BrokerInUse, ConfigError, StatushubError
 from hub.model import Announcement, Cursor, Event, Publication, Receipt, Refusal
@@ -64,6 +64,11 @@ WHERE tenant = ? AND channel = ? AND offset > ? AND vanishes > ? ORDER BY offset
 _LOOKUP: Final = """
 SELECT channel, content_id, offset, type, data FROM content
 WHERE tenant = ? AND content_id IN (SELECT value FROM json_each(?)) AND vanishes > ?
+"""
+
+_OFFSETS: Final = """
+SELECT (SELECT coalesce(max(offset), 0) FROM content WHERE tenant = ? AND channel = value)
+FROM json_each(?) ORDER BY key
 """
 
 _STAND_STILL: Final = """
@@ -161,6 +166,12 @@ class Store:
         rows = self._execute(_LOOKUP, (tenant, msgspec.json.encode(content_ids).decode(), time.time()))
         events = {event.content_id: event for event in map(_event, rows)}
         return Found(cursor=cursor, events=[events.get(content_id) for content_id in content_ids])
+
+    def offsets(self, tenant: str, channels: Sequence[str]) -> Offsets:
+        """What `Broker.offsets` promises."""
+        epoch = self._cursor(tenant).epoch
+        rows = self._execute(_OFFSETS, (tenant, msgspec.json.encode(channels).decode()))
+        return Offsets(epoch=epoch, offsets=[row[0] for row in rows])
 
     def expire(self, now: float | None) -> tuple[int, list[Announcement]]:
         """What `Broker.expire` promises, within a transaction; and make room of what has vanished."""

@@ -133,3 +133,18 @@ async def test_another_hub_hears_it(url: str, broker: Broker, tenant: str, liste
             assert snapshot.cursor == cursor
             assert listener.offsets[-1] == cursor.offset
         assert listener.events == (await other.changes(tenant, CHANNEL)).events
+
+
+async def test_offsets_tell_of_nothing_that_was_not_announced(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """Whoever knows less than an answer has missed something, and not merely not heard of it yet."""
+    await broker.subscribe(tenant, CHANNEL)
+
+    async def churn() -> None:
+        for n in range(300):
+            await broker.publish(tenant, [said(f"c{n}-{i}") for i in range(10)])
+
+    async with asyncio.TaskGroup() as group:
+        churning = group.create_task(churn())
+        while not churning.done():
+            told = await broker.offsets(tenant, [CHANNEL])
+            assert told.offsets[0] <= (listener.offsets[-1] if listener.offsets else 0)

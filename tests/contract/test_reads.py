@@ -104,6 +104,22 @@ async def test_a_read_is_whole_while_contents_change(broker: Broker, tenant: str
                 assert [state[content_id] for content_id in contents] == found.events
 
 
+async def test_offsets_tell_how_far_each_channel_is(broker: Broker, tenant: str) -> None:
+    """In the order asked; a channel without events is at 0, however far the clock is."""
+    films = await accepted(broker, tenant, said("a", channel="films"))
+    books = await accepted(broker, tenant, said("b", channel="books"))
+    again = await accepted(broker, tenant, said("a", channel="films"))
+    told = await broker.offsets(tenant, ["books", "nothing", "films"])
+    assert (told.epoch, told.offsets) == (films.epoch, [books.offset, 0, again.offset])
+
+
+async def test_offsets_of_many_channels(broker: Broker, tenant: str) -> None:
+    """More than are asked for in one go, with a name that needs escaping among them."""
+    names = [f"c{number}" for number in range(1_500)] + ['"ü,\\']
+    last = await accepted(broker, tenant, said("x", channel=names[-1]))
+    assert (await broker.offsets(tenant, names)).offsets == [0] * 1_500 + [last.offset]
+
+
 async def test_lookup_keeps_the_order_asked(broker: Broker, tenant: str) -> None:
     """Over channels, with unknown and repeated ids, each answer stands where its question stood."""
     await accepted(broker, tenant, said("a", channel="films"))

@@ -1,10 +1,11 @@
 # make demo   a hub, a real encode and a dashboard to watch it on
 # make test   lint, types, every test, coverage; installs what real tests need
+# make faults faults injected into real processes under load, for eight minutes
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench bench-quick clean
+.PHONY: demo test faults lint format bench bench-quick clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/statushub demo
@@ -13,6 +14,11 @@ test: $(VENV)/.installed-dev
 	@tests/install-tools
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest --cov --cov-report=term
+
+# FAULTS="--write" writes docs/reliability.md; FAULTS="--seed S" repeats a run; FAULTS=--help says what else.
+faults: $(VENV)/.installed-dev
+	@tests/install-tools
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 START_SECONDS = 20.0
@@ -41,8 +42,16 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
 class RedisServer:
     """A redis-server of our own, with an append-only file in `folder`; it can be killed, emptied, paused."""
 
-    def __init__(self, folder: Path, *, appendonly: bool = True, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        appendonly: bool = True,
+        arguments: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
+        self.environment = environment or {}
         self.port = free_port()
         self.appendonly = appendonly
         self.arguments = arguments
@@ -65,6 +74,7 @@ class RedisServer:
                 *("--appendfsync", "always" if self.appendonly else "no"),
                 *self.arguments,
             ],
+            env={**os.environ, **self.environment},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

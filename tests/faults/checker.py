@@ -1,0 +1,230 @@
+"""The promises, as assertions over what was acknowledged, stored and shown. No I/O.
+
+What a broker may lose decides how strong they are, and nothing weaker is accepted:
+
+- The embedded broker, and a Redis with `appendfsync always`, restarted with its data: nothing acknowledged, and
+  nothing shown, because Redis writes its file before it answers or announces. `kept_until` is `NOTHING_LOST`.
+- A Redis that lost its file, or never had one: everything. `kept_until` is `ANYTHING_LOST`.
+- A promoted replica: what had not reached it. `kept_until` is the moment of the last `WAIT`, and whatever was
+  acknowledged before it must be there.
+
+A broker that may have lost something must begin a new epoch, and all that it holds from then on is one *life*.
+Within a life, whatever its epochs, these hold for every viewer, over all of its connections:
+
+1. ids strictly grow until a `reset`, and the epoch changes at a `reset` alone;
+2. no state of a content is older than one already shown, and none was offered by nobody;
+3. a report is stored once: the same run and step of a content always have the same offset;
+4. at each `ready` the view is exactly what the broker held at its cursor, also after a `reset`; save where
+   announcements were dropped, of which a hub cannot know yet;
+5. no regular report is refused, and no late one accepted;
+6. the broker holds the last acknowledged state of every content, and each ends as stalled that was left to its
+   lease, once, and no other does.
+
+That a view comes to equal the broker's state in time is waited for while the viewer lives (`Viewer.until`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from hub.model import Cursor, Receipt
+from tests.faults.history import Entry, Rank, Ready, Report, Reset, State, Stored
+
+NOTHING_LOST: Final = math.inf
+ANYTHING_LOST: Final = -math.inf
+
+
+class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
+    """A report that the broker accepted, at that moment of the monotonic clock."""
+
+    report: Report
+    cursor: Cursor
+    at: float
+
+
+class Watch:
+    """What one viewer has been shown, as the promises see it."""
+
+    def __init__(self, name: str, channels: frozenset[str]) -> None:
+        self.name = name
+        self.channels = channels
+        self.cursor: Cursor | None = None
+        self.view: dict[str, State] = {}
+        self.life = 0
+        self.seen: dict[str, Rank] = {}
+
+
+class Checker:
+    """Knows every report of one world, and what became of it."""
+
+    def __init__(self) -> None:
+        self.violations: list[str] = []
+        self.publishes = 0
+        self.deliveries = 0
+        self.abandoned: set[str] = set()
+        self._told = 0
+        self._offered: dict[tuple[str, int, int], Report] = {}
+        self._acknowledged: list[Acknowledged] = []
+        self._last: dict[str, Acknowledged] = {}
+        self._lives: dict[str, int] = {}
+        self._life = 0
+        self._placed: dict[str, dict[Rank, int]] = defaultdict(dict)
+        self._channels: dict[str, str] = {}
+
+    def offer(self, report: Report) -> None:
+        """A producer is about to publish this."""
+        self._offered[report.content, report.run, report.step] = report
+        self._channels[report.content] = report.channel
+
+    def judged(self, report: Report, receipt: Receipt, at: float) -> None:
+        """The broker answered."""
+        if receipt.cursor is not None:
+            self.publishes += 1
+            self._acknowledged.append(Acknowledged(report=report, cursor=receipt.cursor, at=at))
+        elif not report.late:
+            self._violated(f"{report.content} {report.rank} was refused: {receipt.reason}")
+
+    def judge(
+        self,
+        stored: Stored,
+        seen: Sequence[tuple[Watch, Sequence[Entry]]],
+        *,
+        kept_until: float = NOTHING_LOST,
+        announced: bool = True,
+    ) -> list[str]:
+        """Check one round, after which the broker held `stored`; returns the violations since the last one.
+
+        `announced` says that no announcements were dropped on their way.
+        """
+        self._begin_life(stored, kept_until)
+        self._place(stored)
+        self._check_kept(stored, kept_until)
+        for watch, entries in seen:
+            self._follow(watch, entries, announced=announced)
+        self._acknowledged.clear()
+        for places in self._placed.values():
+            # Everybody has seen the last one, so that nobody is ready before it any more.
+            offset, rank = max((offset, rank) for rank, offset in places.items())
+            places.clear()
+            places[rank] = offset
+        new, self._told = self.violations[self._told :], len(self.violations)
+        return new
+
+    # Lives
+
+    def _begin_life(self, stored: Stored, kept_until: float) -> None:
+        """The epochs that were unknown belong to the life that is now: a new one where something may be lost."""
+        if kept_until < NOTHING_LOST:
+            if stored.epoch in self._lives:
+                self._violated(f"epoch {stored.epoch} goes on, although its server may have lost states")
+            self._life += 1
+            self._placed.clear()
+        for epoch in (stored.epoch, *(it.cursor.epoch for it in self._acknowledged)):
+            self._lives.setdefault(epoch, self._life)
+
+    def _place(self, stored: Stored) -> None:
+        """Learn where on the clock of this life each report is; each is in one place alone."""
+        for state in stored.states.values():
+            self._put(state.content, state.rank, state.offset)
+        for it in self._acknowledged:
+            if self._of_this_life(it):
+                self._put(it.report.content, it.report.rank, it.cursor.offset)
+
+    def _put(self, content: str, rank: Rank, offset: int) -> None:
+        there = self._placed[content].setdefault(rank, offset)
+        if there != offset:
+            self._violated(f"{content} {rank} is in two places: {there} and {offset}")
+
+    def _of_this_life(self, it: Acknowledged) -> bool:
+        return self._lives[it.cursor.epoch] == self._life
+
+    # What the broker holds
+
+    def _check_kept(self, stored: Stored, kept_until: float) -> None:
+        kept: dict[str, Acknowledged] = {}
+        for it in (*self._last.values(), *self._acknowledged):
+            if not self._of_this_life(it) and it.at >= kept_until:
+                continue
+            before = kept.get(it.report.content)
+            if before is None or self._age(before) <= self._age(it):
+                kept[it.report.content] = it
+            elif it.report.late and self._of_this_life(before):
+                self._violated(f"{it.report.content} {it.report.rank} came late and was accepted")
+        self._last = kept
+        for content, last in kept.items():
+            state = stored.states.get(content)
+            if state is None or state.rank[:2] < last.report.rank[:2]:
+                there = "nothing" if state is None else state.rank
+                self._violated(f"{content} {last.report.rank} was acknowledged, and {there} is stored")
+        for state in stored.states.values():
+            self._check_offered(state, "stored")
+            if not state.final:
+                self._violated(f"{state.content} {state.rank} is stored, and is not its last")
+
+    def _age(self, it: Acknowledged) -> tuple[int, Rank]:
+        return self._lives[it.cursor.epoch], it.report.rank
+
+    def _check_offered(self, state: State, where: str) -> None:
+        run, step, stalled = state.rank
+        report = self._offered.get((state.content, run, step))
+        if report is None or report.channel != state.channel or report.final != (state.final and not stalled):
+            self._violated(f"{state.content} {state.rank} is {where} as {state.type}, and nobody offered that")
+        elif stalled and state.content not in self.abandoned:
+            self._violated(f"{state.content} {state.rank} is {where} as stalled, and its worker lives")
+
+    # What viewers see
+
+    def _follow(self, watch: Watch, entries: Sequence[Entry], *, announced: bool) -> None:
+        for entry in entries:
+            if isinstance(entry, Reset):
+                watch.cursor = None
+                watch.view.clear()
+            elif isinstance(entry, Ready):
+                if announced:
+                    self._check_whole(watch, entry.cursor)
+            else:
+                self.deliveries += 1
+                self._show(watch, entry.state)
+
+    def _show(self, watch: Watch, state: State) -> None:
+        self._check_offered(state, f"shown to {watch.name}")
+        cursor = Cursor(epoch=state.epoch, offset=state.offset)
+        if watch.cursor is not None and watch.cursor.epoch != state.epoch:
+            self._violated(f"{watch.name} was shown {cursor} after {watch.cursor} without a reset")
+        elif watch.cursor is not None and watch.cursor.offset >= state.offset:
+            self._violated(f"{watch.name} was shown {cursor} after {watch.cursor}: ids do not grow")
+        # An epoch that ended before anybody could read or publish in it belongs to the life it began.
+        life = self._lives.setdefault(state.epoch, self._life)
+        if life > watch.life:
+            watch.life = life
+            watch.seen.clear()
+        elif life < watch.life:
+            self._violated(f"{watch.name} was shown {cursor}, of a life that is over")
+        if watch.seen.get(state.content, state.rank) > state.rank:
+            self._violated(f"{watch.name} was shown {state.content} {state.rank} after {watch.seen[state.content]}")
+        if life == self._life:
+            self._put(state.content, state.rank, state.offset)
+        watch.cursor = cursor
+        watch.view[state.content] = state
+        watch.seen[state.content] = max(state.rank, watch.seen.get(state.content, state.rank))
+
+    def _check_whole(self, watch: Watch, cursor: Cursor) -> None:
+        """At `cursor` the view must hold the latest state of each content; earlier lives are not known wholly."""
+        if self._lives.get(cursor.epoch) != self._life:
+            return
+        for content, places in self._placed.items():
+            if self._channels[content] not in watch.channels:
+                continue
+            known = max(((offset, rank) for rank, offset in places.items() if offset <= cursor.offset), default=None)
+            state = watch.view.get(content)
+            shown = None if state is None else (state.offset, state.rank)
+            if known is not None and shown != known:
+                self._violated(f"{watch.name} was ready at {cursor} with {shown} of {content}, which was at {known}")
+
+    def _violated(self, what: str) -> None:
+        self.violations.append(what)

@@ -1,0 +1,205 @@
+"""One world and the faults that it goes through, one round after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tests.faults.checker import NOTHING_LOST, Checker
+from tests.faults.history import Stored
+from tests.faults.injections import INJECTIONS, SERVER_SECONDS, Injection
+from tests.faults.load import CHANNELS, Load
+from tests.faults.scene import Outcome, Scene
+from tests.faults.viewer import Viewer
+from tests.faults.world import EmbeddedWorld, RedisWorld, World
+
+VIEWERS: Final = 18
+PRODUCERS: Final = 8
+
+LEAD_SECONDS: Final = (0.3, 1.5)
+"""Of load before a fault."""
+
+TAIL_SECONDS: Final = (0.0, 0.5)
+"""Of load after it, included in the time to converge."""
+
+SETTLE_SECONDS: Final = 30.0
+"""For the first convergence, and for producers to be acknowledged and a broker to be read after a fault."""
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """One fault and what came of it; `seconds` is the time to converge."""
+
+    lane: str
+    fault: str
+    seconds: float
+    publishes: int
+    deliveries: int
+    violations: list[str]
+    logs: str = ""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A lane's world, and its faults; `cut` are those of the short run."""
+
+    name: str
+    make: Callable[[Path, random.Random], World]
+    faults: tuple[str, ...]
+    cut: tuple[str, ...]
+
+
+PLANS: Final = (
+    Plan(
+        name="redis with AOF",
+        make=RedisWorld,
+        faults=(
+            *("redis-killed", "redis-emptied", "redis-paused", "hub-killed", "hub-paused", "connections-cut"),
+            *("announcements-dropped", "viewers-stalled", "reconnect-storm", "clock-stepped", "worker-died"),
+        ),
+        cut=("redis-killed", "redis-emptied", "redis-paused", "hub-paused", "connections-cut", "clock-stepped"),
+    ),
+    Plan(
+        name="redis without AOF",
+        make=partial(RedisWorld, replicated=True),
+        faults=(
+            *("redis-killed", "replica-promoted", "hub-killed", "hub-paused", "connections-cut"),
+            *("announcements-dropped", "worker-died", "replica-promoted"),
+        ),
+        cut=("redis-killed", "replica-promoted", "hub-killed", "announcements-dropped", "worker-died"),
+    ),
+    Plan(
+        name="embedded",
+        make=EmbeddedWorld,
+        faults=(
+            *("hub-killed", "hub-paused", "connections-cut", "viewers-stalled", "reconnect-storm"),
+            *("clock-stepped", "disk-full", "worker-died"),
+        ),
+        cut=("hub-killed", "connections-cut", "viewers-stalled", "reconnect-storm", "clock-stepped", "disk-full"),
+    ),
+)
+
+
+def viewers_of(world: World, rng: random.Random) -> Iterator[Viewer]:
+    """Viewers of one channel and of several, through proxies and past them, narrow ones and portable ones."""
+    fronts = [proxy.address for proxy in world.fronts]
+    direct = [hub.address for hub in world.hubs]
+    for number in range(VIEWERS):
+        channels = frozenset(rng.sample(CHANNELS, rng.choice((1, 1, 2, 3, len(CHANNELS)))))
+        narrow, portable = number % 4 == 0, number % 4 == 1
+        hubs = direct if narrow or number % 2 else fronts
+        yield Viewer(f"viewer-{number}", hubs, channels, rng, narrow=narrow, portable=portable)
+
+
+class Lane:
+    """A world under load, and its rounds."""
+
+    def __init__(self, plan: Plan, scene: Scene, told: Callable[[Round], None]) -> None:
+        self.plan = plan
+        self.scene = scene
+        self._told = told
+
+    async def run(self, faults: Iterator[str], deadline: float) -> None:
+        """Inject faults until there are none left, or no time."""
+        scene = self.scene
+        scene.load.start()
+        await self._round("", Injection(title="none", run=_nothing, within=SETTLE_SECONDS))
+        for fault in faults:
+            if time.monotonic() > deadline:
+                return
+            await self._round(fault, INJECTIONS[fault])
+
+    async def _round(self, fault: str, injection: Injection) -> None:
+        scene, checker = self.scene, self.scene.checker
+        publishes, deliveries = checker.publishes, checker.deliveries
+        scene.load.start()
+        await scene.lasts(*LEAD_SECONDS)
+        outcome = await injection.run(scene)
+        await scene.lasts(*TAIL_SECONDS)
+        stored = await self._settled(outcome)
+        seconds = await self._converged(stored, outcome, injection.within)
+        seen = [(viewer.watch, viewer.taken()) for viewer in scene.viewers]
+        seen += scene.passed
+        scene.passed = []
+        violations = checker.judge(stored, seen, kept_until=outcome.kept_until, announced=outcome.announced)
+        if fault:
+            self._told(
+                Round(
+                    lane=self.plan.name,
+                    fault=fault,
+                    seconds=seconds,
+                    publishes=checker.publishes - publishes,
+                    deliveries=checker.deliveries - deliveries,
+                    violations=violations,
+                    logs=scene.world.logs() if violations else "",
+                )
+            )
+        if outcome.mend is not None:
+            async with asyncio.timeout(SERVER_SECONDS):
+                await outcome.mend()
+
+    async def _settled(self, outcome: Outcome) -> Stored:
+        """What the broker holds when the last report is acknowledged, and what was lost is reported anew."""
+        scene = self.scene
+        async with asyncio.timeout(SETTLE_SECONDS):
+            await scene.load.stop()
+            stored = await scene.world.stored()
+            if outcome.kept_until < NOTHING_LOST:
+                await scene.load.finish([state.content for state in stored.states.values() if not state.final])
+                stored = await scene.world.stored()
+        return stored
+
+    async def _converged(self, stored: Stored, outcome: Outcome, within: float) -> float:
+        """The seconds from the end of the fault until the last viewer was right again."""
+        viewers = self.scene.viewers
+        late = asyncio.get_running_loop().time() + max(outcome.over + within - time.monotonic(), 0.5)
+        try:
+            async with asyncio.timeout_at(late):
+                moments = await asyncio.gather(*(viewer.until(stored) for viewer in viewers))
+        except TimeoutError:
+            for viewer in viewers:
+                if lacking := viewer.lacks(stored):
+                    self.scene.checker.violations.append(f"{viewer.name} is not right within {within:g} s: {lacking}")
+            return within
+        return outcome.seconds if outcome.seconds is not None else max(0.0, max(moments) - outcome.over)
+
+
+async def _nothing(scene: Scene) -> Outcome:
+    return Outcome()
+
+
+@asynccontextmanager
+async def opened(
+    plan: Plan, folder: Path, seed: str, *, quick: bool, told: Callable[[Round], None]
+) -> AsyncIterator[Lane]:
+    """A lane with everything running, for the time of the block."""
+    rng = random.Random(f"{seed}/{plan.name}")
+    checker = Checker()
+    async with plan.make(folder, rng) as world:
+        hubs = [f"http://127.0.0.1:{proxy.port}" for proxy in world.fronts]
+        load = Load(hubs, world.publish_to, PRODUCERS, checker, rng)
+        viewers = list(viewers_of(world, rng))
+        scene = Scene(world, load, viewers, checker, rng, quick=quick)
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(work) for work in (load.run(), *(viewer.run() for viewer in viewers))]
+            try:
+                yield Lane(plan, scene, told)
+            finally:
+                for task in running:
+                    task.cancel()
+
+
+def shuffled(plan: Plan, rng: random.Random, *, cut: bool) -> Iterator[str]:
+    """The faults of a lane, in an order drawn anew each time; the cut has each once."""
+    while True:
+        deck = list(plan.cut if cut else plan.faults)
+        rng.shuffle(deck)
+        yield from deck
+        if cut:
+            return

@@ -1,0 +1,192 @@
+"""Producers that never stop, save when told to; whatever a broker acknowledges to them, the checker knows."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Final
+
+from hub.errors import BrokerUnavailable
+from hub.model import DEFAULT_TENANT, Publication
+from hub.publication import publication
+from producers.transports import HttpTransport, RedisTransport, Transport
+from tests.faults.checker import Checker
+from tests.faults.history import Report
+
+CHANNELS: Final = ("encodes", "articles", "jobs/import", "jobs/export")
+
+CONTENTS_PER_PRODUCER: Final = 12
+"""Each is worked on again and again, with a higher attempt: what is stored does not grow with the test's length."""
+
+STEPS: Final = 6
+"""Most reports of one run."""
+
+PAUSE_SECONDS: Final = (0.02, 0.15)
+"""Least and most seconds between two reports of a producer: with eight of them some 100 reports a second."""
+
+RETRY_SECONDS: Final = (0.1, 0.4)
+"""Before what was not acknowledged is sent again."""
+
+KEPT_LEASE: Final = 15.0
+"""The lease of work that goes on: over the 5 s that a transport waits and the 5 s that an outage may take without
+the sweep noticing it, so that one that runs out has been declared dead in spite of its worker."""
+
+FILLER_BYTES: Final = 500
+FLOOD_BYTES: Final = 12_000
+"""Of a report that is to fill sockets."""
+
+
+def offered(report: Report, lease: float | None, filler: int = 0) -> Publication:
+    """A report as it is published."""
+    data = {"status": "complete" if report.final else "generating", "run": report.run, "step": report.step}
+    return publication(
+        channel=report.channel,
+        content_id=report.content,
+        data={**data, "filler": "·" * (filler // 2)},
+        attempt=report.run,
+        seq=report.step,
+        lease=None if report.final else lease,
+    )
+
+
+class Producer:
+    """Owns some contents, and reports on them until it is acknowledged, through one of `transports` at a time."""
+
+    def __init__(self, name: str, transports: Sequence[Transport], checker: Checker, rng: random.Random) -> None:
+        self.name = name
+        self.contents = {f"{name}-{n}": CHANNELS[n % len(CHANNELS)] for n in range(CONTENTS_PER_PRODUCER)}
+        self._transports = itertools.cycle(transports)
+        self._transport = next(self._transports)
+        self._checker = checker
+        self._rng = rng
+        self._runs: dict[str, int] = {}
+
+    async def work(self, goes_on: Callable[[], bool], filler: int = 0) -> None:
+        """A run of the work on a few contents, reported in batches; it ends sooner where it must not go on."""
+        contents = self._rng.sample([*self.contents], self._rng.choice((1, 1, 1, 2, 5)))
+        last = self._rng.randrange(1, STEPS)
+        for content in contents:
+            self._runs[content] = self._runs.get(content, 0) + 1
+        for step in range(1, last):
+            await self._report(contents, step, filler=filler)
+            await asyncio.sleep(self._rng.uniform(*PAUSE_SECONDS))
+            if not goes_on():
+                break
+        await self._report(contents, last, final=True, filler=filler)
+        if last > 1 and self._rng.random() < 0.2:
+            await self._report(contents[:1], self._rng.randrange(1, last), late=True)
+
+    async def finish(self, contents: Iterable[str]) -> None:
+        """Run again what a broker has lost the end of."""
+        for content in contents:
+            self._runs[content] = self._runs.get(content, 0) + 1
+            await self._report([content], 1, final=True)
+
+    async def abandon(self, content: str, channel: str, lease: float) -> float:
+        """Begin the work on a content and die; the moment since when its lease runs."""
+        self._checker.abandoned.add(content)
+        report = Report(content=content, channel=channel, run=1, step=1, final=False)
+        self._checker.offer(report)
+        await self._publish([report], lease)
+        return time.monotonic()
+
+    async def _report(
+        self, contents: Sequence[str], step: int, *, final: bool = False, late: bool = False, filler: int = 0
+    ) -> None:
+        reports = [
+            Report(content=it, channel=self.contents[it], run=self._runs[it], step=step, final=final, late=late)
+            for it in contents
+        ]
+        for report in reports:
+            if not late:
+                self._checker.offer(report)
+        await self._publish(reports, KEPT_LEASE, filler or self._rng.randrange(FILLER_BYTES))
+
+    async def _publish(self, reports: Sequence[Report], lease: float, filler: int = 0) -> None:
+        publications = [offered(report, lease, filler) for report in reports]
+        while True:
+            with suppress(BrokerUnavailable):
+                receipts = await self._transport.send(publications)
+                break
+            self._transport = next(self._transports)
+            await asyncio.sleep(self._rng.uniform(*RETRY_SECONDS))
+        moment = time.monotonic()
+        for report, receipt in zip(reports, receipts, strict=True):
+            self._checker.judged(report, receipt, moment)
+
+
+class Load:
+    """Producers that report over HTTP, to any hub, and, where there is one, straight into Redis."""
+
+    def __init__(
+        self, hubs: Sequence[str], redis: str | None, producers: int, checker: Checker, rng: random.Random
+    ) -> None:
+        self.flooding = False
+        self._going = asyncio.Event()
+        self._working = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._dying = itertools.count()
+        self._rng = rng
+        self.transports: list[Transport] = []
+        self.producers: list[Producer] = []
+        for number in range(producers):
+            direct = redis is not None and number % 2 == 0
+            names = "redis" if direct else "http"
+            transports = list(_transports(hubs, redis if direct else None, rng))
+            self.transports += transports
+            self.producers.append(Producer(f"{names}-{number}", transports, checker, random.Random(rng.random())))
+
+    async def run(self) -> None:
+        """Produce while it is on, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for producer in self.producers:
+                    tasks.create_task(self._run(producer))
+        finally:
+            for transport in self.transports:
+                await transport.aclose()
+
+    def start(self) -> None:
+        """Let the producers work."""
+        self._going.set()
+
+    async def stop(self) -> None:
+        """Let them end what they began; returns when the last report is acknowledged."""
+        self._going.clear()
+        await self._quiet.wait()
+
+    async def finish(self, contents: Sequence[str]) -> None:
+        """Run again what a broker has lost the end of, while the producers are stopped."""
+        for producer in self.producers:
+            await producer.finish(content for content in contents if content in producer.contents)
+
+    async def abandon(self, lease: float) -> tuple[str, float]:
+        """A worker begins something and dies; its content, and when it must have ended."""
+        content = f"dead-{next(self._dying)}"
+        producer = self._rng.choice(self.producers)
+        return content, await producer.abandon(content, self._rng.choice(CHANNELS), lease) + lease
+
+    async def _run(self, producer: Producer) -> None:
+        while True:
+            await self._going.wait()
+            self._working += 1
+            self._quiet.clear()
+            try:
+                await producer.work(self._going.is_set, FLOOD_BYTES if self.flooding else 0)
+            finally:
+                self._working -= 1
+                if not self._working:
+                    self._quiet.set()
+
+
+def _transports(hubs: Sequence[str], redis: str | None, rng: random.Random) -> Iterator[Transport]:
+    if redis is not None:
+        yield RedisTransport(redis, tenant=DEFAULT_TENANT)
+        return
+    for hub in rng.sample([*hubs], len(hubs)):
+        yield HttpTransport(hub)

@@ -1,0 +1,225 @@
+"""A viewer as a browser is one: it resumes by its cursor, waits as it was told to, and notices a dead socket."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+from urllib.parse import urlencode
+
+import msgspec
+
+from hub.model import Cursor, Event
+from tests.faults.checker import Watch
+from tests.faults.history import Entry, Ready, Reset, Shown, State, Stored, difference
+from tests.faults.proxy import Address
+
+CONNECT_SECONDS: Final = 3.0
+"""For the head of an answer: a stopped process accepts connections and says nothing."""
+
+SILENCE_SECONDS: Final = 4.0
+"""Without a frame, after which the socket is dead: hubs beat once a second here."""
+
+FIRST_RETRY_SECONDS: Final = 1.0
+"""Before a hub has said how long to wait."""
+
+NARROW_BYTES: Final = 4 * 1024
+"""The receive buffer of a viewer that may stall: small, so that a hub soon finds the socket full."""
+
+SLOW_BYTES: Final = 512
+SLOW_SECONDS: Final = 0.02
+"""A slow viewer reads so much at a time, and so often: 25 KB/s."""
+
+
+class _Ready(msgspec.Struct):
+    cursor: str
+
+
+class Frames:
+    """Takes a stream apart: HTTP chunks, where it comes in such, then frames as (event, id, data, retry)."""
+
+    def __init__(self, *, chunked: bool) -> None:
+        self._chunked = chunked
+        self._raw = b""
+        self._text = b""
+
+    def feed(self, data: bytes) -> list[dict[str, str]]:
+        """The frames that are complete with these bytes, each as its fields."""
+        if self._chunked:
+            self._raw += data
+            self._text += self._unchunked()
+        else:
+            self._text += data
+        *frames, self._text = self._text.split(b"\n\n")
+        return [dict(line.split(":", 1) for line in frame.decode().split("\n")) for frame in frames]
+
+    def _unchunked(self) -> bytes:
+        body, start = [], 0
+        while (line_end := self._raw.find(b"\r\n", start)) >= 0:
+            size = int(self._raw[start:line_end], 16)
+            end = line_end + 2 + size
+            if len(self._raw) < end + 2 or not size:
+                break
+            body.append(self._raw[line_end + 2 : end])
+            start = end + 2
+        self._raw = self._raw[start:]
+        return b"".join(body)
+
+
+class Viewer:
+    """Looks at some channels through one of `hubs` at a time, and writes down what it is shown.
+
+    `narrow` ones may be made slow or stalled; `portable` ones speak HTTP/1.0, which is not handed over.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        hubs: Sequence[Address],
+        channels: frozenset[str],
+        rng: random.Random,
+        *,
+        narrow: bool = False,
+        portable: bool = False,
+    ) -> None:
+        self.name = name
+        self.channels = channels
+        self.narrow = narrow
+        self.history: list[Entry] = []
+        self.watch = Watch(name, channels)
+        self.view: dict[str, State] = {}
+        self.cursor: Cursor | None = None
+        self.connections = 0
+        self.slow = False
+        self.reading = asyncio.Event()
+        self.reading.set()
+        self.changed = asyncio.Event()
+        self._hubs = hubs
+        self._rng = rng
+        self._portable = portable
+        self._retry = FIRST_RETRY_SECONDS
+        self._hurry = asyncio.Event()
+        self._transport: asyncio.WriteTransport | None = None
+
+    def taken(self) -> list[Entry]:
+        """What was written down since the last call."""
+        entries, self.history = self.history, []
+        return entries
+
+    def leave(self) -> None:
+        """Drop the connection and come back at once, whatever the hub said."""
+        self._hurry.set()
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def run(self) -> None:
+        """Look, until cancelled."""
+        hub, refused = self._rng.choice(self._hubs), False
+        while True:
+            again, refused = refused, True
+            with suppress(OSError, EOFError, ValueError, TimeoutError):
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    reader, writer, frames = await self._open(hub)
+                refused = False
+                try:
+                    await self._look(reader, frames)
+                finally:
+                    self._transport = None
+                    writer.transport.abort()
+            # As behind a load balancer: any hub, and another at once where this one does not answer.
+            others = [other for other in self._hubs if other != hub]
+            if refused and others and not again:
+                hub = self._rng.choice(others)
+                continue
+            hub = self._rng.choice(self._hubs)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._retry):
+                    await self._hurry.wait()
+            self._hurry.clear()
+
+    async def until(self, stored: Stored) -> float:
+        """The moment when the view has come to be what is stored of its channels."""
+        expected = stored.of(self.channels)
+        while self.lacks(stored, expected) is not None:
+            self.changed.clear()
+            await self.changed.wait()
+        return time.monotonic()
+
+    def lacks(self, stored: Stored, expected: dict[str, State] | None = None) -> str | None:
+        """What its view does not have of what is stored."""
+        return difference(self.view, stored.of(self.channels) if expected is None else expected, stored.epoch)
+
+    async def _open(self, hub: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Frames]:
+        connection = socket.socket()
+        try:
+            connection.setblocking(False)
+            if self.narrow:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW_BYTES)
+            await asyncio.get_running_loop().sock_connect(connection, hub)
+            limit = NARROW_BYTES if self.narrow else 2**16
+            reader, writer = await asyncio.open_connection(sock=connection, limit=limit)
+        except BaseException:
+            connection.close()
+            raise
+        self._transport = writer.transport
+        path = f"/api/events?{urlencode([('channel', channel) for channel in sorted(self.channels)])}"
+        lines = [f"GET {path} HTTP/{'1.0' if self._portable else '1.1'}", f"Host: {hub[0]}:{hub[1]}"]
+        if self.cursor is not None:
+            lines.append(f"Last-Event-ID: {self.cursor}")
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        except BaseException:
+            writer.transport.abort()
+            raise
+        if b" 200 " not in head.split(b"\r\n", 1)[0]:
+            writer.transport.abort()
+            raise ValueError(f"{self.name} was answered {head!r}")
+        self.connections += 1
+        return reader, writer, Frames(chunked=b"transfer-encoding: chunked" in head)
+
+    async def _look(self, reader: asyncio.StreamReader, frames: Frames) -> None:
+        while True:
+            await self.reading.wait()
+            if self.slow:
+                await asyncio.sleep(SLOW_SECONDS)
+            async with asyncio.timeout(SILENCE_SECONDS):
+                data = await reader.read(SLOW_BYTES if self.slow else 2**16)
+            if not data:
+                return
+            for frame in frames.feed(data):
+                self._take(frame)
+            self.changed.set()
+
+    def _take(self, frame: dict[str, str]) -> None:
+        if "retry" in frame:
+            self._retry = int(frame["retry"]) / 1000
+        event, data = frame.get("event", "").strip(), frame.get("data", "").strip()
+        if event == "reset":
+            self.cursor = None
+            self.view.clear()
+            self.history.append(Reset())
+        elif event == "ready":
+            cursor = Cursor.parse(msgspec.json.decode(data, type=_Ready).cursor)
+            self.history.append(Ready(cursor))
+        elif frame.get("id"):
+            self._show(Cursor.parse(frame["id"].strip()), event, data.encode())
+
+    def _show(self, cursor: Cursor, event: str, data: bytes) -> None:
+        said = msgspec.json.decode(data, type=_Place)
+        state = State.of(
+            cursor.epoch,
+            Event(channel=said.channel_id, content_id=said.content_id, offset=cursor.offset, type=event, data=data),
+        )
+        self.cursor = cursor
+        self.view[state.content] = state
+        self.history.append(Shown(state, time.monotonic()))
+
+
+class _Place(msgspec.Struct):
+    channel_id: str
+    content_id: str

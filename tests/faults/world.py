@@ -1,0 +1,297 @@
+"""The processes: hubs, the broker they share, and the proxies between everybody. All on free loopback ports."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, closing, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import httpx
+
+from hub.brokers.redis import RedisBroker
+from hub.errors import BrokerUnavailable
+from hub.model import DEFAULT_TENANT, Event
+from tests.command import environment
+from tests.faults.clock import Clock
+from tests.faults.history import State, Stored
+from tests.faults.load import CHANNELS
+from tests.faults.proxy import Address, Proxy
+from tests.faults.resp import Dropper
+from tests.servers import RedisServer, free_port, wait_for_port
+
+HEARTBEAT_SECONDS: Final = 1.0
+"""So that a viewer of a stopped hub notices within a few seconds."""
+
+STALL_SECONDS: Final = 4.0
+"""After which a hub cuts off a viewer that takes nothing: within the time that some are made to stall."""
+
+ASK_SECONDS: Final = 0.05
+"""Between two questions whether something has come to be that nobody announces."""
+
+_CONTENTS: Final = f"""
+SELECT channel, content_id, offset, type, data FROM content
+WHERE channel IN ({", ".join(f"'{channel}'" for channel in CHANNELS)}) ORDER BY offset
+"""
+
+LOG_LINES: Final = 15
+"""Of each log, shown beside a violation."""
+
+
+class HubProcess:
+    """`statushub serve` on a port that it keeps, over its deaths."""
+
+    def __init__(self, name: str, broker: str, folder: Path, clock: Clock) -> None:
+        self.name = name
+        self.port = free_port()
+        self.log = folder / f"{name}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._broker = broker
+        self._folder = folder
+        self._clock = clock
+
+    @property
+    def address(self) -> Address:
+        return "127.0.0.1", self.port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        settings = ["--port", self.port, "--broker", self._broker]
+        settings += ["--heartbeat", HEARTBEAT_SECONDS, "--stall-timeout", STALL_SECONDS]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "hub", "serve", *map(str, settings)],
+                cwd=self._folder,
+                env=environment({**self._clock.environment, "PYTHONPATH": str(Path(__file__).parents[2])}),
+                stdout=log,
+                stderr=log,
+            )
+        wait_for_port(self.port, self.process)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def limit_files(self, size: int) -> None:
+        """No file of its may grow beyond `size` bytes from now on: to it, a full disk."""
+        if self.process is not None:
+            resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+class World:
+    """Hubs on one broker, each behind a proxy. An async context manager; subclasses bring the broker."""
+
+    def __init__(self, folder: Path, rng: random.Random) -> None:
+        self.folder = folder
+        self.rng = rng
+        self.clock = Clock(folder)
+        self.hubs: list[HubProcess] = []
+        self.fronts: list[Proxy] = []
+        self.brokers: list[Proxy] = []
+        self.droppers: list[Dropper] = []
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def proxies(self) -> list[Proxy]:
+        """All that cut."""
+        return [*self.fronts, *self.brokers]
+
+    @property
+    def publish_to(self) -> str | None:
+        """Where Redis is, for those who publish straight into it."""
+        return None
+
+    async def stored(self) -> Stored:
+        """What the broker holds, asked of itself."""
+        raise NotImplementedError
+
+    def logs(self) -> str:
+        """The last lines of every hub's log."""
+        tails = []
+        for hub in self.hubs:
+            if hub.log.exists():
+                lines = hub.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+                tails += [f"  {hub.name}: {line}" for line in lines]
+        return "\n".join(tails)
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        raise NotImplementedError
+
+    async def _add_hub(self, stack: AsyncExitStack, broker: str) -> None:
+        hub = HubProcess(f"hub-{len(self.hubs)}", broker, self.folder, self.clock)
+        stack.callback(hub.kill)
+        await started(hub)
+        self.hubs.append(hub)
+        self.fronts.append(await stack.enter_async_context(Proxy(hub.address, self.rng)))
+
+
+async def started(server: HubProcess | RedisServer) -> None:
+    """Start a server without holding up the others; nobody is interrupted before there is a process to end."""
+    starting = asyncio.ensure_future(asyncio.to_thread(server.start))
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await starting
+        raise
+
+
+async def until_ready(hub: HubProcess, within: float) -> None:
+    """Return when the hub can serve."""
+    async with asyncio.timeout(within), httpx.AsyncClient() as client:
+        while True:
+            with suppress(httpx.HTTPError):
+                if (await client.get(f"{hub.url}/readyz", timeout=within)).is_success:
+                    return
+            await asyncio.sleep(ASK_SECONDS)
+
+
+class RedisWorld(World):
+    """Two hubs, each with a way of its own to one Redis; `replicated` ones have a replica and keep no file."""
+
+    def __init__(self, folder: Path, rng: random.Random, *, replicated: bool = False) -> None:
+        super().__init__(folder, rng)
+        self.replicated = replicated
+        self.redis = self._server("redis-a")
+        self.replica = self._server("redis-b") if replicated else None
+
+    @property
+    def durable(self) -> bool:
+        """Whether Redis comes back with what it acknowledged."""
+        return self.redis.appendonly
+
+    @property
+    def publish_to(self) -> str | None:
+        return f"redis://127.0.0.1:{self.brokers[-1].port}/0"
+
+    async def stored(self) -> Stored:
+        while True:
+            with suppress(BrokerUnavailable):
+                async with RedisBroker(self.redis.url) as broker:
+                    snapshots = [await broker.changes(DEFAULT_TENANT, channel) for channel in CHANNELS]
+                epoch = snapshots[0].cursor.epoch
+                events = [event for snapshot in snapshots for event in snapshot.events]
+                return Stored(epoch=epoch, states={event.content_id: State.of(epoch, event) for event in events})
+            await asyncio.sleep(ASK_SECONDS)
+
+    async def replicate(self) -> None:
+        """Make the second server a replica of the first, with all of its data."""
+        if self.replica is None:
+            return
+        if self.replica.process is None:
+            await started(self.replica)
+        await asyncio.to_thread(self.replica.command, "REPLICAOF", "127.0.0.1", str(self.redis.port))
+        await self._until_replica(self.replica, "master_link_status:up")
+
+    async def replicated_at(self) -> float:
+        """The moment before which everything has reached the replica."""
+        moment = time.monotonic()
+        # Replication is in order: what was written before this is there when this is.
+        said = subprocess.PIPE
+        process = await asyncio.create_subprocess_exec("redis-cli", "-p", str(self.redis.port), stdin=said, stdout=said)
+        answer, _ = await process.communicate(b"SET mark 1\nWAIT 1 5000\n")
+        if answer.split()[-1] != b"1":
+            raise RuntimeError(f"the replica does not follow: {answer!r}")
+        return moment
+
+    def take_over(self) -> None:
+        """From now on the replica is the one that everybody is sent to."""
+        if self.replica is not None:
+            self.redis, self.replica = self.replica, self.redis
+        for proxy in self.brokers:
+            proxy.target = ("127.0.0.1", self.redis.port)
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        for server in (self.redis, self.replica):
+            if server is not None:
+                stack.callback(server.kill)
+        await started(self.redis)
+        await self.replicate()
+        target = ("127.0.0.1", self.redis.port)
+        for _ in range(2):
+            dropper = Dropper(self.rng)
+            self.droppers.append(dropper)
+            proxy = await stack.enter_async_context(Proxy(target, self.rng, dropper))
+            self.brokers.append(proxy)
+            await self._add_hub(stack, f"redis://127.0.0.1:{proxy.port}/0")
+        self.brokers.append(await stack.enter_async_context(Proxy(target, self.rng)))
+
+    async def _until_replica(self, server: RedisServer, wanted: str) -> None:
+        while wanted not in await asyncio.to_thread(server.command, "INFO", "replication"):
+            await asyncio.sleep(ASK_SECONDS)
+
+    def _server(self, name: str) -> RedisServer:
+        folder = self.folder / name
+        folder.mkdir()
+        arguments = ("--repl-diskless-sync-delay", "0")
+        return RedisServer(
+            folder, appendonly=not self.replicated, arguments=arguments, environment=self.clock.environment
+        )
+
+
+class EmbeddedWorld(World):
+    """One hub on a file."""
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "statushub.db"
+
+    async def stored(self) -> Stored:
+        """Read from a copy of the file, since the hub holds the file itself."""
+        seen: Sequence[object] = ()
+        while True:
+            epoch, rows = await asyncio.to_thread(self._copied)
+            # Where the hub wrote between the copies of its file and of its log, the next ones differ.
+            if seen == rows:
+                events = [Event(channel=c, content_id=i, offset=o, type=t, data=d) for c, i, o, t, d in rows]
+                return Stored(epoch=epoch, states={event.content_id: State.of(epoch, event) for event in events})
+            seen = rows
+            await asyncio.sleep(ASK_SECONDS)
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        await self._add_hub(stack, f"sqlite:///{self.file}")
+
+    def _copied(self) -> tuple[str, list[tuple[str, str, int, str, bytes]]]:
+        copy = self.folder / "copy.db"
+        for suffix in ("", "-wal"):
+            there = self.file.with_name(self.file.name + suffix)
+            if there.exists():
+                shutil.copyfile(there, copy.with_name(copy.name + suffix))
+        with closing(sqlite3.connect(copy)) as connection:
+            rows = connection.execute(_CONTENTS).fetchall()
+            [(epoch,)] = connection.execute("SELECT epoch FROM clock WHERE tenant = ?", (DEFAULT_TENANT,)).fetchall()
+        for path in self.folder.glob("copy.db*"):
+            path.unlink()
+        return epoch, rows

@@ -127,6 +127,7 @@ class Lane:
         seen = [(viewer.watch, viewer.taken()) for viewer in scene.viewers]
         seen += scene.passed
         scene.passed = []
+        checker.violations += [trouble for hub in scene.world.hubs for trouble in hub.troubles()]
         violations = checker.judge(stored, seen, kept_until=outcome.kept_until, announced=outcome.announced)
         if fault:
             self._told(

@@ -45,7 +45,7 @@ WHERE channel IN ({", ".join(f"'{channel}'" for channel in CHANNELS)}) ORDER BY 
 """
 
 LOG_LINES: Final = 15
-"""Of each log, shown beside a violation."""
+"""Of a log, shown with a violation."""
 
 
 class HubProcess:
@@ -59,6 +59,7 @@ class HubProcess:
         self._broker = broker
         self._folder = folder
         self._clock = clock
+        self._read = 0
 
     @property
     def address(self) -> Address:
@@ -81,6 +82,15 @@ class HubProcess:
                 stderr=log,
             )
         wait_for_port(self.port, self.process)
+
+    def troubles(self) -> list[str]:
+        """Whether it died by itself, and the errors that it logged and nobody foresaw, since the last call."""
+        with self.log.open(errors="replace") as log:
+            log.seek(self._read)
+            lines, self._read = log.read().splitlines(), log.tell()
+        died = [f"{self.name} died by itself"] if self.process is not None and self.process.poll() is not None else []
+        errors = [number for number, line in enumerate(lines) if "Traceback" in line]
+        return died + [f"{self.name} logged an error: {' '.join(lines[number - 1 :][:LOG_LINES])}" for number in errors]
 
     def kill(self) -> None:
         """SIGKILL."""

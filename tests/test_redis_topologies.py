@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
@@ -12,6 +13,7 @@ import pytest
 from redis.crc import key_slot
 
 from hub.brokers.redis import RedisBroker
+from hub.brokers.topology import reported
 from hub.errors import BrokerUnavailable
 from hub.model import DEFAULT_TENANT
 from tests.listening import PATIENCE_SECONDS, admin, listening, until_answer, update
@@ -317,3 +319,16 @@ async def test_a_cluster_that_is_away_on_open_is_awaited(tmp_path: Path) -> None
         assert recorder.told == ["lost"]
         with pytest.raises(BrokerUnavailable):
             await broker.publish("t", [update()])
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})])
+async def test_a_connection_that_closes_while_it_is_written_to_is_a_server_that_is_away() -> None:
+    """A proxy accepts and finds no Redis behind it; uvloop words that as no other loop does, and no hub ends by it."""
+    async with await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1", 0) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.transport.abort()
+        await asyncio.sleep(0)
+        with pytest.raises(BrokerUnavailable, match="redis closed the connection"), reported("redis"):
+            writer.writelines([b"PING\r\n"])

@@ -22,7 +22,8 @@ without a seq begins with none.
 **Lease.** Each accepted event sets its content's lease anew: that many seconds from now, or none. Lease
 time runs only while somebody sweeps: where the last `expire` is more than `SWEEP_GAP` seconds ago, the
 broker was away (or every hub was), and every lease moves by as much of that time as had passed since it
-was set.
+was set. Where the last `expire` is in the future, the broker's clock was set back, and leases that were set
+before that move with it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@
 --   <prefix>:leases           zset   content ids by deadline, in milliseconds
 --   <prefix>:events:<name>    sharded pub/sub channel of announcements
 
-local VERSION = 2
+local VERSION = 3
 local DEFAULT_RETENTION_MS = 7 * 24 * 3600 * 1000
 local SWEEP_GAP_MS = 5000
 
@@ -215,7 +215,18 @@ local function due(keys, args)
   local leases = prefix .. ':leases'
   local swept = tonumber(redis.call('HGET', clk.key, 'swept') or now)
   redis.call('HSET', clk.key, 'swept', integer(now))
-  if now - swept > SWEEP_GAP_MS then
+  if now < swept then
+    -- The server's clock was set back, and leases that were set before go with it.
+    local held = redis.call('ZRANGE', leases, 0, -1, 'WITHSCORES')
+    for i = 1, #held, 2 do
+      local content_key = prefix .. ':content:' .. held[i]
+      local leased = tonumber(redis.call('HGET', content_key, 'leased') or 0)
+      if leased > now or (leased > 0 and leased < now - SWEEP_GAP_MS) then
+        redis.call('ZADD', leases, integer(tonumber(held[i + 1]) + now - swept), held[i])
+        redis.call('HSET', content_key, 'leased', integer(math.max(leased + now - swept, 1)))
+      end
+    end
+  elseif now - swept > SWEEP_GAP_MS then
     local held = redis.call('ZRANGE', leases, 0, -1, 'WITHSCORES')
     for i = 1, #held, 2 do
       -- A lease that was set within the gap stood still only since then.

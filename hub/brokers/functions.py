@@ -10,7 +10,7 @@ import msgspec
 
 from hub.model import COUNTER_MAX, Announcement, Cursor, Event, Publication, Receipt, Refusal
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the library here. A server that holds a lower one, or none, is given this one."""
 
 LIBRARY: Final = files("hub.brokers").joinpath("functions.lua").read_text(encoding="utf-8")

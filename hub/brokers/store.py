@@ -75,6 +75,11 @@ _STAND_STILL: Final = """
 UPDATE content SET deadline = deadline + (:now - max(:swept, leased)) WHERE deadline IS NOT NULL AND leased < :now
 """
 
+_SET_BACK: Final = """
+UPDATE content SET deadline = deadline + (:now - :swept), leased = leased + (:now - :swept)
+WHERE deadline IS NOT NULL AND (leased > :now OR leased < :now - :gap)
+"""
+
 _DUE: Final = """
 SELECT tenant, attempt, seq, given, channel, content_id, offset, type, data FROM content WHERE rowid IN (
     SELECT rowid FROM (
@@ -179,6 +184,9 @@ class Store:
         now = present if now is None else now
         if self._swept is not None and now - self._swept > SWEEP_GAP:
             self._execute(_STAND_STILL, {"now": now, "swept": self._swept})
+        elif self._swept is not None and now < self._swept:
+            # The clock was set back, and leases that were set before go with it.
+            self._execute(_SET_BACK, {"now": now, "swept": self._swept, "gap": SWEEP_GAP})
         due = self._execute(_DUE, (now, present, STALL_BATCH)).fetchall()
         announcements = [
             self._store(tenant, stalled(_event(row)), Accepted(attempt=attempt, seq=seq, given=given), present)

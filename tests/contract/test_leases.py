@@ -151,6 +151,32 @@ async def test_a_lease_set_within_a_gap_stands_still_from_then(broker: Broker, t
     assert await statuses(broker, tenant, "old", "new") == ["generating", "error"]
 
 
+@pytest.mark.parametrize("back", [30.0, LATER])
+async def test_a_clock_that_is_set_back_takes_leases_with_it(broker: Broker, tenant: str, back: float) -> None:
+    """A dead worker's content ends when it would have; a lease that was set since then ends by the new clock."""
+    start = time.time() + back + 10
+    await accepted(broker, tenant, said("long ago", lease=LEASE + back + 10))
+    assert await broker.expire(start) == 0
+    now = start - back
+    assert await broker.expire(now) == 0
+    while now < start - back + LEASE - SWEEP_GAP:
+        now += SWEEP_GAP - 1
+        assert await broker.expire(now) == 0
+    ends = [await broker.expire(now + 4), await broker.expire(now + 8)]
+    assert sum(ends) == 1
+
+
+async def test_a_lease_that_was_set_since_the_clock_was_set_back_stays(broker: Broker, tenant: str) -> None:
+    """It is of the new clock already, and its worker lives."""
+    await accepted(broker, tenant, said("old", lease=3 * LATER))
+    ahead = time.time() + LATER
+    await broker.expire(ahead)
+    await accepted(broker, tenant, said("new", lease=LEASE))
+    assert await broker.expire(time.time()) == 0
+    assert await broker.expire(time.time() + SWEEP_GAP - 1) == 0
+    assert await statuses(broker, tenant, "old", "new") == ["generating", "generating"]
+
+
 async def test_short_gaps_do_not_move_leases(broker: Broker, tenant: str) -> None:
     """Sweeps that come in time let a lease run out in its time."""
     start = time.time()

@@ -17,6 +17,7 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     NoPermissionError,
+    ReadOnlyError,
     RedisError,
     ResponseError,
 )
@@ -100,6 +101,10 @@ class RedisTransport:
             return self._receipts(answer, len(publications))
         except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
             raise Denied(f"{self.name}: {error}") from error
+        except ReadOnlyError as error:
+            # The address may lead to another master by now, but not over the connections there are.
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
+            raise BrokerUnavailable(f"{self.name} is a read-only replica") from error
         except ResponseError as error:
             if "unknown command" in str(error):
                 raise Denied(f"{self.name} has no functions: Redis 7 or newer, or Valkey, is needed") from error

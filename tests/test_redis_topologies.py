@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -16,6 +17,8 @@ from hub.brokers.redis import RedisBroker
 from hub.brokers.topology import reported
 from hub.errors import BrokerUnavailable
 from hub.model import DEFAULT_TENANT
+from producers.transports import RedisTransport
+from tests.faults.proxy import Proxy
 from tests.listening import PATIENCE_SECONDS, admin, listening, until_answer, update
 from tests.servers import RedisServer, free_port, running_redis, wait_for_port
 
@@ -319,6 +322,55 @@ async def test_a_cluster_that_is_away_on_open_is_awaited(tmp_path: Path) -> None
         assert recorder.told == ["lost"]
         with pytest.raises(BrokerUnavailable):
             await broker.publish("t", [update()])
+
+
+@asynccontextmanager
+async def moved_address(master: RedisServer, replica: RedisServer) -> AsyncIterator[tuple[str, Callable[[], None]]]:
+    """An address that leads to the master, and how to make the other one master and have it lead there.
+
+    The old one becomes a replica, and closes no connection by that.
+    """
+    await until_synced(replica)
+    async with Proxy(("127.0.0.1", master.port), random.Random(0)) as proxy:
+
+        def move() -> None:
+            replica.command("REPLICAOF", "NO", "ONE")
+            proxy.target = ("127.0.0.1", replica.port)
+            master.command("REPLICAOF", "127.0.0.1", str(replica.port))
+
+        yield f"redis://127.0.0.1:{proxy.port}/0", move
+
+
+async def until_synced(replica: RedisServer) -> None:
+    async with admin(replica.url) as client:
+        await until_answer(client, "master_link_status:up", "INFO", "replication")
+
+
+async def test_an_address_that_leads_to_another_master(pair: tuple[RedisServer, RedisServer, str]) -> None:
+    """A hub leaves the connections that still lead to the old one, which is a replica now."""
+    async with moved_address(*pair[:2]) as (url, move), listening(url, deadline=IMPATIENT) as (broker, listener):
+        await broker.subscribe("t", "c")
+        await broker.publish("t", [update("before")])
+        move()
+        await until_it_serves(broker)
+        with anyio.fail_after(PATIENCE_SECONDS):
+            while listener.contents[-1:] != ["after"]:
+                await until_it_serves(broker)
+
+
+async def test_a_producer_follows_the_address_to_another_master(pair: tuple[RedisServer, RedisServer, str]) -> None:
+    """As a hub does."""
+    async with moved_address(*pair[:2]) as (url, move):
+        transport = RedisTransport(url, tenant="t")
+        try:
+            await transport.send([update("before")])
+            move()
+            with pytest.raises(BrokerUnavailable, match="read-only replica"):
+                await transport.send([update("after")])
+            [receipt] = await transport.send([update("after")])
+            assert receipt.accepted
+        finally:
+            await transport.aclose()
 
 
 @pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})])

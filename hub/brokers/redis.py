@@ -223,8 +223,10 @@ class RedisBroker:
                     return await self._with_functions(ask)
         except BrokerUnavailable as error:
             self._leasing.clear()
-            if self._subscription is not None and isinstance(error.__cause__, ReadOnlyError):
-                self._subscription.interrupt(error.message)
+            if isinstance(error.__cause__, ReadOnlyError):
+                await self._topology.reconnect()
+                if self._subscription is not None:
+                    self._subscription.interrupt(error.message)
             raise
 
     async def _with_functions(self, ask: Callable[[], Awaitable[T]]) -> T:

@@ -100,6 +100,9 @@ class Topology(Protocol):
     async def refresh(self) -> None:
         """Find out anew which servers there are."""
 
+    async def reconnect(self) -> None:
+        """Have what is asked from now on asked over new connections: those there are lead to the wrong server."""
+
     def node(self, tenant: str) -> str:
         """The server that commands of this tenant go to, as far as is known now."""
 
@@ -162,6 +165,9 @@ class Single:
 
     async def refresh(self) -> None:
         """There is nothing to find out: the server's name is looked up with each connection."""
+
+    async def reconnect(self) -> None:
+        await self.pool.disconnect(inuse_connections=False)
 
     def node(self, tenant: str) -> str:
         return ""
@@ -235,6 +241,9 @@ class Cluster:
     async def refresh(self) -> None:
         await self._client.initialize()
         await self._client.nodes_manager.initialize()
+
+    async def reconnect(self) -> None:
+        """A node of a cluster redirects."""
 
     def node(self, tenant: str) -> str:
         return str(self._holder(functions.prefix(self.root, tenant)).name)

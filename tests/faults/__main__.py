@@ -81,7 +81,7 @@ async def _lanes(
     async with asyncio.TaskGroup() as tasks:
         for number, plan in enumerate(PLANS):
             there = set(only) - (set() if clock.available() else {"clock-stepped"})
-            if there & set(plan.cut if cut else plan.faults):
+            if there & set(plan.faults):
                 place = folder / f"lane-{number}"
                 place.mkdir(parents=True)
                 tasks.create_task(_lane(plan, place, seed, there, deadline, cut=cut, told=told))

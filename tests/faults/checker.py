@@ -96,10 +96,9 @@ class Checker:
         *,
         kept_until: float = NOTHING_LOST,
         announced: bool = True,
-    ) -> list[str]:
-        """Check one round, after which the broker held `stored`; returns the violations since the last one.
-
-        `announced` says that no announcements were dropped on their way.
+    ) -> None:
+        """Check one round, after which the broker held `stored`. `announced` says that no announcements were dropped on
+        their way.
         """
         self._begin_life(stored, kept_until)
         self._place(stored)
@@ -112,6 +111,9 @@ class Checker:
             offset, rank = max((offset, rank) for rank, offset in places.items())
             places.clear()
             places[rank] = offset
+
+    def new_violations(self) -> list[str]:
+        """Those since the last call."""
         new, self._told = self.violations[self._told :], len(self.violations)
         return new
 

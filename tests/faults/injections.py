@@ -25,9 +25,6 @@ a broker 5 s to be given up; machines are slow at times."""
 HUB_SECONDS: Final = 30.0
 """For a hub that was killed to serve again."""
 
-SERVER_SECONDS: Final = 60.0
-"""For a replica to have everything."""
-
 PAUSE_SECONDS: Final = 20.0
 QUICK_PAUSE_SECONDS: Final = 7.0
 """How long Redis is stopped; also the short one is over a hub's deadline, and over the gap between sweeps from
@@ -115,7 +112,10 @@ async def kill_hub(scene: Scene) -> Outcome:
 
     async def restart() -> None:
         await started(hub)
-        await until_ready(hub, HUB_SECONDS)
+        try:
+            await until_ready(hub, HUB_SECONDS)
+        except TimeoutError:
+            scene.checker.violations.append(f"{hub.name} was started, and is not ready within {HUB_SECONDS:g} s")
 
     if len(scene.world.hubs) > 1:
         outcome.mend = restart
@@ -138,17 +138,21 @@ async def pause_hub(scene: Scene) -> Outcome:
 
 async def cut_connections(scene: Scene) -> Outcome:
     """Again and again, every connection ends in the middle of what is being said on it."""
+    before = sum(proxy.cuts for proxy in scene.world.proxies)
     for _ in range(2 if scene.quick else 4):
         for proxy in scene.world.proxies:
             if scene.rng.random() < 0.7:
                 proxy.cut()
         await scene.lasts(0.2, 1.5)
+    if sum(proxy.cuts for proxy in scene.world.proxies) == before:
+        scene.checker.violations.append("no connection was cut: the fault was none")
     return Outcome()
 
 
 async def drop_announcements(scene: Scene) -> Outcome:
     """Some get lost between Redis and a hub, and the last ones have none after them to show the hole."""
     share = scene.rng.uniform(0.05, 0.6)
+    before = sum(dropper.dropped for dropper in scene.world.droppers)
     for dropper in scene.world.droppers:
         dropper.share = share
     try:
@@ -157,6 +161,8 @@ async def drop_announcements(scene: Scene) -> Outcome:
     finally:
         for dropper in scene.world.droppers:
             dropper.share = 0.0
+    if sum(dropper.dropped for dropper in scene.world.droppers) == before:
+        scene.checker.violations.append("no announcement was dropped: the fault was none")
     return Outcome(announced=False)
 
 

@@ -7,7 +7,6 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from typing import Final
 
 from hub.errors import BrokerUnavailable
@@ -64,6 +63,7 @@ class Producer:
         self._checker = checker
         self._rng = rng
         self._runs: dict[str, int] = {}
+        self.waits = ""
 
     async def work(self, goes_on: Callable[[], bool], filler: int = 0) -> None:
         """A run of the work on a few contents, reported in batches; it ends sooner where it must not go on."""
@@ -109,12 +109,14 @@ class Producer:
     async def _publish(self, reports: Sequence[Report], lease: float, filler: int = 0) -> None:
         publications = [offered(report, lease, filler) for report in reports]
         while True:
-            with suppress(BrokerUnavailable):
+            try:
                 receipts = await self._transport.send(publications)
                 break
+            except BrokerUnavailable as error:
+                self.waits = error.message
             self._transport = next(self._transports)
             await asyncio.sleep(self._rng.uniform(*RETRY_SECONDS))
-        moment = time.monotonic()
+        moment, self.waits = time.monotonic(), ""
         for report, receipt in zip(reports, receipts, strict=True):
             self._checker.judged(report, receipt, moment)
 
@@ -159,6 +161,10 @@ class Load:
         """Let them end what they began; returns when the last report is acknowledged."""
         self._going.clear()
         await self._quiet.wait()
+
+    def waits(self) -> list[str]:
+        """For what each producer waits that is not acknowledged."""
+        return [f"{producer.name} waits: {producer.waits}" for producer in self.producers if producer.waits]
 
     async def finish(self, contents: Sequence[str]) -> None:
         """Run again what a broker has lost the end of, while the producers are stopped."""

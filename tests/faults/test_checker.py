@@ -59,7 +59,8 @@ class Case:
     def judge(self, *seen: Entry | State, kept: Stored | None = None, until: float = NOTHING_LOST) -> list[str]:
         """What is wrong with it."""
         entries = [Shown(it, 1.0) if isinstance(it, State) else it for it in seen]
-        return self.checker.judge(kept or stored(self.end), [(self.watch, entries)], kept_until=until)
+        self.checker.judge(kept or stored(self.end), [(self.watch, entries)], kept_until=until)
+        return self.checker.new_violations()
 
 
 @pytest.fixture

@@ -39,6 +39,12 @@ STALL_SECONDS: Final = 4.0
 ASK_SECONDS: Final = 0.05
 """Between two questions whether something has come to be that nobody announces."""
 
+SYNCED: Final = "master_link_status:up"
+"""What a replica says that has everything."""
+
+REPLICA_SECONDS: Final = 60.0
+"""For a replica to say so."""
+
 _CONTENTS: Final = f"""
 SELECT channel, content_id, offset, type, data FROM content
 WHERE channel IN ({", ".join(f"'{channel}'" for channel in CHANNELS)}) ORDER BY offset
@@ -223,7 +229,9 @@ class RedisWorld(World):
         if self.replica.process is None:
             await started(self.replica)
         await asyncio.to_thread(self.replica.command, "REPLICAOF", "127.0.0.1", str(self.redis.port))
-        await self._until_replica(self.replica, "master_link_status:up")
+        async with asyncio.timeout(REPLICA_SECONDS):
+            while SYNCED not in await asyncio.to_thread(self.replica.command, "INFO", "replication"):
+                await asyncio.sleep(ASK_SECONDS)
 
     async def replicated_at(self) -> float:
         """The moment before which everything has reached the replica."""
@@ -257,10 +265,6 @@ class RedisWorld(World):
             self.brokers.append(proxy)
             await self._add_hub(stack, f"redis://127.0.0.1:{proxy.port}/0")
         self.brokers.append(await stack.enter_async_context(Proxy(target, self.rng)))
-
-    async def _until_replica(self, server: RedisServer, wanted: str) -> None:
-        while wanted not in await asyncio.to_thread(server.command, "INFO", "replication"):
-            await asyncio.sleep(ASK_SECONDS)
 
     def _server(self, name: str) -> RedisServer:
         folder = self.folder / name

@@ -347,10 +347,10 @@ async def until_synced(replica: RedisServer) -> None:
 
 
 async def test_an_address_that_leads_to_another_master(pair: tuple[RedisServer, RedisServer, str]) -> None:
-    """A hub leaves the connections that still lead to the old one, which is a replica now."""
+    """A hub leaves all the connections that still lead to the old one, which is a replica now."""
     async with moved_address(*pair[:2]) as (url, move), listening(url, deadline=IMPATIENT) as (broker, listener):
         await broker.subscribe("t", "c")
-        await broker.publish("t", [update("before")])
+        await asyncio.gather(*(broker.publish("t", [update("before")]) for _ in range(20)))
         move()
         await until_it_serves(broker)
         with anyio.fail_after(PATIENCE_SECONDS):

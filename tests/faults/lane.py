@@ -68,7 +68,7 @@ PLANS: Final = (
         make=partial(RedisWorld, replicated=True),
         faults=(
             *("redis-killed", "replica-promoted", "hub-killed", "hub-paused", "connections-cut"),
-            *("announcements-dropped", "worker-died", "replica-promoted"),
+            *("announcements-dropped", "worker-died"),
         ),
     ),
     Plan(

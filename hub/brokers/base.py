@@ -103,8 +103,11 @@ class Broker(Protocol):
         A broker nobody listens to (a command line that publishes and leaves) opens no subscription.
         """
 
-    async def publish(self, tenant: str, publications: Sequence[Publication]) -> list[Receipt]:
-        """Fence, store and announce each publication, in order; each is atomic.
+    async def publish(
+        self, tenant: str, publications: Sequence[Publication], *, retention: float | None = None
+    ) -> list[Receipt]:
+        """Fence, store and announce each publication, in order; each is atomic. They are kept for `retention`
+        seconds, where given, instead of the broker's own.
 
         Returns a receipt each, in order, once all that was accepted is stored durably (where `durable`)
         and announced. Repeating a publish that has attempts and seqs is harmless.

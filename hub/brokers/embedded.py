@@ -90,8 +90,12 @@ class EmbeddedBroker:
     def listen(self, listener: Listener) -> None:
         self._listener = listener
 
-    async def publish(self, tenant: str, publications: Sequence[Publication]) -> list[Receipt]:
-        receipts: list[Receipt] = await self._submit(_Write, lambda store: store.publish(tenant, publications))
+    async def publish(
+        self, tenant: str, publications: Sequence[Publication], *, retention: float | None = None
+    ) -> list[Receipt]:
+        receipts: list[Receipt] = await self._submit(
+            _Write, lambda store: store.publish(tenant, publications, retention)
+        )
         return receipts
 
     async def subscribe(self, tenant: str, channel: str) -> None:

@@ -92,13 +92,15 @@ class RedisBroker:
     ) -> None:
         await self._stack.aclose()
 
-    async def publish(self, tenant: str, publications: Sequence[Publication]) -> list[Receipt]:
+    async def publish(
+        self, tenant: str, publications: Sequence[Publication], *, retention: float | None = None
+    ) -> list[Receipt]:
         if any(publication.lease is not None for publication in publications):
             await self._sweep_tenant(tenant)
         receipts: list[Receipt] = []
         for start in range(0, len(publications), PUBLISH_BATCH):
             batch = publications[start : start + PUBLISH_BATCH]
-            args = functions.publish_args(batch, self._retention)
+            args = functions.publish_args(batch, self._retention if retention is None else retention)
             receipts += functions.receipts(await self._call("statushub_publish", tenant, *args))
         return receipts
 

@@ -141,7 +141,9 @@ class Store:
                 self._execute("ROLLBACK")
             raise
 
-    def publish(self, tenant: str, publications: Sequence[Publication]) -> tuple[list[Receipt], list[Announcement]]:
+    def publish(
+        self, tenant: str, publications: Sequence[Publication], retention: float | None = None
+    ) -> tuple[list[Receipt], list[Announcement]]:
         """Fence and store each publication, within a transaction."""
         receipts: list[Receipt] = []
         announcements: list[Announcement] = []
@@ -152,7 +154,7 @@ class Store:
                 receipts.append(Receipt(reason=verdict))
                 continue
             if isinstance(verdict, Accepted):
-                announcements.append(self._store(tenant, publication, verdict, now))
+                announcements.append(self._store(tenant, publication, verdict, now, retention))
             offset = verdict.offset if isinstance(verdict, Repeat) else clock.offset
             receipts.append(Receipt(cursor=Cursor(epoch=clock.epoch, offset=offset)))
         self._vanish(now, VANISHED_PER_EVENT * len(announcements))
@@ -205,7 +207,9 @@ class Store:
         channel, attempt, seq, given, closed = row
         return Standing(channel=channel, attempt=attempt, seq=seq, given=given, closed=bool(closed))
 
-    def _store(self, tenant: str, publication: Publication, accepted: Accepted, now: float) -> Announcement:
+    def _store(
+        self, tenant: str, publication: Publication, accepted: Accepted, now: float, retention: float | None = None
+    ) -> Announcement:
         clock = self._clock(tenant)
         prev = self._execute(_PREV, (tenant, publication.channel)).fetchone()[0] or 0
         clock.offset += 1
@@ -224,7 +228,8 @@ class Store:
         fence = (accepted.attempt, accepted.seq, given, publication.terminal)
         times = (None, None) if lease is None else (now, now + lease)
         said = (event.offset, event.type, event.data)
-        self._execute(_STORE, (*place, *fence, *said, *times, now + self._retention))
+        vanishes = now + (self._retention if retention is None else retention)
+        self._execute(_STORE, (*place, *fence, *said, *times, vanishes))
         return Announcement(tenant=tenant, epoch=clock.epoch, prev=prev, event=event)
 
     def _vanish(self, now: float, most: int) -> None:

@@ -83,3 +83,14 @@ async def test_a_vanished_content_is_not_stalled(forgetful: Broker, tenant: str)
     assert await forgetful.expire(time.time() + 3600) == 0
     await accepted(forgetful, tenant, said("a"))
     assert await forgetful.expire(time.time() + 3601) == 0
+
+
+async def test_a_publication_may_be_kept_for_longer(forgetful: Broker, tenant: str) -> None:
+    """Or for less, than the broker keeps others: whoever publishes may say so."""
+    await forgetful.publish(tenant, [said("kept")], retention=3600)
+    await accepted(forgetful, tenant, said("passing"))
+    await vanished(forgetful, tenant, "passing")
+    assert [event.content_id for event in (await forgetful.changes(tenant, CHANNEL)).events] == ["kept"]
+    async with open_broker("memory:") as lasting:
+        await lasting.publish(tenant, [said("short")], retention=RETENTION)
+        await vanished(lasting, tenant, "short")

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -19,6 +19,10 @@ from hub.errors import ConfigError
 from hub.handover import HandoverProtocol
 from hub.hub import Hub
 from hub.logs import logging_config
+
+UNSENT_BYTES: Final = 16 * 1024
+"""Bytes the kernel keeps for a socket beyond what its peer has room for. Left to itself it keeps 4 MB of each viewer
+that reads nothing, and brings them all, stale, when it reads again."""
 
 logger = logging.getLogger("statushub")
 
@@ -98,6 +102,9 @@ def bind(host: str, port: int) -> socket.socket:
         raise ConfigError(f"host {host!r} cannot be resolved: {error.strerror}", field="host") from error
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        # Connections inherit it.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     try:
         listener.bind(address)
     except OSError as error:

@@ -213,3 +213,16 @@ def _answers(base_url: str) -> bool:
 
 def _last(client: StreamClient) -> str | None:
     return client.rest()[-1].event
+
+
+def test_a_stalled_viewer_costs_the_kernel_little() -> None:
+    """Its socket is full after what its peer has room for, not after the 4 MB that a kernel would keep."""
+    with live_hub() as hub, stream(hub) as client:
+        client.until("ready")
+        [viewer] = hub.hub.heartbeat
+        sent = 0
+        while not viewer.paused:
+            publish(hub, "a", "generating", padding="x" * 60_000)
+            sent += 1
+            assert sent < 200, "nothing was ever full"
+        assert sent * 60_000 < 1_500_000

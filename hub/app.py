@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -13,11 +12,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from hub import config
-from hub.api import contents, dashboard, description, events, health, jobs, publish, videos
+from hub.api import access, contents, dashboard, description, events, health, jobs, publish, videos
+from hub.auth import open_auth
 from hub.brokers import open_broker
 from hub.brokers.base import Broker
 from hub.config import Config
+from hub.gate import Gate
 from hub.hub import Hub
+from hub.limits import Rates, Room
+from hub.origins import Origins
 from hub.responses import exception_handlers
 
 ROUTES: Final = (
@@ -26,6 +29,7 @@ ROUTES: Final = (
     *jobs.routes,
     *videos.routes,
     *publish.routes,
+    *access.routes,
     *health.routes,
     *description.routes,
     *dashboard.routes,
@@ -45,6 +49,14 @@ async def open_hub(settings: Config, broker: Broker | None = None) -> AsyncItera
         heartbeat=settings.heartbeat,
         stall_timeout=settings.stall_timeout,
         retention=settings.retention,
+        grace=settings.grace,
+        guarded=settings.guarded,
+        room=Room(
+            hub=settings.max_streams,
+            tenant=settings.max_streams_tenant,
+            sub=settings.max_streams_sub,
+            address=settings.max_streams_address,
+        ),
     )
     async with opened, hub:
         yield hub
@@ -65,15 +77,20 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
     app.router.redirect_slashes = False
     app.state.config = settings
     app.state.hub = hub
+    app.state.auth = open_auth(settings)
+    app.state.rates = Rates(settings.publish_rate)
+    origins = Origins(settings.cors_origins)
     # Outside of everything, the handler of crashes included: an error without CORS headers reaches a page
     # as a CORS error, whatever it was.
     return CORSMiddleware(
-        app,
-        allow_origins=[origin for origin in settings.cors_origins if not origin.endswith(":*")],
-        allow_origin_regex=_any_port(settings.cors_origins),
-        allow_methods=["GET", "HEAD", "POST"],
+        Gate(app, settings),
+        allow_origins=origins.listed,
+        allow_origin_regex=origins.expression,
+        # With cookies, which a page must have been named for.
+        allow_credentials=settings.guarded and origins.named,
+        allow_methods=["DELETE", "GET", "HEAD", "POST"],
         allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID"],
-        expose_headers=["Age", "ETag", "Retry-After"],
+        expose_headers=["Age", "ETag", "Retry-After", "WWW-Authenticate"],
         max_age=PREFLIGHT_SECONDS,
     )
 
@@ -81,8 +98,3 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
 def from_environment() -> ASGIApp:
     """The application of the settings in the environment, for any server that takes a factory."""
     return create_app(config.load(os.environ))
-
-
-def _any_port(origins: tuple[str, ...]) -> str | None:
-    hosts = [re.escape(origin.removesuffix(":*")) for origin in origins if origin.endswith(":*")]
-    return f"(?:{'|'.join(hosts)})(?::[0-9]+)?" if hosts else None

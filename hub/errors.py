@@ -4,10 +4,16 @@ StatushubError
 ├── Invalid                 422  a field of the input breaks a rule; `field` names it
 │   ├── Malformed           400  the input cannot be parsed at all
 │   └── TooLarge            413  the input, or a part of it, is over its limit
+├── Unauthorized            401  nobody, or nobody any more: a token is missing, invalid, expired or revoked
+├── Forbidden               403  somebody, who may not do this
 ├── NotFound                404  no such route
 ├── MethodNotAllowed        405  the route exists, the method does not
+├── RequestTimeout          408  the request did not arrive in its time
 ├── UnsupportedMediaType    415  the body is not application/json
+├── TooManyRequests         429  more than a limit allows in a second
+├── HeadTooLarge            431  the request's head is over its limit
 ├── BrokerUnavailable       503  the broker cannot be reached, or does not answer in time
+├── KeysUnavailable         503  the keys by which tokens are known cannot be fetched
 ├── BrokerInUse             —    the embedded broker's file belongs to another process
 └── ConfigError             —    a setting is unknown or invalid; the process does not start
 """
@@ -18,15 +24,19 @@ from typing import ClassVar
 
 
 class StatushubError(Exception):
-    """The root. `message` is one sentence for a human; `field` names the part of the input at fault."""
+    """The root. `message` is one sentence for a human; `field` names the part of the input at fault.
+
+    `limit` is the name of the limit that was met, where it was one: it is counted by it.
+    """
 
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 500
 
-    def __init__(self, message: str, *, field: str | None = None) -> None:
+    def __init__(self, message: str, *, field: str | None = None, limit: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
+        self.limit = limit
 
 
 class Invalid(StatushubError):
@@ -50,6 +60,20 @@ class TooLarge(Invalid):
     status = 413
 
 
+class Unauthorized(StatushubError):
+    """Raised when nobody can be told behind a request: its token is missing, invalid, expired or revoked."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class Forbidden(StatushubError):
+    """Raised when somebody asks for what their token does not allow; `field` names what."""
+
+    code = "forbidden"
+    status = 403
+
+
 class NotFound(StatushubError):
     """Raised when no route has this path."""
 
@@ -64,6 +88,13 @@ class MethodNotAllowed(StatushubError):
     status = 405
 
 
+class RequestTimeout(StatushubError):
+    """Raised when a request's head or body does not arrive in its time."""
+
+    code = "request_timeout"
+    status = 408
+
+
 class UnsupportedMediaType(StatushubError):
     """Raised when a body is not declared as application/json.
 
@@ -75,10 +106,35 @@ class UnsupportedMediaType(StatushubError):
     status = 415
 
 
+class TooManyRequests(StatushubError):
+    """Raised when somebody does more in a second than they may; `retry_after` is in seconds."""
+
+    code = "too_many_requests"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after: float, limit: str) -> None:
+        super().__init__(message, limit=limit)
+        self.retry_after = retry_after
+
+
+class HeadTooLarge(StatushubError):
+    """Raised when a request's head has more bytes than a head may have."""
+
+    code = "head_too_large"
+    status = 431
+
+
 class BrokerUnavailable(StatushubError):
     """Raised when the broker cannot be reached, refuses the connection, or does not answer in time."""
 
     code = "broker_unavailable"
+    status = 503
+
+
+class KeysUnavailable(StatushubError):
+    """Raised when the keys by which tokens are known were never fetched, and cannot be now."""
+
+    code = "keys_unavailable"
     status = 503
 
 

@@ -12,15 +12,24 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable, MutableMapping
+from http import HTTPStatus
 from typing import Any, Final, Protocol
 
+import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from hub.config import HEAD_BYTES, REQUEST_SECONDS
+from hub.errors import HeadTooLarge, Malformed, RequestTimeout, StatushubError
+from hub.metrics import Counts
 
 EXTENSION: Final = "statushub.handover"
 """The ASGI extension, in `scope["extensions"]`: `"take"` is a `Take` or None, `"transport"` a weak reference."""
 
 CHUNKED_SINCE: Final = "1.1"
 """The HTTP version that has chunked bodies; earlier ones go the portable way."""
+
+LINGER_SECONDS: Final = 1.0
+"""How long a connection is still read after it was refused, so that its client sees why."""
 
 MakeProtocol = Callable[[set[Any], bool], asyncio.Protocol]
 """Given the server's set of connections and whether writing is paused, makes the connection's new protocol."""
@@ -43,11 +52,13 @@ def taker(scope: MutableMapping[str, Any]) -> Take | None:
     return extension["take"] if extension else None
 
 
-class Draining(Protocol):
-    """What the lifespan's state may hold as `hub`: told, as often as it may be, that the server stops."""
+class Hosting(Protocol):
+    """What the server's state may hold as `hub`: told what happens to connections that it does not see."""
+
+    counts: Counts
 
     def drain(self) -> None:
-        """Bid every viewer farewell."""
+        """Bid every viewer farewell. Called as often as there are connections when the server stops."""
 
 
 class Offer:
@@ -75,9 +86,51 @@ async def abort(scope: MutableMapping[str, Any]) -> None:
 
 
 class HandoverProtocol(HttpToolsProtocol):
-    """uvicorn's httptools protocol, which offers `EXTENSION` to each request. For uvicorn's `http` setting."""
+    """uvicorn's httptools protocol, which offers `EXTENSION` to each request. For uvicorn's `http` setting.
+
+    A head that is not whole after `head_bytes` or `head_seconds` is refused. uvicorn would wait for it, and keep
+    what it has, without limit.
+    """
+
+    def __init__(
+        self, *args: Any, head_bytes: int = HEAD_BYTES, head_seconds: float = REQUEST_SECONDS, **more: Any
+    ) -> None:
+        super().__init__(*args, **more)
+        self.head_bytes = head_bytes
+        self.head_seconds = head_seconds
+        self._head_received = 0
+        self._head_due: asyncio.TimerHandle | None = None
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._have_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._head_due is not None:
+            self._head_received += len(data)
+        super().data_received(data)
+        if self._head_due is not None and self._head_received > self.head_bytes:
+            self._refuse(HeadTooLarge(f"The request's head may have at most {self.head_bytes} bytes", limit="head"))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._head_due is None:
+            self._expect_head()
+        # A little of it has come, although it may have come together with the end of the one before.
+        self._head_received = max(1, self._head_received)
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(Malformed("This is no HTTP request"))
 
     def on_headers_complete(self) -> None:
+        self._have_head()
         before = self.cycle
         super().on_headers_complete()
         cycle = self.cycle
@@ -86,9 +139,42 @@ class HandoverProtocol(HttpToolsProtocol):
             take = Offer(self, cycle) if cycle.scope["http_version"] == CHUNKED_SINCE else None
             cycle.scope["extensions"] = {EXTENSION: {"take": take, "transport": weakref.ref(self.transport)}}
 
+    def _expect_head(self) -> None:
+        self._head_received = 0
+        self._head_due = self.loop.call_later(self.head_seconds, self._head_is_late)
+
+    def _have_head(self) -> None:
+        if self._head_due is not None:
+            self._head_due.cancel()
+            self._head_due = None
+
+    def _head_is_late(self) -> None:
+        if self._head_received:
+            message = f"The request's head did not arrive within {self.head_seconds:g} s"
+            self._refuse(RequestTimeout(message, limit="request_timeout"))
+        else:
+            # A browser opens connections in advance; it has asked for nothing that could be answered.
+            self.transport.close()
+
+    def _refuse(self, error: StatushubError) -> None:
+        """Answer what never became a request, and close. Nobody knows yet which page asks, if any."""
+        self._have_head()
+        if self.transport.is_closing():
+            return
+        hub: Hosting | None = self.app_state.get("hub")
+        if hub is not None:
+            hub.counts.refuse(error)
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            # In the midst of a response an answer would be taken for a part of it.
+            self.transport.write(_refusal(error))
+        # A close with bytes unread is a reset, which can overtake the answer: they are read, and thrown away.
+        self._refused = True
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
     def shutdown(self) -> None:
         """As uvicorn's, but the hub's viewers are bid farewell, and nobody waits for a client that takes nothing."""
-        hub: Draining | None = self.app_state.get("hub")
+        hub: Hosting | None = self.app_state.get("hub")
         if hub is not None:
             hub.drain()
         super().shutdown()
@@ -105,6 +191,7 @@ class HandoverProtocol(HttpToolsProtocol):
         if cycle.disconnected or self.transport.is_closing():
             return
         self._unset_keepalive_if_required()
+        self._have_head()
         self.flow.resume_reading()
         self.connections.discard(self)
         self.pipeline.clear()
@@ -113,3 +200,11 @@ class HandoverProtocol(HttpToolsProtocol):
         protocol = make(self.connections, self.flow.write_paused)
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
+
+
+def _refusal(error: StatushubError) -> bytes:
+    body = msgspec.json.encode({"error": {"code": error.code, "message": error.message}})
+    return (
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    ).encode() + body

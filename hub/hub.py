@@ -18,15 +18,27 @@ from typing import Final, Self
 
 import anyio
 
+from hub import revocations
 from hub.brokers.base import RETENTION_SECONDS, Broker
-from hub.config import HEARTBEAT_SECONDS, STALL_SECONDS
+from hub.config import (
+    GRACE_SECONDS,
+    HEARTBEAT_SECONDS,
+    MAX_STREAMS,
+    MAX_STREAMS_ADDRESS,
+    MAX_STREAMS_SUB,
+    MAX_STREAMS_TENANT,
+    STALL_SECONDS,
+)
+from hub.doorkeeper import Doorkeeper
 from hub.errors import BrokerUnavailable
 from hub.heartbeat import Heartbeat
+from hub.limits import Places, Room
 from hub.metrics import Counts, Measures
 from hub.model import Announcement, Publication, Receipt
 from hub.replica import Replica, Tenant
+from hub.revocations import Revocation
 from hub.upkeep import Upkeep
-from hub.viewer import VOID, PullViewer, PushViewer, Viewer
+from hub.viewer import DRAIN_MS, VOID, PullViewer, PushViewer, Viewer
 
 WAITING: Final = 10_000
 """Announcements kept for a replica that is being synced: 200 ms of 50,000 a second, some MB. Beyond that they
@@ -37,6 +49,8 @@ SYNCS: Final = 64
 
 SYNC_RETRY_SECONDS: Final = (0.2, 1.0)
 """Least and most seconds before a sync that failed is tried again."""
+
+ROOM: Final = Room(hub=MAX_STREAMS, tenant=MAX_STREAMS_TENANT, sub=MAX_STREAMS_SUB, address=MAX_STREAMS_ADDRESS)
 
 logger = logging.getLogger("statushub")
 
@@ -54,9 +68,16 @@ class Hub:
         heartbeat: float = HEARTBEAT_SECONDS,
         stall_timeout: float = STALL_SECONDS,
         retention: float = RETENTION_SECONDS,
+        grace: float = GRACE_SECONDS,
+        guarded: bool = False,
+        room: Room = ROOM,
     ) -> None:
         self.broker = broker
         self.retention = retention
+        self.drain_ms = (DRAIN_MS, max(DRAIN_MS, round(grace * 1000)))
+        self.places = Places(room)
+        self.doorkeeper = Doorkeeper(self)
+        self._guarded = guarded
         self.tenants: dict[str, Tenant] = {}
         self.pulling: set[PullViewer] = set()
         self.draining = False
@@ -73,6 +94,8 @@ class Hub:
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
         self._tasks.start_soon(self.heartbeat.run)
         self._tasks.start_soon(Upkeep(self).run)
+        if self._guarded:
+            self._tasks.start_soon(self.doorkeeper.run)
         return self
 
     async def __aexit__(
@@ -154,6 +177,7 @@ class Hub:
 
     def attach(self, viewer: Viewer) -> None:
         """Let the viewer be told what happens to its replicas, until it is detached."""
+        self.places.take(viewer.identity, viewer.address)
         for replica in viewer.replicas:
             replica.viewers.add(viewer)
         if isinstance(viewer, PushViewer):
@@ -165,6 +189,7 @@ class Hub:
 
     def detach(self, viewer: Viewer) -> None:
         """Undo `attach`."""
+        self.places.leave(viewer.identity, viewer.address)
         for replica in viewer.replicas:
             replica.viewers.discard(viewer)
             replica.idle_since = time.monotonic()
@@ -180,7 +205,11 @@ class Hub:
     @property
     def streams(self) -> int:
         """How many viewers there are."""
-        return len(self.heartbeat) + len(self.pulling)
+        return len(self.places)
+
+    def viewers(self) -> list[Viewer]:
+        """All of them."""
+        return [*self.heartbeat, *self.pulling]
 
     def live(self, replicas: Sequence[Replica]) -> bool:
         """Whether announcements keep all of these true, on one epoch."""
@@ -204,7 +233,7 @@ class Hub:
     def drain(self) -> None:
         """Bid every viewer farewell. New ones are not served any more."""
         self.draining = True
-        for viewer in (*self.heartbeat, *self.pulling):
+        for viewer in self.viewers():
             viewer.shutdown()
 
     # Publications
@@ -212,6 +241,11 @@ class Hub:
     async def publish(self, tenant: str, publications: Sequence[Publication]) -> list[Receipt]:
         """Hand publications to the broker; they come back as announcements, here as on every hub."""
         return await self.broker.publish(tenant, publications)
+
+    async def revoke(self, revocation: Revocation) -> None:
+        """Let every hub know that these tokens are not trusted any more."""
+        kept = revocation.until - revocation.at
+        await self.broker.publish(revocations.TENANT, [revocation.publication()], retention=kept)
 
     async def ping(self) -> None:
         """Return when this hub can serve; raises `BrokerUnavailable` when it drains or the broker is away."""

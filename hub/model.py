@@ -119,7 +119,9 @@ def check_name(value: object, field: str) -> str:
     if not value:
         raise Invalid(f"{field} must not be empty", field=field)
     if len(value) > NAME_CHARACTERS:
-        raise Invalid(f"{field} has {len(value)} characters; at most {NAME_CHARACTERS} are allowed", field=field)
+        raise Invalid(
+            f"{field} has {len(value)} characters; at most {NAME_CHARACTERS} are allowed", field=field, limit="name"
+        )
     if not value.isprintable() or value != value.strip(" /") or "*" in value:
         raise Invalid(
             f"{field} may hold printable characters alone, no '*', and no space or slash at its ends",

@@ -11,6 +11,7 @@ import msgspec
 
 from hub.errors import BrokerUnavailable
 from hub.hub import Hub
+from hub.identity import Identity
 from hub.model import Cursor, Event
 from hub.replica import Entry, Replica
 from hub.viewer import PullViewer
@@ -60,33 +61,39 @@ async def read(hub: Hub, tenant: str, channel: str) -> Reading:
     return Reading(cursor=_cursor(replica.epoch, events), events=events, age=hub.age)
 
 
-async def lookup(hub: Hub, tenant: str, content_ids: Sequence[str]) -> Lookup:
+async def lookup(hub: Hub, identity: Identity, content_ids: Sequence[str]) -> Lookup:
     """The latest event of each content: all from replicas, or all from the broker in one read.
 
-    Never some from each: they would be of different moments, and their cursor would skip what lies
-    between. Who asks once will ask again, so the contents' channels are followed from then on, if they
-    are few. Raises `BrokerUnavailable` where the broker has to be asked and cannot be.
+    Never some from each: they would be of different moments, and their cursor would skip what lies between.
+    What this identity may not read is as unknown as what there is not, in every respect: it is looked for in
+    the same place, and no cursor tells of it. Who asks once will ask again, so the contents' channels are
+    followed from then on, if they are few. Raises `BrokerUnavailable` where the broker has to be asked and
+    cannot be.
     """
-    known = _known(hub, tenant, content_ids)
+    tenant = identity.tenant
+    known = _known(hub, identity, content_ids)
     if known is not None:
         epoch, entries = known
         told = [entry.event for entry in entries]
         return Lookup(cursor=_cursor(epoch, told), events=[*told], age=hub.age, entries=entries)
     found = await hub.broker.lookup(tenant, content_ids)
-    told = [event for event in found.events if event]
+    events = [event if event and identity.may_read(event.channel) else None for event in found.events]
+    told = [event for event in events if event]
     channels = {event.channel for event in told}
     if len(channels) <= FOLLOWED_CHANNELS:
         hub.replicas(tenant, [*channels])
-    return Lookup(cursor=_cursor(found.cursor.epoch, told), events=found.events, age=hub.age)
+    return Lookup(cursor=_cursor(found.cursor.epoch, told), events=events, age=hub.age)
 
 
-async def changes(hub: Hub, tenant: str, channel: str, since: Cursor | None, wait: float) -> Changes:
+async def changes(
+    hub: Hub, identity: Identity, address: str, channel: str, since: Cursor | None, wait: float
+) -> Changes:
     """What came after `since`, waiting up to `wait` seconds for something to come.
 
     Raises `BrokerUnavailable` as `read` does.
     """
-    replica = await _readable(hub, tenant, channel)
-    viewer = PullViewer(hub, (replica,), since)
+    replica = await _readable(hub, identity.tenant, channel)
+    viewer = PullViewer(hub, (replica,), since, identity, address)
     hub.attach(viewer)
     try:
         if since and since.epoch == replica.epoch and since.offset > replica.last:
@@ -114,14 +121,16 @@ async def _readable(hub: Hub, tenant: str, channel: str) -> Replica:
     return replica
 
 
-def _known(hub: Hub, tenant_name: str, content_ids: Sequence[str]) -> tuple[str, list[Entry]] | None:
-    """The epoch and the entries, where replicas of one moment hold all of these contents."""
-    tenant = hub.tenants.get(tenant_name)
+def _known(hub: Hub, identity: Identity, content_ids: Sequence[str]) -> tuple[str, list[Entry]] | None:
+    """The epoch and the entries, where replicas of one moment hold all of these contents, and may be read."""
+    tenant = hub.tenants.get(identity.tenant)
     if tenant is None:
         return None
     holders = [tenant.contents.get(content_id) for content_id in content_ids]
     replicas = tuple(replica for replica in set(holders) if replica)
     if None in holders or not hub.readable(replicas):
+        return None
+    if not all(identity.may_read(replica.channel) for replica in replicas):
         return None
     for replica in replicas:
         replica.idle_since = time.monotonic()

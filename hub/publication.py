@@ -220,5 +220,5 @@ def _encode(data: Mapping[str, Any]) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:
         raise Invalid(f"data cannot be written as JSON: {error}", field="data") from error
     if len(encoded) > EVENT_BYTES:
-        raise TooLarge(f"data has {len(encoded)} bytes; at most {EVENT_BYTES} are allowed", field="data")
+        raise TooLarge(f"data has {len(encoded)} bytes; at most {EVENT_BYTES} are allowed", field="data", limit="event")
     return encoded

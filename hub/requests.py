@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import sys
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
@@ -10,8 +12,20 @@ import anyio
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from hub.errors import Invalid, Malformed, StatushubError, TooLarge, UnsupportedMediaType
+from hub.auth import Authenticator
+from hub.config import Config
+from hub.errors import (
+    Forbidden,
+    Invalid,
+    Malformed,
+    RequestTimeout,
+    StatushubError,
+    TooLarge,
+    Unauthorized,
+    UnsupportedMediaType,
+)
 from hub.hub import Hub
+from hub.identity import Identity
 from hub.model import check_name
 
 QUERY_BYTES: Final = 4096
@@ -19,10 +33,6 @@ QUERY_BYTES: Final = 4096
 
 POLL_BODY_BYTES: Final = 256 * 1024
 """Largest body of a batch poll. 100 ids of 128 characters, each escaped as a surrogate pair, have 151 KiB."""
-
-PUBLISH_BODY_BYTES: Final = 8 * 1024 * 1024
-"""Largest body of a publish. 1,000 events of a few hundred bytes have under 1 MiB; parsing 8 MiB holds the
-event loop for a few tens of milliseconds, which the streams can bear."""
 
 _CONTENT_TYPE = re.compile(r'application/json *(; *charset="?utf-?8"? *)?', re.IGNORECASE)
 _AT = re.compile(r"(.*) - at `\$(.*)`", re.DOTALL)
@@ -33,6 +43,21 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.:/-]{1,128}(?:\n[A-Za-z0-9_.:/-]{1,128})*+")
 """Names, a line each, that need no closer look: those of nearly everybody, checked ten times as fast."""
 
 T = TypeVar("T")
+
+
+async def identify(request: Request) -> Identity:
+    """Who sent the request. Raises `Unauthorized`, `Forbidden` and `KeysUnavailable` as `Authenticator.identify`."""
+    auth: Authenticator = request.app.state.auth
+    identity = await auth.identify(request)
+    if not hub_of(request).doorkeeper.trusts(identity):
+        raise Unauthorized("the token has been revoked, or has expired")
+    return identity
+
+
+def address_of(request: Request) -> str:
+    """Where the request comes from, as far as proxies that are believed tell; empty where nobody knows."""
+    # The same addresses come again and again, and each viewer keeps one.
+    return sys.intern(request.client.host) if request.client else ""
 
 
 def hub_of(request: Request) -> Hub:
@@ -66,21 +91,23 @@ def query_value(request: Request, name: str) -> str | None:
     return values[0] if values else None
 
 
-def placed(error: Invalid, field: str) -> Invalid:
+def placed(error: Forbidden | Invalid, field: str) -> Forbidden | Invalid:
     """The same error about the same thing, which is found at `field`, such as `events[3].data.status`."""
-    return type(error)(error.message.replace(str(error.field), field, 1), field=field)
+    return type(error)(error.message.replace(str(error.field), field, 1), field=field, limit=error.limit)
 
 
-async def read_json(request: Request, decoder: msgspec.json.Decoder[T], *, limit: int) -> T:
-    """The request's JSON body, as `decoder` types it; `limit` is its largest size in bytes.
+async def read_json(request: Request, decoder: msgspec.json.Decoder[T], *, limit: int | None = None) -> T:
+    """The request's JSON body, as `decoder` types it; `limit` is its largest size in bytes, by default `max_body`.
 
-    Raises `UnsupportedMediaType`, `TooLarge` before more than `limit` bytes are in memory, `Malformed`
-    where the body is no JSON of the decoder's root type, and `Invalid` naming the field of a wrong type.
+    Raises `UnsupportedMediaType`, `TooLarge` before more than `limit` bytes are in memory, `RequestTimeout`,
+    `Malformed` where the body is no JSON of the decoder's root type, and `Invalid` naming the field of a wrong
+    type.
     """
     declared = request.headers.get("content-type", "")
     if not _CONTENT_TYPE.fullmatch(declared.strip()):
         raise UnsupportedMediaType(f"The body must be application/json in UTF-8, not {declared[:100]!r}")
-    body = await _read(request, limit)
+    settings: Config = request.app.state.config
+    body = await _read(request, min(limit or settings.max_body, settings.max_body), settings.request_timeout)
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -114,22 +141,27 @@ async def while_connected(request: Request, answer: Coroutine[Any, Any, T]) -> T
     return found
 
 
-async def _read(request: Request, limit: int) -> bytes:
+async def _read(request: Request, limit: int, seconds: float) -> bytes:
     if int(request.headers.get("content-length") or 0) > limit:
         raise _oversized(limit)
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise _oversized(limit)
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise _oversized(limit)
     except ClientDisconnect as error:
         raise Malformed("The body ended early") from error
+    except TimeoutError as error:
+        raise RequestTimeout(
+            f"The body did not arrive within {seconds:g} s", field="body", limit="request_timeout"
+        ) from error
     return bytes(body)
 
 
 def _oversized(limit: int) -> TooLarge:
-    return TooLarge(f"The body may have at most {limit} bytes", field="body")
+    return TooLarge(f"The body may have at most {limit} bytes", field="body", limit="body")
 
 
 def _invalid(said: str) -> Invalid:

@@ -14,14 +14,19 @@ from starlette.responses import Response
 
 from hub.errors import (
     BrokerUnavailable,
+    Forbidden,
     Invalid,
+    KeysUnavailable,
     Malformed,
     MethodNotAllowed,
     NotFound,
     StatushubError,
     TooLarge,
+    TooManyRequests,
+    Unauthorized,
     UnsupportedMediaType,
 )
+from hub.hub import Hub
 from hub.model import Cursor
 
 RETRY_AFTER_SECONDS: Final = 3
@@ -31,7 +36,8 @@ _ENTITY_TAG = re.compile(r'"([^"]*)"|(\*)')
 """A tag in a list of them, whether weak (`W/` before it) or not."""
 
 _CODES: Final[Mapping[int, str]] = {
-    kind.status: kind.code for kind in (NotFound, MethodNotAllowed, UnsupportedMediaType, Malformed, TooLarge, Invalid)
+    kind.status: kind.code
+    for kind in (Forbidden, NotFound, MethodNotAllowed, UnsupportedMediaType, Malformed, TooLarge, Invalid)
 }
 
 _encoder = msgspec.json.Encoder()
@@ -60,12 +66,23 @@ def poll_response(request: Request, cursor: Cursor, age: float, answer: Callable
 def error_response(error: Exception) -> Response:
     """`{"error":{"code","message","field"?}}`. What is no error of ours is `internal` and says nothing more."""
     if isinstance(error, StatushubError) and error.status != 500:
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if isinstance(error, BrokerUnavailable) else None
-        return _error(error.status, error.code, error.message, error.field, headers)
+        return _error(error.status, error.code, error.message, error.field, _advice(error))
     if isinstance(error, HTTPException):
         code = _CODES.get(error.status_code, "error")
         return _error(error.status_code, code, error.detail, None, error.headers)
     return _error(500, "internal", "Something went wrong inside the hub; its log says what.", None, None)
+
+
+def _advice(error: StatushubError) -> dict[str, str] | None:
+    """The headers that tell a client what to do about it."""
+    if isinstance(error, BrokerUnavailable | KeysUnavailable):
+        return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(math.ceil(error.retry_after) or 1)}
+    if isinstance(error, Unauthorized):
+        # RFC 9110, section 11.6.1; a page's own fetch shows no log-in window for this scheme.
+        return {"WWW-Authenticate": 'Bearer realm="statushub"'}
+    return None
 
 
 def _error(status: int, code: str, message: str, field: str | None, headers: Mapping[str, str] | None) -> Response:
@@ -75,10 +92,13 @@ def _error(status: int, code: str, message: str, field: str | None, headers: Map
     return json_response({"error": said}, status=status, headers=headers)
 
 
-async def _refuse(_request: Request, error: Exception) -> Response:
-    if isinstance(error, StatushubError) and error.status == 500:
-        # No fault of the request: let it end as a crash, which is logged.
-        raise error
+async def _refuse(request: Request, error: Exception) -> Response:
+    if isinstance(error, StatushubError):
+        if error.status == 500:
+            # No fault of the request: let it end as a crash, which is logged.
+            raise error
+        hub: Hub = request.app.state.hub
+        hub.counts.refuse(error)
     return error_response(error)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +21,12 @@ from hub.handover import HandoverProtocol
 from hub.hub import Hub
 from hub.logs import logging_config
 
+FLUSH_SECONDS: Final = 1
+"""What a stop leaves for answers to be flushed, out of the grace period."""
+
+LOOK_SECONDS: Final = 0.1
+"""Between looks whether somebody has lost patience: whoever presses Ctrl+C twice."""
+
 UNSENT_BYTES: Final = 16 * 1024
 """Bytes the kernel keeps for a socket beyond what its peer has room for. Left to itself it keeps 4 MB of each viewer
 that reads nothing, and brings them all, stale, when it reads again."""
@@ -33,12 +40,27 @@ class Server(uvicorn.Server):
     uvicorn raises the signal that stopped it once more, which a supervisor reads as a crash.
     """
 
-    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+    def __init__(self, config: uvicorn.Config, hub: Hub, started: Callable[[], None] = lambda: None) -> None:
         super().__init__(config)
         self.hub = hub
+        self._started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # As the hub's own lifespan would leave it; a connection hears of the hub by it.
+        self.lifespan.state["hub"] = self.hub
+        await super().startup(sockets)
+        # Not sooner: from here on a signal ends the hub well.
+        self._started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.hub.drain()
+        grace = self.config.timeout_graceful_shutdown or 0
+        over = time.monotonic() + grace
+        # Whoever asks meanwhile is still answered: a balancer learns from /readyz that this hub is going.
+        under_way = set(self.server_state.tasks)
+        while under_way and not self.force_exit and time.monotonic() < over - FLUSH_SECONDS:
+            _, under_way = await asyncio.wait(under_way, timeout=LOOK_SECONDS)
+        self.config.timeout_graceful_shutdown = max(0, round(over - time.monotonic()))
         await super().shutdown(sockets)
         # What could not be flushed within the grace period never will be.
         for connection in list(self.server_state.connections):
@@ -55,7 +77,7 @@ class Server(uvicorn.Server):
 
 
 def serve(settings: Config, *, ready: Callable[[str], None] = lambda url: None) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` is called with the base URL once port and broker are held.
+    """Serve until SIGTERM or SIGINT; `ready` is called with the base URL once the hub serves.
 
     Raises `ConfigError` where the address cannot be had, `BrokerInUse` where the broker cannot.
     """
@@ -76,16 +98,18 @@ def serve(settings: Config, *, ready: Callable[[str], None] = lambda url: None) 
 async def run(settings: Config, listener: socket.socket, ready: Callable[[str], None]) -> None:
     """Serve on `listener`, in this process, until told to stop; `ready` as for `serve`."""
     async with open_hub(settings) as hub:
-        ready(base_url(listener))
         app = create_app(settings, hub)
-        await Server(server_config(app, settings, lifespan="off"), hub).serve(sockets=[listener])
+        started = partial(ready, base_url(listener))
+        await Server(server_config(app, settings, lifespan="off"), hub, started).serve(sockets=[listener])
 
 
 def server_config(app: Any, settings: Config, **more: Any) -> uvicorn.Config:
     """uvicorn's settings for ours."""
+    http: Any = partial(HandoverProtocol, head_bytes=settings.max_head, head_seconds=settings.request_timeout)
     return uvicorn.Config(
         app,
-        http=HandoverProtocol,
+        http=http,
+        forwarded_allow_ips=",".join(settings.proxies),
         access_log=settings.access_log,
         log_config=logging_config(settings.log_level),
         timeout_graceful_shutdown=round(settings.grace),

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hub import sse
+from hub.identity import ANYBODY, Identity
 from hub.model import Cursor
 from hub.replica import Entry, Replica, merged
 
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 RETRY_MS: Final = (1_500, 4_000)
 """Least and most milliseconds a client is told to wait before it reconnects: a restart is no stampede."""
 
-DRAIN_MS: Final = (500, 8_000)
-"""The same for a hub that goes: wider, because all of its viewers leave at once."""
+DRAIN_MS: Final = 500
+"""Least milliseconds before a viewer of a hub that goes comes back; the most are the hub's grace, because all of
+its viewers leave at once."""
 
 WRITE_BUFFER: Final = 16 * 1024
 """Bytes a transport may hold before its viewer is behind; the kernel's buffer holds more than this anyway."""
@@ -41,12 +43,21 @@ VOID: Final = ""
 
 
 class Viewer(ABC):
-    """A place in the events of some channels of one tenant."""
+    """A place in the events of some channels of one tenant; `identity` looks, from `address`."""
 
-    __slots__ = ("epoch", "hub", "offset", "ready", "replicas")
+    __slots__ = ("address", "epoch", "hub", "identity", "offset", "ready", "replicas")
 
-    def __init__(self, hub: Hub, replicas: Sequence[Replica], since: Cursor | None) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        replicas: Sequence[Replica],
+        since: Cursor | None,
+        identity: Identity = ANYBODY,
+        address: str = "",
+    ) -> None:
         self.hub = hub
+        self.identity = identity
+        self.address = address
         self.replicas = replicas
         self.epoch = since.epoch if since else None
         self.offset = since.offset if since else 0
@@ -93,20 +104,37 @@ class Viewer(ABC):
     def catch_up(self) -> None:
         """There may be something to send, and it may be possible to send it."""
 
-    @abstractmethod
     def shutdown(self) -> None:
-        """The hub is going: say so, and close."""
+        """The hub is going: say so, and close. uvicorn calls this, too, for everything in its set of connections."""
+        self.close(self.hub.drain_ms)
+
+    def dismiss(self) -> None:
+        """Whoever looks may not any longer: close. They come back soon, and are told why they may not."""
+        self.hub.counts.dismissals += 1
+        self.close(RETRY_MS)
+
+    @abstractmethod
+    def close(self, retry_ms: tuple[int, int]) -> None:
+        """Say farewell, and that one may come back after something between these milliseconds."""
 
 
 class PullViewer(Viewer):
     """A viewer that asks: the portable stream and the long poll. Always behind, and woken by every event."""
 
-    __slots__ = ("closing", "wake")
+    __slots__ = ("closing", "retry_ms", "wake")
 
-    def __init__(self, hub: Hub, replicas: Sequence[Replica], since: Cursor | None) -> None:
-        super().__init__(hub, replicas, since)
+    def __init__(
+        self,
+        hub: Hub,
+        replicas: Sequence[Replica],
+        since: Cursor | None,
+        identity: Identity = ANYBODY,
+        address: str = "",
+    ) -> None:
+        super().__init__(hub, replicas, since, identity, address)
         self.wake = asyncio.Event()
         self.closing = False
+        self.retry_ms = RETRY_MS
 
     def hold(self) -> None:
         pass
@@ -114,13 +142,14 @@ class PullViewer(Viewer):
     def catch_up(self) -> None:
         self.wake.set()
 
-    def shutdown(self) -> None:
+    def close(self, retry_ms: tuple[int, int]) -> None:
         self.closing = True
+        self.retry_ms = retry_ms
         self.wake.set()
 
     def farewell(self) -> bytes:
-        """The last frame of a stream whose hub is going."""
-        return sse.drain(random.randint(*DRAIN_MS))
+        """The last frame of a stream that is closed."""
+        return sse.drain(random.randint(*self.retry_ms))
 
     def take(self, limit: float = math.inf) -> tuple[bool, list[Entry]] | None:
         """What came since the last call: whether to reset first, and the entries, in offset order.
@@ -159,9 +188,17 @@ class PushViewer(Viewer, asyncio.Protocol):
     __slots__ = ("connections", "paused", "stalled_at", "transport", "turn")
 
     def __init__(
-        self, hub: Hub, replicas: Sequence[Replica], since: Cursor | None, connections: set[object], *, paused: bool
+        self,
+        hub: Hub,
+        replicas: Sequence[Replica],
+        since: Cursor | None,
+        connections: set[object],
+        identity: Identity = ANYBODY,
+        address: str = "",
+        *,
+        paused: bool,
     ) -> None:
-        super().__init__(hub, replicas, since)
+        super().__init__(hub, replicas, since, identity, address)
         self.connections = connections
         self.paused = paused
         self.stalled_at = time.monotonic()
@@ -191,8 +228,7 @@ class PushViewer(Viewer, asyncio.Protocol):
         elif self.stalled_at < stalled_before:
             self.transport.abort()
 
-    def shutdown(self) -> None:
-        """Also called by uvicorn, for everything in its set of connections."""
+    def close(self, retry_ms: tuple[int, int]) -> None:
         if self.transport is None or self.transport.is_closing():
             return
         self.hold()
@@ -200,7 +236,7 @@ class PushViewer(Viewer, asyncio.Protocol):
             # The farewell could not be read before what is already stuck in the socket.
             self.transport.abort()
             return
-        self.transport.write(sse.chunk(sse.drain(random.randint(*DRAIN_MS))) + sse.LAST_CHUNK)
+        self.transport.write(sse.chunk(sse.drain(random.randint(*retry_ms))) + sse.LAST_CHUNK)
         self.transport.close()
 
     # What the transport calls

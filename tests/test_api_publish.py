@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from hub.config import BODY_BYTES
 from hub.publication import EVENT_BYTES
-from hub.requests import PUBLISH_BODY_BYTES
 from tests.live import LiveHub, live_hub
 
 
@@ -128,7 +128,7 @@ def test_data_over_the_limit_are_refused(client: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["error"]["field"]) == (413, "events[1].data")
 
 
-HEAD = b"POST /api/publish HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /api/publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 def received(connection: socket.socket) -> bytes:
@@ -150,7 +150,7 @@ def connect(hub: LiveHub) -> socket.socket:
 def test_a_body_that_says_it_is_too_large_is_not_read(hub: LiveHub) -> None:
     """The answer comes before a byte of the body was sent."""
     with connect(hub) as connection:
-        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % (PUBLISH_BODY_BYTES + 1))
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % (BODY_BYTES + 1))
         answer = received(connection)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b'"field":"body"' in answer
@@ -161,7 +161,7 @@ def test_a_body_of_unknown_length_is_refused_at_the_limit(hub: LiveHub) -> None:
     chunk = b"%x\r\n%b\r\n" % (1 << 20, b" " * (1 << 20))
     with connect(hub) as connection:
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
-        for _ in range(PUBLISH_BODY_BYTES >> 20):
+        for _ in range(BODY_BYTES >> 20):
             connection.sendall(chunk)
         connection.sendall(b"1\r\n \r\n")
         assert received(connection).startswith(b"HTTP/1.1 413 ")
@@ -169,9 +169,7 @@ def test_a_body_of_unknown_length_is_refused_at_the_limit(hub: LiveHub) -> None:
 
 def test_a_connection_outlives_a_refused_body(client: httpx.Client) -> None:
     """What is left of the body is passed over, and the next request on the connection is answered."""
-    answer = client.post(
-        "/api/publish", content=b" " * (PUBLISH_BODY_BYTES + 1), headers={"content-type": "application/json"}
-    )
+    answer = client.post("/api/publish", content=b" " * (BODY_BYTES + 1), headers={"content-type": "application/json"})
     assert answer.status_code == 413
     assert client.get("/healthz").json() == {"status": "ok"}
 

@@ -84,9 +84,13 @@ def test_a_taken_port_is_replaced_and_told(tmp_path: Path) -> None:
             taken.listen()
         except OSError:
             pass  # somebody else has it, which serves as well
-        with started(*demo("--clips", 1), env={"TMPDIR": str(tmp_path)}) as process:
+        environ = {"TMPDIR": str(tmp_path), "STATUSHUB_SECRET": "x" * 32}
+        with started(*demo("--clips", 1), env=environ) as process:
             line_with(process, f"Port {DEMO_PORT} is taken")
-            assert not line_with(process, r"Open (http://\S+)")[1].endswith(f":{DEMO_PORT}")
+            url = line_with(process, r"Open (http://\S+)")[1]
+            assert not url.endswith(f":{DEMO_PORT}")
+            # What the environment says of another hub asks nobody to sign in here.
+            assert httpx.get(f"{url}/api/contents/encodes").status_code == 200
             assert ended(process, signal.SIGTERM)[0] == 0
 
 

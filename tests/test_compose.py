@@ -9,8 +9,7 @@ from pathlib import Path
 
 from hub.api.events import OVERLOAD_RETRY_MS
 from hub.cli import cli
-from hub.config import HEARTBEAT_SECONDS, Config, load
-from hub.requests import PUBLISH_BODY_BYTES
+from hub.config import BODY_BYTES, HEARTBEAT_SECONDS, Config, load
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
@@ -122,7 +121,7 @@ def test_the_proxy_waits_longer_than_a_stream_is_silent() -> None:
 
 def test_the_proxy_takes_what_a_hub_takes() -> None:
     """A publish of the largest size is the hub's to judge."""
-    assert directive("client_max_body_size") == f"{PUBLISH_BODY_BYTES // 1024**2}m"
+    assert directive("client_max_body_size") == f"{BODY_BYTES // 1024**2}m"
 
 
 def test_the_proxy_spreads_over_every_hub() -> None:

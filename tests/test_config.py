@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hub.config import LOCAL_ORIGINS, Config, load
 from hub.errors import ConfigError
+from tests.tokens import SECRET
 
 
 def test_defaults_serve_loopback_with_a_file() -> None:
@@ -46,6 +48,25 @@ def test_origins_are_a_list_with_commas() -> None:
         ({}, {"workers": 2}, "workers"),
         ({}, {"workers": 2, "broker": "memory:"}, "workers"),
         ({}, {"log_level": "loud"}, "log_level"),
+        ({}, {"max_streams_tenant": 0}, "max_streams_tenant"),
+        ({}, {"max_streams_sub": 0}, "max_streams_sub"),
+        ({}, {"max_streams_address": 0}, "max_streams_address"),
+        ({}, {"publish_rate": 0.0}, "publish_rate"),
+        ({}, {"max_body": 0}, "max_body"),
+        ({}, {"max_event": 100_000}, "max_event"),
+        ({}, {"max_name": 129}, "max_name"),
+        ({}, {"max_head": 10}, "max_head"),
+        ({}, {"request_timeout": 0.0}, "request_timeout"),
+        ({}, {"ticket_ttl": 0.0}, "ticket_ttl"),
+        ({}, {"cookie": "a b"}, "cookie"),
+        ({"STATUSHUB_SECRET": "x" * 31}, {}, "secret"),
+        ({"STATUSHUB_TICKET_SECRET": "x" * 31}, {}, "ticket_secret"),
+        ({"STATUSHUB_SECRET": SECRET}, {"secret_file": "/nowhere"}, "secret_file"),
+        ({}, {"secret_file": "/nowhere"}, "secret_file"),
+        ({}, {"public_key": "a.pem", "jwks_url": "https://a"}, "jwks_url"),
+        ({}, {"jwks_url": "http://issuer.example.com/keys"}, "jwks_url"),
+        ({}, {"jwks_url": "ftp://issuer.example.com/keys"}, "jwks_url"),
+        ({}, {"public_key": "a.pem", "broker": "redis://localhost"}, "ticket_secret"),
         ({}, {"host": "0.0.0.0"}, "host"),
         ({}, {"host": "example.org"}, "host"),
     ],
@@ -67,6 +88,33 @@ def test_loopback_needs_no_permission(host: str) -> None:
 def test_other_addresses_need_a_word() -> None:
     """`insecure` says that one knows."""
     assert load({}, host="0.0.0.0", insecure=True).host == "0.0.0.0"
+
+
+def test_a_key_lets_others_in() -> None:
+    """Whoever has to prove who they are may come from anywhere."""
+    assert load({"STATUSHUB_SECRET": SECRET}, host="0.0.0.0").guarded
+    assert load({}, public_key="a.pem", host="0.0.0.0").guarded
+    assert load({}, jwks_url="https://issuer.example.com/keys", host="0.0.0.0").guarded
+    assert not load({}).guarded
+
+
+def test_what_refuses_a_weak_secret_says_how_to_make_a_strong_one() -> None:
+    """And so does what refuses an address that others can reach."""
+    for environ, overrides in (({"STATUSHUB_SECRET": "weak"}, {}), ({}, {"host": "0.0.0.0"})):
+        with pytest.raises(ConfigError, match="openssl rand -hex 32"):
+            load(environ, **overrides)
+
+
+def test_a_secret_is_read_from_its_file(tmp_path: Path) -> None:
+    """Without the line break that editors leave."""
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    assert load({"STATUSHUB_SECRET_FILE": str(file)}).secret == SECRET
+
+
+def test_keys_are_fetched_from_this_machine_without_tls() -> None:
+    """Nobody stands between."""
+    assert load({}, jwks_url="http://127.0.0.1:9/keys").guarded
 
 
 def test_several_workers_need_redis() -> None:

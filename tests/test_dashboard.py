@@ -516,6 +516,9 @@ def test_the_page_may_run_nothing_inline(hub_url: str) -> None:
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "script-src 'self'" in answer.headers["content-security-policy"]
     assert "unsafe" not in answer.headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["cross-origin-opener-policy"] == "same-origin"
     assert re.findall(r"\son\w+=|\sstyle=|<style|<script(?! type=\"module\" src=)", answer.text) == []
 
 

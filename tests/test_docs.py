@@ -12,12 +12,12 @@ from starlette.routing import BaseRoute, Mount, Route
 from hub import errors
 from hub.app import ROUTES
 from hub.cli import cli
-from hub.config import Config
-from hub.metrics import Counts, Measures, exposition
+from hub.config import SECRETS, Config
+from hub.metrics import LIMITS, Counts, Measures, exposition
 from hub.vocabulary import PHASES, RESERVED_TYPES
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 DEPLOYMENT = (ROOT / "docs/deployment.md").read_text()
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -52,14 +52,17 @@ def test_the_readme_is_short() -> None:
 @pytest.mark.parametrize("setting", Config.__struct_fields__)
 def test_every_setting_is_documented(setting: str) -> None:
     """Its flag, its variable and its default."""
+    assert f"`STATUSHUB_{setting.upper()}`" in DEPLOYMENT
+    if setting in SECRETS:
+        return
     serve = cli.commands["serve"]
     [option] = [option for option in serve.params if option.name == setting]
     assert isinstance(option, click.Option)
     assert f"`{option.opts[0]}`" in DEPLOYMENT
-    assert f"`STATUSHUB_{setting.upper()}`" in DEPLOYMENT
     default = getattr(Config(), setting)
     if isinstance(default, int | float) and not isinstance(default, bool):
-        assert f"`{default:g}`" in next(row for row in DEPLOYMENT.splitlines() if f"STATUSHUB_{setting.upper()}" in row)
+        told = f"{default:g}" if isinstance(default, float) else str(default)
+        assert f"`{told}`" in next(row for row in DEPLOYMENT.splitlines() if f"STATUSHUB_{setting.upper()}" in row)
 
 
 def test_no_flag_is_documented_that_is_not_there() -> None:
@@ -88,8 +91,9 @@ def test_every_route_is_documented(route: BaseRoute) -> None:
 def test_every_metric_is_documented_and_no_other() -> None:
     """Name for name."""
     measures = Measures(counts=Counts(), streams=0, replicas=0, contents=0, lost_seconds=0.0)
-    there = set(re.findall(r"^(statushub_\w+) ", exposition(measures).decode(), re.MULTILINE))
-    documented = set(re.findall(r"`(statushub_\w+)`", DEPLOYMENT))
+    there = set(re.findall(r"^(statushub_\w+)[ {]", exposition(measures).decode(), re.MULTILINE))
+    documented = set(re.findall(r"`(statushub_\w+)`", DEPLOYMENT)) - {Config().cookie}
+    assert all(f"`{limit}`" in DEPLOYMENT for limit in LIMITS)
     assert there == documented
 
 

@@ -26,10 +26,10 @@ from tests.test_streams import publish, stream
 from tests.waiting import eventually
 
 UPGRADE = (
-    b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
-STREAM = b"GET /api/contents/c/events HTTP/1.1\r\nHost: x\r\n\r\n"
+STREAM = b"GET /api/contents/c/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @contextlib.contextmanager
@@ -67,7 +67,7 @@ def test_a_websocket_upgrade_passes_through(kept_alive: bool) -> None:
 
     with live_server(app) as base_url, connected(base_url) as connection:
         if kept_alive:
-            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert connection.recv(9_999).startswith(b"HTTP/1.1 200")
         connection.sendall(UPGRADE)
         assert connection.recv(9_999).startswith(b"HTTP/1.1 101")
@@ -165,7 +165,7 @@ def test_a_long_poll_ends_with_its_client() -> None:
         with contextlib.ExitStack() as stack:
             for _ in range(3):
                 connection = stack.enter_context(connected(hub.base_url))
-                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             eventually(lambda: hub.hub.streams == 3)
             # The hub is full: a fourth is answered at once.
             assert httpx.get(hub.base_url + path, timeout=10).json()["events"] == []
@@ -192,7 +192,9 @@ def test_every_worker_says_farewell(redis_server: RedisServer, tmp_path: Path) -
             poll = stack.enter_context(connected(base_url))
             for client in (*pushed, *pulled):
                 client.until("ready")
-            poll.sendall(f"GET /api/contents/c/changes?since={cursor}&wait=25 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            poll.sendall(
+                f"GET /api/contents/c/changes?since={cursor}&wait=25 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            )
             # On the same connection as the poll nothing tells that it waits; a later answer elsewhere does.
             assert _answers(base_url)
             process.send_signal(signal.SIGTERM)

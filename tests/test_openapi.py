@@ -15,7 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 
 import hub
-from hub import model, requests
+from hub import config, model
 from hub.api import contents, events, jobs, publish
 from hub.app import ROUTES
 from hub.publication import EVENT_BYTES, LEASE_SECONDS_MAX
@@ -114,7 +114,7 @@ def test_the_described_limits_are_the_real_ones() -> None:
     assert set(schemas["ContentStatus"]["enum"]) == set(CONTENT_STATUS.values())
     assert set(schemas["Refused"]["properties"]["reason"]["enum"]) == set(model.Refusal)
     text = paths["/api/publish"]["post"]["description"]
-    assert f"{requests.PUBLISH_BODY_BYTES >> 20} MiB" in text
+    assert f"{config.BODY_BYTES >> 20} MiB" in text
     assert f"{EVENT_BYTES >> 10} KiB" in text
 
 

@@ -348,7 +348,7 @@ def test_what_a_client_says_after_its_request_means_nothing() -> None:
     """Bytes after the request, pipelined requests included, neither end the stream nor are answered."""
     with live_hub() as hub, stream(hub) as client:
         client.until("ready")
-        client.socket.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + b"\x00garbage" * 100)
+        client.socket.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" + b"\x00garbage" * 100)
         publish(hub, "a", "complete")
         assert client.event().json["content_id"] == "a"
 
@@ -358,9 +358,9 @@ def test_a_connection_can_be_kept_alive_before_it_is_handed_over() -> None:
     with live_hub() as hub:
         host, _, port = hub.base_url.removeprefix("http://").partition(":")
         with socket.create_connection((host, int(port)), timeout=10) as connection:
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-            connection.sendall(b"GET /api/contents/c/events HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.sendall(b"GET /api/contents/c/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             received = b""
             while b"event: ready" not in received:
                 received += connection.recv(65536)

@@ -13,11 +13,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hub import polls, status
-from hub.auth import identify
 from hub.errors import Invalid
 from hub.model import Cursor, Event
 from hub.replica import Entry
-from hub.requests import POLL_BODY_BYTES, channel_of, check_names, hub_of, query_value, read_json, while_connected
+from hub.requests import (
+    POLL_BODY_BYTES,
+    address_of,
+    channel_of,
+    check_names,
+    hub_of,
+    identify,
+    query_value,
+    read_json,
+    while_connected,
+)
 from hub.responses import poll_response
 from hub.vocabulary import CONTENT_STATUS, Phase
 
@@ -42,7 +51,7 @@ async def contents(request: Request) -> Response:
     """`{"contents":[…],"cursor"}`: the whole status of each of the channel's contents, in offset order."""
     if request.path_params["channel_id"] == _BATCH:
         raise HTTPException(405, headers={"Allow": "POST"})
-    tenant, channel = identify(request).tenant, channel_of(request)
+    tenant, channel = await _asked(request)
     reading = await polls.read(hub_of(request), tenant, channel)
     return poll_response(
         request,
@@ -54,7 +63,7 @@ async def contents(request: Request) -> Response:
 
 async def summary(request: Request) -> Response:
     """The channel's contents by what they are doing; with `?view=list`, `[{"id","status"}]` of all."""
-    tenant, channel = identify(request).tenant, channel_of(request)
+    tenant, channel = await _asked(request)
     view = query_value(request, "view")
     if view not in (None, "list"):
         raise Invalid("view must be 'list', or be left out", field="view")
@@ -65,15 +74,16 @@ async def summary(request: Request) -> Response:
 
 async def changes(request: Request) -> Response:
     """`{"cursor","reset","events":[{"id","type","data"}]}`: what changed since a cursor; `wait` long-polls."""
-    tenant, channel = identify(request).tenant, channel_of(request)
+    identity, channel = await identify(request), channel_of(request)
+    identity.check_read(channel, "channel_id")
     since, wait = query_value(request, "since"), _wait(query_value(request, "wait"))
-    hub = hub_of(request)
-    if hub.streams >= request.app.state.config.max_streams:
+    hub, address = hub_of(request), address_of(request)
+    if hub.places.full(identity, address):
         # A full hub answers, but keeps nobody waiting in a place that a stream could have.
         wait = 0.0
     # An empty cursor is none, as on the stream.
     cursor = Cursor.parse(since) if since else None
-    found = await while_connected(request, polls.changes(hub, tenant, channel, cursor, wait))
+    found = await while_connected(request, polls.changes(hub, identity, address, channel, cursor, wait))
     if found is None:
         return Response(status_code=204)  # nobody is there to read it
     return poll_response(
@@ -90,10 +100,10 @@ async def changes(request: Request) -> Response:
 
 async def status_batch(request: Request) -> Response:
     """`{"statuses":[…]}`: the whole status of each content, in the order asked; unknown ones `not_found`."""
-    tenant = identify(request).tenant
+    identity = await identify(request)
     asked = (await read_json(request, _batch_decoder, limit=POLL_BODY_BYTES)).content_ids
     check_names(asked, "content_ids")
-    found = await polls.lookup(hub_of(request), tenant, asked)
+    found = await polls.lookup(hub_of(request), identity, asked)
     return poll_response(
         request,
         found.cursor,
@@ -102,6 +112,13 @@ async def status_batch(request: Request) -> Response:
             "statuses": status.identified(asked, found.events) if found.entries is None else _lines(found.entries)
         },
     )
+
+
+async def _asked(request: Request) -> tuple[str, str]:
+    """The tenant and the channel of a request that may read it."""
+    identity, channel = await identify(request), channel_of(request)
+    identity.check_read(channel, "channel_id")
+    return identity.tenant, channel
 
 
 def _lines(entries: Sequence[Entry]) -> msgspec.Raw:

@@ -32,8 +32,11 @@ POLICY: Final = "; ".join(
 HEADERS: Final = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
+    # For browsers that do not know frame-ancestors.
+    "X-Frame-Options": "DENY",
 }
 """`no-cache`: names carry no version, so a browser asks each time and mostly gets a 304; without it a browser
 guesses, and an upgraded hub meets last week's script."""

@@ -18,11 +18,11 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from hub import sse
-from hub.auth import identify
-from hub.errors import Invalid
-from hub.handover import Take, abort, taker
+from hub.errors import Invalid, KeysUnavailable
+from hub.handover import MakeProtocol, Take, abort, taker
 from hub.hub import Hub
 from hub.model import Cursor, check_name
+from hub.requests import address_of, identify
 from hub.viewer import RETRY_MS, VOID, PullViewer, PushViewer
 
 STREAM_CHANNELS: Final = 64
@@ -39,7 +39,7 @@ MEDIA_TYPE: Final = "text/event-stream"
 
 async def channel_events(request: Request) -> Response:
     """GET /api/contents/{channel_id}/events"""
-    return _stream(request, [check_name(request.path_params["channel_id"], "channel_id")])
+    return await _stream(request, [check_name(request.path_params["channel_id"], "channel_id")], "channel_id")
 
 
 async def events(request: Request) -> Response:
@@ -47,7 +47,7 @@ async def events(request: Request) -> Response:
     channels = list(dict.fromkeys(request.query_params.getlist("channel")))
     if not 1 <= len(channels) <= STREAM_CHANNELS:
         raise Invalid(f"channel must be given 1 to {STREAM_CHANNELS} times, not {len(channels)}", field="channel")
-    return _stream(request, [check_name(channel, "channel") for channel in channels])
+    return await _stream(request, [check_name(channel, "channel") for channel in channels], "channel")
 
 
 routes = [
@@ -56,19 +56,37 @@ routes = [
 ]
 
 
-def _stream(request: Request, channels: Sequence[str]) -> Response:
+async def _stream(request: Request, channels: Sequence[str], field: str) -> Response:
     since = _since(request)
-    tenant = identify(request).tenant
     hub: Hub = request.app.state.hub
+    try:
+        identity = await identify(request)
+    except KeysUnavailable:
+        return _turned_away()
+    for channel in channels:
+        identity.check_read(channel, field)
     if request.method == "HEAD":
         return Response(headers=HEADERS, media_type=MEDIA_TYPE)
-    if hub.draining or hub.streams >= request.app.state.config.max_streams:
-        retry_ms = random.randint(*OVERLOAD_RETRY_MS)
-        return Response(sse.drain(retry_ms), headers=HEADERS, media_type=MEDIA_TYPE)
+    address = address_of(request)
+    if hub.draining:
+        return _turned_away()
+    if limit := hub.places.full(identity, address):
+        hub.counts.refusals[limit] += 1
+        return _turned_away()
     take = taker(request.scope)
     if take is None:
-        return PortableStream(hub, tenant, channels, since)
-    return HandedOverStream(hub, tenant, channels, since, take)
+        return PortableStream(PullViewer(hub, hub.replicas(identity.tenant, channels), since, identity, address))
+
+    def make(connections: set[Any], paused: bool) -> PushViewer:
+        # Not sooner, so that whoever leaves before makes no replica.
+        replicas = hub.replicas(identity.tenant, channels)
+        return PushViewer(hub, replicas, since, connections, identity, address, paused=paused)
+
+    return HandedOverStream(make, take)
+
+
+def _turned_away() -> Response:
+    return Response(sse.drain(random.randint(*OVERLOAD_RETRY_MS)), headers=HEADERS, media_type=MEDIA_TYPE)
 
 
 def _since(request: Request) -> Cursor | None:
@@ -85,15 +103,12 @@ def _since(request: Request) -> Cursor | None:
 
 
 class HandedOverStream(Response):
-    """Sends the head, then leaves the connection to a `PushViewer`."""
+    """Sends the head, then leaves the connection to the viewer that `make` makes."""
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, hub: Hub, tenant: str, channels: Sequence[str], since: Cursor | None, take: Take) -> None:
-        self.hub = hub
-        self.tenant = tenant
-        self.channels = channels
-        self.since = since
+    def __init__(self, make: MakeProtocol, take: Take) -> None:
+        self.make = make
         self.take = take
         self.status_code = 200
         self.background = None
@@ -103,23 +118,19 @@ class HandedOverStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        self.take(self._viewer)
-
-    def _viewer(self, connections: set[Any], paused: bool) -> PushViewer:
-        replicas = self.hub.replicas(self.tenant, self.channels)
-        return PushViewer(self.hub, replicas, self.since, connections, paused=paused)
+        self.take(self.make)
 
 
 class PortableStream(EventSourceResponse):
     """The same stream for any server and protocol: a `PullViewer`, asked again and again."""
 
-    def __init__(self, hub: Hub, tenant: str, channels: Sequence[str], since: Cursor | None) -> None:
-        viewer = PullViewer(hub, hub.replicas(tenant, channels), since)
-        super().__init__(self._frames(viewer), headers=HEADERS, ping=0, send_timeout=hub.heartbeat.stall_timeout)
+    def __init__(self, viewer: PullViewer) -> None:
+        self.hub = viewer.hub
+        self.viewer = viewer
+        timeout = self.hub.heartbeat.stall_timeout
+        super().__init__(self._frames(viewer), headers=HEADERS, ping=0, send_timeout=timeout)
         # HTTP/2 forbids it and Safari rejects it (RFC 9113, section 8.2.2).
         del self.headers["connection"]
-        self.hub = hub
-        self.viewer = viewer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Here rather than in the generator, whose `finally` would not run if it were never started.

@@ -10,9 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hub import polls, status
-from hub.auth import identify
 from hub.model import Event
-from hub.requests import POLL_BODY_BYTES, check_names, hub_of, read_json
+from hub.requests import POLL_BODY_BYTES, check_names, hub_of, identify, read_json
 from hub.responses import poll_response
 from hub.vocabulary import JOB_STATUS, Phase
 
@@ -36,10 +35,10 @@ _decoder = msgspec.json.Decoder(_JobBatch)
 
 async def batch_status(request: Request) -> Response:
     """`{"jobs":{id:{"status","progress","result_url","error"}}}`; unknown jobs are `not_found`."""
-    tenant = identify(request).tenant
+    identity = await identify(request)
     asked = (await read_json(request, _decoder, limit=POLL_BODY_BYTES)).job_ids
     check_names(asked, "job_ids")
-    found = await polls.lookup(hub_of(request), tenant, asked)
+    found = await polls.lookup(hub_of(request), identity, asked)
     return poll_response(
         request,
         found.cursor,

@@ -10,11 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hub.auth import identify
-from hub.errors import Invalid
+from hub.config import Config
+from hub.errors import Forbidden, Invalid, TooLarge
+from hub.identity import Identity
+from hub.limits import Rates
 from hub.model import Publication, Receipt
 from hub.publication import publication
-from hub.requests import PUBLISH_BODY_BYTES, hub_of, placed, read_json
+from hub.requests import address_of, hub_of, identify, placed, read_json
 from hub.responses import json_response
 
 BATCH_EVENTS: Final = 1_000
@@ -50,15 +52,23 @@ async def publish(request: Request) -> Response:
 
     One event at fault refuses the whole body: nothing is stored.
     """
-    tenant = identify(request).tenant
-    body = await read_json(request, _decoder, limit=PUBLISH_BODY_BYTES)
-    if isinstance(body.events, msgspec.UnsetType):
-        offered = _publication(body)
-        [receipt] = await hub_of(request).publish(tenant, [offered])
-        return json_response(_result(receipt))
-    _check_alone(body)
-    publications = _publications(body.events)
-    receipts = await hub_of(request).publish(tenant, publications)
+    identity = await identify(request)
+    settings: Config = request.app.state.config
+    rates: Rates = request.app.state.rates
+    publisher = identity.publisher or address_of(request)
+    # Before the body is read, too: whoever publishes too much costs no more than this.
+    rates.spend(publisher, 0)
+    body = await read_json(request, _decoder)
+    events = body.events
+    if isinstance(events, msgspec.UnsetType):
+        publications = [_publication(body, identity, settings)]
+    else:
+        _check_alone(body)
+        publications = _publications(events, identity, settings)
+    rates.spend(publisher, len(publications))
+    receipts = await hub_of(request).publish(identity.tenant, publications)
+    if isinstance(events, msgspec.UnsetType):
+        return json_response(_result(receipts[0]))
     results = zip(publications, receipts, strict=True)
     return json_response({"results": [{"content_id": p.content_id} | _result(receipt) for p, receipt in results]})
 
@@ -69,21 +79,22 @@ def _check_alone(body: _Body) -> None:
             raise Invalid(f"{name} belongs into each of events, not beside them", field=name)
 
 
-def _publications(offers: Sequence[_Offer]) -> list[Publication]:
-    publications = []
+def _publications(offers: Sequence[_Offer], identity: Identity, settings: Config) -> list[Publication]:
+    publications: list[Publication] = []
+    # Its length tells which one failed.
     try:
         for offer in offers:
-            publications.append(_publication(offer))  # noqa: PERF401 - its length tells which one failed
-    except Invalid as error:
+            publications.append(_publication(offer, identity, settings))  # noqa: PERF401
+    except (Forbidden, Invalid) as error:
         raise placed(error, f"events[{len(publications)}].{error.field}") from error
     return publications
 
 
-def _publication(offer: _Offer) -> Publication:
+def _publication(offer: _Offer, identity: Identity, settings: Config) -> Publication:
     for name in ("channel", "content_id", "data"):
         if getattr(offer, name) is msgspec.UNSET:
             raise Invalid(f"{name} is missing", field=name)
-    return publication(
+    made = publication(
         channel=offer.channel,
         content_id=offer.content_id,
         data=offer.data,
@@ -92,6 +103,21 @@ def _publication(offer: _Offer) -> Publication:
         seq=offer.seq,
         lease=offer.lease,
     )
+    for name, value in (("channel", made.channel), ("content_id", made.content_id)):
+        if len(value) > settings.max_name:
+            raise Invalid(
+                f"{name} has {len(value)} characters; here at most {settings.max_name} are allowed",
+                field=name,
+                limit="name",
+            )
+    if len(made.data) > settings.max_event:
+        raise TooLarge(
+            f"data has {len(made.data)} bytes; here at most {settings.max_event} are allowed",
+            field="data",
+            limit="event",
+        )
+    identity.check_write(made.channel, "channel")
+    return made
 
 
 def _result(receipt: Receipt) -> dict[str, object]:

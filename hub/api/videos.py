@@ -1,4 +1,4 @@
-"""The progress of one video, in the videos' own vocabulary. It always answers 200.
+"""The progress of one video, in the videos' own vocabulary. Whoever may ask is always answered 200.
 
 Players poll this route in a loop that ends at the first error, so whatever goes wrong inside is PENDING to
 them, and a line in the log.
@@ -15,10 +15,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hub import polls, status
-from hub.auth import identify
 from hub.errors import StatushubError
+from hub.identity import Identity
 from hub.model import Event, check_name
-from hub.requests import hub_of
+from hub.requests import hub_of, identify
 from hub.responses import json_response, poll_response
 from hub.vocabulary import VIDEO_STATUS, Phase
 
@@ -40,9 +40,9 @@ class _Progress(msgspec.Struct, kw_only=True):
 
 async def progress(request: Request) -> Response:
     """`{"id","status","progress","step",…}`; PENDING where nothing is known."""
-    identity = identify(request)
+    identity = await identify(request)
     try:
-        return await _known(request, identity.tenant)
+        return await _known(request, identity)
     except StatushubError as error:
         logger.warning("the progress of video %r is not told: %s", request.path_params["id"], error.message)
     except Exception:
@@ -50,9 +50,9 @@ async def progress(request: Request) -> Response:
     return _pending(request)
 
 
-async def _known(request: Request, tenant: str) -> Response:
+async def _known(request: Request, identity: Identity) -> Response:
     video = check_name(request.path_params["id"], "id")
-    found = await polls.lookup(hub_of(request), tenant, [video])
+    found = await polls.lookup(hub_of(request), identity, [video])
     event = found.events[0]
     if event is None:
         return _pending(request)

@@ -15,6 +15,7 @@ from hub.cli.encode import encode
 from hub.cli.failure import INTERRUPTED, TROUBLE, USAGE, Failure
 from hub.cli.publish import publish
 from hub.cli.serve import serve
+from hub.cli.token import token
 from hub.cli.watch import watch
 from hub.errors import StatushubError
 
@@ -40,7 +41,7 @@ def cli() -> None:
     """
 
 
-for _command in (demo, serve, publish, watch, encode):
+for _command in (demo, serve, publish, watch, encode, token):
     cli.add_command(_command)
 
 

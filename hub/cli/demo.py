@@ -14,7 +14,7 @@ import time
 import webbrowser
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import click
@@ -24,7 +24,11 @@ from hub.config import Config, load
 from hub.errors import ConfigError
 from hub.logs import logging_config
 
-HOST: Final = "127.0.0.1"
+DEMO: Final[Mapping[str, Any]] = {
+    **{"host": "127.0.0.1", "broker": "memory:", "workers": 1, "log_level": "warning"},
+    **{"secret": "", "secret_file": "", "public_key": "", "jwks_url": ""},
+}
+"""The settings of a demo, whatever the environment says of the hub that it is meant for: nobody has to sign in."""
 
 DEMO_PORT: Final = 8000
 
@@ -87,12 +91,10 @@ def demo(environ: Mapping[str, str], /, port: int | None, no_browser: bool, clip
 
 
 def _settings(environ: Mapping[str, str], port: int | None) -> Config:
-    settings = load(
-        environ, host=HOST, port=DEMO_PORT if port is None else port, broker="memory:", workers=1, log_level="warning"
-    )
+    settings = load(environ, **DEMO, port=DEMO_PORT if port is None else port)
     if port is None and _taken(settings):
         click.echo(f"Port {DEMO_PORT} is taken, so a free one is used.")
-        return load(environ, host=HOST, port=0, broker="memory:", workers=1, log_level="warning")
+        return load(environ, **DEMO, port=0)
     return settings
 
 
@@ -140,7 +142,7 @@ def _browse(url: str) -> None:
     place = urlsplit(url)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection((place.hostname or HOST, place.port or 0)):
+        with contextlib.suppress(OSError), socket.create_connection((place.hostname or DEMO["host"], place.port or 0)):
             webbrowser.open(url)
             return
         time.sleep(0.1)

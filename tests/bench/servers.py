@@ -127,8 +127,14 @@ def _hub_words(port: int, broker: str) -> list[object]:
     return [sys.executable, "-m", "hub", "serve", "--port", port, "--broker", broker, "--log-level", "warning"]
 
 
-HUB_ENVIRONMENT: Final = {"STATUSHUB_MAX_STREAMS": str(STREAMS_MAX), "STATUSHUB_STALL_TIMEOUT": "600"}
-"""Stalled viewers are not cut off, because what they cost is measured."""
+HUB_ENVIRONMENT: Final = {
+    "STATUSHUB_MAX_STREAMS": str(STREAMS_MAX),
+    "STATUSHUB_MAX_STREAMS_ADDRESS": str(STREAMS_MAX),
+    "STATUSHUB_PUBLISH_RATE": "1000000",
+    "STATUSHUB_STALL_TIMEOUT": "600",
+}
+"""Everybody comes from one address, and publishes as fast as it goes. Stalled viewers are not cut off, because what
+they cost is measured."""
 
 
 @contextlib.contextmanager

@@ -1,0 +1,98 @@
+"""`statushub token`: mint a token, for development and for workers."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+
+from hub.cli.failure import USAGE, Failure
+from hub.config import load
+from hub.errors import Invalid
+from hub.model import DEFAULT_TENANT, check_tenant
+from hub.patterns import Patterns
+from hub.revocations import TOKEN_SECONDS_MAX
+
+UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+EPILOG: Final = """\b
+Examples:
+  export STATUSHUB_SECRET=$(openssl rand -hex 32)
+  statushub token --read '**'
+  statushub token --tenant acme --sub encoder-1 --write 'encodes/*' --ttl 30d
+  statushub token --tenant acme --sub operator --read '**' --revoke
+
+\b
+A pattern is the name of a channel; * stands for anything up to a slash, ** for anything at all.
+"""
+
+
+class Duration(click.ParamType[float]):
+    """`30s`, `15m`, `1h` or `7d`, as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"([0-9]+)([smhd])", str(value))
+        if match is None:
+            self.fail(f"{value!r} is no duration such as 30s, 15m, 1h or 7d", param, ctx)
+        seconds = float(int(match[1]) * UNITS[match[2]])
+        if not 0 < seconds <= TOKEN_SECONDS_MAX:
+            self.fail(f"a token lives for 1s to {TOKEN_SECONDS_MAX / UNITS['d']:.0f}d", param, ctx)
+        return seconds
+
+
+@click.command(epilog=EPILOG, short_help="Mint a token.")
+@click.option("--tenant", default=DEFAULT_TENANT, show_default=True, metavar="NAME", help="The wall it is behind.")
+@click.option("--sub", metavar="NAME", help="Whose it is; everything of theirs can be revoked at once.")
+@click.option("--read", multiple=True, metavar="PATTERN", help="Channels that it reads. May be repeated.")
+@click.option("--write", multiple=True, metavar="PATTERN", help="Channels that it writes. May be repeated.")
+@click.option("--revoke", is_flag=True, help="It may revoke other tokens of the tenant.")
+@click.option("--ttl", type=Duration(), default="1h", show_default=True, help="How long it lives: 30s, 15m, 1h, 7d.")
+@click.option("--secret-file", metavar="FILE", help="Where the secret is.  [STATUSHUB_SECRET_FILE, STATUSHUB_SECRET]")
+@click.pass_obj
+def token(
+    environ: Mapping[str, str],
+    /,
+    tenant: str,
+    sub: str | None,
+    read: tuple[str, ...],
+    write: tuple[str, ...],
+    revoke: bool,
+    ttl: float,
+    secret_file: str | None,
+) -> None:
+    """Print a token signed with the hub's secret.
+
+    It is meant for development, and for workers and operators that you trust. Your application mints its users'
+    tokens itself, with any JWT library.
+    """
+    import jwt
+
+    settings = load(environ, secret_file=secret_file)
+    if not settings.secret:
+        raise Failure("there is no secret to sign with: export STATUSHUB_SECRET=$(openssl rand -hex 32)", USAGE)
+    if not (read or write or revoke):
+        raise Failure("this token could do nothing: give --read, --write or --revoke", USAGE)
+    for patterns, option in ((read, "--read"), (write, "--write")):
+        Patterns(patterns, option)
+    if sub is not None and not sub.isprintable():
+        raise Invalid("--sub may hold printable characters alone", field="--sub")
+    now = time.time()
+    claims: dict[str, Any] = {
+        "tenant": check_tenant(tenant, "--tenant"),
+        "jti": secrets.token_hex(8),
+        "iat": int(now),
+        "exp": int(now + ttl),
+        "read": list(read),
+        "write": list(write),
+    }
+    optional = {"sub": sub, "revoke": revoke, "iss": settings.issuer, "aud": settings.audience}
+    claims.update((name, value) for name, value in optional.items() if value)
+    click.echo(jwt.encode(claims, settings.secret, "HS256"))

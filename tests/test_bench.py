@@ -22,7 +22,7 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="the load
 
 
 def empty() -> Results:
-    return Results(machine={}, versions={}, command="", rounds=1, samples=[], skipped={})
+    return Results(machine={}, versions={}, commands=[], samples=[], skipped={})
 
 
 @needs_compiler

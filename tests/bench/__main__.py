@@ -32,9 +32,11 @@ def main(arguments: Sequence[str]) -> int:
     servers = options.servers or (QUICK_SERVERS if options.quick else None)
     rounds = options.repeat or (QUICK_ROUNDS if options.quick else ROUNDS)
     command = " ".join(["python -m tests.bench", *arguments])
-    results = Results(machine=machine(), versions=versions(), command=command, rounds=rounds, samples=[], skipped={})
+    results = Results(machine=machine(), versions=versions(), commands=[command], samples=[], skipped={})
     if options.add:
-        results.samples = [s for s in report.read(DOCS).samples if s.workload not in {case.workload for case in cases}]
+        kept, measured = report.read(DOCS), {case.workload for case in cases}
+        results.commands = [*kept.commands, command]
+        results.samples = [sample for sample in kept.samples if sample.workload not in measured]
     results.counters = {f"{n:,} viewers": asyncio.run(counters.count(n, 20)) for n in (100, 1_000)}
     try:
         run(cases, rounds=rounds, servers=servers, results=results, told=lambda line: print(line, flush=True))

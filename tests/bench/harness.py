@@ -44,8 +44,7 @@ class Results(msgspec.Struct, kw_only=True):
 
     machine: dict[str, str]
     versions: dict[str, str]
-    command: str
-    rounds: int
+    commands: list[str]
     samples: list[Sample]
     skipped: dict[str, str]
     counters: dict[str, dict[str, float]] = {}

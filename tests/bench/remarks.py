@@ -39,8 +39,8 @@ REMARKS: Final[dict[str, str]] = {
         "collector was tried: no gain."
     ),
     "f-others": (
-        "One round so far, in which nchan's grew more. Probably the stalled sockets, which take some 4 MB each on "
-        "loopback before they are full, and every event until then; that was not looked into."
+        "It was 2.2 times while the kernel kept 4 MB for each stalled socket, and took every event until then; now it "
+        "keeps 16 KiB beyond what the peer has room for (TCP_NOTSENT_LOWAT), and a stalled viewer is behind at once."
     ),
     "g-replica": (
         "Each content's line is put together and checked once, not with each poll; what remains is half the server's "
@@ -50,7 +50,8 @@ REMARKS: Final[dict[str, str]] = {
         "A poll asks the broker only where one of its ids is unknown or its contents are of more than 8 channels; else "
         "its channels are followed from then on, and it costs what the line above says. The call itself takes 90 µs of "
         "redis-py, whatever it asks for, and a hundred rows another 100 to unpack and check. Sending the ids as one "
-        "argument was tried: a tenth less. Sending commands past redis-py was not."
+        "argument was tried: a tenth less. Sending commands past redis-py was not, nor asking once for several polls "
+        "that come together."
     ),
 }
 """For a line of the budget that is missed: why, and what was tried."""

@@ -69,7 +69,7 @@ def summary(results: Results) -> str:
 def _document(results: Results) -> Iterator[str]:
     yield "# Benchmarks"
     yield ""
-    yield f"Written by `make bench`; do not edit. This run: `{results.command}`, {results.rounds} rounds."
+    yield f"Written by `make bench`; do not edit. Measured by {', '.join(f'`{it}`' for it in results.commands)}."
     yield ""
     yield f"![Cost and memory beside the peers]({PICTURE})"
     yield ""
@@ -115,6 +115,9 @@ def _workload(results: Results, workload: str, title: str) -> Iterator[str]:
         return
     named = f"({workload}) {title}" if len(workload) == 1 else title
     yield f"## {named[0].upper()}{named[1:]}"
+    yield ""
+    rounds = len({sample.round for sample in samples})
+    yield f"{rounds} rounds." if rounds > 1 else "One round."
     yield ""
     names = [name for name in COLUMNS if any(name in sample.values for sample in samples)]
     names = [name for name in names if any(sample.values.get(name) for sample in samples)]

@@ -115,8 +115,11 @@ def test_what_may_not_be_read_is_as_unknown(client: httpx.Client) -> None:
         offer = {"channel": channel, "content_id": content, "data": {"status": "complete"}}
         client.post("/api/publish", json=offer, headers=acme).raise_for_status()
     reader, stranger = bearer(read=["open"]), bearer(tenant="other")
-    # The channel is followed from the first poll on, so that the second is answered from memory.
-    for _ in range(2):
+    for followed in (False, True):
+        if followed:
+            # From now on both channels are in the hub's memory.
+            for channel in ("open", "closed"):
+                assert client.get(f"/api/contents/{channel}", headers=acme).json()["contents"]
         for path, key in (("/api/contents/status/batch", "content_ids"), ("/v1/ai/jobs/batch-status", "job_ids")):
             both = [client.post(path, json={key: ["seen", hidden]}, headers=reader) for hidden in ("hidden", "nobody")]
             assert both[0].text.replace("hidden", "nobody") == both[1].text
@@ -195,10 +198,11 @@ def test_what_is_no_token_here_is_unauthorized(client: httpx.Client, text: Any) 
     assert SECRET not in answer.text
 
 
-@pytest.mark.parametrize("header", ["Basic dXNlcjpwYXNz", "Bearer", "nonsense"])
+@pytest.mark.parametrize("header", ["Basic dXNlcjpwYXNz", "Basic TOKEN", "Bearer", "nonsense"])
 def test_another_scheme_is_unauthorized(client: httpx.Client, header: str) -> None:
     """A header that holds no bearer token is wrong, not absent: nothing else is looked at."""
-    answer = client.get(CHANNEL, headers={"Authorization": header, "Cookie": f"statushub_token={token()}"})
+    sent = {"Authorization": header.replace("TOKEN", token()), "Cookie": f"statushub_token={token()}"}
+    answer = client.get(CHANNEL, headers=sent)
     assert error(answer) == (401, "unauthorized")
 
 
@@ -282,6 +286,8 @@ def test_keys_are_fetched_and_fetched_again_for_an_unknown_one(monkeypatch: pyte
     ):
         assert [client.get(CHANNEL, headers=first).status_code for _ in range(3)] == [200] * 3
         assert len(asked) == 1
+        # One key that can be used answers to no name, too; what else there is counts for nothing.
+        assert client.get(CHANNEL, headers=bearer(private_key("RS256"), "RS256", sub="b")).status_code == 200
         assert client.get(CHANNEL, headers=second).status_code == 401
         answer["keys"].append(jwk("ES256", "two"))
         assert client.get(CHANNEL, headers=second).status_code == 200

@@ -6,7 +6,6 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from operator import itemgetter
 from typing import Final, cast
 
 import httpx
@@ -213,8 +212,7 @@ async def step_clock(scene: Scene) -> Outcome:
     await scene.lasts(0.5, 1.5)
     scene.world.clock.step(scene.rng.choice((-1, 1)) * scene.rng.uniform(*STEP_SECONDS))
     begun.append(await scene.load.abandon(lease))
-    seconds = [await scene.until_stalled(*it, STALL_GRACE + STEPPED_GRACE) for it in begun]
-    return Outcome(seconds=max(seconds))
+    return Outcome(seconds=await scene.until_stalled(begun, STALL_GRACE + STEPPED_GRACE))
 
 
 async def fill_disk(scene: Scene) -> Outcome:
@@ -240,8 +238,7 @@ PROBE: Final = {"channel": "probes", "content_id": "probe", "data": {"status": "
 async def kill_worker(scene: Scene) -> Outcome:
     """Workers die in the middle of their work: it ends as stalled for everybody, within its lease and 2 s."""
     begun = [await scene.load.abandon(scene.rng.uniform(0.5, 3.0)) for _ in range(scene.rng.randrange(1, 4))]
-    begun.sort(key=itemgetter(1))
-    return Outcome(seconds=max([await scene.until_stalled(*it) for it in begun]))
+    return Outcome(seconds=await scene.until_stalled(begun))
 
 
 INJECTIONS: Final[Mapping[str, Injection]] = {

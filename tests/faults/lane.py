@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from tests.faults.checker import NOTHING_LOST, Checker
-from tests.faults.history import Stored
+from tests.faults.history import Stored, difference
 from tests.faults.injections import INJECTIONS, Injection
 from tests.faults.load import CHANNELS, Load
 from tests.faults.scene import Outcome, Scene
@@ -166,13 +166,18 @@ class Lane:
         late = asyncio.get_running_loop().time() + max(outcome.over + within - time.monotonic(), 0.5)
         try:
             async with asyncio.timeout_at(late):
-                moments = await asyncio.gather(*(viewer.until(stored) for viewer in viewers))
+                moments = await asyncio.gather(*(viewer.until(_shows(viewer, stored)) for viewer in viewers))
         except TimeoutError:
             for viewer in viewers:
-                if lacking := viewer.lacks(stored):
-                    self.scene.checker.violations.append(f"{viewer.name} is not right within {within:g} s: {lacking}")
+                if lacking := difference(viewer.view, stored.of(viewer.channels), stored.epoch):
+                    self.scene.checker.violations.append(f"{viewer} is not right within {within:g} s: {lacking}")
             return within
-        return outcome.seconds if outcome.seconds is not None else max(0.0, max(moments) - outcome.over)
+        return max(0.0, max(moments) - outcome.over) if outcome.seconds is None else outcome.seconds
+
+
+def _shows(viewer: Viewer, stored: Stored) -> Callable[[], bool]:
+    expected = stored.of(viewer.channels)
+    return lambda: difference(viewer.view, expected, stored.epoch) is None
 
 
 async def _nothing(scene: Scene) -> Outcome:

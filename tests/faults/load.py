@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+import msgspec
+
 from hub.errors import BrokerUnavailable
 from hub.model import DEFAULT_TENANT, Publication
 from hub.publication import publication
@@ -52,6 +54,14 @@ def offered(report: Report, lease: float | None, filler: int = 0) -> Publication
     )
 
 
+class Abandoned(msgspec.Struct, frozen=True, kw_only=True):
+    """A content whose worker died, and when its lease ends, by the monotonic clock."""
+
+    content: str
+    channel: str
+    ends: float
+
+
 class Producer:
     """Owns some contents, and reports on them until it is acknowledged, through one of `transports` at a time."""
 
@@ -66,7 +76,10 @@ class Producer:
         self.waits = ""
 
     async def work(self, goes_on: Callable[[], bool], filler: int = 0) -> None:
-        """A run of the work on a few contents, reported in batches; it ends sooner where it must not go on."""
+        """A run of the work on a few contents, reported in batches; it ends sooner where it must not go on.
+
+        All reports but the last have `filler` bytes, or few where that is 0.
+        """
         contents = self._rng.sample([*self.contents], self._rng.choice((1, 1, 1, 2, 5)))
         last = self._rng.randrange(1, STEPS)
         for content in contents:
@@ -76,7 +89,8 @@ class Producer:
             await asyncio.sleep(self._rng.uniform(*PAUSE_SECONDS))
             if not goes_on():
                 break
-        await self._report(contents, last, final=True, filler=filler)
+        # Without the filler: what is left must not take a small socket long to be read again.
+        await self._report(contents, last, final=True)
         if last > 1 and self._rng.random() < 0.2:
             await self._report(contents[:1], self._rng.randrange(1, last), late=True)
 
@@ -171,11 +185,11 @@ class Load:
         for producer in self.producers:
             await producer.finish(content for content in contents if content in producer.contents)
 
-    async def abandon(self, lease: float) -> tuple[str, float]:
-        """A worker begins something and dies; its content, and when it must have ended."""
-        content = f"dead-{next(self._dying)}"
-        producer = self._rng.choice(self.producers)
-        return content, await producer.abandon(content, self._rng.choice(CHANNELS), lease) + lease
+    async def abandon(self, lease: float) -> Abandoned:
+        """A worker begins something and dies."""
+        content, channel = f"dead-{next(self._dying)}", self._rng.choice(CHANNELS)
+        begun = await self._rng.choice(self.producers).abandon(content, channel, lease)
+        return Abandoned(content=content, channel=channel, ends=begun + lease)
 
     async def _run(self, producer: Producer) -> None:
         while True:

@@ -100,14 +100,14 @@ class Proxy:
             writer.close()
 
     async def _ask(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
-        with suppress(OSError):
+        with suppress(OSError, RuntimeError):  # the latter is uvloop's, where the other end has closed
             while data := await reader.read(READ_BYTES):
                 connection.up.write(data)
                 await connection.up.drain()
         connection.up.transport.abort()
 
     async def _answer(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
-        with suppress(OSError):
+        with suppress(OSError, RuntimeError):  # the latter is uvloop's, where the other end has closed
             while data := await reader.read(READ_BYTES):
                 if connection.doomed and len(data) > 1:
                     # What was said so far arrives, the rest of it never does.

@@ -12,7 +12,7 @@ import msgspec
 
 from tests.faults.checker import NOTHING_LOST, Checker, Watch
 from tests.faults.history import Entry
-from tests.faults.load import Load
+from tests.faults.load import Abandoned, Load
 from tests.faults.viewer import Viewer
 from tests.faults.world import World
 
@@ -51,22 +51,20 @@ class Scene:
         """Let a fault last so many seconds, or something between."""
         await asyncio.sleep(self.rng.uniform(least, most))
 
-    async def until_stalled(self, content: str, ends: float, grace: float = STALL_GRACE) -> float:
-        """Return when every viewer of the content was shown that it stalled, and how long after its lease's end.
+    async def until_stalled(self, abandoned: Sequence[Abandoned], grace: float = STALL_GRACE) -> float:
+        """Return when every viewer was shown that these stalled, and how long after the end of a lease at most.
 
         A violation where that is later than `grace`.
         """
-        for viewer in self.viewers:
-            try:
-                async with asyncio.timeout_at(_loop_time(ends + grace)):
-                    while content in viewer.view and not viewer.view[content].stalled:
-                        viewer.changed.clear()
-                        await viewer.changed.wait()
-            except TimeoutError:
-                late = f"{viewer.name} was not shown within {grace:g} s of its lease that {content} stalled"
-                self.checker.violations.append(late)
-        return time.monotonic() - ends
+        waits = [(viewer, it) for it in abandoned for viewer in self.viewers if it.channel in viewer.channels]
+        return max(await asyncio.gather(*(self._until_stalled(viewer, it, grace) for viewer, it in waits)), default=0.0)
 
-
-def _loop_time(moment: float) -> float:
-    return asyncio.get_running_loop().time() + moment - time.monotonic()
+    async def _until_stalled(self, viewer: Viewer, it: Abandoned, grace: float) -> float:
+        late = asyncio.get_running_loop().time() + it.ends + grace - time.monotonic()
+        try:
+            async with asyncio.timeout_at(late):
+                await viewer.until(lambda: (state := viewer.view.get(it.content)) is not None and state.stalled)
+        except TimeoutError:
+            told = f"{viewer} was not shown within {grace:g} s of its lease that {it.content} stalled"
+            self.checker.violations.append(told)
+        return time.monotonic() - it.ends

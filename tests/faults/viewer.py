@@ -6,7 +6,7 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 from urllib.parse import urlencode
@@ -15,7 +15,7 @@ import msgspec
 
 from hub.model import Cursor, Event
 from tests.faults.checker import Watch
-from tests.faults.history import Entry, Ready, Reset, Shown, State, Stored, difference
+from tests.faults.history import Entry, Ready, Reset, Shown, State
 from tests.faults.proxy import Address
 
 CONNECT_SECONDS: Final = 3.0
@@ -99,6 +99,8 @@ class Viewer:
         self.reading.set()
         self.changed = asyncio.Event()
         self._hubs = hubs
+        self._hub = rng.choice(hubs)
+        self._heard = time.monotonic()
         self._rng = rng
         self._portable = portable
         self._retry = FIRST_RETRY_SECONDS
@@ -118,12 +120,12 @@ class Viewer:
 
     async def run(self) -> None:
         """Look, until cancelled."""
-        hub, refused = self._rng.choice(self._hubs), False
+        refused = False
         while True:
             again, refused = refused, True
             with suppress(OSError, EOFError, ValueError, TimeoutError):
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    reader, writer, frames = await self._open(hub)
+                    reader, writer, frames = await self._open(self._hub)
                 refused = False
                 try:
                     await self._look(reader, frames)
@@ -131,27 +133,25 @@ class Viewer:
                     self._transport = None
                     writer.transport.abort()
             # As behind a load balancer: any hub, and another at once where this one does not answer.
-            others = [other for other in self._hubs if other != hub]
+            others = [other for other in self._hubs if other != self._hub]
             if refused and others and not again:
-                hub = self._rng.choice(others)
+                self._hub = self._rng.choice(others)
                 continue
-            hub = self._rng.choice(self._hubs)
+            self._hub = self._rng.choice(self._hubs)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._retry):
                     await self._hurry.wait()
             self._hurry.clear()
 
-    async def until(self, stored: Stored) -> float:
-        """The moment when the view has come to be what is stored of its channels."""
-        expected = stored.of(self.channels)
-        while self.lacks(stored, expected) is not None:
+    async def until(self, condition: Callable[[], bool]) -> float:
+        """The moment when the condition, which depends on the view, has come to be true."""
+        while not condition():
             self.changed.clear()
             await self.changed.wait()
         return time.monotonic()
 
-    def lacks(self, stored: Stored, expected: dict[str, State] | None = None) -> str | None:
-        """What its view does not have of what is stored."""
-        return difference(self.view, stored.of(self.channels) if expected is None else expected, stored.epoch)
+    def __str__(self) -> str:
+        return f"{self.name} (on {self._hub[1]}, heard {time.monotonic() - self._heard:.1f} s ago)"
 
     async def _open(self, hub: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Frames]:
         connection = socket.socket()
@@ -191,6 +191,7 @@ class Viewer:
                 data = await reader.read(SLOW_BYTES if self.slow else 2**16)
             if not data:
                 return
+            self._heard = time.monotonic()
             for frame in frames.feed(data):
                 self._take(frame)
             self.changed.set()

@@ -10,10 +10,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import uvloop
 
@@ -27,11 +26,20 @@ SECONDS: Final = 400.0
 the ten minutes."""
 
 
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+INTERRUPTED: Final = 130
+"""The exit code of what Ctrl+C has ended."""
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; 1 where a promise was broken."""
     options = _parser().parse_args(arguments)
     names = options.only or [*INJECTIONS]
-    run = execute(options.seed or seed(), options.seconds, names, cut=options.cut, keep=options.keep, told=_print)
+    try:
+        run = execute(options.seed or seed(), options.seconds, names, cut=options.cut, keep=options.keep, told=_print)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     print(f"\n{report.table(run)}\n\nseed {run.seed}, {run.seconds:.0f} s")
     if options.write:
         report.write(run)
@@ -63,21 +71,35 @@ def execute(
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_lanes(seed, begun + seconds, only, cut=cut, folder=folder, told=tell))
+            runner.run(_interruptible(_lanes(seed, begun + seconds, only, cut=cut, folder=folder, told=tell)))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     finally:
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
     return Run(seed=seed, seconds=time.monotonic() - begun, rounds=rounds)
 
 
+async def _interruptible(work: Coroutine[Any, Any, None]) -> None:
+    """Do the work; the first signal to stop ends everything that was started, and further ones change nothing."""
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+
+    def stop() -> None:
+        if not task.cancelling():
+            task.cancel()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, stop)
+    try:
+        await task
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+
 async def _lanes(
     seed: str, deadline: float, only: Sequence[str], *, cut: bool, folder: Path, told: Callable[[Round], None]
 ) -> None:
-    me = asyncio.current_task()
-    if me is not None:
-        with suppress(ValueError):  # not in the main thread
-            # So that what was started is ended.
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
     async with asyncio.TaskGroup() as tasks:
         for number, plan in enumerate(PLANS):
             there = set(only) - (set() if clock.available() else {"clock-stepped"})

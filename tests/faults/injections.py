@@ -58,6 +58,9 @@ async def kill_redis(scene: Scene) -> Outcome:
     """SIGKILL; it comes back with what its file holds, or with nothing where it keeps none."""
     world = _redis(scene)
     world.redis.kill()
+    if not world.durable:
+        # What it was once sent as a replica is on its disk.
+        world.redis.forget()
     await scene.lasts(0.0, 2.0 if scene.quick else 7.0)
     await started(world.redis)
     kept = NOTHING_LOST if world.durable else ANYTHING_LOST

@@ -36,6 +36,9 @@ KEPT_LEASE: Final = 15.0
 """The lease of work that goes on: over the 5 s that a transport waits and the 5 s that an outage may take without
 the sweep noticing it, so that one that runs out has been declared dead in spite of its worker."""
 
+LATE_SHARE: Final = 0.1
+"""How often a report is followed by one that comes too late."""
+
 FILLER_BYTES: Final = 500
 FLOOD_BYTES: Final = 12_000
 """Of a report that is to fill sockets."""
@@ -89,10 +92,10 @@ class Producer:
             await asyncio.sleep(self._rng.uniform(*PAUSE_SECONDS))
             if not goes_on():
                 break
+            await self._sometimes_late(contents, step)
         # Without the filler: what is left must not take a small socket long to be read again.
         await self._report(contents, last, final=True)
-        if last > 1 and self._rng.random() < 0.2:
-            await self._report(contents[:1], self._rng.randrange(1, last), late=True)
+        await self._sometimes_late(contents, last)
 
     async def finish(self, contents: Iterable[str]) -> None:
         """Run again what a broker has lost the end of."""
@@ -107,6 +110,11 @@ class Producer:
         self._checker.offer(report)
         await self._publish([report], lease)
         return time.monotonic()
+
+    async def _sometimes_late(self, contents: Sequence[str], step: int) -> None:
+        """Repeat something of before `step`, as a worker does that was given up."""
+        if step > 1 and self._rng.random() < LATE_SHARE:
+            await self._report(contents[:1], self._rng.randrange(1, step), late=True)
 
     async def _report(
         self, contents: Sequence[str], step: int, *, final: bool = False, late: bool = False, filler: int = 0

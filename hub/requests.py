@@ -39,7 +39,7 @@ _AT = re.compile(r"(.*) - at `\$(.*)`", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.:/-]{1,128}(?:\n[A-Za-z0-9_.:/-]{1,128})*+")
+_PLAIN = re.compile(r"(?!/)[A-Za-z0-9_.:/-]{1,128}+(?<!/)(?:\n(?!/)[A-Za-z0-9_.:/-]{1,128}+(?<!/))*+")
 """Names, a line each, that need no closer look: those of nearly everybody, checked ten times as fast."""
 
 T = TypeVar("T")

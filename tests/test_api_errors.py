@@ -88,6 +88,8 @@ def test_a_wrong_batch_is_named(client: httpx.Client, path: str, key: str, most:
         ({key: ["a", "b\n"]}, f"{key}[1]"),
         ({key: ["a\nb"]}, f"{key}[0]"),
         ({key: ["a", " b"]}, f"{key}[1]"),
+        ({key: ["a", "/b"]}, f"{key}[1]"),
+        ({key: ["a/", "b"]}, f"{key}[0]"),
         ({key: ["*"]}, f"{key}[0]"),
         ({key: ["a"], "channel": "ch"}, "channel"),
         ({key: ["a"], "a`b": 1}, "a`b"),

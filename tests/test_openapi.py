@@ -15,12 +15,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 
 import hub
-from hub import config, model
-from hub.api import contents, events, jobs, publish
+from hub import auth, config, model, patterns, requests, revocations, tickets
+from hub.api import access, contents, events, jobs, publish
 from hub.app import ROUTES
 from hub.publication import EVENT_BYTES, LEASE_SECONDS_MAX
 from hub.vocabulary import CONTENT_STATUS, PHASES, RESERVED_TYPES
 from tests.live import live_hub
+from tests.tokens import SECRET, bearer
 
 UNDESCRIBED = {"/"}
 """The dashboard is a page, not a part of the API."""
@@ -73,6 +74,13 @@ def client() -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[httpx.Client]:
+    """A client of a hub that wants tokens, and is soon tired of publishers."""
+    with live_hub(secret=SECRET, publish_rate=1.0) as live, httpx.Client(base_url=live.base_url) as client:
+        yield client
+
+
 def test_the_description_is_valid_openapi() -> None:
     """By the specification's own schema, version 3.1."""
     OpenAPIV31SpecValidator(description()).validate()
@@ -113,9 +121,49 @@ def test_the_described_limits_are_the_real_ones() -> None:
     assert {s for s in schemas["PublishedData"]["properties"]["status"]["enum"] if s} == set(PHASES)
     assert set(schemas["ContentStatus"]["enum"]) == set(CONTENT_STATUS.values())
     assert set(schemas["Refused"]["properties"]["reason"]["enum"]) == set(model.Refusal)
-    text = paths["/api/publish"]["post"]["description"]
-    assert f"{config.BODY_BYTES >> 20} MiB" in text
-    assert f"{EVENT_BYTES >> 10} KiB" in text
+    assert schemas["Pattern"]["maxLength"] == patterns.PATTERN_CHARACTERS
+    assert schemas["TicketRequest"]["properties"]["read"]["maxItems"] == access.TICKET_PATTERNS
+    assert schemas["Ticket"]["properties"]["ticket"]["maxLength"] == tickets.TICKET_CHARACTERS
+    for name in ("jti", "sub"):
+        assert schemas["Revocation"]["properties"][name]["maxLength"] == auth.NAME_CHARACTERS
+
+
+def test_the_limits_in_words_are_the_real_ones() -> None:
+    """Those that no schema can hold, where they are spoken of."""
+    paths, components = description()["paths"], description()["components"]
+    responses, schemes = components["responses"], components["securitySchemes"]
+    for text, limits in (
+        (
+            description()["info"]["description"],
+            (
+                f"{config.HEAD_BYTES >> 10} KiB",
+                f"{requests.QUERY_BYTES >> 10} KiB",
+                f"{config.REQUEST_SECONDS:g} s",
+                f"`{model.DEFAULT_TENANT}`",
+            ),
+        ),
+        (
+            paths["/api/publish"]["post"]["description"],
+            (f"{config.BODY_BYTES >> 20} MiB", f"{EVENT_BYTES >> 10} KiB"),
+        ),
+        (paths["/api/tickets"]["post"]["description"], (f"{access.ACCESS_BODY_BYTES >> 10} KiB",)),
+        (paths["/api/revoke"]["post"]["description"], (f"{access.ACCESS_BODY_BYTES >> 10} KiB",)),
+        (paths["/api/session"]["post"]["description"], (f"{access.COOKIE_CHARACTERS:,}",)),
+        (components["schemas"]["Ticket"]["properties"]["expires_in"]["description"], (f"{config.TICKET_SECONDS:g},",)),
+        (responses["HeadTooLarge"]["description"], (f"{config.HEAD_BYTES >> 10} KiB",)),
+        (responses["RequestTimeout"]["description"], (f"{config.REQUEST_SECONDS:g} s",)),
+        (responses["TooManyRequests"]["description"], (f"{config.PUBLISH_RATE:,.0f} events",)),
+        (
+            schemes["bearer"]["description"],
+            (
+                f"{auth.TOKEN_BYTES >> 10} KiB",
+                f"{revocations.TOKEN_SECONDS_MAX / 86_400:g} days",
+                f"{patterns.PATTERNS} each",
+            ),
+        ),
+    ):
+        assert [limit for limit in limits if limit not in text] == []
+    assert schemes["cookie"]["name"] == config.Config().cookie
 
 
 def examples(node: Any) -> Iterator[tuple[dict[str, Any], Any]]:
@@ -171,6 +219,7 @@ def publish_everything(client: httpx.Client) -> None:
     client.post("/api/publish", json={"events": events}).raise_for_status()
 
 
+JSON = {"Content-Type": "application/json"}
 ALL = ["waiting", "idle", "running", "done", "failed", "unknown"]
 EVENT = {"channel": "ch2", "content_id": "e", "data": {"status": "idle"}}
 LATE = {"channel": "ch", "content_id": "done", "data": {"status": "idle"}}
@@ -202,6 +251,20 @@ CALLS: list[tuple[int, str, str, dict[str, Any]]] = [
     (200, "POST", "/api/publish", {"json": {"events": [EVENT, LATE]}}),
     (422, "POST", "/api/publish", {"json": {"lese": 1}}),
     (413, "POST", "/api/publish", {"json": EVENT | {"data": {"status": "idle", "x": "x" * 70000}}}),
+    (431, "GET", CONTENTS, {"headers": {"X": "x" * 17_000}}),
+    (200, "POST", "/api/tickets", {}),
+    (200, "POST", "/api/tickets", {"json": {"read": ["a", "b/**"]}}),
+    (400, "POST", "/api/tickets", {"content": b"{", "headers": JSON}),
+    (422, "POST", "/api/tickets", {"json": {"read": []}}),
+    (204, "POST", "/api/session", {"headers": {"Authorization": "Bearer x"}}),
+    (401, "POST", "/api/session", {}),
+    (422, "POST", "/api/session", {"headers": {"Authorization": "Bearer " + "x" * 5000}}),
+    (204, "DELETE", "/api/session", {}),
+    (204, "POST", "/api/revoke", {"json": {"jti": "4f9c"}}),
+    (422, "POST", "/api/revoke", {"json": {}}),
+    (403, "GET", "/healthz", {"headers": {"Host": "example.com"}}),
+    (403, "GET", CONTENTS, {"headers": {"Host": "example.com"}}),
+    (403, "POST", "/api/session", {"headers": {"Host": "example.com"}}),
     (200, "GET", "/healthz", {}),
     (200, "GET", "/readyz", {}),
     (200, "GET", "/metrics", {}),
@@ -218,7 +281,12 @@ def test_real_answers_are_as_described(
     call = dict(call)
     answer = client.request(method, path.format(channel_id="ch", id=call.pop("id", None)), **call)
     assert answer.status_code == status, answer.text
-    described = response(path, method, status)
+    check_described(answer, path, method)
+
+
+def check_described(answer: httpx.Response, path: str, method: str) -> None:
+    """The answer's status is one of the operation's, and its media type, headers and body are as that says."""
+    described = response(path, method, answer.status_code)
     for name, header in described.get("headers", {}).items():
         if name in answer.headers:
             schema = resolved(header)["schema"]
@@ -234,9 +302,56 @@ def test_real_answers_are_as_described(
 
 def test_every_json_operation_was_called() -> None:
     """The calls above miss none, but the streams, which have tests of their own."""
-    called = {(path, method) for status, method, path, _call in CALLS if status == 200}
+    called = {(path, method) for status, method, path, _call in CALLS if status < 300}
     described = {(path, method) for path, method, operation in operations() if "stream" not in operation["tags"]}
     assert called == described
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), list(operations()))
+def test_whoever_needs_a_token_is_described(
+    guarded: httpx.Client, path: str, method: str, operation: dict[str, Any]
+) -> None:
+    """Where the description names a way to prove who one is, a request without is 401; elsewhere it is not."""
+    schemes = operation.get("security", description()["security"])
+    answer = guarded.request(method, path.format(channel_id="ch", id="v"), params={"channel": "ch"})
+    check_described(answer, path, method)
+    assert (answer.status_code == 401) == bool(schemes)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "operation"), [operation for operation in operations() if "security" in operation[2]]
+)
+def test_where_a_ticket_is_not_taken_is_described(
+    guarded: httpx.Client, path: str, method: str, operation: dict[str, Any]
+) -> None:
+    """It reads, and does nothing else: 401 or 403 wherever the description names other ways alone."""
+    ticket = guarded.post("/api/tickets", headers=bearer()).json()["ticket"]
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {})
+    sent = {"json": next(iter(body.values()))["value"]} if body else {}
+    answer = guarded.request(method, path, params={"ticket": ticket}, **sent)
+    check_described(answer, path, method)
+    assert (answer.status_code in (401, 403)) == bool(operation["security"])
+
+
+def test_refusals_of_a_token_are_as_described(guarded: httpx.Client) -> None:
+    """403 for what it does not allow, 429 for too much of what it does."""
+    nobody = bearer(read=[], write=[])
+    for path, method, call in (
+        (CONTENTS, "GET", {}),
+        (f"{CONTENTS}/events", "GET", {}),
+        ("/api/publish", "POST", {"json": EVENT}),
+        ("/api/tickets", "POST", {"json": {"read": ["a"]}}),
+        ("/api/revoke", "POST", {"json": {"sub": "x"}}),
+    ):
+        answer = guarded.request(method, path.format(channel_id="ch"), headers=nobody, **call)
+        assert answer.status_code == 403
+        check_described(answer, path, method)
+    statuses = []
+    for _ in range(2):
+        answer = guarded.post("/api/publish", json={"events": [EVENT] * 3}, headers=bearer(jti="busy"))
+        check_described(answer, "/api/publish", "POST")
+        statuses.append(answer.status_code)
+    assert statuses == [200, 429]
 
 
 @pytest.mark.parametrize(
@@ -250,6 +365,9 @@ def test_every_json_operation_was_called() -> None:
         ("/api/contents/status/batch", {"content_ids": ["a*"]}),
         ("/api/contents/status/batch", {"content_ids": [" a"]}),
         ("/api/contents/status/batch", {"content_ids": ["a "]}),
+        ("/api/contents/status/batch", {"content_ids": ["/a"]}),
+        ("/api/contents/status/batch", {"content_ids": ["a/"]}),
+        ("/api/contents/status/batch", {"content_ids": ["a/b"]}),
         ("/api/contents/status/batch", {"content_ids": ["a\nb"]}),
         ("/api/contents/status/batch", {"content_ids": ["a\u2028b"]}),
         ("/api/contents/status/batch", {"content_ids": ["ä b"]}),
@@ -274,12 +392,34 @@ def test_every_json_operation_was_called() -> None:
         ("/api/publish", {"events": [EVENT, EVENT | {"channel": 1}]}),
         ("/api/publish", {"events": [EVENT] * 2, "channel": "ch"}),
         ("/api/publish", {"channel": "ch", "content_id": "x"}),
+        ("/api/tickets", {}),
+        ("/api/tickets", {"read": None}),
+        ("/api/tickets", {"read": ["a"] * 16}),
+        ("/api/tickets", {"read": ["a"] * 17}),
+        ("/api/tickets", {"read": []}),
+        ("/api/tickets", {"read": [""]}),
+        ("/api/tickets", {"read": ["x" * 257]}),
+        ("/api/tickets", {"read": ["a\nb"]}),
+        ("/api/tickets", {"read": ["a/**/b/**"]}),
+        ("/api/tickets", {"read": ["a/***"]}),
+        ("/api/tickets", {"read": ["**/a/**/b/**"]}),
+        ("/api/tickets", {"reed": ["a"]}),
+        ("/api/revoke", {"jti": "a", "sub": None}),
+        ("/api/revoke", {"sub": "x" * 256}),
+        ("/api/revoke", {"sub": "x" * 257}),
+        ("/api/revoke", {"sub": "a\nb"}),
+        ("/api/revoke", {"sub": ""}),
+        ("/api/revoke", {"jti": "a", "sub": "b"}),
+        ("/api/revoke", {"jti": None}),
+        ("/api/revoke", {"jti": 7}),
+        ("/api/revoke", {"subject": "a"}),
     ],
 )
 def test_what_is_accepted_is_what_is_described(client: httpx.Client, path: str, body: dict[str, Any]) -> None:
     """A body that the description allows is answered, one that it forbids is refused."""
     described = valid(body_schema(description()["paths"][path]["post"]), body)
-    assert client.post(path, json=body).status_code == (200 if described else 422)
+    answer = client.post(path, json=body)
+    assert answer.status_code == 422 if not described else answer.is_success
 
 
 def test_the_description_is_served(client: httpx.Client) -> None:

@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import jwt
 import msgspec
@@ -150,7 +149,7 @@ class Authenticator:
             site = request.headers.get("sec-fetch-site", "same-origin")
             if isinstance(request, Request) and request.method in SAFE and site in ("same-origin", "none"):
                 return
-        elif urlsplit(origin).netloc == request.headers.get("host") or self._origins.trust(origin):
+        elif origin.partition("://")[2] == request.headers.get("host") or self._origins.trust(origin):
             return
         raise Forbidden("the cookie was sent from a page that may not use it: name its origin with --cors-origin")
 

@@ -361,6 +361,8 @@ ORIGIN = "https://app.example.com"
         ({"Origin": "SELF"}, 200, 200),
         ({"Origin": "https://evil.example.com"}, 403, 403),
         ({"Origin": "null"}, 403, 403),
+        ({"Origin": "http://["}, 403, 403),
+        ({"Origin": "http://[::1"}, 403, 403),
         ({"Sec-Fetch-Site": "same-origin"}, 200, 403),
         ({"Sec-Fetch-Site": "none"}, 200, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403, 403),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hub import polls
 from hub.errors import ConfigError
 from hub.requests import POLL_BODY_BYTES
+from tests.hostile.wire import request, wire
 from tests.live import live_hub
 from tests.serving import serving
 
@@ -199,6 +200,16 @@ def test_deep_nesting_is_refused(client: httpx.Client, path: str, depth: int) ->
 def test_a_large_batch_is_refused(client: httpx.Client, path: str) -> None:
     """413 for a body that no legal batch has."""
     check(client.post(path, content=b" " * (POLL_BODY_BYTES + 1), headers=JSON), 413, "body")
+
+
+@pytest.mark.parametrize("path", [BATCH, JOBS, PUBLISH])
+@pytest.mark.parametrize(("length", "status"), [("0" * 9_000 + "2", 422), ("0" * 9_000 + "9" * 15, 413)])
+def test_a_length_may_begin_with_noughts(client: httpx.Client, path: str, length: str, status: int) -> None:
+    """However many: HTTP sets no limit, and Python's would be a crash."""
+    head = request("POST", path, "Content-Type: application/json", f"Content-Length: {length}", body=b"{}")
+    with wire(str(client.base_url)) as opened:
+        opened.send(head.replace(b"Content-Length: 2\r\n", b""))
+        assert opened.answer().status == status
 
 
 @pytest.mark.parametrize("path", [BATCH, JOBS, PUBLISH])

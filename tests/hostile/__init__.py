@@ -1,0 +1,1 @@
+"""What everybody but a friend sends: random requests, broken ones, and those of somebody else's tenant."""

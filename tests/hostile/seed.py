@@ -1,0 +1,25 @@
+"""The seed of everything random here: another one each time, told where a test fails, and taken from HOSTILE_SEED."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Final
+
+import hypothesis
+from hypothesis import HealthCheck
+
+SEED: Final = int(os.environ.get("HOSTILE_SEED") or secrets.randbits(32))
+
+seeded: Final = hypothesis.seed(SEED)
+"""For tests with `given`: they draw by the seed. hypothesis's own database would replay what other seeds found."""
+
+
+def examples(count: int) -> hypothesis.settings:
+    """So many examples of a test, however long a shared machine takes for one."""
+    return hypothesis.settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+    )

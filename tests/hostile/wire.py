@@ -1,0 +1,150 @@
+"""HTTP/1.1 over a plain socket: each byte that goes out is the test's own, each that comes back is accounted for."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+READ_SECONDS: Final = 20.0
+"""For the next bytes to come. A hub that is to close, or to answer, does so at once or never."""
+
+BODILESS: Final = (204, 304)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One response: the head as it came, without its status line, and the body without its framing."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+    @property
+    def raw(self) -> bytes:
+        """All that it says."""
+        return self.head + b"\r\n\r\n" + self.body
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    def header(self, name: str) -> str | None:
+        """The value of the first field of this name."""
+        for line in self.head.decode("latin-1").split("\r\n"):
+            field, _, value = line.partition(":")
+            if field.lower() == name:
+                return value.strip()
+        return None
+
+
+class Wire:
+    """A connection to a hub."""
+
+    def __init__(self, base_url: str) -> None:
+        address = urlsplit(base_url)
+        self.socket = socket.create_connection((address.hostname, address.port), timeout=READ_SECONDS)
+        self._rest = b""
+
+    def send(self, data: bytes) -> None:
+        """Send it, or as much of it as the hub takes before it closes."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.socket.sendall(data)
+
+    def answer(self, method: str = "GET") -> Answer:
+        """The next answer, to a request of this method. Raises `EOFError` where the connection ends before it."""
+        while True:
+            while b"\r\n\r\n" not in self._rest:
+                self._receive()
+            head, _, self._rest = self._rest.partition(b"\r\n\r\n")
+            status_line, _, fields = head.partition(b"\r\n")
+            version, status, *_ = status_line.split(b" ")
+            if version != b"HTTP/1.1":
+                raise ValueError(f"no answer begins like this: {status_line[:200]!r}")
+            if int(status) >= 200:
+                break
+        answer = Answer(int(status), fields, b"")
+        if method == "HEAD" or answer.status in BODILESS:
+            return answer
+        if answer.header("transfer-encoding") == "chunked":
+            return msgspec.structs.replace(answer, body=b"".join(self._chunks()))
+        return msgspec.structs.replace(answer, body=self._bytes(int(answer.header("content-length") or 0)))
+
+    def answers(self, methods: Sequence[str] = ()) -> list[Answer]:
+        """Every answer up to the end of the connection, which must come, and after a whole answer."""
+        given: list[Answer] = []
+        while True:
+            try:
+                given.append(self.answer(methods[len(given)] if len(given) < len(methods) else "GET"))
+            except (EOFError, ConnectionResetError):
+                if self._rest:
+                    raise ValueError(f"the connection ended within an answer: {self._rest[:200]!r}") from None
+                return given
+
+    def finish(self) -> None:
+        """Say that nothing more will come (FIN)."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """End the connection as a machine does that has forgotten it (RST)."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def _chunks(self) -> Iterator[bytes]:
+        while True:
+            while b"\r\n" not in self._rest:
+                self._receive()
+            size, _, self._rest = self._rest.partition(b"\r\n")
+            chunk = self._bytes(int(size, 16) + 2)
+            if chunk == b"\r\n":
+                return
+            yield chunk[:-2]
+
+    def _bytes(self, count: int) -> bytes:
+        while len(self._rest) < count:
+            self._receive()
+        taken, self._rest = self._rest[:count], self._rest[count:]
+        return taken
+
+    def _receive(self) -> None:
+        data = self.socket.recv(256 * 1024)
+        if not data:
+            raise EOFError("the connection was closed")
+        self._rest += data
+
+
+@contextlib.contextmanager
+def wire(base_url: str) -> Iterator[Wire]:
+    """A connection for the time of the block."""
+    opened = Wire(base_url)
+    try:
+        yield opened
+    finally:
+        opened.socket.close()
+
+
+def exchange(base_url: str, *parts: bytes, methods: Sequence[str] = (), finish: bool = False) -> list[Answer]:
+    """Send these on a connection of their own, and read its answers until the hub closes it."""
+    with wire(base_url) as opened:
+        for part in parts:
+            opened.send(part)
+        if finish:
+            opened.finish()
+        return opened.answers(methods)
+
+
+def request(method: str, target: str, *headers: str, body: bytes = b"", host: str = "localhost") -> bytes:
+    """A request as it should be; a body has its length declared, and is JSON."""
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *headers]
+    if body or method == "POST":
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+LAST: Final = request("GET", "/healthz", "Connection: close")
+"""The last request of a connection: where its answer comes, the hub had found the end of the one before."""

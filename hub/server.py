@@ -109,6 +109,8 @@ def server_config(app: Any, settings: Config, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=http,
+        # No route speaks WebSocket, and a library that did would take connections out of reach of every limit here.
+        ws="none",
         forwarded_allow_ips=",".join(settings.proxies),
         access_log=settings.access_log,
         log_config=logging_config(settings.log_level),

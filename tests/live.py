@@ -53,6 +53,7 @@ class LiveHub:
                 config = uvicorn.Config(
                     app,
                     http=self._http,
+                    ws="none",
                     log_level="error",
                     timeout_graceful_shutdown=round(self._settings.grace),
                     lifespan="off",

@@ -25,7 +25,12 @@ async def serving(broker: str = "memory:", **settings: Any) -> AsyncIterator[tup
     config, listener = Config(broker=broker, **settings), bind("127.0.0.1", 0)
     async with open_hub(config) as hub, anyio.create_task_group() as tasks:
         options = uvicorn.Config(
-            create_app(config, hub), http=HandoverProtocol, log_level="critical", lifespan="off", access_log=False
+            create_app(config, hub),
+            http=HandoverProtocol,
+            ws="none",
+            log_level="critical",
+            lifespan="off",
+            access_log=False,
         )
         server = Server(options, hub)
         listener.listen()

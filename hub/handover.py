@@ -31,6 +31,10 @@ CHUNKED_SINCE: Final = "1.1"
 LINGER_SECONDS: Final = 1.0
 """How long a connection is still read after it was refused, so that its client sees why."""
 
+PIPELINED_REQUESTS: Final = 64
+"""Most requests of one connection that wait for the answer before theirs. Browsers send none; and what one read brings
+would be 14,000 of them, each of which costs two hundred times its size."""
+
 MakeProtocol = Callable[[set[Any], bool], asyncio.Protocol]
 """Given the server's set of connections and whether writing is paused, makes the connection's new protocol."""
 
@@ -88,8 +92,8 @@ async def abort(scope: MutableMapping[str, Any]) -> None:
 class HandoverProtocol(HttpToolsProtocol):
     """uvicorn's httptools protocol, which offers `EXTENSION` to each request. For uvicorn's `http` setting.
 
-    A head that is not whole after `head_bytes` or `head_seconds` is refused. uvicorn would wait for it, and keep
-    what it has, without limit.
+    A head that is not whole after `head_bytes` or `head_seconds` is refused, and so are more than `head_bytes` of
+    chunk extensions and trailers in a row. uvicorn would wait for all of it, and keep what it has, without limit.
     """
 
     def __init__(
@@ -98,9 +102,11 @@ class HandoverProtocol(HttpToolsProtocol):
         super().__init__(*args, **more)
         self.head_bytes = head_bytes
         self.head_seconds = head_seconds
-        self._head_received = 0
+        self._framing_received = 0
         self._head_due: asyncio.TimerHandle | None = None
-        self._refused = False
+        self._head_begun = False
+        self._answered: RequestResponseCycle | None = None
+        self._deaf = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -108,48 +114,78 @@ class HandoverProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._have_head()
+        if self._answered is not None and not self._answered.response_complete:
+            # uvicorn tells the request that came last alone, which may be another that waits behind this one.
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._deaf:
             return
-        if self._head_due is not None:
-            self._head_received += len(data)
+        self._framing_received += len(data)
         super().data_received(data)
-        if self._head_due is not None and self._head_received > self.head_bytes:
+        if self._framing_received > self.head_bytes:
             self._refuse(HeadTooLarge(f"The request's head may have at most {self.head_bytes} bytes", limit="head"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # A trailer comes after all that a header decides, and a proxy may have looked at headers alone
+        # (RFC 9110, section 6.5.1).
+        if self._head_due is not None:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._framing_received = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._framing_received = 0
+        super().on_message_complete()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if self._head_due is None:
             self._expect_head()
-        # A little of it has come, although it may have come together with the end of the one before.
-        self._head_received = max(1, self._head_received)
+        self._head_begun = True
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(Malformed("This is no HTTP request"))
 
     def on_headers_complete(self) -> None:
         self._have_head()
+        if len(self.pipeline) >= PIPELINED_REQUESTS:
+            raise Malformed(f"More than {PIPELINED_REQUESTS} requests were sent before the answer to the first")
         before = self.cycle
         super().on_headers_complete()
         cycle = self.cycle
         if cycle is not before:
+            if self.parser.should_upgrade():
+                # To something that nobody here speaks, and what follows may be in it: nothing does.
+                cycle.keep_alive = False
             # The task that runs the application starts in a later turn of the loop.
             take = Offer(self, cycle) if cycle.scope["http_version"] == CHUNKED_SINCE else None
             cycle.scope["extensions"] = {EXTENSION: {"take": take, "transport": weakref.ref(self.transport)}}
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing: whoever asks for another protocol is answered in this one, as HTTP allows (RFC 9110, section 7.8)."""
+
     def _expect_head(self) -> None:
-        self._head_received = 0
+        self._framing_received = 0
         self._head_due = self.loop.call_later(self.head_seconds, self._head_is_late)
 
     def _have_head(self) -> None:
+        self._framing_received = 0
+        self._head_begun = False
         if self._head_due is not None:
             self._head_due.cancel()
             self._head_due = None
 
     def _head_is_late(self) -> None:
-        if self._head_received:
+        if self._head_begun:
             message = f"The request's head did not arrive within {self.head_seconds:g} s"
             self._refuse(RequestTimeout(message, limit="request_timeout"))
         else:
@@ -165,11 +201,20 @@ class HandoverProtocol(HttpToolsProtocol):
         if hub is not None:
             hub.counts.refuse(error)
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
+        if cycle is not None and not cycle.response_complete and not cycle.more_body:
+            # Those that came whole are answered; what followed them is not, and nobody could tell whose answer it was.
+            cycle.keep_alive = False
+            self._deaf = True
+            return
+        if cycle is None or cycle.response_complete or not (cycle.response_started or self.pipeline):
             # In the midst of a response an answer would be taken for a part of it.
             self.transport.write(_refusal(error))
+        if cycle is not None:
+            # Its body went wrong: it has been answered here, or is not.
+            cycle.disconnected = True
+            cycle.message_event.set()
         # A close with bytes unread is a reset, which can overtake the answer: they are read, and thrown away.
-        self._refused = True
+        self._deaf = True
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def shutdown(self) -> None:

@@ -1,0 +1,248 @@
+"""Smuggling: where one request ends, the next begins, and there is one opinion on where that is.
+
+Each shape is followed by a request whose answer would tell that somebody took it for a second one. A request
+whose end is clear is answered, and so is the one after it. One whose end could be told in two ways (RFC 9112,
+section 6.3) is answered 400 or not at all, and nothing that follows it is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from hub.handover import PIPELINED_REQUESTS
+from tests.hostile.wire import LAST, exchange, request, wire
+from tests.hostile.witness import unharmed
+from tests.live import LiveHub
+from tests.tokens import SECRET, token
+
+OFFER = b'{"channel":"c","content_id":"a","data":{"status":"idle"}}'
+HELD = b"GET /api/contents/silent/changes?wait=1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+"""A request that is under way for long enough to send others behind it."""
+
+NEXT = LAST
+"""What a confused hub would answer with 200."""
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LiveHub]:
+    with unharmed() as hub:
+        yield hub
+
+
+def post(*fields: str, body: bytes = b"", version: str = "1.1") -> bytes:
+    """A POST with these fields for its framing."""
+    lines = [f"POST /api/publish HTTP/{version}", "Host: localhost", "Content-Type: application/json", *fields]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def chunked(body: bytes, *fields: str) -> bytes:
+    """A POST whose body is these chunks."""
+    return post("Transfer-Encoding: chunked", *fields, body=body)
+
+
+CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(OFFER), OFFER)
+
+CLEAR = {
+    "a length": (post(f"Content-Length: {len(OFFER)}", body=OFFER), 200),
+    "a length between spaces": (post(f"Content-Length: \t {len(OFFER)} \t", body=OFFER), 200),
+    "a length with noughts": (post(f"Content-Length: 000{len(OFFER)}", body=OFFER), 200),
+    "chunks": (chunked(CHUNKS), 200),
+    "chunks in capitals": (post("TRANSFER-ENCODING: CHUNKED", body=CHUNKS), 200),
+    "a byte in each chunk": (chunked(b"".join(b"1\r\n%c\r\n" % byte for byte in OFFER) + b"0\r\n\r\n"), 200),
+    "chunk extensions": (
+        chunked(b'%x;a;b=c;d="e\\"f"\r\n%b\r\n0;last\r\n\r\n' % (len(OFFER), OFFER)),
+        200,
+    ),
+    "a size with noughts": (chunked(b"000%x\r\n%b\r\n00\r\n\r\n" % (len(OFFER), OFFER)), 200),
+    "trailers": (chunked(b"%x\r\n%b\r\n0\r\nX-Sum: 1\r\nHost: x\r\n\r\n" % (len(OFFER), OFFER)), 200),
+    "a request for a body": (request("POST", "/api/publish", body=NEXT), 400),
+    "a request for a chunk": (chunked(b"%x\r\n%b\r\n0\r\n\r\n" % (len(NEXT), NEXT)), 400),
+    "a request in a chunk extension": (chunked(b'2;x="GET /healthz HTTP/1.1"\r\n{}\r\n0\r\n\r\n'), 422),
+    "a request in a trailer": (chunked(b"2\r\n{}\r\n0\r\nX: GET /healthz HTTP/1.1\r\n\r\n"), 422),
+    "a body with a GET": (request("GET", "/healthz", f"Content-Length: {len(NEXT)}") + NEXT, 200),
+    "a body with a HEAD": (request("DELETE", "/api/session", f"Content-Length: {len(NEXT)}") + NEXT, 204),
+    "no length at all": (b"POST /api/tickets HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+    "empty lines before it": (b"\r\n\r\n" + request("GET", "/healthz"), 200),
+    "another site's address": (request("GET", "http://elsewhere.example/healthz"), 200),
+    "asked to continue": (post(f"Content-Length: {len(OFFER)}", "Expect: 100-continue", body=OFFER), 200),
+}
+"""Requests whose end is clear, and what they are answered."""
+
+
+@pytest.mark.parametrize(("sent", "status"), CLEAR.values(), ids=list(CLEAR))
+def test_the_end_of_a_request_is_found(hub: LiveHub, sent: bytes, status: int) -> None:
+    """It is answered once, and so is the one that follows, at once or later, and however the bytes are cut."""
+    for parts in (
+        (sent + LAST,),
+        (sent[: len(sent) // 2], sent[len(sent) // 2 :], LAST),
+        (sent[:-1], sent[-1:] + LAST),
+    ):
+        assert [answer.status for answer in exchange(hub.base_url, *parts)] == [status, 200]
+
+
+TWICE = f"Content-Length: {len(OFFER)}"
+
+UNCLEAR = {
+    "length, then chunks": post(TWICE, "Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
+    "chunks, then length": post("Transfer-Encoding: chunked", "Content-Length: 5", body=b"0\r\n\r\n"),
+    "chunks and no length": post("Transfer-Encoding: chunked", "Content-Length: 0", body=CHUNKS),
+    "two lengths": post(TWICE, "Content-Length: 2", body=OFFER),
+    "the same length twice": post(TWICE, TWICE, body=OFFER),
+    "a list of lengths": post(f"Content-Length: {len(OFFER)}, {len(OFFER)}", body=OFFER),
+    "two numbers": post(f"Content-Length: {len(OFFER)} 2", body=OFFER),
+    "no number": post("Content-Length:", body=OFFER),
+    "a word": post("Content-Length: many", body=OFFER),
+    "less than nothing": post("Content-Length: -1", body=OFFER),
+    "a sign": post(f"Content-Length: +{len(OFFER)}", body=OFFER),
+    "a hexadecimal length": post(f"Content-Length: {len(OFFER):#x}", body=OFFER),
+    "half a byte": post(f"Content-Length: {len(OFFER)}.5", body=OFFER),
+    "digits of another script": post("Content-Length: \xd9\xa2", body=b"{}"),
+    "more than there are numbers for": post(f"Content-Length: {2**64 + len(OFFER)}", body=OFFER),
+    "a space before the colon": post(f"Content-Length : {len(OFFER)}", body=OFFER),
+    "a folded length": post(f"Content-Length:\r\n {len(OFFER)}", body=OFFER),
+    "no chunks": post("Transfer-Encoding: identity", body=OFFER),
+    "compressed and no chunks": post("Transfer-Encoding: gzip", body=OFFER),
+    "chunks, then compressed": post("Transfer-Encoding: chunked, gzip", body=CHUNKS),
+    "chunks of chunks": post("Transfer-Encoding: chunked, chunked", body=CHUNKS),
+    "chunks on one of two lines": post("Transfer-Encoding: chunked", "Transfer-Encoding: identity", body=CHUNKS),
+    "nearly chunked": post("Transfer-Encoding: xchunked", body=CHUNKS),
+    "chunked in quotes": post('Transfer-Encoding: "chunked"', body=CHUNKS),
+    "chunked after a control": post("Transfer-Encoding: \x0bchunked", body=CHUNKS),
+    "chunked and a parameter": post("Transfer-Encoding: chunked;q=1", body=CHUNKS),
+    "folded chunked": post("Transfer-Encoding:\r\n chunked", body=CHUNKS),
+    "chunked with a space before the colon": post("Transfer-Encoding : chunked", body=CHUNKS),
+    "a carriage return in a name": post("Transfer-Encoding\r: chunked", body=CHUNKS),
+    "a nought in a name": post("Transfer-\0Encoding: chunked", body=CHUNKS),
+    "a nought in a value": post("X: a\0b", TWICE, body=OFFER),
+    "a bare carriage return in a value": post("X: a\rContent-Length: 2", TWICE, body=OFFER),
+    "a bare line feed in a value": post("X: a\nContent-Length: 2", TWICE, body=OFFER),
+    "a folded value": post("X: a\r\n b", TWICE, body=OFFER),
+    "a line without a colon": post("Nonsense", TWICE, body=OFFER),
+    "a field without a name": post(": x", TWICE, body=OFFER),
+    "a field that begins with a space": b"POST /api/publish HTTP/1.1\r\n X: y\r\nHost: localhost\r\n\r\n",
+    "bare line feeds": b"GET /healthz HTTP/1.1\nHost: localhost\n\n",
+    "bare carriage returns": b"GET /healthz HTTP/1.1\rHost: localhost\r\r",
+    "a size below nothing": chunked(b"-2\r\n{}\r\n0\r\n\r\n"),
+    "a size with a sign": chunked(b"+2\r\n{}\r\n0\r\n\r\n"),
+    "a size with a prefix": chunked(b"0x2\r\n{}\r\n0\r\n\r\n"),
+    "a size and a space": chunked(b"2 \r\n{}\r\n0\r\n\r\n"),
+    "a size with an underscore": chunked(b"1_0\r\n{}              \r\n0\r\n\r\n"),
+    "a size over all numbers": chunked(b"10000000000000002\r\n{}\r\n0\r\n\r\n"),
+    "no size": chunked(b"\r\n{}\r\n0\r\n\r\n"),
+    "a chunk longer than it says": chunked(b"1\r\n{}\r\n0\r\n\r\n"),
+    "a chunk shorter than it says": chunked(b"3\r\n{}\r\n0\r\n\r\n"),
+    "a chunk without its end": chunked(b"2\r\n{}0\r\n\r\n"),
+    "a chunk that ends in a line feed": chunked(b"2\r\n{}\n0\r\n\r\n"),
+    "a size that ends in a line feed": chunked(b"2\n{}\r\n0\r\n\r\n"),
+    "an extension that ends in a line feed": chunked(b"2;a\n{}\r\n0\r\n\r\n"),
+    "a folded trailer": chunked(b"2\r\n{}\r\n0\r\nX: a\r\n b\r\n\r\n"),
+    "a length for a trailer": chunked(CHUNKS[:-2] + b"Content-Length: 999\r\n\r\n"),
+    "chunked for a trailer": chunked(CHUNKS[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"),
+    "nonsense for a trailer": chunked(b"2\r\n{}\r\n0\r\nX\0: a\r\n\r\n"),
+    "HTTP/1.9": b"GET /healthz HTTP/1.9\r\nHost: localhost\r\n\r\n",
+    "HTTP/3": b"GET /healthz HTTP/3\r\nHost: localhost\r\n\r\n",
+    "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0",
+    "a hello of TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "an unknown method": request("FROB", "/healthz"),
+    "a method in small letters": request("get", "/healthz"),
+    "bytes in a target": request("GET", "/api/contents/\xff\xc3"),
+    "a space in a target": request("GET", "/healthz /x"),
+    "an address without a path": request("GET", "http://localhost"),
+    "an authority for a target": request("GET", "localhost:80"),
+    "a tunnel": request("CONNECT", "localhost:80"),
+}
+"""What is no HTTP request, or one whose end could be told in two ways."""
+
+
+@pytest.mark.parametrize("sent", UNCLEAR.values(), ids=list(UNCLEAR))
+def test_nothing_follows_an_unclear_request(hub: LiveHub, sent: bytes) -> None:
+    """One 400 at most, then the end: whatever came with it, and whatever comes later, is nobody's request."""
+    for parts in ((sent + NEXT,), (sent, NEXT), (sent[:-3], sent[-3:] + NEXT)):
+        answers = exchange(hub.base_url, *parts, finish=True)
+        assert [answer.status for answer in answers] == [400]
+        assert answers[0].header("connection") == "close"
+
+
+ENDING = {
+    "HTTP/0.9": b"GET /healthz\r\n\r\n",
+    "HTTP/1.0": b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n",
+    "HTTP/1.0 in chunks": post("Transfer-Encoding: chunked", body=CHUNKS, version="1.0"),
+    "HTTP/1.0 to be kept alive": b"GET /healthz HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n",
+    "HTTP/2.0": b"GET /healthz HTTP/2.0\r\nHost: localhost\r\n\r\n",
+    "to be closed": request("GET", "/healthz", "Connection: close"),
+    "an upgrade to HTTP/2": request(
+        "GET", "/healthz", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"
+    ),
+    "an upgrade with a body": post("Connection: Upgrade", "Upgrade: h2c", TWICE, body=OFFER),
+    "an upgrade to nothing": request("GET", "/healthz", "Connection: Upgrade", "Upgrade: frob/7"),
+    "a tunnel to a path": request("CONNECT", "/healthz"),
+}
+"""Requests that are clear, and after which nothing of this protocol comes."""
+
+
+@pytest.mark.parametrize("sent", ENDING.values(), ids=list(ENDING))
+def test_nothing_follows_a_last_request(hub: LiveHub, sent: bytes) -> None:
+    """It is answered, the connection is closed, and what came behind it is nobody's request."""
+    for parts in ((sent + NEXT,), (sent + NEXT[:20], NEXT[20:])):
+        answers = exchange(hub.base_url, *parts)
+        assert len(answers) == 1
+        assert answers[0].status < 500
+
+
+@pytest.mark.parametrize("behind", [b"\0" * 9, b"nonsense\r\n\r\n", UNCLEAR["length, then chunks"]])
+def test_what_came_whole_is_answered_before_nonsense(hub: LiveHub, behind: bytes) -> None:
+    """In its order, then the end, without a word on what came behind."""
+    for first in (request("GET", "/healthz"), HELD):
+        answers = exchange(hub.base_url, first + request("GET", "/nope") + behind + NEXT)
+        assert [answer.status for answer in answers] == [200, 404]
+
+
+def test_answers_come_in_the_order_of_requests(hub: LiveHub) -> None:
+    """However fast each of them is, and whether they have a body."""
+    sent = (
+        HELD + request("HEAD", "/nope") + request("GET", "/nope") + request("POST", "/api/publish", body=OFFER) + LAST
+    )
+    answers = exchange(hub.base_url, sent, methods=["GET", "HEAD", "GET", "POST", "GET"])
+    assert [answer.status for answer in answers] == [200, 404, 404, 200, 200]
+
+
+def test_few_requests_wait_behind_one(hub: LiveHub) -> None:
+    """As many as are allowed are answered; those beyond are not kept, and whoever sent them is told by the end."""
+    for count, given in ((PIPELINED_REQUESTS, PIPELINED_REQUESTS), (PIPELINED_REQUESTS + 9, PIPELINED_REQUESTS)):
+        sent = HELD + request("GET", "/healthz") * (count - 1) + LAST
+        assert len(exchange(hub.base_url, sent)) == 1 + given
+
+
+@pytest.mark.parametrize("field", ["Host: localhost", "Authorization: Bearer x", "X-Forwarded-For: 192.0.2.1"])
+def test_a_trailer_is_no_header(field: str) -> None:
+    """Whatever it claims to be: a proxy that looks at headers alone has not seen it."""
+    chunks = f"2\r\n{{}}\r\n0\r\n{field.replace('Bearer x', f'Bearer {token()}')}\r\n\r\n".encode()
+    head = b"POST /api/contents/status/batch HTTP/1.1\r\nContent-Type: application/json\r\n"
+    if field.startswith("Host"):
+        settings, status, head = {}, 403, head + b"Transfer-Encoding: chunked\r\n\r\n"
+    else:
+        settings, status, head = {"secret": SECRET}, 401, head + b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with unharmed(**settings) as hub, wire(hub.base_url) as opened:
+        opened.send(head + chunks)
+        assert opened.answer().status == status
+
+
+def test_what_comes_behind_a_stream_is_nobodys_request(hub: LiveHub) -> None:
+    """With its request, in the midst of its beginning, or later: it is not answered, and not carried out."""
+    stream = request("GET", "/api/contents/after/events")
+    publish = request("POST", "/api/publish", body=OFFER.replace(b'"c"', b'"after"').replace(b'"a"', b'"never"'))
+    for parts in ((stream + publish * 3,), (stream, publish), (stream + publish[:30], publish[30:] + publish)):
+        with wire(hub.base_url) as opened:
+            opened.send(parts[0])
+            opened._receive()
+            for part in parts[1:]:
+                opened.send(part)
+            while b"event: ready" not in opened._rest:
+                opened._receive()
+            assert opened._rest.count(b"HTTP/1.1") == 1
+            assert b"never" not in opened._rest
+    with wire(hub.base_url) as opened:
+        opened.send(request("GET", "/api/contents/after"))
+        assert opened.answer().json["contents"] == []

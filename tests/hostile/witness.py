@@ -1,0 +1,52 @@
+"""What a hub says of itself after it was treated badly: nothing is left over, and nothing went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from tests.hostile.wire import LAST, exchange
+from tests.live import LiveHub, live_hub
+from tests.waiting import eventually
+
+LOGGERS = ("asyncio", "statushub", "uvicorn", "uvicorn.error")
+
+
+class Trouble(logging.Handler):
+    """Collects what no request, whatever it says, may cause: errors, and anything with a traceback."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR or record.exc_info:
+            self.lines.append(logging.Formatter().format(record))
+
+
+@contextlib.contextmanager
+def unharmed(**settings: Any) -> Iterator[LiveHub]:
+    """A hub for the time of the block. In the end it answers, holds nothing of anybody's, and has logged no trouble."""
+    trouble = Trouble()
+    with live_hub(**settings) as hub:
+        for name in LOGGERS:
+            logging.getLogger(name).addHandler(trouble)
+        try:
+            yield hub
+            check_settled(hub)
+        finally:
+            for name in LOGGERS:
+                logging.getLogger(name).removeHandler(trouble)
+    assert trouble.lines == []
+
+
+def check_settled(hub: LiveHub) -> None:
+    """It answers; and it holds no viewer, no connection and no task of those who have gone."""
+    [answer] = exchange(hub.base_url, LAST)
+    assert answer.status == 200
+    eventually(lambda: hub.hub.streams == 0)
+    eventually(lambda: not hub.server_state.connections)
+    eventually(lambda: not hub.server_state.tasks)
+    assert not hub.hub.pulling

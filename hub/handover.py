@@ -171,7 +171,7 @@ class HandoverProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Nothing: whoever asks for another protocol is answered in this one, as HTTP allows (RFC 9110, section 7.8)."""
+        """Nothing: whoever asks for another protocol is answered in this one (RFC 9110, section 7.8)."""
 
     def _expect_head(self) -> None:
         self._framing_received = 0

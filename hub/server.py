@@ -27,6 +27,10 @@ FLUSH_SECONDS: Final = 1
 LOOK_SECONDS: Final = 0.1
 """Between looks whether somebody has lost patience: whoever presses Ctrl+C twice."""
 
+WORKER_SECONDS: Final = 30
+"""How long a worker may be silent before it is killed and replaced, streams and all: uvicorn's five seconds pass on a
+machine that is merely busy."""
+
 UNSENT_BYTES: Final = 16 * 1024
 """Bytes the kernel keeps for a socket beyond what its peer has room for. Left to itself it keeps 4 MB of each viewer
 that reads nothing, and brings them all, stale, when it reads again."""
@@ -115,6 +119,7 @@ def server_config(app: Any, settings: Config, **more: Any) -> uvicorn.Config:
         access_log=settings.access_log,
         log_config=logging_config(settings.log_level),
         timeout_graceful_shutdown=round(settings.grace),
+        timeout_worker_healthcheck=WORKER_SECONDS,
         server_header=False,
         **more,
     )

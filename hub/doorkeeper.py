@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from hub.hub import Hub
 
 ROUND_SECONDS: Final = 1.0
-"""Between looks for tokens that have expired: a stream outlives its token by so much, and a look at 10,000
-viewers takes a millisecond."""
+"""Between looks for tokens that have expired or were revoked: a stream outlives its token by so much, and a look at
+10,000 viewers takes a millisecond."""
 
 logger = logging.getLogger("statushub")
 
 
 class Doorkeeper:
-    """Follows the revocations, and looks at every viewer's token once a second and with each revocation."""
+    """Follows the revocations, and looks at every viewer's token once a second."""
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
@@ -60,8 +60,6 @@ class Doorkeeper:
             _, entries = viewer.take() or (False, [])
             for entry in entries:
                 self._learn(entry.event.data)
-            if entries:
-                self._look()
             await viewer.wake.wait()
 
     def _learn(self, data: bytes) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hub.handover import PIPELINED_REQUESTS
+from hub.connection import PIPELINED_REQUESTS
 from tests.hostile.wire import LAST, exchange, request, wire
 from tests.hostile.witness import unharmed
 from tests.live import LiveHub

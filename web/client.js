@@ -8,8 +8,13 @@
  *     stream.addEventListener("ready", () => console.log("up to date; what follows happens now"));
  *     stream.addEventListener("state", () => console.log(stream.state, stream.reason));
  *     stream.close();
+ *
+ * Where the hub wants to know who asks, a page of its origin has a cookie, and any other gives tickets:
+ *
+ *     new StatusStream("encodes", { base: "https://hub.example", ticket: () => fetchTicketFromMyBackend() });
  */
-import { Poller } from "./poller.js";
+import { Poller, failureOf } from "./poller.js";
+import { Tickets } from "./tickets.js";
 
 /** The hub's own event types. `EventSource` hears only the types it is told of; name others in `types`. */
 export const TYPES = ["content_status_update", "encoding_progress", "processing_complete", "processing_error"];
@@ -38,7 +43,11 @@ const FAST_POLL_MS = 3_000;
 const SLOW_POLL_MS = 10_000;
 
 /**
- * @typedef {"connecting" | "live" | "reconnecting" | "polling" | "offline"} State
+ * `refused`: the hub does not let this page in, and `reason` is its word for why. It is asked on, by polls that come
+ * ever more slowly (3 s, doubled up to 2 minutes), not while the tab is hidden, and at once when it shows again: a page
+ * whose token was renewed behind its back recovers by itself. `retry()`, after somebody signed in, does not wait.
+ *
+ * @typedef {"connecting" | "live" | "reconnecting" | "polling" | "offline" | "refused"} State
  * @typedef {{ id: string, type: string, data: Record<string, any> }} Status  `id` is the cursor `epoch-offset`
  */
 
@@ -52,7 +61,11 @@ export class StatusStream extends EventTarget {
   #channel;
   #base;
   #types;
+  #credentials;
+  #tickets;
   #poller;
+  /** The attempt under way: whoever comes late, with a ticket for an earlier one, opens nothing. */
+  #opening = {};
   /** @type {EventSource | null} */
   #source = null;
   #alive = false;
@@ -73,19 +86,32 @@ export class StatusStream extends EventTarget {
   /**
    * Opens the stream at once; events come from the next task on.
    * @param {string} channel
-   * @param {{ base?: string | URL, types?: string[] }} [options]
-   *   `base`: the hub's address, by default the page's; `types`: event types beside the hub's own
+   * @param {{
+   *   base?: string | URL,
+   *   types?: string[],
+   *   ticket?: () => string | Promise<string>,
+   *   credentials?: boolean,
+   * }} [options]
+   *   `base`: the hub's address, by default the page's; `types`: event types beside the hub's own;
+   *   `ticket`: gives a fresh ticket, of the page's own backend or of `POST /api/tickets`. It is called for each stream
+   *   that is opened anew (the browser's own reconnects repeat the last ticket) and when a ticket has run out; where it
+   *   throws or rejects, the state is `offline`, its message the `reason`, and it is called again with a back-off;
+   *   `credentials`: send cookies to a hub of another origin, which must name the page's in `--cors-origin`
    */
-  constructor(channel, { base = document.baseURI, types = [] } = {}) {
+  constructor(channel, { base = document.baseURI, types = [], ticket, credentials = false } = {}) {
     super();
     this.#channel = channel;
     this.#base = base;
     this.#types = new Set([...TYPES, ...types]);
+    this.#credentials = credentials;
+    this.#tickets = new Tickets(ticket);
     this.#poller = new Poller({
       address: () => this.#address("changes"),
+      credentials: credentials ? "include" : "same-origin",
       interval: () => this.interval,
+      refused: (address) => this.#tickets.refused(address),
       answered: (answer, recovered) => this.#answered(answer, recovered),
-      failed: () => this.#report(),
+      failed: () => this.#failed(),
     });
     window.addEventListener("online", this.#networkChanged);
     window.addEventListener("offline", this.#networkChanged);
@@ -96,20 +122,27 @@ export class StatusStream extends EventTarget {
   /** @returns {State} */
   get state() {
     if (this.#alive) return "live";
+    if (this.#poller.refused) return "refused";
     if (this.#poller.running) return this.#poller.failing ? "offline" : "polling";
     if (!navigator.onLine) return "offline";
     return this.#met ? "reconnecting" : "connecting";
   }
 
-  /** Why the hub refuses to answer, in its own words; empty where it does not. */
+  /** Why there is no answer, in the words of the hub or of the page's ticket function; empty where nobody says. */
   get reason() {
-    return this.state === "offline" ? this.#poller.reason : "";
+    return this.#poller.reason;
   }
 
   /** Milliseconds between two polls, as things are. */
   get interval() {
     for (const content of this.#contents.values()) if (content.busy) return FAST_POLL_MS;
     return SLOW_POLL_MS;
+  }
+
+  /** Tries the stream at once, whatever the state: somebody has signed in. Nothing is missed or repeated. */
+  retry() {
+    this.#poller.stop();
+    this.#open();
   }
 
   /** Ends it for good: no event, request or timer outlives this. */
@@ -121,21 +154,34 @@ export class StatusStream extends EventTarget {
     document.removeEventListener("visibilitychange", this.#shown);
   }
 
-  #address(leaf) {
+  async #address(leaf, { fresh = false } = {}) {
+    const ticket = await this.#tickets.next({ fresh });
     const url = new URL(`api/contents/${encodeURIComponent(this.#channel)}/${leaf}`, this.#base);
     if (this.cursor) url.searchParams.set("since", this.cursor);
+    if (ticket) url.searchParams.set("ticket", ticket);
     return url;
   }
 
-  #open() {
+  async #open() {
     this.#drop();
-    this.#source = new EventSource(this.#address("events"));
-    for (const type of [...this.#types, ...CONTROLS]) this.#source.addEventListener(type, this.#hear);
     this.#expect(OPEN_MS);
     this.#report();
+    const opening = this.#opening;
+    let address;
+    try {
+      address = await this.#address("events", { fresh: true });
+    } catch (error) {
+      if (this.#opening === opening) this.#fallBack({ failure: failureOf(error) });
+      return;
+    }
+    if (this.#opening !== opening) return;
+    this.#source = new EventSource(address, { withCredentials: this.#credentials });
+    for (const type of [...this.#types, ...CONTROLS]) this.#source.addEventListener(type, this.#hear);
+    this.#expect(OPEN_MS);
   }
 
   #drop() {
+    this.#opening = {};
     this.#source?.close();
     this.#source = null;
     this.#alive = false;
@@ -161,6 +207,7 @@ export class StatusStream extends EventTarget {
   #lives() {
     this.#heard = Date.now();
     this.#failures = 0;
+    this.#tickets.taken();
     this.#expect(this.#silence);
     if (this.#alive) return;
     this.#alive = this.#met = true;
@@ -172,14 +219,17 @@ export class StatusStream extends EventTarget {
   #broke() {
     this.#alive = false;
     this.#failures += 1;
-    if (this.#source.readyState === EventSource.CLOSED || this.#failures >= FAILURES_MAX) return this.#fallBack();
+    const closed = this.#source.readyState === EventSource.CLOSED;
+    // Most likely the browser came back with a ticket that has run out meanwhile.
+    if (closed && this.#tickets.outdated(this.#source.url)) return this.#open();
+    if (closed || this.#failures >= FAILURES_MAX) return this.#fallBack();
     if (this.#met) this.#expect(RECONNECT_MS);
     this.#report();
   }
 
   /** The browser reconnects on its own after `retry`; where that is long, the page polls meanwhile. */
   #drained(retry) {
-    if (retry > RECONNECT_MS) this.#fallBack(retry);
+    if (retry > RECONNECT_MS) this.#fallBack({ probe: retry });
   }
 
   #late() {
@@ -188,10 +238,17 @@ export class StatusStream extends EventTarget {
     this.#open();
   }
 
-  #fallBack(milliseconds = PROBE_MS * (0.8 + 0.4 * Math.random())) {
+  #fallBack({ probe = PROBE_MS * (0.8 + 0.4 * Math.random()), failure } = {}) {
     this.#drop();
-    this.#poller.start();
-    this.#probe = setTimeout(() => this.#open(), milliseconds);
+    this.#poller.start(failure);
+    // Where no ticket is to be had, or none helps, the poller finds out when that has changed.
+    const barred = this.#poller.refused || (failure && this.#poller.failing);
+    if (!barred) this.#probe = setTimeout(() => this.#open(), probe);
+    this.#report();
+  }
+
+  #failed() {
+    if (this.#poller.refused) clearTimeout(this.#probe);
     this.#report();
   }
 
@@ -203,6 +260,7 @@ export class StatusStream extends EventTarget {
   };
 
   #answered(answer, recovered) {
+    this.#tickets.taken();
     if (answer.reset || (this.#epoch && epochOf(answer.cursor) !== this.#epoch)) this.#forget();
     for (const event of answer.events) if (this.#types.has(event.type)) this.#apply(event);
     this.#ready(answer);

@@ -5,12 +5,16 @@ export function encodeCommand(channel) {
   return `statushub encode clip.mp4 --channel ${quoted(channel)}`;
 }
 
-/** @param {string} channel */
-export function publishCommand(channel) {
+/**
+ * @param {string} channel
+ * @param {boolean} withToken  whether the hub wants one
+ */
+export function publishCommand(channel, withToken) {
   const address = new URL("api/publish", document.baseURI);
   const name = escaped(JSON.stringify(channel));
   return [
     `curl ${quoted(address.href)} \\`,
+    ...(withToken ? ['  -H "authorization: Bearer $STATUSHUB_TOKEN" \\'] : []),
     "  -H 'content-type: application/json' \\",
     `  -d '{"channel": ${name}, "content_id": "clip-1",`,
     `       "data": {"status": "generating", "progress": 42}}'`,

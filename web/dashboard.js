@@ -2,6 +2,7 @@
 import { Board } from "./board.js";
 import { StatusStream } from "./client.js";
 import { encodeCommand, publishCommand } from "./commands.js";
+import { SignIn } from "./sign-in.js";
 
 const DEFAULT_CHANNEL = "encodes";
 
@@ -14,6 +15,7 @@ const CONNECTION = {
   reconnecting: ["Reconnecting…", "The stream broke off. Nothing is lost: it goes on where it stopped."],
   polling: ["Polling", "No stream gets through here, so the page asks instead. Nothing is missed, it only shows later."],
   offline: ["Offline", "The hub does not answer. What shows is the last that was heard; the page keeps trying."],
+  refused: ["No access", "The hub does not let this page in."],
 };
 
 const element = (id) => document.getElementById(id);
@@ -21,6 +23,7 @@ const element = (id) => document.getElementById(id);
 const parameters = new URLSearchParams(location.search);
 const channel = parameters.get("channel")?.trim() || DEFAULT_CHANNEL;
 const board = new Board();
+const signIn = new SignIn();
 const stream = new StatusStream(channel, { types: parameters.getAll("type") });
 let ready = false;
 
@@ -29,8 +32,10 @@ stream.addEventListener("reset", () => board.clear());
 stream.addEventListener("ready", () => {
   ready = true;
   board.settle();
+  signIn.hide();
 });
 stream.addEventListener("state", showConnection);
+signIn.addEventListener("done", () => stream.retry());
 board.addEventListener("drawn", ({ detail }) => {
   showTotals();
   announce(detail.ended);
@@ -42,7 +47,7 @@ document.addEventListener("click", copy);
 element("channel").value = channel;
 element("empty-channel").textContent = channel;
 element("encode-command").textContent = encodeCommand(channel);
-element("publish-command").textContent = publishCommand(channel);
+element("publish-command").textContent = publishCommand(channel, signIn.wanted);
 showConnection();
 showTotals();
 
@@ -53,6 +58,12 @@ function showConnection() {
   element("connection-label").textContent =
     stream.state === "polling" ? `${label} every ${stream.interval / 1000} s` : label;
   element("connection-meaning").textContent = stream.reason || meaning;
+  if (stream.state === "refused") showSignIn();
+}
+
+function showSignIn() {
+  signIn.show(stream.reason);
+  element("publish-command").textContent = publishCommand(channel, true);
 }
 
 function showTotals() {

@@ -7,7 +7,16 @@ const ANSWER_MS = 20_000;
 const BACKOFF_MS = 3_000;
 const BACKOFF_MAX_MS = 30_000;
 
-/** @typedef {{ cursor: string, reset: boolean, events: import("./client.js").Status[] }} Answer */
+/** Between two questions of somebody who is refused: only a better token helps them, and those come by the hour. */
+const REFUSED_MAX_MS = 120_000;
+
+/** Codes by which the hub itself refuses; what a proxy refuses bears none. */
+const REFUSALS = ["unauthorized", "forbidden"];
+
+/**
+ * @typedef {{ cursor: string, reset: boolean, events: import("./client.js").Status[] }} Answer
+ * @typedef {{ answer?: Answer, reason?: string, refused?: boolean, wait?: number }} Outcome
+ */
 
 export class Poller {
   #options;
@@ -18,16 +27,23 @@ export class Poller {
 
   running = false;
 
-  /** The hub's reason for its last refusal, or empty. */
+  /** Why the last attempt failed, as far as anybody said; empty after an answer. */
   reason = "";
+
+  /** Whether it failed because the hub does not let this page in. */
+  refused = false;
 
   /**
    * @param {{
-   *   address: () => URL,
+   *   address: () => Promise<URL>,
+   *   credentials: RequestCredentials,
    *   interval: () => number,
+   *   refused: (address: URL) => boolean,
    *   answered: (answer: Answer, recovered: boolean) => void,
    *   failed: () => void,
-   * }} options  `interval` in milliseconds; `recovered`: the attempt before this one failed
+   * }} options
+   *   `address` may reject, with the reason; `interval` in milliseconds; `refused`: hears of an
+   *   address that was answered 401 or 403, and tells whether to ask for another and try that at once; `recovered`: the attempt before this one failed
    */
   constructor(options) {
     this.#options = options;
@@ -37,16 +53,19 @@ export class Poller {
     return this.#failures > 0;
   }
 
-  start() {
+  /** @param {Outcome} [failure]  of an attempt just made elsewhere, so that the first one here waits */
+  start(failure) {
     if (this.running) return;
     this.running = true;
     document.addEventListener("visibilitychange", this.#visibilityChanged);
-    this.#ask();
+    if (failure) this.#settle(failure);
+    else this.#ask();
   }
 
   stop() {
     this.running = false;
     this.reason = "";
+    this.refused = false;
     this.#failures = 0;
     clearTimeout(this.#timer);
     document.removeEventListener("visibilitychange", this.#visibilityChanged);
@@ -63,21 +82,35 @@ export class Poller {
     if (document.hidden) return;
     const request = (this.#request = new AbortController());
     const limit = setTimeout(() => request.abort(), ANSWER_MS);
-    let outcome;
-    try {
-      outcome = await ask(this.#options.address(), request.signal);
-    } catch {
-      outcome = { reason: "" };
-    }
+    const outcome = await Promise.race([this.#attempt(request.signal), aborted(request.signal)]);
     clearTimeout(limit);
     if (this.#request !== request) return;
     this.#request = null;
     this.#settle(outcome);
   }
 
-  #settle({ answer, reason = "", wait = 0 }) {
+  /** @returns {Promise<Outcome>} */
+  async #attempt(signal) {
+    const { address, credentials, refused } = this.#options;
+    let url;
+    try {
+      url = await address();
+    } catch (error) {
+      return failureOf(error);
+    }
+    try {
+      const { status, ...outcome } = await ask(url, { cache: "no-store", credentials, signal });
+      return (status === 401 || status === 403) && refused(url) ? this.#attempt(signal) : outcome;
+    } catch {
+      return {};
+    }
+  }
+
+  /** @param {Outcome} outcome */
+  #settle({ answer, reason = "", refused = false, wait = 0 }) {
     const recovered = this.failing;
     this.reason = reason;
+    this.refused = refused;
     this.#failures = answer ? 0 : this.#failures + 1;
     if (answer) this.#options.answered(answer, recovered);
     else this.#options.failed();
@@ -85,18 +118,32 @@ export class Poller {
   }
 
   #pause() {
-    const backedOff = Math.min(BACKOFF_MS * 2 ** (this.#failures - 1), BACKOFF_MAX_MS);
+    const most = this.refused ? REFUSED_MAX_MS : BACKOFF_MAX_MS;
+    const backedOff = Math.min(BACKOFF_MS * 2 ** (this.#failures - 1), most);
     return (this.failing ? backedOff : this.#options.interval()) * (0.9 + 0.2 * Math.random());
   }
 }
 
-/** @returns {Promise<{ answer?: Answer, reason?: string, wait: number }>} */
-async function ask(address, signal) {
-  const response = await fetch(address, { cache: "no-store", signal });
+/** The outcome of what a page's own function threw. @returns {Outcome} */
+export function failureOf(error) {
+  return { reason: error?.message ?? String(error) };
+}
+
+/** @returns {Promise<Outcome & { status: number }>} */
+async function ask(address, options) {
+  const response = await fetch(address, options);
+  const { status } = response;
   const wait = retryAfter(response);
   const body = await response.json();
   const understood = response.ok && typeof body?.cursor === "string" && Array.isArray(body.events);
-  return understood ? { answer: body, wait } : { reason: body?.error?.message ?? "", wait };
+  if (understood) return { status, answer: body, wait };
+  const { code, message = "" } = body?.error ?? {};
+  return { status, reason: message, refused: REFUSALS.includes(code), wait };
+}
+
+/** A page's function may never return. @returns {Promise<Outcome>} */
+function aborted(signal) {
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve({})));
 }
 
 /** Milliseconds the server asks for, which come as seconds or as a date (RFC 9110, section 10.2.3). */

@@ -263,6 +263,8 @@ def test_a_stream_is_no_late_head() -> None:
     ):
         stream.until("ready")
         assert [stream.frame().event for _ in range(3)] == ["heartbeat"] * 3
+        # Nor is a request that takes long to answer.
+        assert httpx.get(f"{hub.base_url}/api/contents/c/changes?wait=0.5").status_code == 200
 
 
 def test_what_is_no_http_is_said_so() -> None:

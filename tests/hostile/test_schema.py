@@ -1,0 +1,144 @@
+"""The description, taken at its word: requests that it allows and requests that it forbids, drawn from itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any, Final
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import assume, given
+from schemathesis import Case
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    positive_data_acceptance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.hostile.seed import examples, seeded
+from tests.hostile.witness import unharmed
+from tests.live import LiveHub
+from tests.tokens import SECRET, bearer
+
+DESCRIPTION: Final[dict[str, Any]] = json.loads(files("hub").joinpath("openapi.json").read_text(encoding="utf-8"))
+
+CONFORMANCE: Final = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+]
+
+EXAMPLES: Final = 20
+"""Of each operation, of each kind, on each hub."""
+
+
+def operations(**generation: Any) -> dict[str, Any]:
+    """The described operations by name, of which requests are drawn so."""
+    schema = schemathesis.openapi.from_dict(DESCRIPTION)
+    schema.config.generation.update(**generation)
+    # A stream does not end; its first event is in any case there at once.
+    schema.config.max_stream_events = 1
+    found = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
+    return {operation.label: operation for operation in found}
+
+
+OPERATIONS: Final = {
+    # A schema's pattern cannot say in every dialect what is printable; among these characters it does.
+    GenerationMode.POSITIVE: operations(codec="ascii"),
+    GenerationMode.NEGATIVE: operations(),
+}
+
+
+def calls() -> Iterator[tuple[str, GenerationMode]]:
+    """Each operation with each kind of request that there is of it: some have nothing that could be wrong."""
+    for label, operation in OPERATIONS[GenerationMode.POSITIVE].items():
+        yield label, GenerationMode.POSITIVE
+        said = operation.definition.raw
+        if "parameters" in said or "requestBody" in said:
+            yield label, GenerationMode.NEGATIVE
+
+
+def checks(label: str, mode: GenerationMode) -> list[Any]:
+    """What an answer must pass. Whether it may be a refusal is the description's to say, where it can say all."""
+    said = OPERATIONS[mode][label].definition.raw
+    chosen = [*CONFORMANCE]
+    if said["tags"] != ["stream"]:
+        # That is one of each event for schemathesis; for OpenAPI 3.1 there is but the text of them all.
+        chosen.append(response_schema_conformance)
+    if mode.is_positive and label != "POST /api/publish":
+        # A status may be left out where another field implies it, which no schema says.
+        chosen.append(positive_data_acceptance)
+    if mode.is_negative and "requestBody" in said:
+        # Elsewhere much is ignored on purpose: other parameters, a cursor behind `Last-Event-ID`, tags that are none.
+        chosen.append(negative_data_rejection)
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LiveHub]:
+    with unharmed() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[LiveHub]:
+    with unharmed(secret=SECRET) as hub:
+        yield hub
+
+
+def is_a_path(case: Case[Any]) -> bool:
+    """Whether it leads to the operation at all: one with a line break leads nowhere, which is 404."""
+    return "%0A" not in case.formatted_path and "\n" not in case.formatted_path
+
+
+@pytest.mark.parametrize("keyed", [False, True], ids=["without a key", "with a key"])
+@pytest.mark.parametrize(("label", "mode"), list(calls()))
+def test_answers_are_as_described(
+    hub: LiveHub, guarded: LiveHub, label: str, mode: GenerationMode, keyed: bool
+) -> None:
+    """To requests that the description allows, and to those that it forbids: status, headers and body are in it."""
+    base_url, head = (guarded.base_url, bearer(revoke=True)) if keyed else (hub.base_url, {})
+    chosen = checks(label, mode)
+    with requests.Session() as session:
+
+        @seeded
+        @examples(EXAMPLES)
+        @given(case=OPERATIONS[mode][label].as_strategy(generation_mode=mode))
+        def answered(case: Case[Any]) -> None:
+            assume(is_a_path(case))
+            if "wait" in case.query:
+                case.query["wait"] = 0
+            case.call_and_validate(base_url=base_url, session=session, headers=head, checks=chosen, timeout=10)
+
+        answered()
+
+
+@pytest.mark.parametrize(
+    ("label", "mode"),
+    [(label, mode) for label, mode in calls() if OPERATIONS[mode][label].definition.raw.get("security") != []],
+)
+def test_nobody_is_answered_without_a_token(guarded: LiveHub, label: str, mode: GenerationMode) -> None:
+    """Whatever they send instead of one, or beside: 4xx as described, where the description wants a token."""
+    operation = OPERATIONS[mode][label]
+    with requests.Session() as session:
+
+        @seeded
+        @examples(EXAMPLES // 2)
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def refused(case: Case[Any]) -> None:
+            assume(is_a_path(case))
+            answer = case.call(base_url=guarded.base_url, session=session, timeout=10)
+            assert 400 <= answer.status_code < 500
+            case.validate_response(answer, checks=[*CONFORMANCE, response_schema_conformance])
+
+        refused()

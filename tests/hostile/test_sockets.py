@@ -42,7 +42,7 @@ REQUESTS = {
     "a stream of HTTP/1.0": STREAM.replace(b"HTTP/1.1", b"HTTP/1.0"),
     "a publish": request("POST", "/api/publish", body=OFFER),
     "a publish in chunks": chunked(CHUNKS, "Expect: 100-continue"),
-    "a page": request("GET", "/assets/app.js", "Range: bytes=0-9"),
+    "a page": request("GET", "/assets/dashboard.js", "Range: bytes=0-9"),
     "two requests": WAITING + request("GET", "/healthz"),
     "two streams": STREAM + STREAM,
     "a stream of HTTP/1.0 and a request": STREAM.replace(b"HTTP/1.1", b"HTTP/1.0") + LAST,
@@ -99,7 +99,7 @@ UPGRADES = {
 FRAME = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58" + LAST
 
 PATHS = sorted(
-    {str(getattr(route, "path", "")) for route in ROUTES} | {"/assets/app.js", "/nope", "/api/contents/c/ws"}
+    {str(getattr(route, "path", "")) for route in ROUTES} | {"/assets/dashboard.js", "/nope", "/api/contents/c/ws"}
 )
 
 
@@ -194,8 +194,8 @@ def test_many_parameters_are_few_bytes(hub: LiveHub) -> None:
 
 ASSETS = [
     "a%00b", "%00", "..", "../hub/app.py", "%2e%2e/pyproject.toml", "%2e%2e%2fpyproject.toml", "..%5cx", "/etc/passwd",
-    "%2fetc%2fpasswd", "a" * 4_000, "%ff", "%ed%a0%80", "%F0%9F%98%80", ".", "", "app.js/", "app.js%00.html", "~root",
-    "%252e%252e/pyproject.toml", "....//pyproject.toml", "app.js%0a", "app.js?../../x",
+    "%2fetc%2fpasswd", "a" * 4_000, "%ff", "%ed%a0%80", "%F0%9F%98%80", ".", "", "dashboard.js/", "dashboard.js%00",
+    "%252e%252e/pyproject.toml", "....//pyproject.toml", "dashboard.js%0a", "dashboard.js?../../x",
 ]  # fmt: skip
 
 
@@ -203,7 +203,7 @@ ASSETS = [
 def test_nothing_but_the_page_is_served(hub: LiveHub, name: str) -> None:
     """Whatever a path makes of itself: the page's own files, or 4xx."""
     [first, _] = exchange(hub.base_url, request("GET", f"/assets/{name}") + LAST)
-    assert first.status == 404 or name.startswith("app.js")
+    assert first.status == 404 or name.startswith("dashboard.js")
     assert b"[project]" not in first.body
     assert b"root:" not in first.body
 

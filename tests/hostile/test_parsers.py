@@ -1,0 +1,473 @@
+"""What is read from bytes: anything at all goes in, and what comes out is whole, or an error that names the field."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import jwt
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub import sse, status
+from hub.auth import open_auth
+from hub.config import Config
+from hub.errors import Invalid, Unauthorized
+from hub.identity import Identity
+from hub.model import COUNTER_MAX, Cursor, Event, decode
+from hub.patterns import ALL, Patterns
+from hub.publication import publication
+from hub.tickets import Tickets
+from tests.hostile.seed import examples, seeded
+from tests.hostile.wire import LAST, Wire, exchange, request, wire
+from tests.hostile.witness import unharmed
+from tests.live import LiveHub
+from tests.sse_client import open_stream
+from tests.tokens import SECRET, token
+
+BREAKS = [
+    "\r",
+    "\n",
+    "\r\n",
+    "\u0085",
+    "\u2028",
+    "\u2029",
+    "\0",
+    "\x0b",
+    "\x0c",
+    "\x1c",
+    "\ufeff",
+    "\U000e0001",
+    "\u202e",
+]
+"""What somebody takes for the end of a line or of a text, and what hides."""
+
+texts = st.text() | st.lists(st.sampled_from([*BREAKS, "a", "-", "*", "/", "id:", "data: x", "event: drain"])).map(
+    "".join
+)
+numbers = st.one_of(
+    st.integers(), st.floats(), st.sampled_from([2**53, 2**63, -(2**63), 2**64, 10**400, 1e308, -0.0, 5e-324])
+)
+values = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=10,
+)
+statuses = st.sampled_from(["idle", "generating", "complete", "error", "PROCESSING", "READY", "pending", "failed"])
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LiveHub]:
+    with unharmed() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[LiveHub]:
+    with unharmed(secret=SECRET) as hub:
+        yield hub
+
+
+def refused(error: Invalid, field: str = "") -> None:
+    """The error names the field, or a part of it, and says something."""
+    assert error.field
+    assert error.field.startswith(field)
+    assert error.message
+
+
+# Cursors, patterns, tokens
+
+
+@seeded
+@examples(500)
+@given(text=texts | st.from_regex(r"[a-z0-9]{0,40}-?[0-9]{0,25}\n?") | st.from_regex(r"\A\w{1,9}-\d{1,20}\Z"))
+def test_a_cursor_is_one_or_is_refused(text: str) -> None:
+    """What is read is written the same; nothing else is read."""
+    try:
+        cursor = Cursor.parse(text, field="f")
+    except Invalid as error:
+        refused(error, "f")
+    else:
+        assert str(cursor) == text
+        assert 0 <= cursor.offset <= COUNTER_MAX
+        assert text.isascii()
+
+
+@seeded
+@examples(300)
+@given(patterns=st.lists(texts, max_size=5) | st.lists(st.text(alphabet="ab*/.", max_size=40), max_size=5), name=texts)
+def test_patterns_match_or_are_refused(patterns: list[str], name: str) -> None:
+    """Without a wildcard a pattern is a name, and that one alone; with one, it covers no more than `**` does."""
+    try:
+        made = Patterns(patterns, "read")
+    except Invalid as error:
+        refused(error, "read")
+        return
+    if made.match(name):
+        assert ALL.match(name)
+        assert name in patterns or any("*" in pattern for pattern in patterns)
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 120 + "b", "**" + "a*" * 100 + "b**", "**a**" + "b*" * 100, "*/" * 127])
+def test_no_pattern_takes_long(pattern: str) -> None:
+    """However many wildcards it has: the steps are those of a name's length, or the test's time is over."""
+    for name in ("a" * 128, "ab" * 64, "/" * 128):
+        for _ in range(100):
+            Patterns([pattern]).match(name)
+
+
+claims = st.dictionaries(
+    st.sampled_from(
+        ["exp", "tenant", "sub", "jti", "iat", "nbf", "read", "write", "revoke", "iss", "aud", "until", "within"]
+    ),
+    values | st.lists(texts, max_size=70) | st.sampled_from([9e9, float("inf"), float("nan"), "acme", [], True]),
+)
+
+
+@pytest.mark.anyio
+@seeded
+@examples(300)
+@given(
+    said=claims, head=st.dictionaries(st.sampled_from(["kid", "crit", "b64", "typ", "x", "zip"]), values, max_size=2)
+)
+async def test_a_token_is_one_or_nobody_is_known(said: dict[str, Any], head: dict[str, Any]) -> None:
+    """Even where whoever has the key says nonsense with it: an identity, or `Unauthorized`."""
+    auth = open_auth(Config(secret=SECRET))
+    try:
+        text = jwt.encode(said, SECRET, "HS256", headers=head)
+    except (TypeError, ValueError, OverflowError, jwt.PyJWTError):
+        return  # nobody can say so
+    try:
+        identity = await auth.verify(text)
+    except Unauthorized:
+        return
+    assert isinstance(identity, Identity)
+    assert identity.tenant.isascii()
+
+
+@pytest.mark.anyio
+@seeded
+@examples(300)
+@given(text=texts | st.binary().map(lambda data: data.decode("latin-1")), cut=st.integers(0, 400))
+async def test_a_token_or_ticket_is_whole_or_none(text: str, cut: int) -> None:
+    """With anything for it, or for any part of it."""
+    auth = open_auth(Config(secret=SECRET))
+    ticket, _ = auth.tickets.give(Identity(tenant="acme", read=ALL), None)
+    for good, read in ((token(), auth.verify), (ticket, _awaited(auth.tickets))):
+        for spoiled in (text, good[:cut] + text + good[cut:], *(_replaced(good, part, text) for part in range(3))):
+            if spoiled == good:
+                continue
+            with pytest.raises(Unauthorized):
+                await read(spoiled)
+
+
+def _awaited(tickets: Tickets) -> Any:
+    async def read(text: str) -> Identity:
+        return tickets.read(text)
+
+    return read
+
+
+def _replaced(good: str, part: int, text: str) -> str:
+    parts = good.split(".")
+    return ".".join([*parts[:part], text, *parts[part + 1 :]])
+
+
+# Publications and what is stored
+
+
+@seeded
+@examples(400)
+@given(
+    channel=texts | st.just("c"),
+    content_id=texts | st.just("a"),
+    data=st.dictionaries(
+        st.sampled_from(["status", "progress", "timestamp", "content_id", "x", "error"]) | texts, values | statuses
+    ),
+    type=st.none() | texts | st.sampled_from(["processing_complete", "ready"]),
+    attempt=st.none() | values,
+    seq=st.none() | values,
+    lease=st.none() | values,
+)
+def test_a_publication_is_stored_whole_or_refused(**offer: Any) -> None:
+    """Its data are one line of JSON that says the same again, and its names can stand in a frame."""
+    try:
+        made = publication(**offer)
+    except Invalid as error:
+        refused(error)
+        return
+    said = decode(made.data)
+    assert said["content_id"] == made.content_id == offer["content_id"]
+    assert b"\n" not in made.data
+    assert b"\r" not in made.data
+    assert not any(mark in name for mark in BREAKS for name in (made.channel, made.content_id, made.type))
+    event = Event(channel=made.channel, content_id=made.content_id, offset=1, type=made.type, data=made.data)
+    check_frame(sse.event("k3", event), event)
+
+
+stored = st.one_of(
+    st.binary(),
+    values.map(lambda value: json.dumps(value).encode()),
+    st.dictionaries(
+        st.sampled_from(
+            ["status", "progress", "step_index", "remaining_seconds", "duration", "timestamp", "estimated_completion"]
+        ),
+        values | statuses,
+    ).map(lambda value: json.dumps(value, indent=1).encode()),
+    st.sampled_from(
+        [b'{"progress":1e999}', b'{"remaining_seconds":1e308}', b'{"step_index":1e300}', b"[" * 9_999, b'{"a":1,"a":2}']
+    ),
+)
+
+
+@seeded
+@examples(400)
+@given(data=stored)
+def test_whatever_was_stored_is_read(data: bytes) -> None:
+    """A worker may write past the hub what it likes: every answer comes out of it whole, as JSON."""
+    event = Event(channel="c", content_id="a", offset=1, type="custom", data=data)
+    msgspec.json.decode(msgspec.json.encode([status.whole(event), status.read(event).progress]))
+    said = status.read(event)
+    for name in ("step_index", "remaining_seconds", "duration"):
+        msgspec.json.encode([said.count(name), said.number(name), said.text(name), said.estimated_completion])
+    msgspec.json.decode(msgspec.Raw(bytes(status.identified(["a", "b"], [event, None]))))
+    frame = sse.event("k3", event)
+    assert frame.count(b"\n\n") == 1
+    assert b"\r" not in frame
+    assert frame.count(b"\n") == 4
+
+
+def check_frame(frame: bytes, event: Event) -> None:
+    """As the standard reads it (HTML, section 9.2.6): one event, and it is this one."""
+    text = frame.decode()
+    assert text.endswith("\n\n")
+    fields = [line.partition(": ")[::2] for line in text.replace("\r\n", "\n").replace("\r", "\n")[:-2].split("\n")]
+    assert [name for name, _ in fields] == ["id", "event", "data"]
+    assert fields[1][1] == event.type
+    assert json.loads(fields[2][1]) == json.loads(event.data)
+
+
+# Over the wire
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def test_what_is_published_comes_out_of_the_stream_as_it_was(hub: LiveHub) -> None:
+    """As one well-formed frame with the same JSON, whatever stands in it: live, caught up, and in a poll."""
+    channel = "frames"
+    with (
+        open_stream(hub.base_url, f"/api/contents/{channel}/events") as stream,
+        httpx.Client(base_url=hub.base_url) as client,
+    ):
+        stream.until("ready")
+        sent: list[dict[str, Any]] = []
+
+        @seeded
+        @examples(150)
+        @given(said=st.dictionaries(texts, plain, max_size=5), name=texts.filter(str.isprintable))
+        def published(said: dict[str, Any], name: str) -> None:
+            content_id = (name.replace("*", "") + f"x{len(sent)}")[-100:].strip(" /")
+            said = {key: value for key, value in said.items() if key not in RESERVED} | {"status": "generating"}
+            offer = {"channel": channel, "content_id": content_id, "data": said}
+            answer = client.post("/api/publish", content=_encoded(offer), headers=JSON)
+            assert answer.status_code == 200, answer.text
+            frame = stream.event()
+            assert frame.event == "content_status_update"
+            assert frame.id == answer.json()["cursor"]
+            assert said.items() <= _surely(frame.json, said).items()
+            assert frame.json["content_id"] == content_id
+            sent.append(frame.json)
+
+        published()
+        with open_stream(hub.base_url, f"/api/contents/{channel}/events") as late:
+            frames = late.until("ready")
+            assert [frame.json for frame in frames[:-1]] == sent
+        polled = client.get(f"/api/contents/{channel}/changes").json()["events"]
+        for content, event in zip(sent, polled, strict=True):
+            assert content.items() <= event["data"].items()
+
+
+RESERVED = {"content_id", "channel_id", "status", "processing_status", "timestamp", "progress", "id", "error_message"}
+JSON = {"Content-Type": "application/json"}
+
+
+def _encoded(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=1).encode(errors="surrogatepass")
+
+
+def _surely(told: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    return {key: told[key] for key in said}
+
+
+BODIES: dict[str, bytes] = {
+    "invalid UTF-8": b'{"K":["\xff\xfe"]}',
+    "overlong UTF-8": b'{"K":["\xc0\xaf"]}',
+    "a surrogate in UTF-8": b'{"K":["\xed\xa0\x80"]}',
+    "a lone surrogate": b'{"K":["\\ud800"]}',
+    "surrogates in the wrong order": b'{"K":["\\udc00\\ud800"]}',
+    "UTF-16": '{"K":["a"]}'.encode("utf-16"),
+    "a mark before it": b'\xef\xbb\xbf{"K":["a"]}',
+    "NUL": b'{"K":["a\\u0000b"]}',
+    "a bare NUL": b'{"K":["a\0b"]}',
+    "a bare line break": b'{"K":["a\nb"]}',
+    "a line break": b'{"K":["a\\nb"]}',
+    "a carriage return": b'{"K":["a\\rb"]}',
+    "U+0085": '{"K":["a\u0085b"]}'.encode(),
+    "U+2028": '{"K":["a\u2028b"]}'.encode(),
+    "U+2029": b'{"K":["a\\u2029b"]}',
+    "a hidden character": '{"K":["a\u200bb"]}'.encode(),
+    "a number too large for anything": b'{"K":[' + b"9" * 5_000 + b"]}",
+    "a number with a large exponent": b'{"K":[1e99999]}',
+    "a number with many decimals": b'{"K":[0.' + b"1" * 50_000 + b"]}",
+    "no number": b'{"K":[NaN,Infinity,-Infinity]}',
+    "a depth of 100,000": b'{"K":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "a depth of 100,000 without an end": b'{"K":' + b'{"a":' * 20_000,
+    "an unknown field of a depth of 100,000": b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "a field of many names": b"{" + b",".join(b'"%d":1' % number for number in range(9_000)) + b"}",
+    "a million spaces": b" " * 200_000 + b'{"x":1}',
+    "nothing": b"",
+    "a comment": b'{"K":["a"]/**/}',
+    "two values": b'{"K":["a"]}{}',
+}
+ROUTES = [
+    ("/api/contents/status/batch", "content_ids"),
+    ("/v1/ai/jobs/batch-status", "job_ids"),
+    ("/api/publish", "channel"),
+    ("/api/tickets", "read"),
+    ("/api/revoke", "sub"),
+]
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=list(BODIES))
+def test_no_body_is_more_than_refused(hub: LiveHub, body: bytes) -> None:
+    """4xx in the form of every error, in UTF-8, on a connection that stays; and never stored."""
+    for path, key in ROUTES:
+        sent = request("POST", path, body=body.replace(b"K", key.encode()) if len(body) < 99_999 else body)
+        answers = exchange(hub.base_url, sent + LAST)
+        if path == "/api/tickets" and not body:
+            continue
+        assert [answer.status for answer in answers][-1] == 200, path
+        assert answers[0].status in (400, 413, 422), (path, answers[0])
+        assert set(answers[0].json["error"]) <= {"code", "message", "field"}
+
+
+DATA: dict[str, tuple[bytes, Any]] = {
+    "the same key twice": (b'{"status":"idle","x":1,"x":2}', 2),
+    "a status twice": (b'{"status":"error","status":"idle","x":1}', 1),
+    "a number as large as a double": (b'{"status":"idle","x":1e308}', 1e308),
+    "more digits than a double": (b'{"status":"idle","x":12345678901234567890}', 12345678901234567890),
+    "a surrogate pair": (b'{"status":"idle","x":"\\ud83d\\ude00"}', "\U0001f600"),
+    "U+2028 and U+2029": ('{"status":"idle","x":"\u2028\u2029\u0085"}'.encode(), "\u2028\u2029\u0085"),
+    "NUL": (b'{"status":"idle","x":"\\u0000"}', "\0"),
+    "a frame": (b'{"status":"idle","x":"\\n\\ndata: {}\\r\\n\\r\\n0\\r\\n\\r\\n"}', "\n\ndata: {}\r\n\r\n0\r\n\r\n"),
+    "a depth of 500": (b'{"status":"idle","x":%b%b}' % (b"[" * 500, b"]" * 500), json.loads("[" * 500 + "]" * 500)),
+}
+
+
+@pytest.mark.parametrize(("data", "expected"), DATA.values(), ids=list(DATA))
+def test_odd_data_are_what_they_say(hub: LiveHub, data: bytes, expected: Any) -> None:
+    """As JSON has it, where it can be said twice the last: in a stream, a poll and a batch alike."""
+    with open_stream(hub.base_url, "/api/contents/odd/events") as stream:
+        stream.until("ready")
+        body = b'{"channel":"odd","content_id":"%d","data":%b}' % (random.Random(data).randrange(10**9), data)
+        [answer, _] = exchange(hub.base_url, request("POST", "/api/publish", body=body) + LAST)
+        assert answer.status == 200, answer
+        told = stream.event().json
+        assert told["x"] == expected
+        assert told["status"] == "idle"
+        batch = json.dumps({"content_ids": [told["content_id"]]}).encode()
+        [answer, _] = exchange(hub.base_url, request("POST", "/api/contents/status/batch", body=batch) + LAST)
+        assert json.loads(answer.body)["statuses"][0]["x"] == expected
+
+
+header_values = st.one_of(
+    st.text(
+        alphabet=st.characters(max_codepoint=255, exclude_characters="\r\n\0", exclude_categories=["Cc"]), max_size=200
+    ),
+    st.from_regex(
+        r'\A(W/)?"[a-z0-9]{1,9}-[0-9]{1,20}"(, ?(W/)?"[^"]{0,9}"?){0,3}\Z',
+        alphabet=st.characters(max_codepoint=126, min_codepoint=32),
+    ),
+    st.sampled_from(["*", '"', '""', 'W/"', ",", '"' * 99, "k3-1\t", "k3-1,k3-2", "a" * 9_000]),
+)
+
+
+def test_any_header_is_answered(guarded: LiveHub) -> None:
+    """Whatever stands in those that are read: below 500, and the next request is answered as well."""
+    connection = Wire(guarded.base_url)
+    good = f"Authorization: Bearer {token()}"
+
+    @seeded
+    @examples(400)
+    @given(
+        value=header_values,
+        name=st.sampled_from(["If-None-Match", "Last-Event-ID", "Cookie", "Authorization", "Origin", "Range"]),
+    )
+    def answered(value: str, name: str) -> None:
+        for fields in ((f"{name}: {value}",), (f"{name}: {value}", good), (good, f"{name}: {value}")):
+            for method, path in (
+                ("GET", "/api/contents/c/status"),
+                ("HEAD", "/api/contents/c/events"),
+                ("GET", "/assets/dashboard.js"),
+            ):
+                connection.send(request(method, path, *fields))
+                assert connection.answer(method).status in (200, 206, 304, 400, 401, 403, 416)
+
+    answered()
+    connection.socket.close()
+
+
+def test_any_query_is_answered(guarded: LiveHub) -> None:
+    """Whatever is asked by it, on every route that reads one: below 500."""
+    held = f"Authorization: Bearer {token()}"
+    with wire(guarded.base_url) as connection:
+
+        @seeded
+        @examples(300)
+        @given(
+            pairs=st.lists(
+                st.tuples(
+                    st.sampled_from(["since", "wait", "view", "channel", "ticket", "x", ""]),
+                    texts
+                    | st.sampled_from(["0", "-0", "1e-9", "0x1", "nan", "inf", "1_0", "\u0661", "list"])
+                    | st.binary(),
+                ),
+                max_size=4,
+            )
+        )
+        def answered(pairs: list[tuple[str, str | bytes]]) -> None:
+            query = "&".join(f"{name}={_quoted(value)}" for name, value in pairs if not _waits(name, value))
+            for method, path in (
+                ("GET", "/api/contents/c/status"),
+                ("GET", "/api/contents/c/changes"),
+                ("HEAD", "/api/contents/c/events"),
+                ("HEAD", "/api/events"),
+                ("POST", "/api/tickets"),
+            ):
+                connection.send(request(method, f"{path}?{query}", held))
+                assert connection.answer(method).status in (200, 400, 403, 413, 422)
+
+        answered()
+
+
+def _waits(name: str, value: str | bytes) -> bool:
+    """Whether a poll would wait for it, which is no more than the test's time."""
+    try:
+        return name == "wait" and float(value) > 0
+    except ValueError:
+        return False
+
+
+def _quoted(value: str | bytes) -> str:
+    data = value.encode(errors="surrogatepass") if isinstance(value, str) else value
+    return "".join(f"%{byte:02x}" for byte in data[:400])

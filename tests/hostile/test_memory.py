@@ -1,0 +1,178 @@
+"""Memory: what was refused, broken off or thrown away is not kept."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+
+from tests.hostile.process import HubProcess, hub_process
+from tests.hostile.test_smuggling import CHUNKS, OFFER, chunked, post
+from tests.hostile.wire import LAST, Wire, exchange, request, wire
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells what is whose")
+
+PADDING: Final = "X-Padding: " + "x" * 12_000
+"""What makes a request worth keeping count of, within the size of a head."""
+
+WARM: Final = 80
+"""Of each shape before memory is looked at: by then caches, arenas and code are there."""
+
+COUNT: Final = 500
+"""Of each shape between the two looks."""
+
+GROWTH: Final = 3 * 1024 * 1024
+"""Bytes by which the process may have grown: half of what it would if it kept each request of one kind. Python
+gives little back, so it grows by what the worst moment of a run took."""
+
+STREAM = request("GET", "/api/contents/quiet/events", PADDING)
+POLL = request("GET", "/api/contents/quiet/changes?wait=25", PADDING)
+
+
+def broken_off(sent: bytes, how: Callable[[Wire], None], *, at: float) -> Callable[[str, int], None]:
+    """Somebody who goes after this part of a request."""
+
+    def visit(base_url: str, number: int) -> None:
+        with wire(base_url) as opened:
+            opened.send(sent[: int(len(sent) * at)])
+            how(opened)
+
+    return visit
+
+
+def answered(*parts: bytes) -> Callable[[str, int], None]:
+    """Somebody who sends this, and reads to the end of the connection."""
+
+    def visit(base_url: str, number: int) -> None:
+        exchange(base_url, *(part.replace(b"NUMBER", b"%d" % number) for part in parts), finish=True)
+
+    return visit
+
+
+def watched(sent: bytes, how: Callable[[Wire], None]) -> Callable[[str, int], None]:
+    """Somebody who goes once the stream has begun."""
+
+    def visit(base_url: str, number: int) -> None:
+        with wire(base_url) as opened:
+            opened.send(sent)
+            opened.answer("HEAD")
+            how(opened)
+
+    return visit
+
+
+VISITORS: Final = {
+    "half a head": broken_off(POLL, Wire.finish, at=0.9),
+    "half a head, reset": broken_off(POLL, Wire.reset, at=0.9),
+    "a long poll, reset": broken_off(POLL, Wire.reset, at=1),
+    "a poll behind a long poll, reset": broken_off(POLL + POLL, Wire.reset, at=1),
+    "half a body": broken_off(request("POST", "/api/publish", PADDING, body=OFFER), Wire.finish, at=0.999),
+    "half a chunk": broken_off(chunked(CHUNKS, PADDING), Wire.reset, at=0.999),
+    "a stream": watched(STREAM, Wire.finish),
+    "a stream, reset": watched(STREAM + LAST, Wire.reset),
+    "a stream of HTTP/1.0": watched(STREAM.replace(b"HTTP/1.1", b"HTTP/1.0") + LAST, Wire.reset),
+    "two lengths": answered(post("Content-Length: 2", "Content-Length: 3", PADDING, body=b"{}")),
+    "a wrong size": answered(chunked(b"x\r\n", PADDING)),
+    "another protocol": answered(b"\x16\x03\x01" + b"\0" * 12_000),
+    "an upgrade": answered(request("GET", "/nope", "Connection: Upgrade", "Upgrade: websocket", PADDING) + LAST),
+    "another path each time": answered(request("GET", "/nope/NUMBER" + "x" * 12_000, "Connection: close")),
+    "another query each time": answered(request("GET", "/healthz?NUMBER" + "x" * 12_000, "Connection: close")),
+    "another token each time": answered(
+        request("GET", "/api/contents/c", "Authorization: Bearer NUMBER." + "x" * 12_000, "Connection: close")
+    ),
+    "another cookie each time": answered(
+        request("GET", "/api/contents/c", "Cookie: statushub_token=NUMBER." + "x" * 12_000, "Connection: close")
+    ),
+    "another origin each time": answered(
+        request("GET", "/api/contents/c", "Origin: http://NUMBER" + "x" * 12_000, "Connection: close")
+    ),
+    "another address each time": answered(
+        request("GET", "/api/contents/c", "X-Forwarded-For: NUMBER" + "x" * 12_000, "Connection: close")
+    ),
+    "another id each time": answered(
+        request("POST", "/api/contents/status/batch", body=b'{"content_ids":["NUMBER%b"]}' % (b"x" * 100)) + LAST
+    ),
+    "a refused publish": answered(
+        request("POST", "/api/publish", body=b'{"channel":"c","lese":"NUMBER","x":"%b"}' % (b"x" * 12_000)) + LAST
+    ),
+    "a deep publish": answered(request("POST", "/api/publish", body=b"[" * 12_000 + b"]" * 12_000) + LAST),
+}
+
+
+def visit(hub: HubProcess, count: int) -> None:
+    """So many of everybody."""
+    for number in range(count):
+        for visitor in VISITORS.values():
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                visitor(hub.base_url, number)
+
+
+def settled(hub: HubProcess) -> bool:
+    """Whether everybody has gone, as far as the hub knows."""
+    text = httpx.get(f"{hub.base_url}/metrics").text
+    return re.search(r"^statushub_streams 0\.0$", text, re.MULTILINE) is not None
+
+
+@pytest.mark.timeout(180)
+def test_nobody_leaves_anything_behind(tmp_path: Path) -> None:
+    """After thousands of requests of every broken kind the process is as large as after a few of them."""
+    with hub_process(tmp_path, log_level="error") as hub:
+        visit(hub, WARM)
+        eventually(lambda: settled(hub))
+        before = hub.memory
+        visit(hub, COUNT)
+        eventually(lambda: settled(hub))
+        grown = hub.memory - before
+        print(f"{COUNT * len(VISITORS)} requests, and {grown / 1024:.0f} KiB more")
+        assert grown < GROWTH
+
+
+MEGABYTES = 10 * 1024 * 1024
+
+ENDLESS: Final = {
+    "a target": b"GET /" + b"x" * MEGABYTES,
+    "a field": b"GET / HTTP/1.1\r\nX: " + b"x" * MEGABYTES,
+    "fields": b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * (MEGABYTES // 6),
+    "a method": b"G" * MEGABYTES,
+    "empty lines": b"\r\n" * (MEGABYTES // 2),
+    "a chunk's extension": chunked(b"2;" + b"x" * MEGABYTES),
+    "a trailer": chunked(b"2\r\n{}\r\n0\r\nX: " + b"x" * MEGABYTES),
+    "trailers": chunked(b"2\r\n{}\r\n0\r\n" + b"X: y\r\n" * (MEGABYTES // 6)),
+    "noughts for a size": chunked(b"0" * MEGABYTES),
+    "a body": post(f"Content-Length: {MEGABYTES}", body=b'"' + b"x" * MEGABYTES),
+    "a body in chunks": chunked((b"%x\r\n%b\r\n" % (MEGABYTES // 10, b"x" * (MEGABYTES // 10))) * 10),
+    "requests behind a long poll": request("GET", "/api/contents/quiet/changes?wait=2")
+    + b"GET / HTTP/1.1\r\n\r\n" * (MEGABYTES // 18),
+    "a request in a stream": STREAM + b"x" * MEGABYTES,
+    "a handshake": b"\x16\x03\x01" * (MEGABYTES // 3),
+}
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    with hub_process(tmp_path_factory.mktemp("hub"), log_level="error") as hub:
+        yield hub
+
+
+@pytest.mark.parametrize("sent", ENDLESS.values(), ids=list(ENDLESS))
+def test_ten_megabytes_are_not_kept(hub: HubProcess, sent: bytes) -> None:
+    """Not of five at once either, who wait for what the hub makes of it."""
+    with contextlib.ExitStack() as stack:
+        exchange(hub.base_url, sent[:9_000], finish=True)
+        before = hub.memory
+        for _ in range(5):
+            opened = stack.enter_context(wire(hub.base_url))
+            # A hub that takes no more is as good as one that closes.
+            opened.socket.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                opened.send(sent)
+        with wire(hub.base_url) as another:
+            another.send(LAST)
+            assert [answer.status for answer in another.answers()] == [200]
+        assert hub.memory - before < 2 * MEGABYTES

@@ -1,0 +1,373 @@
+"""The wall between tenants, and between what one token of a tenant reads and what it does not.
+
+Two tenants use the same names. Everything that one of them says holds a canary, and so do the names that are its
+own. The others know all of that: they ask for it tens of thousands of times, by every route, with its cursors, tags
+and tickets, and listen on streams meanwhile. What they are answered holds no canary but what they said themselves.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import random
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import msgspec
+import pytest
+
+from tests.hostile.process import hub_process
+from tests.hostile.seed import SEED
+from tests.hostile.wire import Answer, Wire, request, wire
+from tests.servers import RedisServer
+from tests.sse_client import open_stream
+from tests.tokens import SECRET, bearer, token
+
+REQUESTS: Final = 20_000
+"""Of the stranger; half as many again are a colleague's, who reads less."""
+
+PIPELINED: Final = 40
+"""Sent at once: fewer than a connection may have waiting."""
+
+WORDS: Final = [f"shared-{number}" for number in range(6)]
+"""Names of both tenants: the same, and everybody's own."""
+
+
+BATCHES: Final = (("/api/contents/status/batch", "content_ids"), ("/v1/ai/jobs/batch-status", "job_ids"))
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Whoever has something to hide, and all that others could know of it. `epoch` is its clock's."""
+
+    canary: str
+    places: list[tuple[str, str]]
+    """The channel and id of each content that it goes on publishing."""
+    channels: list[str]
+    contents: list[str]
+    cursors: list[str]
+    epoch: str
+    tickets: list[str]
+
+    def events(self, draw: random.Random) -> list[dict[str, Any]]:
+        """What it publishes: every text in it holds the canary."""
+        return [
+            {
+                "channel": channel,
+                "content_id": content,
+                "type": draw.choice((None, f"{self.canary}.type")),
+                "data": {
+                    "status": status,
+                    "processing_status": self.canary if status == "generating" else None,
+                    "title": f"{self.canary} title",
+                    "error_message": f"{self.canary} failed",
+                    "step": f"{self.canary} step",
+                    "result_url": f"https://{self.canary}.example/r",
+                    "hls_path": f"/{self.canary}",
+                    self.canary: [self.canary, {self.canary: draw.random()}],
+                },
+            }
+            for channel, content in self.places
+            for status in [draw.choice(("generating", "idle"))]
+        ]
+
+
+def publish(base_url: str, events: Sequence[dict[str, Any]], head: dict[str, str]) -> list[str]:
+    """Publish them all, and return their cursors."""
+    answer = httpx.post(f"{base_url}/api/publish", json={"events": events}, headers=head).raise_for_status()
+    return [result["cursor"] for result in answer.json()["results"]]
+
+
+def settle(base_url: str, prefix: str, draw: random.Random, tenant: str) -> Owner:
+    """A tenant moves in: contents of its own and of shared names, in channels of both kinds, of all states."""
+    canary = f"canary{secrets.token_hex(6)}"
+    names = [*WORDS, *(f"{canary}-{number}" for number in range(6))]
+    owner = Owner(
+        canary=canary,
+        places=[(f"{prefix}{name}", f"{prefix}{other}") for name, other in zip(names, reversed(names), strict=True)],
+        channels=[f"{prefix}{name}" for name in (*names, "ended")],
+        contents=[f"{prefix}{name}" for name in (*names, f"{canary}-complete", f"{canary}-error")],
+        cursors=[],
+        epoch="",
+        tickets=[],
+    )
+    head = bearer(tenant=tenant, sub="owner")
+    cursors = publish(base_url, owner.events(draw), head)
+    ended = [
+        {
+            "channel": f"{prefix}ended",
+            "content_id": f"{prefix}{canary}-{status}",
+            "data": {"status": status, "error_message": canary},
+        }
+        for status in ("complete", "error")
+    ]
+    cursors += publish(base_url, ended, head)
+    tickets = [
+        httpx.post(f"{base_url}/api/tickets", json=wish, headers=head).json()["ticket"]
+        for wish in ({}, {"read": [f"{prefix}ended"]}, {"read": ["**"]})
+    ]
+    return msgspec.structs.replace(
+        owner,
+        cursors=cursors,
+        epoch=cursors[0].partition("-")[0],
+        tickets=tickets,
+    )
+
+
+class Snoop:
+    """Asks at random for what is somebody else's."""
+
+    def __init__(self, draw: random.Random, owner: Owner, held: str) -> None:
+        self.draw = draw
+        self.owner = owner
+        self.held = held
+        """A token that reads something else."""
+
+    def name(self) -> str:
+        draw = self.draw
+        return draw.choice(
+            (
+                *self.owner.channels,
+                *self.owner.contents,
+                *WORDS,
+                "nobody",
+                f"nobody/{draw.randrange(9)}",
+                "ended",
+                "revoked",
+            )
+        )
+
+    def cursor(self) -> str:
+        draw = self.draw
+        return draw.choice(
+            (*self.owner.cursors, f"{self.owner.epoch}-0", f"{self.owner.epoch}-{2**53 - 1}", "zz-1", "")
+        )
+
+    def ticket(self) -> str:
+        """Somebody else's: whole, but a header goes before it; or in parts that no longer fit."""
+        draw = self.draw
+        head, claims, signature = draw.choice(self.owner.tickets).split(".")
+        own = self.held.split(".")
+        widened = base64.urlsafe_b64encode(json.dumps({"exp": 9e9, "tenant": "acme", "read": ["**"]}).encode()).decode()
+        return draw.choice(
+            (f"{head}.{claims}.{own[2]}", f"{head}.{own[1]}.{signature}", f"{head}.{claims}.{signature[::-1]}",
+             f"{head}.{widened.rstrip('=')}.{signature}", f"{head}.{claims}.", f"{claims}.{signature}", self.held)
+        )  # fmt: skip
+
+    def credentials(self) -> tuple[str, list[str]]:
+        """The part of a query, and the header fields, by which this is somebody."""
+        draw = self.draw
+        chance = draw.random()
+        if chance < 0.7:
+            return "", [f"Authorization: Bearer {self.held}"]
+        if chance < 0.8:
+            return f"ticket={draw.choice(self.owner.tickets)}", [f"Authorization: Bearer {self.held}"]
+        if chance < 0.85:
+            return "", [f"Cookie: statushub_token={self.held}", "Sec-Fetch-Site: same-origin"]
+        if chance < 0.95:
+            return f"ticket={self.ticket()}", []
+        return "", [f"Authorization: Bearer {self.ticket()}"]
+
+    def request(self) -> tuple[str, bytes, list[str]]:
+        """A method, a request, and what of the owner's is said in it."""
+        draw = self.draw
+        names = [self.name() for _ in range(draw.randint(1, 5))]
+        name, cursor = names[0], self.cursor()
+        query, fields = self.credentials()
+        if draw.random() < 0.3:
+            fields.append(f'If-None-Match: {draw.choice(("", "W/"))}"{cursor}"')
+        if draw.random() < 0.1:
+            fields.append("If-None-Match: *")
+        method, path, body = "GET", "", b""
+        match draw.randrange(14):
+            case 0 | 1:
+                path = f"/api/contents/{name}"
+            case 2:
+                path, query = f"/api/contents/{name}/status", f"{draw.choice(('view=list&', ''))}{query}"
+            case 3 | 4:
+                path, query = f"/api/contents/{name}/changes", f"since={cursor}&wait=0&{query}"
+            case 5 | 6:
+                method, path, body = "POST", "/api/contents/status/batch", json.dumps({"content_ids": names}).encode()
+            case 7:
+                method, path, body = "POST", "/v1/ai/jobs/batch-status", json.dumps({"job_ids": names}).encode()
+            case 8:
+                path = f"/api/v1/media/videos/{name}/progress{draw.choice(('', '/'))}"
+            case 9:
+                method, path = "HEAD", f"/api/contents/{name}/{draw.choice(('events', 'status', 'changes', ''))}"
+            case 10:
+                method, path, query = "HEAD", "/api/events", f"channel={name}&since={cursor}&{query}"
+            case 11:
+                # Into channels that this token may not write, or of contents that are not this tenant's.
+                offer = {"channel": name, "content_id": draw.choice(WORDS), "data": {"status": "idle", "title": "own"}}
+                method, path, body = "POST", "/api/publish", json.dumps(offer).encode()
+            case 12:
+                # Of this tenant's own: whoever has the same name elsewhere stays trusted.
+                path, wish = draw.choice(
+                    (
+                        ("/api/tickets", {"read": [draw.choice((*names, "**", f"{name}*"))]}),
+                        ("/api/revoke", {"sub": "owner"}),
+                    )
+                )
+                method, body = "POST", json.dumps(wish).encode()
+            case _:
+                method, path = draw.choice(
+                    (("GET", "/metrics"), ("GET", "/healthz"), ("GET", "/"), ("POST", "/api/session"),
+                     ("GET", "/readyz"), ("DELETE", "/api/session"), ("GET", "/assets/dashboard.js"),
+                     ("OPTIONS", f"/api/contents/{name}"),
+                     ("GET", f"/{name}"), ("GET", f"/assets/{name}"), ("PUT", f"/api/contents/{name}"))
+                )  # fmt: skip
+        return method, request(method, f"{path}?{query}", *fields, body=body), [*names, cursor]
+
+
+def check_silent(answer: Answer, said: Sequence[str], secret: Sequence[str], sent: bytes) -> None:
+    """The answer holds nothing of what is secret, but for what was said to it, and is below 500."""
+    assert answer.status < 500, sent
+    raw = answer.raw
+    for word in secret:
+        if word.encode() in raw:
+            for spoken in sorted(said, key=len, reverse=True):
+                raw = raw.replace(spoken.encode(), b"") if spoken else raw
+            assert word.encode() not in raw, (sent, answer)
+
+
+def snoop(base_url: str, spy: Snoop, count: int, secret: Sequence[str]) -> Counter[int]:
+    """So many requests, and none of the answers tells a secret. Returns how many answers there were of each status."""
+    statuses: Counter[int] = Counter()
+    with contextlib.ExitStack() as stack:
+        connection: Wire | None = None
+        for _ in range(count // PIPELINED):
+            connection = connection or stack.enter_context(wire(base_url))
+            asked = [spy.request() for _ in range(PIPELINED)]
+            connection.send(b"".join(sent for _, sent, _ in asked))
+            for method, sent, said in asked:
+                answer = connection.answer(method)
+                check_silent(answer, said, secret, sent)
+                statuses[answer.status] += 1
+    return statuses
+
+
+def listen(base_url: str, channels: Sequence[str], head: dict[str, str], stack: contextlib.ExitStack) -> Any:
+    """An open stream over channels that somebody else has, too."""
+    query = "&".join(f"channel={channel}" for channel in channels)
+    return stack.enter_context(open_stream(base_url, f"/api/events?{query}", head))
+
+
+@contextlib.contextmanager
+def publishing(base_url: str, owner: Owner, tenant: str) -> Iterator[None]:
+    """The owner goes on publishing for the time of the block."""
+    done = threading.Event()
+    draw = random.Random(SEED)
+
+    def run() -> None:
+        with httpx.Client(base_url=base_url, headers=bearer(tenant=tenant, sub="owner")) as client:
+            while not done.wait(0.05):
+                events = owner.events(draw)[:4]
+                client.post("/api/publish", json={"events": events}).raise_for_status()
+
+    with ThreadPoolExecutor(1) as pool:
+        publisher = pool.submit(run)
+        try:
+            yield
+        finally:
+            done.set()
+        publisher.result()
+
+
+@pytest.fixture(params=["embedded", pytest.param("redis", marks=pytest.mark.redis)])
+def broker(request: pytest.FixtureRequest) -> str:
+    """The broker's address."""
+    if request.param == "embedded":
+        return "sqlite:///hub.db"
+    server: RedisServer = request.getfixturevalue("redis_server")
+    return server.url.replace("/0", "/7")
+
+
+@pytest.mark.timeout(180)
+def test_no_byte_of_anybody_elses_is_told(broker: str, tmp_path: Path) -> None:
+    """Neither to another tenant, nor to whoever reads other channels of this one."""
+    draw = random.Random(SEED)
+    acme, rival = f"acme-{secrets.token_hex(4)}", f"rival-{secrets.token_hex(4)}"
+    settings = {
+        "broker": broker,
+        "secret": SECRET,
+        "ticket_secret": SECRET,
+        "publish_rate": 1_000_000,
+        "log_level": "error",
+    }
+    with hub_process(tmp_path, **settings) as hub, contextlib.ExitStack() as stack:
+        owner = settle(hub.base_url, "", draw, acme)
+        hidden = settle(hub.base_url, "closed/", draw, acme)
+        stranger: dict[str, Any] = {"tenant": rival, "sub": "stranger", "write": WORDS, "revoke": True}
+        colleague: dict[str, Any] = {"tenant": acme, "sub": "colleague", "read": ["open/**", *WORDS], "write": []}
+        own = [
+            {"channel": channel, "content_id": content, "data": {"status": "idle", "title": "own"}}
+            for channel, content in zip(WORDS, WORDS, strict=True)
+        ]
+        publish(hub.base_url, own, bearer(tenant=rival))
+        # The stranger's streams are over the owner's very channels; the colleague's over those that it may read.
+        pried = listen(hub.base_url, owner.channels + hidden.channels, bearer(**stranger), stack)
+        looked = listen(hub.base_url, WORDS, bearer(**colleague), stack)
+        with publishing(hub.base_url, owner, acme), publishing(hub.base_url, hidden, acme):
+            for claims, target, secret, count in (
+                (stranger, owner, (owner.canary, hidden.canary, owner.epoch), REQUESTS // 2),
+                (stranger, hidden, (owner.canary, hidden.canary, owner.epoch), REQUESTS // 2),
+                (colleague, hidden, (hidden.canary,), REQUESTS // 2),
+            ):
+                statuses = snoop(hub.base_url, Snoop(draw, target, token(**claims)), count, secret)
+                print(f"{claims['sub']}: {statuses.total()} requests, {sorted(statuses.items())}")
+                # Of every kind, or it would be no wonder that nothing was told.
+                assert statuses.keys() >= {200, 204, 304, 401, 403, 404, 405, 422}
+        # Everything that was published before this is on the streams before it.
+        for tenant, stream in ((rival, pried), (acme, looked)):
+            last = {"channel": WORDS[0], "content_id": f"last of {tenant}", "data": {"status": "complete"}}
+            publish(hub.base_url, [last], bearer(tenant=tenant))
+            frames = [stream.event()]
+            while frames[-1].json.get("content_id") != last["content_id"]:
+                frames.append(stream.event())
+            told = "".join(f"{frame.event} {frame.id} {frame.data}" for frame in frames)
+            assert hidden.canary not in told
+            assert (owner.canary in told) == (tenant == acme)
+            assert (owner.epoch in told) == (tenant == acme)
+        # Whatever the stranger revoked was its own tenant's; and the owner's things are there for the owner.
+        owned = httpx.get(f"{hub.base_url}/api/contents/{owner.channels[-2]}", headers=bearer(tenant=acme, sub="owner"))
+        assert owner.canary in owned.text
+        assert hidden.canary in httpx.get(f"{hub.base_url}/api/contents/closed/ended", headers=bearer(tenant=acme)).text
+
+
+def test_what_is_hidden_is_as_what_is_not_there(broker: str, tmp_path: Path) -> None:
+    """In the batches and for players: same body, same head, byte for byte, in whatever company it is asked for."""
+    draw = random.Random(SEED)
+    acme = f"acme-{secrets.token_hex(4)}"
+    with hub_process(tmp_path, broker=broker, secret=SECRET, ticket_secret=SECRET, log_level="error") as hub:
+        owner = settle(hub.base_url, "closed/", draw, acme)
+        seen = [{"channel": f"open/{name}", "content_id": name, "data": {"status": "idle"}} for name in WORDS]
+        publish(hub.base_url, seen, bearer(tenant=acme))
+        with wire(hub.base_url) as opened:
+            for held in (
+                f"Authorization: Bearer {token(tenant=acme, read=['open/**'])}",
+                f"Authorization: Bearer {token(tenant=acme, read=[])}",
+                f"Authorization: Bearer {token(tenant='nobodys')}",
+            ):
+                for _ in range(300):
+                    known, real = draw.sample(WORDS, draw.randint(0, 3)), draw.choice(owner.contents)
+                    path, key = draw.choice(BATCHES)
+                    told = []
+                    for name in (real, "closed/" + "x" * (len(real) - len("closed/"))):
+                        opened.send(request("POST", path, held, body=json.dumps({key: [*known, name]}).encode()))
+                        opened.send(request("GET", f"/api/v1/media/videos/{name}/progress/", held))
+                        answers = opened.answer(), opened.answer()
+                        assert [answer.status for answer in answers] == [200, 200]
+                        told.append([_undated(answer, name) for answer in answers])
+                    assert told[0] == told[1]
+
+
+def _undated(answer: Answer, name: str) -> bytes:
+    """All of it, but for when it was, and the name that was asked for."""
+    date = (answer.header("date") or "").encode()
+    return answer.raw.replace(date, b"").replace(name.encode(), b"NAME")

@@ -11,9 +11,10 @@ from typing import Final, cast
 import httpx
 import msgspec
 
+from hub.brokers.base import SWEEP_GAP
 from hub.upkeep import AUDIT_SECONDS
 from tests.faults.checker import ANYTHING_LOST, NOTHING_LOST
-from tests.faults.scene import STALL_GRACE, Outcome, Scene
+from tests.faults.scene import EARLY_GRACE, STALL_GRACE, Outcome, Scene
 from tests.faults.viewer import Viewer
 from tests.faults.world import ASK_SECONDS, RedisWorld, started, until_ready
 
@@ -28,6 +29,9 @@ PAUSE_SECONDS: Final = 20.0
 QUICK_PAUSE_SECONDS: Final = 7.0
 """How long Redis is stopped; also the short one is over a hub's deadline, and over the gap between sweeps from
 which on leases stand still (both 5 s)."""
+
+STANDING_LEASE: Final = (5.0, 6.5)
+"""Least and most seconds of a lease that would run out while Redis is stopped, if it did not stand still."""
 
 STEP_SECONDS: Final = (2.0, 7200.0)
 """Least and most by which a clock is stepped: from what NTP does to a wrong time zone and back."""
@@ -78,14 +82,17 @@ async def empty_redis(scene: Scene) -> Outcome:
 
 
 async def pause_redis(scene: Scene) -> Outcome:
-    """SIGSTOP: connections stay, nothing answers, and then all that was asked is done."""
-    world = _redis(scene)
+    """SIGSTOP: connections stay, nothing answers, and then all that was asked is done. No lease runs out by it."""
+    world, lasts = _redis(scene), QUICK_PAUSE_SECONDS if scene.quick else PAUSE_SECONDS
+    dead = await scene.load.abandon(scene.rng.uniform(*STANDING_LEASE))
     world.redis.pause()
     try:
-        await asyncio.sleep(QUICK_PAUSE_SECONDS if scene.quick else PAUSE_SECONDS)
+        await asyncio.sleep(lasts)
     finally:
         world.redis.resume()
-    return Outcome()
+    # Meanwhile its lease stood still, to the sweep.
+    stood = [msgspec.structs.replace(dead, ends=dead.ends + lasts)]
+    return Outcome(then=lambda: scene.until_stalled(stood, late=STALL_GRACE + STEPPED_GRACE))
 
 
 async def promote_replica(scene: Scene) -> Outcome:
@@ -215,7 +222,9 @@ async def step_clock(scene: Scene) -> Outcome:
     await scene.lasts(0.5, 1.5)
     scene.world.clock.step(scene.rng.choice((-1, 1)) * scene.rng.uniform(*STEP_SECONDS))
     begun.append(await scene.load.abandon(lease))
-    return Outcome(seconds=await scene.until_stalled(begun, STALL_GRACE + STEPPED_GRACE))
+    # A step forward that is shorter than the gap takes its length from every lease.
+    early = SWEEP_GAP + EARLY_GRACE
+    return Outcome(seconds=await scene.until_stalled(begun, late=STALL_GRACE + STEPPED_GRACE, early=early))
 
 
 async def fill_disk(scene: Scene) -> Outcome:

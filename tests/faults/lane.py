@@ -121,6 +121,10 @@ class Lane:
         stored = await self._settled(outcome)
         if stored is not None:
             seconds = await self._converged(stored, outcome, injection.within)
+        if stored is not None and outcome.then is not None:
+            await outcome.then()
+            stored = await self._settled(outcome)
+        if stored is not None:
             seen = [*scene.passed, *((viewer.watch, viewer.taken()) for viewer in scene.viewers)]
             scene.passed.clear()
             checker.judge(stored, seen, kept_until=outcome.kept_until, announced=outcome.announced)
@@ -166,18 +170,23 @@ class Lane:
         late = asyncio.get_running_loop().time() + max(outcome.over + within - time.monotonic(), 0.5)
         try:
             async with asyncio.timeout_at(late):
-                moments = await asyncio.gather(*(viewer.until(_shows(viewer, stored)) for viewer in viewers))
+                moments = await asyncio.gather(*(viewer.until(self._shows(viewer, stored)) for viewer in viewers))
         except TimeoutError:
             for viewer in viewers:
-                if lacking := difference(viewer.view, stored.of(viewer.channels), stored.epoch):
+                if lacking := self._lacking(viewer, stored):
                     self.scene.checker.violations.append(f"{viewer} is not right within {within:g} s: {lacking}")
             return within
         return max(0.0, max(moments) - outcome.over) if outcome.seconds is None else outcome.seconds
 
+    def _shows(self, viewer: Viewer, stored: Stored) -> Callable[[], bool]:
+        return lambda: self._lacking(viewer, stored) is None
 
-def _shows(viewer: Viewer, stored: Stored) -> Callable[[], bool]:
-    expected = stored.of(viewer.channels)
-    return lambda: difference(viewer.view, expected, stored.epoch) is None
+    def _lacking(self, viewer: Viewer, stored: Stored) -> str | None:
+        """In what a view is not what is stored, save those left to a lease, which ends when it does."""
+        left = {it for it in self.scene.checker.abandoned if it in stored.states and not stored.states[it].final}
+        there = stored.of(viewer.channels)
+        view, there = ({k: v for k, v in states.items() if k not in left} for states in (viewer.view, there))
+        return difference(view, there, stored.epoch)
 
 
 async def _nothing(scene: Scene) -> Outcome:

@@ -20,16 +20,22 @@ STALL_GRACE: Final = 2.0
 """Seconds after the end of its lease within which a dead worker's content ends for every viewer."""
 
 
+EARLY_GRACE: Final = 1.0
+"""Seconds by which it may be shown before that: by so much later than the broker did we take it for begun."""
+
+
 class Outcome(msgspec.Struct, kw_only=True):
     """A fault that is over: since when, what the broker may have lost by it, and what is left to be mended.
 
-    `seconds` is how long it took until all was well, where the injection has seen that itself.
+    `seconds` is how long it took until all was well, where the injection has seen that itself; `then` is what
+    has yet to come when all is well, such as the end of a lease.
     """
 
     over: float = msgspec.field(default_factory=time.monotonic)
     kept_until: float = NOTHING_LOST
     announced: bool = True
     seconds: float | None = None
+    then: Callable[[], Awaitable[object]] | None = None
     mend: Callable[[], Awaitable[object]] | None = None
 
 
@@ -51,20 +57,26 @@ class Scene:
         """Let a fault last so many seconds, or something between."""
         await asyncio.sleep(self.rng.uniform(least, most))
 
-    async def until_stalled(self, abandoned: Sequence[Abandoned], grace: float = STALL_GRACE) -> float:
+    async def until_stalled(
+        self, abandoned: Sequence[Abandoned], *, late: float = STALL_GRACE, early: float = EARLY_GRACE
+    ) -> float:
         """Return when every viewer was shown that these stalled, and how long after the end of a lease at most.
 
-        A violation where that is later than `grace`.
+        A violation where that is more than `late` after it, or `early` before it.
         """
         waits = [(viewer, it) for it in abandoned for viewer in self.viewers if it.channel in viewer.channels]
-        return max(await asyncio.gather(*(self._until_stalled(viewer, it, grace) for viewer, it in waits)), default=0.0)
+        seconds = await asyncio.gather(*(self._until_stalled(viewer, it, late) for viewer, it in waits))
+        for (viewer, it), after in zip(waits, seconds, strict=True):
+            if after < -early:
+                self.checker.violations.append(f"{viewer} was shown {-after:.1f} s too early that {it.content} stalled")
+        return max(seconds, default=0.0)
 
-    async def _until_stalled(self, viewer: Viewer, it: Abandoned, grace: float) -> float:
-        late = asyncio.get_running_loop().time() + it.ends + grace - time.monotonic()
+    async def _until_stalled(self, viewer: Viewer, it: Abandoned, late: float) -> float:
+        deadline = asyncio.get_running_loop().time() + it.ends + late - time.monotonic()
         try:
-            async with asyncio.timeout_at(late):
+            async with asyncio.timeout_at(deadline):
                 await viewer.until(lambda: (state := viewer.view.get(it.content)) is not None and state.stalled)
         except TimeoutError:
-            told = f"{viewer} was not shown within {grace:g} s of its lease that {it.content} stalled"
+            told = f"{viewer} was not shown within {late:g} s of its lease that {it.content} stalled"
             self.checker.violations.append(told)
         return time.monotonic() - it.ends

@@ -232,8 +232,8 @@ async def fill_disk(scene: Scene) -> Outcome:
     [hub] = scene.world.hubs
     hub.limit_files(FULL_BYTES)
     try:
-        async with asyncio.timeout(CONVERGE_SECONDS), httpx.AsyncClient(base_url=hub.url) as client:
-            while (await client.post("/api/publish", json=PROBE)).status_code != httpx.codes.SERVICE_UNAVAILABLE:
+        async with asyncio.timeout(CONVERGE_SECONDS):
+            while await _probed(hub.url) != httpx.codes.SERVICE_UNAVAILABLE:
                 await asyncio.sleep(ASK_SECONDS)
         await scene.lasts(1.0, 3.0)
     except TimeoutError:
@@ -241,6 +241,15 @@ async def fill_disk(scene: Scene) -> Outcome:
     finally:
         hub.limit_files(-1)
     return Outcome()
+
+
+async def _probed(url: str) -> int:
+    """What a hub answers to a publish; 0 where it breaks off."""
+    try:
+        async with httpx.AsyncClient() as client:
+            return (await client.post(f"{url}/api/publish", json=PROBE)).status_code
+    except httpx.HTTPError:
+        return 0
 
 
 PROBE: Final = {"channel": "probes", "content_id": "probe", "data": {"status": "complete", "filler": "·" * 2000}}

@@ -30,6 +30,9 @@ LEAD_SECONDS: Final = (0.3, 1.5)
 TAIL_SECONDS: Final = (0.0, 0.5)
 """Of load after it, included in the time to converge."""
 
+CANCEL_SECONDS: Final = 0.5
+"""Before what has not ended is told once more to end."""
+
 SETTLE_SECONDS: Final = 30.0
 """For the first convergence, and for producers to be acknowledged and a broker to be read after a fault."""
 
@@ -210,8 +213,11 @@ async def opened(
             try:
                 yield Lane(plan, scene, told)
             finally:
-                for task in running:
-                    task.cancel()
+                # Again and again, because `asyncio.wait_for` of Python 3.11, which redis-py uses, loses some.
+                while running := [task for task in running if not task.done()]:
+                    for task in running:
+                        task.cancel()
+                    await asyncio.wait(running, timeout=CANCEL_SECONDS)
 
 
 def shuffled(plan: Plan, rng: random.Random, *, cut: bool) -> Iterator[str]:

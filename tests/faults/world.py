@@ -305,7 +305,7 @@ class EmbeddedWorld(World):
                 shutil.copyfile(there, copy.with_name(copy.name + suffix))
         with closing(sqlite3.connect(copy)) as connection:
             rows = connection.execute(_CONTENTS).fetchall()
-            [(epoch,)] = connection.execute("SELECT epoch FROM clock WHERE tenant = ?", (DEFAULT_TENANT,)).fetchall()
+            clocks = connection.execute("SELECT epoch FROM clock WHERE tenant = ?", (DEFAULT_TENANT,)).fetchall()
         for path in self.folder.glob("copy.db*"):
             path.unlink()
-        return epoch, rows
+        return clocks[0][0] if clocks else "none", rows

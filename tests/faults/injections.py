@@ -177,20 +177,16 @@ async def drop_announcements(scene: Scene) -> Outcome:
 
 async def stall_viewers(scene: Scene) -> Outcome:
     """Some read slowly, some nothing at all, while more is published than their sockets hold."""
-    narrow = [viewer for viewer in scene.viewers if viewer.narrow]
+    stalling = scene.rng.sample(scene.viewers, len(scene.viewers) // 3)
     scene.load.flooding = True
-    for viewer in narrow:
-        if scene.rng.random() < 0.5:
-            viewer.slow = True
-        else:
-            viewer.reading.clear()
+    for viewer in stalling:
+        viewer.stall(slow=scene.rng.random() < 0.5)
     try:
         await scene.lasts(3.0, 5.0 if scene.quick else 8.0)
     finally:
         scene.load.flooding = False
-        for viewer in narrow:
-            viewer.slow = False
-            viewer.reading.set()
+        for viewer in stalling:
+            viewer.revive()
     return Outcome()
 
 

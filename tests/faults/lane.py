@@ -86,14 +86,13 @@ PLANS: Final = (
 
 
 def viewers_of(world: World, rng: random.Random) -> Iterator[Viewer]:
-    """Viewers of one channel and of several, through proxies and past them, narrow ones and portable ones."""
+    """Viewers of one channel and of several, through proxies and past them, handed over and portable."""
     fronts = [proxy.address for proxy in world.fronts]
     direct = [hub.address for hub in world.hubs]
     for number in range(VIEWERS):
         channels = frozenset(rng.sample(CHANNELS, rng.choice((1, 1, 2, 3, len(CHANNELS)))))
-        narrow, portable = number % 4 == 0, number % 4 == 1
-        hubs = direct if narrow or number % 2 else fronts
-        yield Viewer(f"viewer-{number}", hubs, channels, rng, narrow=narrow, portable=portable)
+        hubs = direct if number % 2 else fronts
+        yield Viewer(f"viewer-{number}", hubs, channels, rng, portable=number % 4 == 1)
 
 
 class Lane:

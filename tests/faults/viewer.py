@@ -28,7 +28,10 @@ FIRST_RETRY_SECONDS: Final = 1.0
 """Before a hub has said how long to wait."""
 
 NARROW_BYTES: Final = 4 * 1024
-"""The receive buffer of a viewer that may stall: small, so that a hub soon finds the socket full."""
+"""The receive buffer of a viewer that stalls: small, so that a hub soon finds the socket full."""
+
+WIDE_BYTES: Final = 1024 * 1024
+"""That of one that stalls no more: what the kernel has taken meanwhile, some MB, is to be read within a second."""
 
 SLOW_BYTES: Final = 512
 SLOW_SECONDS: Final = 0.02
@@ -73,7 +76,7 @@ class Frames:
 class Viewer:
     """Looks at some channels through one of `hubs` at a time, and writes down what it is shown.
 
-    `narrow` ones may be made slow or stalled; `portable` ones speak HTTP/1.0, which is not handed over.
+    `portable` ones speak HTTP/1.0, which is not handed over.
     """
 
     def __init__(
@@ -83,20 +86,15 @@ class Viewer:
         channels: frozenset[str],
         rng: random.Random,
         *,
-        narrow: bool = False,
         portable: bool = False,
     ) -> None:
         self.name = name
         self.channels = channels
-        self.narrow = narrow
         self.history: list[Entry] = []
         self.watch = Watch(name, channels)
         self.view: dict[str, State] = {}
         self.cursor: Cursor | None = None
         self.connections = 0
-        self.slow = False
-        self.reading = asyncio.Event()
-        self.reading.set()
         self.changed = asyncio.Event()
         self._hubs = hubs
         self._hub = rng.choice(hubs)
@@ -106,6 +104,10 @@ class Viewer:
         self._retry = FIRST_RETRY_SECONDS
         self._hurry = asyncio.Event()
         self._transport: asyncio.WriteTransport | None = None
+        self._narrow = False
+        self._slow = False
+        self._reading = asyncio.Event()
+        self._reading.set()
 
     def taken(self) -> list[Entry]:
         """What was written down since the last call."""
@@ -117,6 +119,20 @@ class Viewer:
         self._hurry.set()
         if self._transport is not None:
             self._transport.abort()
+
+    def stall(self, *, slow: bool) -> None:
+        """From now on read nothing, or slowly, over a new connection with a small buffer."""
+        self._narrow, self._slow = True, slow
+        if not slow:
+            self._reading.clear()
+        self.leave()
+
+    def revive(self) -> None:
+        """Read what there is, on the connection that there is."""
+        self._narrow = self._slow = False
+        self._reading.set()
+        if self._transport is not None:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WIDE_BYTES)
 
     async def run(self) -> None:
         """Look, until cancelled."""
@@ -157,10 +173,10 @@ class Viewer:
         connection = socket.socket()
         try:
             connection.setblocking(False)
-            if self.narrow:
+            if self._narrow:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW_BYTES)
             await asyncio.get_running_loop().sock_connect(connection, hub)
-            limit = NARROW_BYTES if self.narrow else 2**16
+            limit = NARROW_BYTES if self._narrow else 2**16
             reader, writer = await asyncio.open_connection(sock=connection, limit=limit)
         except BaseException:
             connection.close()
@@ -184,11 +200,11 @@ class Viewer:
 
     async def _look(self, reader: asyncio.StreamReader, frames: Frames) -> None:
         while True:
-            await self.reading.wait()
-            if self.slow:
+            await self._reading.wait()
+            if self._slow:
                 await asyncio.sleep(SLOW_SECONDS)
             async with asyncio.timeout(SILENCE_SECONDS):
-                data = await reader.read(SLOW_BYTES if self.slow else 2**16)
+                data = await reader.read(SLOW_BYTES if self._slow else 2**16)
             if not data:
                 return
             self._heard = time.monotonic()

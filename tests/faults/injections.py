@@ -14,9 +14,10 @@ import msgspec
 from hub.brokers.base import SWEEP_GAP
 from hub.upkeep import AUDIT_SECONDS
 from tests.faults.checker import ANYTHING_LOST, NOTHING_LOST
+from tests.faults.process import ASK_SECONDS, started, until_ready
 from tests.faults.scene import EARLY_GRACE, STALL_GRACE, Outcome, Scene
 from tests.faults.viewer import Viewer
-from tests.faults.world import ASK_SECONDS, RedisWorld, started, until_ready
+from tests.faults.world import RedisWorld
 
 CONVERGE_SECONDS: Final = 15.0
 """Within which every viewer must be right again: a reconnect by `retry` takes 4 s, a dead socket 4 s to notice, and

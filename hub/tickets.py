@@ -84,7 +84,7 @@ class Tickets:
         options: Any = {"verify_exp": False, "verify_sub": False, "verify_jti": False}
         try:
             claims = msgspec.convert(jwt.decode(ticket, self._key, [_ALGORITHM], options=options), _Claims)
-        except (jwt.PyJWTError, msgspec.ValidationError, ValueError) as error:
+        except (jwt.PyJWTError, msgspec.ValidationError, ValueError, TypeError, RecursionError) as error:
             raise Unauthorized("the ticket is invalid") from error
         if claims.exp <= time.time():
             raise Unauthorized("the ticket has expired: ask for another")

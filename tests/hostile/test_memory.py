@@ -80,7 +80,9 @@ VISITORS: Final = {
     "two lengths": answered(post("Content-Length: 2", "Content-Length: 3", PADDING, body=b"{}")),
     "a wrong size": answered(chunked(b"x\r\n", PADDING)),
     "another protocol": answered(b"\x16\x03\x01" + b"\0" * 12_000),
-    "an upgrade": answered(request("GET", "/nope", "Connection: Upgrade", "Upgrade: websocket", PADDING) + LAST),
+    "an upgrade": answered(
+        post("Connection: Upgrade", "Upgrade: websocket", PADDING, f"Content-Length: {len(OFFER)}", body=OFFER + LAST)
+    ),
     "another path each time": answered(request("GET", "/nope/NUMBER" + "x" * 12_000, "Connection: close")),
     "another query each time": answered(request("GET", "/healthz?NUMBER" + "x" * 12_000, "Connection: close")),
     "another token each time": answered(

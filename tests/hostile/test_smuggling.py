@@ -17,7 +17,13 @@ from tests.hostile.witness import unharmed
 from tests.live import LiveHub
 from tests.tokens import SECRET, token
 
-OFFER = b'{"channel":"c","content_id":"a","data":{"status":"idle"}}'
+
+def offer(channel: str, content_id: str) -> bytes:
+    """What is published of a content."""
+    return f'{{"channel":"{channel}","content_id":"{content_id}","data":{{"status":"idle"}}}}'.encode()
+
+
+OFFER = offer("c", "a")
 HELD = b"GET /api/contents/silent/changes?wait=1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 """A request that is under way for long enough to send others behind it."""
 
@@ -232,17 +238,30 @@ def test_a_trailer_is_no_header(field: str) -> None:
 def test_what_comes_behind_a_stream_is_nobodys_request(hub: LiveHub) -> None:
     """With its request, in the midst of its beginning, or later: it is not answered, and not carried out."""
     stream = request("GET", "/api/contents/after/events")
-    publish = request("POST", "/api/publish", body=OFFER.replace(b'"c"', b'"after"').replace(b'"a"', b'"never"'))
-    for parts in ((stream + publish * 3,), (stream, publish), (stream + publish[:30], publish[30:] + publish)):
+    for number, cut in enumerate((0, 30, 9_999)):
+        publish = request("POST", "/api/publish", body=offer("after", f"never-{number}"))
         with wire(hub.base_url) as opened:
-            opened.send(parts[0])
-            opened._receive()
-            for part in parts[1:]:
-                opened.send(part)
-            while b"event: ready" not in opened._rest:
-                opened._receive()
-            assert opened._rest.count(b"HTTP/1.1") == 1
-            assert b"never" not in opened._rest
+            opened.send(stream + publish[:cut])
+            opened.until(b"HTTP/1.1 200")
+            opened.send(publish[cut:] + publish)
+            for told in (f"one-{number}", f"two-{number}"):
+                sent = request("POST", "/api/publish", "Connection: close", body=offer("after", told))
+                assert [answer.status for answer in exchange(hub.base_url, sent)] == [200]
+                received = opened.until(told.encode())
+            assert received.count(b"HTTP/1.1") == 1
+            assert b"never" not in received
+
+
+def test_nonsense_is_refused_once(hub: LiveHub) -> None:
+    """However much of it comes while an answer before it is under way."""
+    before = hub.hub.counts.refusals["head"]
     with wire(hub.base_url) as opened:
-        opened.send(request("GET", "/api/contents/after"))
-        assert opened.answer().json["contents"] == []
+        opened.send(HELD + b"GET /")
+        while hub.hub.counts.refusals["head"] == before:
+            opened.send(b"x" * 2_000)
+            assert exchange(hub.base_url, LAST)
+        for _ in range(20):
+            opened.send(b"x" * 20_000)
+            assert exchange(hub.base_url, LAST)
+        assert [answer.status for answer in opened.answers()] == [200]
+    assert hub.hub.counts.refusals["head"] == before + 1

@@ -85,6 +85,12 @@ class Wire:
                     raise ValueError(f"the connection ended within an answer: {self._rest[:200]!r}") from None
                 return given
 
+    def until(self, mark: bytes) -> bytes:
+        """All that came that no answer was made of, once it holds `mark`."""
+        while mark not in self._rest:
+            self._receive()
+        return self._rest
+
     def finish(self) -> None:
         """Say that nothing more will come (FIN)."""
         with contextlib.suppress(OSError):

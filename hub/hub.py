@@ -395,10 +395,13 @@ class Hub:
         if replica.epoch != snapshot.cursor.epoch:
             self._begin_anew(replica.tenant)
             return
-        # Announcements up to the clock have arrived, so what is still ahead of it was never given out.
-        for known in replica.tenant.replicas.values():
-            if known.live and known.epoch == snapshot.cursor.epoch:
-                known.last = max(known.last, snapshot.cursor.offset)
+        if snapshot.events and snapshot.events[-1].offset > replica.last:
+            # Announcements up to the clock have arrived, so those of these were lost.
+            self.repair(replica)
+        elif replica.live:
+            # Of other channels nothing was read: to say the same of them would hide what they may have missed.
+            replica.last = max(replica.last, snapshot.cursor.offset)
+        # What is still ahead of the clock was never given out.
         for viewer in asked:
             if viewer.offset > snapshot.cursor.offset:
                 viewer.epoch = VOID

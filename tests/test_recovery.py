@@ -168,6 +168,34 @@ def test_a_question_that_fails_is_asked_again(http: Any) -> None:
         assert not refused
 
 
+@pytest.mark.parametrize("http", PATHS)
+def test_whoever_has_seen_more_shows_what_was_lost(http: Any) -> None:
+    """A viewer comes from a hub that heard what was lost here; those who are here are shown it, too."""
+    broker = losing_broker(lambda event: event.content_id != "lost")
+    with live_hub(broker, http=http) as hub, stream(hub) as client:
+        client.until("ready")
+        ahead = publish(hub, "lost", "complete")
+        with stream(hub, cursor=ahead) as newcomer:
+            assert said(newcomer.until("ready")) == [("ready", "")]
+            assert client.event().json["content_id"] == "lost"
+
+
+@pytest.mark.parametrize("http", PATHS)
+def test_a_cursor_that_is_good_hides_no_hole_of_another_channel(http: Any) -> None:
+    """That the clock is so far does not say that everything up to there has been heard."""
+    broker = losing_broker(lambda event: event.content_id != "lost")
+    with live_hub(broker, http=http) as hub, stream(hub) as client, stream(hub, channel="other") as other:
+        client.until("ready")
+        other.until("ready")
+        publish(hub, "lost", "complete")
+        ahead = publish(hub, "elsewhere", "complete", channel="elsewhere")
+        with stream(hub, channel="other", cursor=ahead) as newcomer:
+            assert said(newcomer.until("ready")) == [("ready", "")]
+        publish(hub, "seen", "complete")
+        frames = client.until_content(content_id="seen")
+        assert said(frames) == [("processing_complete", "lost"), ("processing_complete", "seen")]
+
+
 def test_many_cursors_ahead_cost_one_question() -> None:
     """A storm of viewers from a hub that was ahead is not a storm of reads."""
     broker = open_broker("memory:")

@@ -150,9 +150,9 @@ async def cut_connections(scene: Scene) -> Outcome:
     """Again and again, every connection ends in the middle of what is being said on it."""
     before = sum(proxy.cuts for proxy in scene.world.proxies)
     for _ in range(2 if scene.quick else 4):
-        for proxy in scene.world.proxies:
-            if scene.rng.random() < 0.7:
-                proxy.cut()
+        proxies = scene.world.proxies
+        for proxy in scene.rng.sample(proxies, scene.rng.randint(1, len(proxies))):
+            proxy.cut()
         await scene.lasts(0.2, 1.5)
     if sum(proxy.cuts for proxy in scene.world.proxies) == before:
         scene.checker.violations.append("no connection was cut: the fault was none")
@@ -162,12 +162,18 @@ async def cut_connections(scene: Scene) -> Outcome:
 async def drop_announcements(scene: Scene) -> Outcome:
     """Some get lost between Redis and a hub, and the last ones have none after them to show the hole."""
     share = scene.rng.uniform(0.05, 0.6)
+    deaf = scene.rng.choice((scene.world.droppers, scene.world.droppers[:1], scene.world.droppers[1:]))
     before = sum(dropper.dropped for dropper in scene.world.droppers)
-    for dropper in scene.world.droppers:
+    for dropper in deaf:
         dropper.share = share
     try:
         await scene.lasts(1.0, 3.0)
         await scene.load.stop()
+        # Some move to the other hub, which may have heard less than they have seen. Not those of several channels:
+        # what was lost on one may lie before what they saw of another, and only the hub they leave can find that.
+        for viewer in scene.viewers:
+            if len(viewer.channels) == 1:
+                viewer.leave()
     finally:
         for dropper in scene.world.droppers:
             dropper.share = 0.0

@@ -13,12 +13,16 @@ import msgspec
 from tests.faults.checker import NOTHING_LOST, Checker, Watch
 from tests.faults.history import Entry
 from tests.faults.load import Abandoned, Load
+from tests.faults.process import ASK_SECONDS
 from tests.faults.viewer import Viewer
 from tests.faults.world import World
 
 STALL_GRACE: Final = 2.0
 """Seconds after the end of its lease within which a dead worker's content ends for every viewer."""
 
+
+EFFECT_SECONDS: Final = 15.0
+"""For a fault to show: for the first cut, the first announcement dropped, the first publish refused."""
 
 EARLY_GRACE: Final = 1.0
 """Seconds by which it may be shown before that: by so much later than the broker did we take it for begun."""
@@ -56,6 +60,15 @@ class Scene:
     async def lasts(self, least: float, most: float) -> None:
         """Let a fault last so many seconds, or something between."""
         await asyncio.sleep(self.rng.uniform(least, most))
+
+    async def until(self, condition: Callable[[], bool], broken: str) -> None:
+        """Return when the condition has come to be true; a violation, in these words, where it does not."""
+        try:
+            async with asyncio.timeout(EFFECT_SECONDS):
+                while not condition():
+                    await asyncio.sleep(ASK_SECONDS)
+        except TimeoutError:
+            self.checker.violations.append(broken)
 
     async def until_stalled(
         self, abandoned: Sequence[Abandoned], *, late: float = STALL_GRACE, early: float = EARLY_GRACE

@@ -69,11 +69,6 @@ class Proxy:
         for connection in self._connections:
             connection.doomed = True
 
-    def close_connections(self) -> None:
-        """End every connection at once."""
-        for connection in tuple(self._connections):
-            connection.abort()
-
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._pass(reader, writer))
         self._tasks.add(task)

@@ -17,6 +17,7 @@ from typing import Any, Final
 import uvloop
 
 from tests.faults import clock, report
+from tests.faults.ending import end
 from tests.faults.injections import INJECTIONS
 from tests.faults.lane import PLANS, Plan, Round, opened, shuffled
 from tests.faults.report import Run
@@ -100,13 +101,19 @@ async def _interruptible(work: Coroutine[Any, Any, None]) -> None:
 async def _lanes(
     seed: str, deadline: float, only: Sequence[str], *, cut: bool, folder: Path, told: Callable[[Round], None]
 ) -> None:
-    async with asyncio.TaskGroup() as tasks:
+    lanes: list[asyncio.Task[None]] = []
+    try:
         for number, plan in enumerate(PLANS):
             there = set(only) - (set() if clock.available() else {"clock-stepped"})
             if there & set(plan.faults):
                 place = folder / f"lane-{number}"
                 place.mkdir(parents=True)
-                tasks.create_task(_lane(plan, place, seed, there, deadline, cut=cut, told=told))
+                work = _lane(plan, place, seed, there, deadline, cut=cut, told=told)
+                lanes.append(asyncio.create_task(work, name=plan.name))
+        await asyncio.gather(*lanes)
+    finally:
+        # Where one has failed the others need not go on.
+        await end(lanes)
 
 
 async def _lane(

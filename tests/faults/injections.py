@@ -14,6 +14,7 @@ import msgspec
 from hub.brokers.base import SWEEP_GAP
 from hub.upkeep import AUDIT_SECONDS
 from tests.faults.checker import ANYTHING_LOST, NOTHING_LOST
+from tests.faults.ending import end
 from tests.faults.process import ASK_SECONDS, started, until_ready
 from tests.faults.scene import EARLY_GRACE, STALL_GRACE, Outcome, Scene
 from tests.faults.viewer import Viewer
@@ -217,9 +218,7 @@ async def storm(scene: Scene) -> Outcome:
         try:
             await scene.lasts(0.3, 1.0)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
         scene.passed += [(viewer.watch, viewer.taken()) for viewer in crowd]
     return Outcome()
 

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from tests.faults.checker import NOTHING_LOST, Checker
+from tests.faults.ending import end
 from tests.faults.history import Stored, difference
 from tests.faults.injections import INJECTIONS, Injection
 from tests.faults.load import CHANNELS, Load
@@ -29,9 +30,6 @@ LEAD_SECONDS: Final = (0.3, 1.5)
 
 TAIL_SECONDS: Final = (0.0, 0.5)
 """Of load after it, included in the time to converge."""
-
-CANCEL_SECONDS: Final = 0.5
-"""Before what has not ended is told once more to end."""
 
 SETTLE_SECONDS: Final = 30.0
 """For the first convergence, and for producers to be acknowledged and a broker to be read after a fault."""
@@ -208,15 +206,12 @@ async def opened(
         viewers = list(viewers_of(world, rng))
         scene = Scene(world, load, viewers, checker, rng, quick=quick)
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(work) for work in (load.run(), *(viewer.run() for viewer in viewers))]
+            running = [tasks.create_task(work) for work in (*load.runs(), *(viewer.run() for viewer in viewers))]
             try:
                 yield Lane(plan, scene, told)
             finally:
-                # Again and again, because `asyncio.wait_for` of Python 3.11, which redis-py uses, loses some.
-                while running := [task for task in running if not task.done()]:
-                    for task in running:
-                        task.cancel()
-                    await asyncio.wait(running, timeout=CANCEL_SECONDS)
+                await end(running)
+                await load.aclose()
 
 
 def shuffled(plan: Plan, rng: random.Random, *, cut: bool) -> Iterator[str]:

@@ -6,8 +6,8 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -165,15 +165,14 @@ class Load:
             self.transports += transports
             self.producers.append(Producer(f"{names}-{number}", transports, checker, random.Random(rng.random())))
 
-    async def run(self) -> None:
-        """Produce while it is on, until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for producer in self.producers:
-                    tasks.create_task(self._run(producer))
-        finally:
-            for transport in self.transports:
-                await transport.aclose()
+    def runs(self) -> list[Coroutine[Any, Any, None]]:
+        """What each producer does while the load is on, until it is cancelled."""
+        return [self._run(producer) for producer in self.producers]
+
+    async def aclose(self) -> None:
+        """Close the producers' connections."""
+        for transport in self.transports:
+            await transport.aclose()
 
     def start(self) -> None:
         """Let the producers work."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
+from tests.faults.ending import end
 from tests.faults.resp import Dropper
 from tests.servers import free_port
 
@@ -56,9 +57,7 @@ class Proxy:
         self._server.close()
         for connection in tuple(self._connections):
             connection.abort()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(tuple(self._tasks))
 
     @property
     def address(self) -> Address:

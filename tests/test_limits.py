@@ -56,7 +56,7 @@ def test_streams_have_a_limit(http: Any, setting: str, limit: str, outsider: dic
         stack.enter_context(open_stream(hub.base_url, STREAM, head)).until("ready")
         with open_stream(hub.base_url, STREAM, head) as turned_away:
             assert turned_away.status == 200
-            [frame] = turned_away.rest()
+            frame = turned_away.event()
             assert frame.event == "drain"
             assert (frame.retry or 0) >= 10_000
         assert refused(hub.base_url)[limit] == 1

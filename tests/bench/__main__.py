@@ -33,13 +33,22 @@ def main(arguments: Sequence[str]) -> int:
     rounds = options.repeat or (QUICK_ROUNDS if options.quick else ROUNDS)
     command = " ".join(["python -m tests.bench", *arguments])
     results = Results(machine=machine(), versions=versions(), commands=[command], samples=[], skipped={})
-    if options.add:
+    first = 0
+    if options.add or options.more:
         kept, measured = report.read(DOCS), {case.workload for case in cases}
         results.commands = [*kept.commands, command]
-        results.samples = [sample for sample in kept.samples if sample.workload not in measured]
+        results.samples = [it for it in kept.samples if options.more or it.workload not in measured]
+        first = max((it.round + 1 for it in results.samples if it.workload in measured), default=0)
     results.counters = {f"{n:,} viewers": asyncio.run(counters.count(n, 20)) for n in (100, 1_000)}
     try:
-        run(cases, rounds=rounds, servers=servers, results=results, told=lambda line: print(line, flush=True))
+        run(
+            cases,
+            rounds=rounds,
+            servers=servers,
+            results=results,
+            told=lambda line: print(line, flush=True),
+            first=first,
+        )
     finally:
         if options.write or not (options.quick or options.only or options.servers):
             report.write(results, DOCS)
@@ -63,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeat", type=int, help=f"rounds; {ROUNDS} by default, {QUICK_ROUNDS} with --quick")
     parser.add_argument("--write", action="store_true", help="write the report, though this is not all of it")
     parser.add_argument("--add", action="store_true", help="keep what the last report says of other workloads")
+    parser.add_argument("--more", action="store_true", help="keep all that the last report says; these are more rounds")
     parser.add_argument("--report", action="store_true", help="measure nothing; write the last results anew")
     return parser
 

@@ -92,14 +92,17 @@ def run(
     servers: Collection[str] | None,
     results: Results,
     told: Callable[[str], None],
+    first: int = 0,
 ) -> None:
-    """Measure every case into `results`. What is not installed is skipped, and said."""
+    """Measure every case into `results`, in rounds that count from `first`. What is not installed is skipped, and
+    said.
+    """
     raise_file_limit()
     folder = Path(tempfile.mkdtemp(prefix="statushub-bench-"))
     try:
         for case in cases:
             wanted = [name for name in case.servers if servers is None or name in servers]
-            for number in range(1 if case.workload in ONCE else rounds):
+            for number in range(first, first + (1 if case.workload in ONCE else rounds)):
                 # Whoever comes first in one round comes last in the next.
                 for name in wanted[number % len(wanted) :] + wanted[: number % len(wanted)] if wanted else ():
                     _measure(case, name, number, folder, results, told)

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from tests.bench.budget import Verdict, verdicts
-from tests.bench.harness import Results, Spread, spread
+from tests.bench.harness import Results, Sample, Spread, spread
 from tests.bench.picture import Bars, Curves, picture
 from tests.bench.plan import TITLES
 from tests.bench.remarks import GROWTH, METHOD, REMARKS
@@ -116,8 +116,7 @@ def _workload(results: Results, workload: str, title: str) -> Iterator[str]:
     named = f"({workload}) {title}" if len(workload) == 1 else title
     yield f"## {named[0].upper()}{named[1:]}"
     yield ""
-    rounds = len({sample.round for sample in samples})
-    yield f"{rounds} rounds." if rounds > 1 else "One round."
+    yield _rounds(samples)
     yield ""
     names = [name for name in COLUMNS if any(name in sample.values for sample in samples)]
     names = [name for name in names if any(sample.values.get(name) for sample in samples)]
@@ -137,6 +136,16 @@ def _workload(results: Results, workload: str, title: str) -> Iterator[str]:
     if workload in GROWTH:
         yield GROWTH[workload]
         yield ""
+
+
+def _rounds(samples: Sequence[Sample]) -> str:
+    """How often it was measured, and who was measured less often."""
+    rounds = {
+        server: len({it.round for it in samples if it.server == server}) for server in {it.server for it in samples}
+    }
+    most = max(rounds.values())
+    less = [f"{count} of {LABELS.get(server, server)}" for server, count in sorted(rounds.items()) if count < most]
+    return f"{most} round{'s' if most > 1 else ''}{'; ' if less else ''}{', '.join(less)}."
 
 
 def _counted(results: Results) -> Iterator[str]:

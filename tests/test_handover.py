@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sse_starlette.sse import AppStatus
 from starlette.types import Message, Receive, Scope, Send
 
 from hub.handover import HandoverProtocol
@@ -205,6 +206,17 @@ def test_every_worker_says_farewell(redis_server: RedisServer, tmp_path: Path) -
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_portable_stream_is_there_for_its_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """sse-starlette hears of a stop by itself, and would end it before the hub has said a word."""
+    with live_hub(http="h11", heartbeat=0.2) as hub, stream(hub) as client:
+        client.until("ready")
+        monkeypatch.setattr(AppStatus, "should_exit", True)
+        # It looks every half a second.
+        assert [client.frame().event for _ in range(4)] == ["heartbeat"] * 4
+        hub.call(hub.hub.drain)
+        assert client.rest()[-1].event == "drain"
 
 
 def _answers(base_url: str) -> bool:

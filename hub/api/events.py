@@ -31,6 +31,9 @@ STREAM_CHANNELS: Final = 64
 OVERLOAD_RETRY_MS: Final = (10_000, 60_000)
 """When a client that was turned away may come back. Any status but 200 would end an `EventSource` for good."""
 
+FAREWELL_SECONDS: Final = 2.0
+"""How long sse-starlette, which hears of a stop before the hub does, leaves a stream for its farewell."""
+
 logger = logging.getLogger("statushub")
 
 HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
@@ -128,7 +131,13 @@ class PortableStream(EventSourceResponse):
         self.hub = viewer.hub
         self.viewer = viewer
         timeout = self.hub.heartbeat.stall_timeout
-        super().__init__(self._frames(viewer), headers=HEADERS, ping=0, send_timeout=timeout)
+        super().__init__(
+            self._frames(viewer),
+            headers=HEADERS,
+            ping=0,
+            send_timeout=timeout,
+            shutdown_grace_period=FAREWELL_SECONDS,
+        )
         # HTTP/2 forbids it and Safari rejects it (RFC 9113, section 8.2.2).
         del self.headers["connection"]
 

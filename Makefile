@@ -1,6 +1,6 @@
 # make demo   a hub, a real encode and a dashboard to watch it on
 # make test   lint, types, every test, coverage; installs what real tests need
-# make faults faults injected into real processes under load, for eight minutes
+# make faults faults injected into real processes under load, for seven minutes
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

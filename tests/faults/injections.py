@@ -176,6 +176,10 @@ async def drop_announcements(scene: Scene) -> Outcome:
         dropper.share = share
     try:
         await scene.lasts(1.0, 3.0)
+        if _drops(scene) == before:
+            # Nobody views through that hub: since the other was away, everybody is there.
+            for dropper in scene.world.droppers:
+                dropper.share = share
         await scene.until(lambda: _drops(scene) > before, "no announcement was dropped: the fault was none")
         await scene.load.stop()
         # Some move to the other hub, which may have heard less than they have seen. Not those of several channels:

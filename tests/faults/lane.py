@@ -25,6 +25,9 @@ from tests.faults.world import EmbeddedWorld, RedisWorld, World
 VIEWERS: Final = 18
 PRODUCERS: Final = 8
 
+MOVERS: Final = 6
+"""Viewers that reconnect before each fault: else all would stay on one hub since the other was away."""
+
 LEAD_SECONDS: Final = (0.3, 1.5)
 """Of load before a fault."""
 
@@ -115,6 +118,8 @@ class Lane:
         scene, checker = self.scene, self.scene.checker
         publishes, deliveries, seconds = checker.publishes, checker.deliveries, SETTLE_SECONDS
         scene.load.start()
+        for viewer in scene.rng.sample(scene.viewers, MOVERS):
+            viewer.leave()
         await scene.lasts(*LEAD_SECONDS)
         outcome = await injection.run(scene)
         await scene.lasts(*TAIL_SECONDS)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from hub.config import Config, is_loopback
@@ -15,6 +15,9 @@ from hub.responses import error_response
 
 FIELD_BYTES: Final = 4
 """What a header field has beside its name and value: a colon, a space, and the line's end."""
+
+HOSTS: Final = 64
+"""Names that need not be looked at again: those of this machine are few."""
 
 
 class Gate:
@@ -36,15 +39,20 @@ class Gate:
 
     def _fault(self, scope: Scope) -> StatushubError | None:
         size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        host = b""
         for name, value in scope["headers"]:
             size += len(name) + len(value) + FIELD_BYTES
+            if name == b"host" and not host:
+                host = value
         if size > self._head_bytes:
             return HeadTooLarge(f"The request's head may have at most {self._head_bytes} bytes", limit="head")
-        if self._local and not _names_loopback(Headers(scope=scope).get("host", "")):
+        if self._local and not _names_loopback(host):
             return Forbidden("Without a key the hub answers to localhost and 127.0.0.1 alone", field="host")
         return None
 
 
-def _names_loopback(host: str) -> bool:
+@lru_cache(HOSTS)
+def _names_loopback(field: bytes) -> bool:
+    host = field.decode("latin-1")
     name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
     return is_loopback(name.rstrip(".").lower())

@@ -31,7 +31,7 @@ _WILDCARD = re.compile(r"(\*\*?)")
 class Patterns:
     """Some patterns, any of which may match. Compares and hashes by them; `texts` as they were given."""
 
-    __slots__ = ("_expressions", "_names", "texts")
+    __slots__ = ("_everything", "_expressions", "_names", "texts")
 
     def __init__(self, texts: Sequence[str], field: str = "patterns") -> None:
         """Raises `Invalid` naming `field` where there are too many, or one is no pattern."""
@@ -40,12 +40,17 @@ class Patterns:
         for place, text in enumerate(texts):
             _check(text, f"{field}[{place}]")
         self.texts = tuple(texts)
+        self._everything = "**" in texts
         self._names = frozenset(text for text in texts if "*" not in text)
         self._expressions = tuple(_compile(text) for text in texts if "*" in text)
 
     def match(self, name: str) -> bool:
         """Whether one of the patterns covers this channel."""
-        return name in self._names or any(expression.fullmatch(name) for expression in self._expressions)
+        return (
+            self._everything
+            or name in self._names
+            or any(expression.fullmatch(name) for expression in self._expressions)
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Patterns) and self.texts == other.texts

@@ -77,9 +77,10 @@ async def lookup(hub: Hub, identity: Identity, content_ids: Sequence[str]) -> Lo
         told = [entry.event for entry in entries]
         return Lookup(cursor=_cursor(epoch, told), events=[*told], age=hub.age, entries=entries)
     found = await hub.broker.lookup(tenant, content_ids)
-    events = [event if event and identity.may_read(event.channel) else None for event in found.events]
+    channels = {event.channel for event in found.events if event}
+    channels = {channel for channel in channels if identity.may_read(channel)}
+    events = [event if event and event.channel in channels else None for event in found.events]
     told = [event for event in events if event]
-    channels = {event.channel for event in told}
     if len(channels) <= FOLLOWED_CHANNELS:
         hub.replicas(tenant, [*channels])
     return Lookup(cursor=_cursor(found.cursor.epoch, told), events=events, age=hub.age)
@@ -97,7 +98,7 @@ async def changes(
     hub.attach(viewer)
     try:
         if since and since.epoch == replica.epoch and since.offset > replica.last:
-            await hub.verified(replica)
+            await hub.recovery.verified(replica)
         reset, entries = viewer.take() or (False, [])
         with anyio.move_on_after(wait):
             while not (entries or reset or viewer.closing):

@@ -19,9 +19,9 @@ from hub.metrics import Counts
 LINGER_SECONDS: Final = 1.0
 """How long a connection is still read after it was refused, so that its client sees why."""
 
-PIPELINED_REQUESTS: Final = 64
-"""Most requests of one connection that wait for the answer before theirs. Browsers send none; and what one read brings
-would be 14,000 of them, each of which costs two hundred times its size."""
+PIPELINED_REQUESTS: Final = 256
+"""Most requests of one connection that wait for the answer before theirs: a second of a publisher that does not wait,
+and a megabyte. What one read brings would be 14,000 of them, each of which costs two hundred times its size."""
 
 
 class Hosting(Protocol):

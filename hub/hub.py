@@ -1,20 +1,17 @@
-"""The hub: takes in announcements, fans them out, and keeps replicas true.
+"""The hub: takes in announcements and fans them out.
 
 Announcements come one way, from the broker, in the order of their tenant's clock; nothing on that way waits
-or asks. What does wait (making a replica, repairing a hole, coming back after the broker was away) is a sync
-of one replica, in the hub's task group, and meanwhile the viewers of that channel are behind.
+or asks. What does wait (making a replica, repairing a hole, coming back after the broker was away) is
+`recovery`'s.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import anyio
 
@@ -35,24 +32,17 @@ from hub.heartbeat import Heartbeat
 from hub.limits import Places, Room
 from hub.metrics import Counts, Measures
 from hub.model import Announcement, Publication, Receipt
+from hub.recovery import Recovery
 from hub.replica import Replica, Tenant
 from hub.revocations import Revocation
 from hub.upkeep import Upkeep
-from hub.viewer import DRAIN_MS, VOID, PullViewer, PushViewer, Viewer
+from hub.viewer import DRAIN_MS, PullViewer, PushViewer, Viewer
 
 WAITING: Final = 10_000
 """Announcements kept for a replica that is being synced: 200 ms of 50,000 a second, some MB. Beyond that they
 are read again."""
 
-SYNCS: Final = 64
-"""Replicas synced at once: enough to fill a broker's pipeline, few enough to leave it to others."""
-
-SYNC_RETRY_SECONDS: Final = (0.2, 1.0)
-"""Least and most seconds before a sync that failed is tried again."""
-
 ROOM: Final = Room(hub=MAX_STREAMS, tenant=MAX_STREAMS_TENANT, sub=MAX_STREAMS_SUB, address=MAX_STREAMS_ADDRESS)
-
-logger = logging.getLogger("statushub")
 
 
 class Hub:
@@ -83,11 +73,8 @@ class Hub:
         self.draining = False
         self.counts = Counts()
         self.heartbeat = Heartbeat(heartbeat, stall_timeout)
-        self._lost_at: float | None = None
-        self._losses = 0
-        self._sync_slots = anyio.Semaphore(SYNCS)
+        self.recovery = Recovery(self)
         self._stack = AsyncExitStack()
-        self._verifying: set[Replica] = set()
         broker.listen(self)
 
     async def __aenter__(self) -> Self:
@@ -105,7 +92,17 @@ class Hub:
         self._tasks.cancel_scope.cancel()
         await self._stack.__aexit__(kind, error, trace)
 
+    def start(self, work: Callable[..., Coroutine[Any, Any, object]], *arguments: object) -> None:
+        """Do `work` beside everything else, for as long as the hub lives."""
+        self._tasks.start_soon(work, *arguments)
+
     # What the broker tells
+
+    def lost(self) -> None:
+        self.recovery.lost()
+
+    def restored(self) -> None:
+        self.recovery.restored()
 
     def announced(self, batch: Sequence[Announcement]) -> None:
         self.counts.announcements += len(batch)
@@ -129,22 +126,6 @@ class Hub:
         if before is not None:
             self._fan_out(before, run)
 
-    def lost(self) -> None:
-        self._lost_at = time.monotonic()
-        self._losses += 1
-        for replica in self.every_replica():
-            if replica.live:
-                replica.frozen = self._losses
-            self._hold(replica)
-            # Whoever waits for it may have what it holds.
-            replica.settled.set()
-            replica.settled = asyncio.Event()
-
-    def restored(self) -> None:
-        self._lost_at = None
-        for replica in self.every_replica():
-            self._sync_soon(replica)
-
     def _out_of_order(self, replica: Replica, announcement: Announcement) -> None:
         """Take in what does not follow: late, early, of another epoch, or while the replica is synced."""
         if not replica.live:
@@ -153,10 +134,10 @@ class Hub:
                 replica.waiting.clear()
             replica.waiting.append(announcement)
         elif announcement.epoch != replica.epoch:
-            self._begin_anew(replica.tenant)
+            self.recovery.begin_anew(replica.tenant)
             replica.waiting.append(announcement)
         elif announcement.event.offset > replica.last:
-            self.repair(replica)
+            self.recovery.repair(replica)
             replica.waiting.append(announcement)
 
     def _fan_out(self, replica: Replica, run: Sequence[bytes]) -> None:
@@ -218,17 +199,12 @@ class Hub:
 
     def readable(self, replicas: Sequence[Replica]) -> bool:
         """Whether these stand at one moment of the clock: live, or frozen by one loss while the broker is lost."""
-        if self._lost_at is None:
+        if self.recovery.lost_at is None:
             return self.live(replicas)
         if len(replicas) == 1:
             return replicas[0].epoch is not None
         moments = {(replica.epoch, replica.frozen) for replica in replicas}
         return len(moments) == 1 and replicas[0].frozen > 0
-
-    def verify(self, replica: Replica) -> None:
-        """Find out whether cursors ahead of what is known here are ahead of the clock, too, and so void."""
-        if self._lost_at is None and replica not in self._verifying:
-            self._tasks.start_soon(self.verified, replica)
 
     def drain(self) -> None:
         """Bid every viewer farewell. New ones are not served any more."""
@@ -256,7 +232,7 @@ class Hub:
     @property
     def age(self) -> float:
         """For how many seconds the broker is lost; 0.0 while it is there."""
-        return 0.0 if self._lost_at is None else time.monotonic() - self._lost_at
+        return 0.0 if self.recovery.lost_at is None else time.monotonic() - self.recovery.lost_at
 
     def measures(self) -> Measures:
         """What there is at this moment, for the metrics."""
@@ -281,14 +257,9 @@ class Hub:
         replica = tenant.replicas.get(channel)
         if replica is None:
             replica = tenant.replicas[channel] = Replica(tenant, channel)
-            self._sync_soon(replica)
+            self.recovery.sync(replica)
         replica.idle_since = time.monotonic()
         return replica
-
-    def repair(self, replica: Replica) -> None:
-        """Read what is missing here, since announcements of it were lost."""
-        self._void_overtaken(replica)
-        self._sync_soon(replica)
 
     async def drop(self, replica: Replica) -> None:
         """Let go of a replica that nobody views."""
@@ -301,109 +272,6 @@ class Hub:
         successor = tenant.replicas.get(replica.channel)
         if successor is not None:
             # It may have subscribed before this unsubscribed.
-            self._sync_soon(successor)
+            self.recovery.sync(successor)
         if not tenant.replicas:
             self.tenants.pop(tenant.name, None)
-
-    def _hold(self, replica: Replica) -> None:
-        """From now on announcements wait, and so do the viewers of this replica."""
-        for viewer in replica.viewers:
-            viewer.hold()
-        replica.live = False
-        replica.settled.clear()
-
-    def _void_overtaken(self, replica: Replica) -> None:
-        """Reset the viewers that saw later offsets of other channels before the hole in this one showed.
-
-        What they missed has a lower offset than what they have, so no growing id can bring it to them.
-        """
-        for viewer in replica.viewers:
-            if len(viewer.replicas) > 1:
-                viewer.hold()
-                viewer.epoch = VOID
-
-    def _begin_anew(self, tenant: Tenant) -> None:
-        """The tenant's clock has another epoch: nothing known of it holds."""
-        for replica in tenant.replicas.values():
-            self._sync_soon(replica)
-
-    def _sync_soon(self, replica: Replica) -> None:
-        self._hold(replica)
-        if not replica.syncing:
-            replica.syncing = True
-            self._tasks.start_soon(self._sync, replica)
-
-    async def _sync(self, replica: Replica) -> None:
-        """Subscribe, then read, then take in what was announced meanwhile, until nothing is missing."""
-        try:
-            while self._lost_at is None and not self._dropped(replica):
-                self.counts.syncs += 1
-                losses = self._losses
-                try:
-                    async with self._sync_slots:
-                        if self._dropped(replica):
-                            return
-                        await self.broker.subscribe(replica.tenant.name, replica.channel)
-                        snapshot = await self.broker.changes(replica.tenant.name, replica.channel, replica.cursor)
-                except BrokerUnavailable as error:
-                    logger.debug("channel %r waits for the broker: %s", replica.channel, error.message)
-                    await anyio.sleep(random.uniform(*SYNC_RETRY_SECONDS))
-                    continue
-                except Exception:
-                    # One channel's trouble must not end everybody's streams.
-                    logger.exception("channel %r cannot be read; it is tried again", replica.channel)
-                    await anyio.sleep(random.uniform(*SYNC_RETRY_SECONDS))
-                    continue
-                if losses != self._losses or self._dropped(replica):
-                    continue  # what was read may be older than what was missed
-                replica.load(snapshot)
-                if replica.replay():
-                    self._go_live(replica)
-                    return
-        finally:
-            replica.syncing = False
-
-    @staticmethod
-    def _dropped(replica: Replica) -> bool:
-        """Whether nobody asks for it any more; another may be in its place."""
-        return replica.tenant.replicas.get(replica.channel) is not replica
-
-    def _go_live(self, replica: Replica) -> None:
-        replica.live = True
-        replica.syncing = False
-        replica.settled.set()
-        for other in replica.tenant.replicas.values():
-            if other.live and other.epoch != replica.epoch:
-                self._sync_soon(other)
-        for viewer in tuple(replica.viewers):
-            viewer.catch_up()
-
-    async def verified(self, replica: Replica) -> None:
-        """As `verify`; returns when it is found out, or when somebody else will find out."""
-        self._verifying.add(replica)
-        asked = [viewer for viewer in replica.viewers if viewer.epoch == replica.epoch]
-        try:
-            async with self._sync_slots:
-                snapshot = await self.broker.changes(replica.tenant.name, replica.channel, replica.cursor)
-        except BrokerUnavailable:
-            # Nobody would ask again; a sync does so until it is answered, and then viewers catch up.
-            if not self._dropped(replica):
-                self._sync_soon(replica)
-            return
-        finally:
-            self._verifying.discard(replica)
-        if replica.epoch != snapshot.cursor.epoch:
-            self._begin_anew(replica.tenant)
-            return
-        if snapshot.events and snapshot.events[-1].offset > replica.last:
-            # Announcements up to the clock have arrived, so those of these were lost.
-            self.repair(replica)
-        elif replica.live:
-            # Of other channels nothing was read: to say the same of them would hide what they may have missed.
-            replica.last = max(replica.last, snapshot.cursor.offset)
-        # What is still ahead of the clock was never given out.
-        for viewer in asked:
-            if viewer.offset > snapshot.cursor.offset:
-                viewer.epoch = VOID
-        for viewer in tuple(replica.viewers):
-            viewer.catch_up()

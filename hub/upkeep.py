@@ -60,7 +60,7 @@ class Upkeep:
         for replica, offset in zip(replicas, told.offsets, strict=True):
             if replica.live and (offset > replica.last or told.epoch != replica.epoch):
                 logger.warning("channel %r missed an announcement; it is read again", replica.channel)
-                self.hub.repair(replica)
+                self.hub.recovery.repair(replica)
 
     async def tidy(self) -> None:
         """Forget what retention lets go, and drop the replicas that nobody asks for."""

@@ -85,7 +85,7 @@ class Viewer(ABC):
         if self.epoch == epoch:
             if self.offset <= self.position:
                 return False
-            self.hub.verify(self.replicas[0])
+            self.hub.recovery.verify(self.replicas[0])
             return None
         void = self.epoch is not None
         self.epoch, self.offset, self.ready = epoch, 0, False

@@ -236,7 +236,7 @@ def test_a_replica_that_is_dropped_while_it_is_read_stays_dropped(monkeypatch: p
             kept.until("ready")
         replica = hub.hub.tenants["default"].replicas["c"]
         dropped.append(replica)
-        hub.call(lambda: hub.hub._sync_soon(replica))
+        hub.call(lambda: hub.hub.recovery.sync(replica))
         eventually(lambda: not replica.syncing)
         publish(hub, "a", "complete")
         batch = httpx.post(f"{hub.base_url}/api/contents/status/batch", json={"content_ids": ["a"]}).json()

@@ -99,7 +99,7 @@ def test_what_retention_lets_go_is_forgotten_while_it_is_watched(monkeypatch: py
 @pytest.mark.parametrize("http", PATHS)
 def test_a_read_that_fails_is_tried_again(http: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream is open meanwhile, and ready afterwards."""
-    monkeypatch.setattr("hub.hub.SYNC_RETRY_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr("hub.recovery.SYNC_RETRY_SECONDS", (0.01, 0.02))
     broker = open_broker("memory:")
     failures = iter(range(3))
     read = broker.changes

@@ -32,9 +32,6 @@ ANSWER_SECONDS: Final = 5.0
 RETRY_AFTER_SECONDS: Final = 300.0
 """Longest `Retry-After` that is heeded: a hub that is back in five minutes should not be taken for gone."""
 
-CLOSED: Final = "the handler is closed"
-"""How uvloop says that Redis has closed a connection which is written to; redis-py does not know of it."""
-
 RETRIED: Final = frozenset({408, 425, 429})
 """The statuses under 500 that speak of the moment and not of the request (RFC 9110, 15.5.9; 8470; 6585)."""
 
@@ -112,7 +109,7 @@ class RedisTransport:
         except (RedisError, OSError) as error:
             raise BrokerUnavailable(f"{self.name}: {error}") from error
         except RuntimeError as error:
-            if CLOSED not in str(error):
+            if functions.CLOSED not in str(error):
                 raise
             raise BrokerUnavailable(f"{self.name} closed the connection") from error
 

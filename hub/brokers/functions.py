@@ -19,6 +19,9 @@ LIBRARY: Final = files("hub.brokers").joinpath("functions.lua").read_text(encodi
 MISSING: Final = "Function not found"
 """How the server says that the library is not loaded: it restarted without its data, or is new."""
 
+CLOSED: Final = "the handler is closed"
+"""How uvloop says that the server has closed a connection which is written to; redis-py does not know of it."""
+
 TENANTS: Final = "tenants"
 """The set of tenants that have leases to sweep, kept beside the tenants' own slots."""
 

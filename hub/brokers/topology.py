@@ -35,9 +35,6 @@ from hub.errors import BrokerUnavailable
 SENTINEL_SECONDS: Final = 1.0
 """For one Sentinel to answer: short, because the next one is asked when it does not."""
 
-CLOSED: Final = "the handler is closed"
-"""How uvloop says that the other end has closed a connection which is written to; redis-py does not know of it."""
-
 Command = Sequence[str | bytes | int]
 """A command and its arguments."""
 
@@ -65,7 +62,7 @@ def reported(where: str) -> Iterator[None]:
     except (RedisError, RedisClusterException, OSError) as error:
         raise BrokerUnavailable(_sentence(where, error)) from error
     except RuntimeError as error:
-        if CLOSED not in str(error):
+        if functions.CLOSED not in str(error):
             raise
         raise BrokerUnavailable(f"{where} closed the connection") from error
 

@@ -1,11 +1,30 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.hostile.seed import SEED
+from tests.hostile.witness import unharmed
+from tests.live import LiveHub
+from tests.tokens import SECRET
 
 
 @pytest.fixture(autouse=True)
 def _told_seed() -> None:
     """Beside what a test that fails says, pytest shows this."""
     print(f"HOSTILE_SEED={SEED} draws the same again")
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LiveHub]:
+    """A hub that wants nothing of anybody."""
+    with unharmed() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[LiveHub]:
+    """A hub that wants a token."""
+    with unharmed(secret=SECRET) as hub:
+        yield hub

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -25,7 +24,6 @@ from hub.publication import publication
 from hub.tickets import Tickets
 from tests.hostile.seed import examples, seeded
 from tests.hostile.wire import LAST, Wire, exchange, request, wire
-from tests.hostile.witness import unharmed
 from tests.live import LiveHub
 from tests.sse_client import open_stream
 from tests.tokens import SECRET, token
@@ -59,18 +57,6 @@ values = st.recursive(
     max_leaves=10,
 )
 statuses = st.sampled_from(["idle", "generating", "complete", "error", "PROCESSING", "READY", "pending", "failed"])
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[LiveHub]:
-    with unharmed() as hub:
-        yield hub
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[LiveHub]:
-    with unharmed(secret=SECRET) as hub:
-        yield hub
 
 
 def refused(error: Invalid, field: str = "") -> None:

@@ -25,9 +25,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.hostile.seed import examples, seeded
-from tests.hostile.witness import unharmed
 from tests.live import LiveHub
-from tests.tokens import SECRET, bearer
+from tests.tokens import bearer
 
 DESCRIPTION: Final[dict[str, Any]] = json.loads(files("hub").joinpath("openapi.json").read_text(encoding="utf-8"))
 
@@ -82,18 +81,6 @@ def checks(label: str, mode: GenerationMode) -> list[Any]:
         # Elsewhere much is ignored on purpose: other parameters, a cursor behind `Last-Event-ID`, tags that are none.
         chosen.append(negative_data_rejection)
     return chosen
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[LiveHub]:
-    with unharmed() as hub:
-        yield hub
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[LiveHub]:
-    with unharmed(secret=SECRET) as hub:
-        yield hub
 
 
 def is_a_path(case: Case[Any]) -> bool:

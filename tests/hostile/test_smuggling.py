@@ -7,8 +7,6 @@ section 6.3) is answered 400 or not at all, and nothing that follows it is looke
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from hub.connection import PIPELINED_REQUESTS
@@ -29,12 +27,6 @@ HELD = b"GET /api/contents/silent/changes?wait=1 HTTP/1.1\r\nHost: localhost\r\n
 
 NEXT = LAST
 """What a confused hub would answer with 200."""
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[LiveHub]:
-    with unharmed() as hub:
-        yield hub
 
 
 def post(*fields: str, body: bytes = b"", version: str = "1.1") -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,24 +15,9 @@ from tests.hostile.process import hub_process
 from tests.hostile.seed import SEED
 from tests.hostile.test_smuggling import CHUNKS, OFFER, chunked
 from tests.hostile.wire import LAST, Wire, exchange, request, wire
-from tests.hostile.witness import check_settled, unharmed
+from tests.hostile.witness import check_settled
 from tests.live import LiveHub
-from tests.tokens import SECRET, token
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[LiveHub]:
-    """A hub that wants nothing of anybody."""
-    with unharmed() as hub:
-        yield hub
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[LiveHub]:
-    """A hub that wants a token."""
-    with unharmed(secret=SECRET) as hub:
-        yield hub
-
+from tests.tokens import token
 
 STREAM = request("GET", "/api/contents/c/events", "Last-Event-ID: k3f9a2-1")
 WAITING = request("GET", "/api/contents/silent/changes?wait=25")

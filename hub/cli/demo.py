@@ -79,8 +79,8 @@ def demo(environ: Mapping[str, str], /, port: int | None, no_browser: bool, clip
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="statushub-demo-"))
 
         def ready(url: str) -> None:
-            click.echo(_welcome(url))
             stack.enter_context(showreel(url, folder, clips, seconds))
+            click.echo(_welcome(url))
             if not no_browser and _has_browser(environ):
                 threading.Thread(target=_browse, args=(url,), daemon=True).start()
 

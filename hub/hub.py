@@ -30,6 +30,7 @@ from hub.doorkeeper import Doorkeeper
 from hub.errors import BrokerUnavailable
 from hub.heartbeat import Heartbeat
 from hub.limits import Places, Room
+from hub.lookups import Lookups
 from hub.metrics import Counts, Measures
 from hub.model import Announcement, Publication, Receipt
 from hub.recovery import Recovery
@@ -74,6 +75,7 @@ class Hub:
         self.counts = Counts()
         self.heartbeat = Heartbeat(heartbeat, stall_timeout)
         self.recovery = Recovery(self)
+        self.lookups = Lookups(self)
         self._stack = AsyncExitStack()
         broker.listen(self)
 

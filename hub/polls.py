@@ -13,7 +13,7 @@ from hub.errors import BrokerUnavailable
 from hub.hub import Hub
 from hub.identity import Identity
 from hub.model import Cursor, Event
-from hub.replica import Entry, Replica
+from hub.replica import Entry, Replica, Row, Unknown
 from hub.viewer import PullViewer
 
 FOLLOWED_CHANNELS: Final = 8
@@ -32,15 +32,11 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lookup(msgspec.Struct, frozen=True, kw_only=True):
-    """The latest events of some contents, in the order asked, None for unknown ones; otherwise as `Reading`.
-
-    `entries` are the replicas' entries of the same events, or None where they were read from the broker.
-    """
+    """The latest events of some contents, in the order asked; otherwise as `Reading`."""
 
     cursor: Cursor
-    events: list[Event | None]
+    rows: Sequence[Row | Unknown]
     age: float
-    entries: list[Entry] | None = None
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +53,8 @@ async def read(hub: Hub, tenant: str, channel: str) -> Reading:
     Raises `BrokerUnavailable` where nothing is known of it and the broker cannot be asked.
     """
     replica = await _readable(hub, tenant, channel)
-    events = [entry.event for entry in replica.entries.values()]
-    return Reading(cursor=_cursor(replica.epoch, events), events=events, age=hub.age)
+    entries = [*replica.entries.values()]
+    return Reading(cursor=_cursor(replica.epoch, entries), events=[entry.event for entry in entries], age=hub.age)
 
 
 async def lookup(hub: Hub, identity: Identity, content_ids: Sequence[str]) -> Lookup:
@@ -70,20 +66,20 @@ async def lookup(hub: Hub, identity: Identity, content_ids: Sequence[str]) -> Lo
     followed from then on, if they are few. Raises `BrokerUnavailable` where the broker has to be asked and
     cannot be.
     """
-    tenant = identity.tenant
     known = _known(hub, identity, content_ids)
     if known is not None:
         epoch, entries = known
-        told = [entry.event for entry in entries]
-        return Lookup(cursor=_cursor(epoch, told), events=[*told], age=hub.age, entries=entries)
-    found = await hub.broker.lookup(tenant, content_ids)
-    channels = {event.channel for event in found.events if event}
-    channels = {channel for channel in channels if identity.may_read(channel)}
-    events = [event if event and event.channel in channels else None for event in found.events]
-    told = [event for event in events if event]
-    if len(channels) <= FOLLOWED_CHANNELS:
-        hub.replicas(tenant, [*channels])
-    return Lookup(cursor=_cursor(found.cursor.epoch, told), events=events, age=hub.age)
+        return Lookup(cursor=_cursor(epoch, entries), rows=entries, age=hub.age)
+    tenant = identity.tenant
+    read = await hub.lookups.read(tenant, content_ids)
+    rows = [read.rows[content_id] for content_id in content_ids]
+    channels = {row.event.channel for row in rows if row.event}
+    hidden = {channel for channel in channels if not identity.may_read(channel)}
+    if hidden:
+        rows = [Unknown() if row.event and row.event.channel in hidden else row for row in rows]
+    if len(channels - hidden) <= FOLLOWED_CHANNELS:
+        hub.replicas(tenant, [*channels - hidden])
+    return Lookup(cursor=_cursor(read.epoch, rows), rows=rows, age=hub.age)
 
 
 async def changes(
@@ -127,17 +123,18 @@ def _known(hub: Hub, identity: Identity, content_ids: Sequence[str]) -> tuple[st
     tenant = hub.tenants.get(identity.tenant)
     if tenant is None:
         return None
-    holders = [tenant.contents.get(content_id) for content_id in content_ids]
-    replicas = tuple(replica for replica in set(holders) if replica)
-    if None in holders or not hub.readable(replicas):
+    entries = [entry for entry in map(tenant.contents.get, content_ids) if entry]
+    if len(entries) < len(content_ids):
+        return None
+    replicas = [tenant.replicas[channel] for channel in {entry.event.channel for entry in entries}]
+    if not hub.readable(replicas):
         return None
     if not all(identity.may_read(replica.channel) for replica in replicas):
         return None
     for replica in replicas:
         replica.idle_since = time.monotonic()
-    pairs = zip(holders, content_ids, strict=True)
-    return replicas[0].epoch or "", [replica.entries[content_id] for replica, content_id in pairs if replica]
+    return replicas[0].epoch or "", entries
 
 
-def _cursor(epoch: str | None, events: Sequence[Event]) -> Cursor:
-    return Cursor(epoch=epoch or "", offset=max((event.offset for event in events), default=0))
+def _cursor(epoch: str | None, rows: Sequence[Row | Unknown]) -> Cursor:
+    return Cursor(epoch=epoch or "", offset=max([row.offset for row in rows], default=0))

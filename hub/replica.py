@@ -7,7 +7,7 @@ import heapq
 import time
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hub import sse
 from hub.brokers.base import Snapshot
@@ -17,19 +17,39 @@ if TYPE_CHECKING:
     from hub.viewer import PullViewer, PushViewer, Viewer
 
 
-class Entry:
-    """A content's latest event, with the chunk that every viewer is sent, encoded once.
+class Row:
+    """A content's latest event, as polls tell it.
 
     `line` is its line in the answer to a batch poll, once somebody has polled.
     """
 
-    __slots__ = ("applied", "chunk", "event", "line", "offset")
+    __slots__ = ("event", "line", "offset")
 
-    def __init__(self, epoch: str, event: Event) -> None:
+    def __init__(self, event: Event) -> None:
         self.event = event
         self.offset = event.offset
-        self.chunk = sse.chunk(sse.event(epoch, event))
         self.line: bytes | None = None
+
+
+class Unknown:
+    """In a row's place where a content is not known."""
+
+    __slots__ = ("line",)
+    event: Final = None
+    offset: Final = 0
+
+    def __init__(self) -> None:
+        self.line: bytes | None = None
+
+
+class Entry(Row):
+    """A content's latest event in a replica, with the chunk that every viewer is sent, encoded once."""
+
+    __slots__ = ("applied", "chunk")
+
+    def __init__(self, epoch: str, event: Event) -> None:
+        super().__init__(event)
+        self.chunk = sse.chunk(sse.event(epoch, event))
         self.applied = time.monotonic()
 
 
@@ -94,7 +114,7 @@ class Replica:
         # Popped first, so that the dictionary's order stays the clock's.
         self.entries.pop(event.content_id, None)
         self.entries[event.content_id] = entry
-        self.tenant.contents[event.content_id] = self
+        self.tenant.contents[event.content_id] = entry
         self.last = event.offset
         return entry
 
@@ -138,30 +158,30 @@ class Replica:
             if entry.applied >= applied_before:
                 return
             del self.entries[content_id]
-            self.tenant.disown(content_id, self)
+            self.tenant.disown(entry)
 
     def clear(self) -> None:
         """Drop every content."""
-        for content_id in self.entries:
-            self.tenant.disown(content_id, self)
+        for entry in self.entries.values():
+            self.tenant.disown(entry)
         self.entries.clear()
         self.last = 0
 
 
 class Tenant:
-    """A tenant's replicas, and which of them holds each content."""
+    """A tenant's replicas, and the entry of each content that they hold."""
 
     __slots__ = ("contents", "name", "replicas")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.replicas: dict[str, Replica] = {}
-        self.contents: dict[str, Replica] = {}
+        self.contents: dict[str, Entry] = {}
 
-    def disown(self, content_id: str, replica: Replica) -> None:
-        """Forget that `replica` holds the content, unless another took it over."""
-        if self.contents.get(content_id) is replica:
-            del self.contents[content_id]
+    def disown(self, entry: Entry) -> None:
+        """Forget an entry that its replica has dropped, unless another replica has one of the same content."""
+        if self.contents.get(entry.event.content_id) is entry:
+            del self.contents[entry.event.content_id]
 
 
 def merged(replicas: Sequence[Replica], offset: int) -> list[Entry]:

@@ -100,6 +100,17 @@ def test_junk_is_passed_over(redis: Redis, hub: LiveHub, junk: list[Command]) ->
         assert httpx.post(f"{hub.base_url}/api/contents/status/batch", json=ids).status_code == 200
 
 
+def test_what_is_no_content_hides_none(redis: Redis, hub: LiveHub) -> None:
+    """A key of another type in a content's place, or one without a whole offset, is unknown; the others are told."""
+    publish(hub, "a", "complete")
+    execute(redis, "SET", f"{P}:content:text", "no hash")
+    for place, offset in enumerate(("1.5", "1e3", "-1", "", "x")):
+        execute(redis, "HSET", f"{P}:content:odd-{place}", "channel", "c", "offset", offset, "type", "t", "data", "{}")
+    asked = ["text", *(f"odd-{place}" for place in range(5)), "a"]
+    answer = httpx.post(f"{hub.base_url}/api/contents/status/batch", json={"content_ids": asked})
+    assert [line["status"] for line in answer.json()["statuses"]] == ["not_found"] * 6 + ["complete"]
+
+
 def test_a_short_retention_ends_its_own_content_alone(redis: Redis, hub: LiveHub) -> None:
     """A worker that keeps its contents for a moment does not take the channel's others along."""
     publish(hub, "a", "complete")

@@ -29,7 +29,7 @@ FLOORS = (
     ("hub.replica",),
     ("hub.viewer", "hub.connection"),
     ("hub.handover",),
-    ("hub.heartbeat", "hub.upkeep", "hub.doorkeeper", "hub.recovery"),
+    ("hub.heartbeat", "hub.upkeep", "hub.doorkeeper", "hub.lookups", "hub.recovery"),
     ("hub.hub", "hub.auth"),
     ("hub.polls",),
     ("hub.requests", "hub.responses"),

@@ -93,7 +93,7 @@ def test_a_content_that_another_channel_took_over_stays_known_there() -> None:
     first.load(snapshot(event(1)))
     second.load(snapshot(event(2, channel="d")))
     first.clear()
-    assert tenant.contents == {"a": second}
+    assert tenant.contents == second.entries
 
 
 def test_several_channels_merge_in_one_order() -> None:

@@ -127,18 +127,12 @@ async def test_sound_data_pass_as_they_are() -> None:
 def test_where_the_data_do_not_say_the_type_does(type: str, told: str, data: bytes) -> None:
     """A page must not wait for ever for a content whose last event was an ending."""
     event = Event(channel="ch", content_id="x", offset=1, type=type, data=data)
-    [line] = json.loads(bytes(status.identified(["x"], [event])))
-    assert line["status"] == told
+    assert json.loads(status.line("x", event))["status"] == told
 
 
-@given(st.lists(st.binary() | st.sampled_from(sorted(STRANGE.values())), max_size=4))
-def test_any_bytes_make_a_sound_batch(stored: list[bytes]) -> None:
-    """Whatever was stored, in whatever order."""
-    ids = [f"c{place}" for place in range(len(stored))]
-    events = [
-        Event(channel="ch", content_id=name, offset=1, type="t", data=data)
-        for name, data in zip(ids, stored, strict=True)
-    ]
-    assert [line["id"] for line in strict(bytes(status.identified(ids, events)))] == ids
-    for event in events:
-        assert strict(bytes(status.whole(event)))["content_id"] == event.content_id
+@given(st.binary() | st.sampled_from(sorted(STRANGE.values())))
+def test_any_bytes_make_a_sound_line(stored: bytes) -> None:
+    """Whatever was stored."""
+    event = Event(channel="ch", content_id="c", offset=1, type="t", data=stored)
+    assert strict(status.line("c", event))["id"] == "c"
+    assert strict(bytes(status.whole(event)))["content_id"] == "c"

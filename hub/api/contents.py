@@ -15,7 +15,7 @@ from starlette.routing import Route
 from hub import polls, status
 from hub.errors import Invalid
 from hub.model import Cursor, Event
-from hub.replica import Entry
+from hub.replica import Row, Unknown
 from hub.requests import (
     POLL_BODY_BYTES,
     address_of,
@@ -108,9 +108,7 @@ async def status_batch(request: Request) -> Response:
         request,
         found.cursor,
         found.age,
-        lambda: {
-            "statuses": status.identified(asked, found.events) if found.entries is None else _lines(found.entries)
-        },
+        lambda: {"statuses": _lines(asked, found.rows)},
     )
 
 
@@ -121,12 +119,18 @@ async def _asked(request: Request) -> tuple[str, str]:
     return identity.tenant, channel
 
 
-def _lines(entries: Sequence[Entry]) -> msgspec.Raw:
-    """The same as `status.identified`, whose work is done once for each entry."""
-    for entry in entries:
-        if entry.line is None:
-            entry.line = bytes(status.identified([entry.event.content_id], [entry.event]))[1:-1]
-    return msgspec.Raw(b"[%b]" % b",".join([entry.line for entry in entries if entry.line]))
+def _lines(content_ids: Sequence[str], rows: Sequence[Row | Unknown]) -> msgspec.Raw:
+    """A batch's lines, each of which is made once for all who ask."""
+    lines = [row.line for row in rows if row.line]
+    if len(lines) < len(rows):
+        lines = [_line_of(content_id, row) for content_id, row in zip(content_ids, rows, strict=True)]
+    return msgspec.Raw(b"[%b]" % b",".join(lines))
+
+
+def _line_of(content_id: str, row: Row | Unknown) -> bytes:
+    if row.line is None:
+        row.line = status.line(content_id, row.event)
+    return row.line
 
 
 def _wait(text: str | None) -> float:

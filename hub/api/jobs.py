@@ -43,7 +43,7 @@ async def batch_status(request: Request) -> Response:
         request,
         found.cursor,
         found.age,
-        lambda: {"jobs": {id: _job(event) for id, event in zip(asked, found.events, strict=True)}},
+        lambda: {"jobs": {id: _job(row.event) for id, row in zip(asked, found.rows, strict=True)}},
     )
 
 

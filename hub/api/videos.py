@@ -53,7 +53,7 @@ async def progress(request: Request) -> Response:
 async def _known(request: Request, identity: Identity) -> Response:
     video = check_name(request.path_params["id"], "id")
     found = await polls.lookup(hub_of(request), identity, [video])
-    event = found.events[0]
+    event = found.rows[0].event
     if event is None:
         return _pending(request)
     said = _progress(event)

@@ -11,7 +11,7 @@
 --   <prefix>:leases           zset   content ids by deadline, in milliseconds
 --   <prefix>:events:<name>    sharded pub/sub channel of announcements
 
-local VERSION = 3
+local VERSION = 4
 local DEFAULT_RETENTION_MS = 7 * 24 * 3600 * 1000
 local SWEEP_GAP_MS = 5000
 
@@ -183,14 +183,16 @@ end
 
 -- FCALL statushub_lookup 1 <prefix> <content ids, a line each>
 -- Returns epoch, the clock's offset, then for each content channel, offset, type, data, or false.
--- One argument, because clients take longer over a hundred than this does to part them.
+-- One argument, because clients take longer over a hundred than this does to part them. What a foreign
+-- publisher stored under one id, of whatever type, is unknown and hides no others.
 local function lookup(keys, args)
   local clk = clock(keys[1])
   local contents = keys[1] .. ':content:'
   local answer = { clk.epoch, integer(clk.offset) }
   for id in string.gmatch(args[1], '[^\n]+') do
-    local stored = redis.call('HMGET', contents .. id, 'channel', 'offset', 'type', 'data')
-    answer[#answer + 1] = stored[1] and tonumber(stored[2] or '') and stored[3] and stored[4] and stored or false
+    local stored = redis.pcall('HMGET', contents .. id, 'channel', 'offset', 'type', 'data')
+    local sound = stored[1] and string.find(stored[2] or '', '^%d+$') and stored[3] and stored[4]
+    answer[#answer + 1] = sound and stored or false
   end
   return answer
 end

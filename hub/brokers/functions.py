@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Final
@@ -10,7 +11,7 @@ import msgspec
 
 from hub.model import COUNTER_MAX, Announcement, Cursor, Event, Publication, Receipt, Refusal
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of the library here. A server that holds a lower one, or none, is given this one."""
 
 LIBRARY: Final = files("hub.brokers").joinpath("functions.lua").read_text(encoding="utf-8")
@@ -95,8 +96,9 @@ def page(channel: str, answer: Sequence[int | bytes]) -> Page:
 
 def found(content_ids: Sequence[str], answer: Sequence[Any]) -> tuple[Cursor, list[Event | None]]:
     """The answer of `statushub_lookup` about these contents: the clock, and each one's event or None."""
+    # Many contents share a channel, and who reads them compares it: one text is compared at a glance.
     events = [
-        _event(_text(row[0]), row[1], content_id, row[2], row[3]) if row else None
+        _event(sys.intern(_text(row[0])), row[1], content_id, row[2], row[3]) if row else None
         for content_id, row in zip(content_ids, answer[2:], strict=True)
     ]
     return _clock(answer[0], answer[1]), events

@@ -48,10 +48,11 @@ REMARKS: Final[dict[str, str]] = {
     ),
     "g-broker": (
         "A poll asks the broker only where one of its ids is unknown or its contents are of more than 8 channels; else "
-        "its channels are followed from then on, and it costs what the line above says. The call itself takes 90 µs of "
-        "redis-py, whatever it asks for, and a hundred rows another 100 to unpack and check. Sending the ids as one "
-        "argument was tried: a tenth less. Sending commands past redis-py was not, nor asking once for several polls "
-        "that come together."
+        "its channels are followed from then on, and it costs what the line above says. Polls that come together are "
+        "one read, which halved what each costs, and takes Redis a tenth of the time: of 32 that poll without a pause "
+        "some 15 share one. A read takes 100 µs of redis-py, whatever it asks for, and a hundred rows another 200 to "
+        "unpack and check; a poll alone pays all of it. Sending the ids as one argument was tried: a tenth less. Not "
+        "tried: sending commands past redis-py, keeping the rows of one read for the next."
     ),
 }
 """For a line of the budget that is missed: why, and what was tried."""

@@ -48,7 +48,10 @@ class Entry(Row):
     __slots__ = ("applied", "chunk")
 
     def __init__(self, epoch: str, event: Event) -> None:
-        super().__init__(event)
+        # Not by the parent's: this is done for every event.
+        self.event = event
+        self.offset = event.offset
+        self.line = None
         self.chunk = sse.chunk(sse.event(epoch, event))
         self.applied = time.monotonic()
 

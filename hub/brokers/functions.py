@@ -121,11 +121,12 @@ def overdue(answer: Sequence[int | bytes]) -> list[Event]:
 def announcement(tenant: str, channel: str, message: bytes) -> Announcement:
     """A message on a channel's pub/sub channel. Raises `ValueError` where a foreign publisher sent it."""
     head, newline, data = message.partition(b"\n")
-    epoch, offset, prev, content_id, type = head.decode().split("\t")
-    if not newline or b"\r" in head or not 0 <= int(prev) < int(offset) <= COUNTER_MAX:
+    epoch, told, before, content_id, type = head.decode().split("\t")
+    offset, prev = int(told), int(before)
+    if not newline or b"\r" in head or not 0 <= prev < offset <= COUNTER_MAX:
         raise ValueError("no announcement of ours")
-    event = Event(channel=channel, content_id=content_id, offset=int(offset), type=type, data=data)
-    return Announcement(tenant=tenant, epoch=epoch, prev=int(prev), event=event)
+    event = Event(channel=channel, content_id=content_id, offset=offset, type=type, data=data)
+    return Announcement(tenant=tenant, epoch=epoch, prev=prev, event=event)
 
 
 def _event(channel: str, offset: int | bytes, content_id: str | int | bytes, type: int | bytes, data: Any) -> Event:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 import msgspec
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from hub.config import HEAD_BYTES, REQUEST_SECONDS
@@ -19,9 +20,9 @@ from hub.metrics import Counts
 LINGER_SECONDS: Final = 1.0
 """How long a connection is still read after it was refused, so that its client sees why."""
 
-PIPELINED_REQUESTS: Final = 256
-"""Most requests of one connection that wait for the answer before theirs: a second of a publisher that does not wait,
-and a megabyte. What one read brings would be 14,000 of them, each of which costs two hundred times its size."""
+PIECE_BYTES: Final = 4096
+"""Parsed in one go. A request that waits for the answer before its own costs two hundred times its size, and one read
+may bring 14,000 of the shortest: these many bytes hold 227, a megabyte. The rest stays what it is until its turn."""
 
 
 class Hosting(Protocol):
@@ -33,11 +34,24 @@ class Hosting(Protocol):
         """Bid every viewer farewell. Called as often as there are connections when the server stops."""
 
 
+class _Flow(FlowControl):
+    """uvicorn's, which reads on with every answer, whether or not there is room for more requests."""
+
+    def __init__(self, transport: asyncio.Transport, unparsed: bytearray) -> None:
+        super().__init__(transport)
+        self._unparsed = unparsed
+
+    def resume_reading(self) -> None:
+        if not self._unparsed:
+            super().resume_reading()
+
+
 class Connection(HttpToolsProtocol):
     """uvicorn's httptools protocol, with an end to everything that a client may leave without one.
 
     A head that is not whole after `head_bytes` or `head_seconds` is refused, and so are more than `head_bytes` of
-    chunk extensions and trailers in a row. What cannot be told to be a request ends the connection.
+    chunk extensions and trailers in a row. What cannot be told to be a request ends the connection. Whoever sends
+    requests faster than they are answered is read no further until they are.
     """
 
     def __init__(
@@ -46,6 +60,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **more)
         self.head_bytes = head_bytes
         self.head_seconds = head_seconds
+        self.unparsed = bytearray()
         self._framing_received = 0
         self._head_due: asyncio.TimerHandle | None = None
         self._head_begun = False
@@ -54,6 +69,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.unparsed)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -65,12 +81,37 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
-            return
-        self._framing_received += len(data)
-        super().data_received(data)
-        if self._framing_received > self.head_bytes:
-            self._refuse(HeadTooLarge(f"The request's head may have at most {self.head_bytes} bytes", limit="head"))
+        for start in range(0, len(data), PIECE_BYTES):
+            if self._deaf:
+                return
+            if self._unanswered():
+                self.unparsed += data[start:]
+                self.flow.pause_reading()
+                return
+            piece = data[start : start + PIECE_BYTES]
+            self._framing_received += len(piece)
+            super().data_received(piece)
+            if self._framing_received > self.head_bytes:
+                self._refuse(HeadTooLarge(f"The request's head may have at most {self.head_bytes} bytes", limit="head"))
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.unparsed and not self._unanswered() and not self.transport.is_closing():
+            data = bytes(self.unparsed)
+            self.unparsed.clear()
+            self.flow.resume_reading()
+            self.data_received(data)
+
+    def _unanswered(self) -> bool:
+        """Whether the last request that was parsed came whole, and waits for its answer."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete and not cycle.more_body
+
+    def forget_what_follows(self) -> None:
+        """Forget what was sent after the request under way, and read on: it is somebody else who reads it."""
+        self.pipeline.clear()
+        self.unparsed.clear()
+        self.flow.resume_reading()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # A trailer comes after all that a header decides, and a proxy may have looked at headers alone
@@ -97,8 +138,6 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._have_head()
-        if len(self.pipeline) >= PIPELINED_REQUESTS:
-            raise Malformed(f"More than {PIPELINED_REQUESTS} requests were sent before the answer to the first")
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before and self.parser.should_upgrade():
@@ -124,7 +163,10 @@ class Connection(HttpToolsProtocol):
             self._head_due = None
 
     def _head_is_late(self) -> None:
-        if self._head_begun:
+        if self.flow.read_paused:
+            # The rest of it may be there, and waits for the answers before its own.
+            self._head_due = self.loop.call_later(self.head_seconds, self._head_is_late)
+        elif self._head_begun:
             message = f"The request's head did not arrive within {self.head_seconds:g} s"
             self._refuse(RequestTimeout(message, limit="request_timeout"))
         else:
@@ -140,9 +182,9 @@ class Connection(HttpToolsProtocol):
         if hub is not None:
             hub.counts.refuse(error)
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and not cycle.response_complete and not cycle.more_body:
+        if self._unanswered():
             # Those that came whole are answered; what followed them is not, and nobody could tell whose answer it was.
-            cycle.keep_alive = False
+            self.cycle.keep_alive = False
             self._deaf = True
             return
         if cycle is None or cycle.response_complete or not (cycle.response_started or self.pipeline):

@@ -92,9 +92,8 @@ class HandoverProtocol(Connection):
             return
         self._unset_keepalive_if_required()
         self._have_head()
-        self.flow.resume_reading()
+        self.forget_what_follows()
         self.connections.discard(self)
-        self.pipeline.clear()
         # The parser calls back, and would keep this protocol until a collection.
         self.parser = None  # type: ignore[assignment]
         protocol = make(self.connections, self.flow.write_paused)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -63,7 +64,8 @@ class Lookups:
         read = self._joined(tenant, content_ids)
         await read.done.wait()
         if read.failure is not None:
-            raise read.failure
+            # An error for each: one for all would keep the frames of everybody who raised it.
+            raise copy(read.failure) from read.failure
         return read
 
     def _joined(self, tenant: str, content_ids: Sequence[str]) -> Read:

@@ -353,6 +353,21 @@ def test_what_a_client_says_after_its_request_means_nothing() -> None:
         assert client.event().json["content_id"] == "a"
 
 
+def test_whoever_said_much_with_their_request_can_leave() -> None:
+    """What came behind it is read and forgotten, so that the end of the connection is seen."""
+    with live_hub(heartbeat=60) as hub:
+        host, _, port = hub.base_url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(
+                b"GET /api/contents/c/events HTTP/1.1\r\nHost: localhost\r\n\r\n" + b"GET / HTTP/1.1\r\n\r\n" * 5_000
+            )
+            received = b""
+            while b"event: ready" not in received:
+                received += connection.recv(65536)
+            assert hub.hub.streams == 1
+        eventually(lambda: not hub.hub.streams)
+
+
 def test_a_connection_can_be_kept_alive_before_it_is_handed_over() -> None:
     """A keep-alive connection that polled first may become a stream, and outlives the keep-alive timeout."""
     with live_hub() as hub:

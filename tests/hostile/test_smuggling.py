@@ -7,13 +7,18 @@ section 6.3) is answered 400 or not at all, and nothing that follows it is looke
 
 from __future__ import annotations
 
+import select
+from functools import partial
+
 import pytest
 
-from hub.connection import PIPELINED_REQUESTS
-from tests.hostile.wire import LAST, exchange, request, wire
+from hub.connection import PIECE_BYTES, Connection
+from hub.handover import HandoverProtocol
+from tests.hostile.wire import LAST, READ_SECONDS, exchange, request, wire
 from tests.hostile.witness import unharmed
-from tests.live import LiveHub
+from tests.live import LiveHub, live_hub
 from tests.tokens import SECRET, token
+from tests.waiting import eventually
 
 
 def offer(channel: str, content_id: str) -> bytes:
@@ -24,6 +29,14 @@ def offer(channel: str, content_id: str) -> bytes:
 OFFER = offer("c", "a")
 HELD = b"GET /api/contents/silent/changes?wait=1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 """A request that is under way for long enough to send others behind it."""
+
+SHORTEST = b"GET / HTTP/1.1\r\n\r\n"
+
+MUCH_BYTES = 4 * 1024 * 1024
+"""More than is kept of a connection anywhere but in the kernel."""
+
+READ_BYTES = 256 * 1024
+"""Most that the event loop reads in one go."""
 
 NEXT = LAST
 """What a confused hub would answer with 200."""
@@ -183,10 +196,13 @@ ENDING = {
 @pytest.mark.parametrize("sent", ENDING.values(), ids=list(ENDING))
 def test_nothing_follows_a_last_request(hub: LiveHub, sent: bytes) -> None:
     """It is answered, the connection is closed, and what came behind it is nobody's request."""
-    for parts in ((sent + NEXT,), (sent + NEXT[:20], NEXT[20:])):
+    much = NEXT * 100 + request("POST", "/api/publish", body=offer("behind", "never"))
+    for parts in ((sent + NEXT,), (sent + NEXT[:20], NEXT[20:]), (sent + much,)):
         answers = exchange(hub.base_url, *parts)
         assert len(answers) == 1
         assert answers[0].status < 500
+    [told] = exchange(hub.base_url, request("GET", "/api/contents/behind", "Connection: close"))
+    assert told.json["contents"] == []
 
 
 @pytest.mark.parametrize("behind", [b"\0" * 9, b"nonsense\r\n\r\n", UNCLEAR["length, then chunks"]])
@@ -206,11 +222,52 @@ def test_answers_come_in_the_order_of_requests(hub: LiveHub) -> None:
     assert [answer.status for answer in answers] == [200, 404, 404, 200, 200]
 
 
-def test_few_requests_wait_behind_one(hub: LiveHub) -> None:
-    """As many as are allowed are answered; those beyond are not kept, and whoever sent them is told by the end."""
-    for count, given in ((PIPELINED_REQUESTS, PIPELINED_REQUESTS), (PIPELINED_REQUESTS + 9, PIPELINED_REQUESTS)):
-        sent = HELD + request("GET", "/healthz") * (count - 1) + LAST
-        assert len(exchange(hub.base_url, sent)) == 1 + given
+def connections(hub: LiveHub) -> list[Connection]:
+    """Those that speak HTTP."""
+    return [connection for connection in [*hub.server_state.connections] if isinstance(connection, Connection)]
+
+
+def waiting(hub: LiveHub) -> int:
+    """Most requests of one connection that wait for the answer before theirs."""
+    return max((len(connection.pipeline) for connection in connections(hub)), default=0)
+
+
+def test_requests_that_come_too_fast_wait_their_turn(hub: LiveHub) -> None:
+    """All are answered, in their order; few of them are more than bytes meanwhile, however many came in one go."""
+    targets = ["/healthz" if number % 3 else "/nope" for number in range(3_000)]
+    with wire(hub.base_url) as opened:
+        opened.send(HELD + b"".join(request("GET", target) for target in targets) + LAST)
+        kept = [eventually(lambda: waiting(hub))]
+        assert opened.answer().status == 200
+        for target in targets:
+            assert opened.answer().status == (200 if target == "/healthz" else 404)
+            kept.append(waiting(hub))
+        assert [answer.status for answer in opened.answers()] == [200]
+    assert max(kept) <= PIECE_BYTES // len(SHORTEST)
+
+
+def test_whoever_sends_without_end_is_not_read_without_end(hub: LiveHub) -> None:
+    """They are read as fast as they are answered, and what there is no room for stays with them."""
+    flood, sent, kept = request("GET", "/healthz") * 5_000, 0, 0
+    with wire(hub.base_url) as opened:
+        opened.socket.setblocking(False)
+        while sent < MUCH_BYTES:
+            readable, writable, _ = select.select([opened.socket], [opened.socket], [], READ_SECONDS)
+            if readable:
+                opened.socket.recv(MUCH_BYTES)
+            if writable:
+                sent += opened.socket.send(flood)
+            kept = max([kept, *(len(connection.unparsed) for connection in connections(hub))])
+    assert 0 < kept <= READ_BYTES
+
+
+def test_a_head_is_not_late_that_nobody_looked_at() -> None:
+    """It came in time, in part or whole, and waited for the answer to another."""
+    with live_hub(http=partial(HandoverProtocol, head_seconds=0.3)) as hub, wire(hub.base_url) as opened:
+        opened.send(HELD + request("GET", "/healthz") * 200 + LAST[:-9])
+        eventually(lambda: waiting(hub))
+        opened.send(LAST[-9:])
+        assert [answer.status for answer in opened.answers()] == [200] * 202
 
 
 @pytest.mark.parametrize("field", ["Host: localhost", "Authorization: Bearer x", "X-Forwarded-For: 192.0.2.1"])
@@ -245,7 +302,7 @@ def test_what_comes_behind_a_stream_is_nobodys_request(hub: LiveHub) -> None:
 
 
 def test_nonsense_is_refused_once(hub: LiveHub) -> None:
-    """However much of it comes while an answer before it is under way."""
+    """After the answer that was under way, however much of it comes before and after that."""
     before = hub.hub.counts.refusals["head"]
     with wire(hub.base_url) as opened:
         opened.send(HELD + b"GET /")
@@ -255,5 +312,5 @@ def test_nonsense_is_refused_once(hub: LiveHub) -> None:
         for _ in range(20):
             opened.send(b"x" * 20_000)
             assert exchange(hub.base_url, LAST)
-        assert [answer.status for answer in opened.answers()] == [200]
+        assert [answer.status for answer in opened.answers()] == [200, 431]
     assert hub.hub.counts.refusals["head"] == before + 1

@@ -12,7 +12,7 @@ from tests.bench.budget import Verdict, verdicts
 from tests.bench.harness import Results, Sample, Spread, spread
 from tests.bench.picture import Bars, Curves, picture
 from tests.bench.plan import TITLES
-from tests.bench.remarks import GROWTH, METHOD, REMARKS
+from tests.bench.remarks import FAILURES, GROWTH, METHOD, REMARKS
 from tests.bench.servers import LABELS, SERVERS
 
 PEERS: Final = ("nchan", "floor")
@@ -95,7 +95,9 @@ def _document(results: Results) -> Iterator[str]:
     if problems:
         yield "Measurements that failed and are in no table:"
         yield ""
-        yield from (f"- ({s.workload}) {s.label}, {LABELS.get(s.server, s.server)}: {s.problem}" for s in problems)
+        for it in problems:
+            what = f"({it.workload}) {it.label}, {LABELS.get(it.server, it.server)}"
+            yield f"- {what}: {it.problem.strip()}. {FAILURES.get(f'{it.workload}-{it.server}', '')}".rstrip()
         yield ""
     yield "To do it again: `make bench` (all of it), `make bench-quick` (two minutes), or"
     yield "`.venv/bin/python -m tests.bench --only a,e --servers hub-redis,nchan,floor --repeat 5`."

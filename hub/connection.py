@@ -84,7 +84,7 @@ class Connection(HttpToolsProtocol):
         for start in range(0, len(data), PIECE_BYTES):
             if self._deaf:
                 return
-            if self._unanswered():
+            if self.pipeline or self._unanswered():
                 self.unparsed += data[start:]
                 self.flow.pause_reading()
                 return
@@ -96,7 +96,7 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.unparsed and not self._unanswered() and not self.transport.is_closing():
+        if self.unparsed and not self.pipeline and not self.transport.is_closing():
             data = bytes(self.unparsed)
             self.unparsed.clear()
             self.flow.resume_reading()

@@ -68,7 +68,8 @@ def test_whoever_is_under_way_arrives(tmp_path: Path) -> None:
 
 def test_a_hub_does_not_wait_for_ever(tmp_path: Path) -> None:
     """Who does not arrive within the grace period is cut off, and that is no error of the hub's."""
-    with serving(*MEMORY, "--grace", "2", cwd=tmp_path) as (process, url), half_sent(url):
+    patient = ("--grace", "2", "--request-timeout", "600")
+    with serving(*MEMORY, *patient, cwd=tmp_path) as (process, url), half_sent(url):
         code, out, _ = ended(process, signal.SIGTERM)
         assert (code, out) == (0, "")
 

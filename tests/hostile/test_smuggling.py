@@ -30,8 +30,6 @@ OFFER = offer("c", "a")
 HELD = b"GET /api/contents/silent/changes?wait=1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 """A request that is under way for long enough to send others behind it."""
 
-SHORTEST = b"GET / HTTP/1.1\r\n\r\n"
-
 MUCH_BYTES = 4 * 1024 * 1024
 """More than is kept of a connection anywhere but in the kernel."""
 
@@ -232,18 +230,48 @@ def waiting(hub: LiveHub) -> int:
     return max((len(connection.pipeline) for connection in connections(hub)), default=0)
 
 
-def test_requests_that_come_too_fast_wait_their_turn(hub: LiveHub) -> None:
+BODY = b'{"content_ids":["%b"]}' % (b"x" * 1_000)
+
+FAST = {
+    "few bytes": [(request("GET", "/healthz"), 200), (request("GET", "/nope"), 404)],
+    # Wherever one of them is cut, it is in a body.
+    "bodies": [(request("POST", "/api/contents/status/batch", body=BODY), 422), (request("POST", "/nope"), 404)],
+}
+"""Requests of a kind, and how they are answered."""
+
+
+@pytest.mark.parametrize("kind", FAST.values(), ids=list(FAST))
+def test_requests_that_come_too_fast_wait_their_turn(hub: LiveHub, kind: list[tuple[bytes, int]]) -> None:
     """All are answered, in their order; few of them are more than bytes meanwhile, however many came in one go."""
-    targets = ["/healthz" if number % 3 else "/nope" for number in range(3_000)]
+    (often, _), (seldom, _) = kind
+    asked = [kind[not number % 3] for number in range(min(3_000, 500_000 // len(often)))]
     with wire(hub.base_url) as opened:
-        opened.send(HELD + b"".join(request("GET", target) for target in targets) + LAST)
+        opened.send(HELD + b"".join(sent for sent, _ in asked) + LAST)
         kept = [eventually(lambda: waiting(hub))]
         assert opened.answer().status == 200
-        for target in targets:
-            assert opened.answer().status == (200 if target == "/healthz" else 404)
+        for _, status in asked:
+            assert opened.answer().status == status
             kept.append(waiting(hub))
         assert [answer.status for answer in opened.answers()] == [200]
-    assert max(kept) <= PIECE_BYTES // len(SHORTEST)
+    assert max(kept) <= 3 + PIECE_BYTES // (len(often + often + seldom) / 3)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_a_long_body_behind_another_request_arrives_whole(hub: LiveHub, framing: str) -> None:
+    """However many pieces it is parsed in, and whether it was there before its turn or comes after it."""
+    contents = ",".join(
+        f'{{"channel":"long","content_id":"{number}","data":{{"status":"idle","note":"{"x" * 3_000}"}}}}'
+        for number in range(90)
+    )
+    body = f'{{"events":[{contents}]}}'.encode()
+    if framing == "length":
+        sent = request("POST", "/api/publish", body=body)
+    else:
+        parts = [body[start : start + 1_000] for start in range(0, len(body), 1_000)]
+        sent = chunked(b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n")
+    answers = exchange(hub.base_url, HELD + sent + sent + LAST)
+    assert [answer.status for answer in answers] == [200] * 4
+    assert [answer.body.count(b'"accepted":true') for answer in answers[1:3]] == [90, 90]
 
 
 def test_whoever_sends_without_end_is_not_read_without_end(hub: LiveHub) -> None:

@@ -24,6 +24,10 @@ PIECE_BYTES: Final = 4096
 """Parsed in one go. A request that waits for the answer before its own costs two hundred times its size, and one read
 may bring 14,000 of the shortest: these many bytes hold 227, a megabyte. The rest stays what it is until its turn."""
 
+UNPARSED_BYTES: Final = 64 * 1024
+"""Kept of what waits for its turn, and a read more. Beyond it a client is read no further until it has its answers,
+and until then nobody notices that it goes."""
+
 
 class Hosting(Protocol):
     """What the server's state may hold as `hub`: told what happens to connections that it does not see."""
@@ -42,7 +46,7 @@ class _Flow(FlowControl):
         self._unparsed = unparsed
 
     def resume_reading(self) -> None:
-        if not self._unparsed:
+        if len(self._unparsed) < UNPARSED_BYTES:
             super().resume_reading()
 
 
@@ -84,9 +88,10 @@ class Connection(HttpToolsProtocol):
         for start in range(0, len(data), PIECE_BYTES):
             if self._deaf:
                 return
-            if self.pipeline or self._unanswered():
+            if self.unparsed or self.pipeline or self._unanswered():
                 self.unparsed += data[start:]
-                self.flow.pause_reading()
+                if len(self.unparsed) >= UNPARSED_BYTES:
+                    self.flow.pause_reading()
                 return
             piece = data[start : start + PIECE_BYTES]
             self._framing_received += len(piece)
@@ -163,7 +168,7 @@ class Connection(HttpToolsProtocol):
             self._head_due = None
 
     def _head_is_late(self) -> None:
-        if self.flow.read_paused:
+        if self.unparsed or self.flow.read_paused:
             # The rest of it may be there, and waits for the answers before its own.
             self._head_due = self.loop.call_later(self.head_seconds, self._head_is_late)
         elif self._head_begun:

@@ -353,6 +353,19 @@ def test_what_a_client_says_after_its_request_means_nothing() -> None:
         assert client.event().json["content_id"] == "a"
 
 
+def test_whoever_waits_for_an_answer_can_leave() -> None:
+    """Though other requests of theirs wait behind it."""
+    with live_hub() as hub:
+        host, _, port = hub.base_url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(
+                b"GET /api/contents/c/changes?wait=25 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                + b"GET / HTTP/1.1\r\n\r\n" * 1_000
+            )
+            eventually(lambda: hub.hub.streams)
+        eventually(lambda: not hub.hub.streams)
+
+
 def test_whoever_said_much_with_their_request_can_leave() -> None:
     """What came behind it is read and forgotten, so that the end of the connection is seen."""
     with live_hub(heartbeat=60) as hub:

@@ -363,6 +363,7 @@ def test_whoever_waits_for_an_answer_can_leave() -> None:
                 + b"GET / HTTP/1.1\r\n\r\n" * 1_000
             )
             eventually(lambda: hub.hub.streams)
+            connection.sendall(b"GET / HTTP/1.1\r\n\r\n" * 100)
         eventually(lambda: not hub.hub.streams)
 
 

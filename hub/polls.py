@@ -76,9 +76,10 @@ async def lookup(hub: Hub, identity: Identity, content_ids: Sequence[str]) -> Lo
     channels = {row.event.channel for row in rows if row.event}
     hidden = {channel for channel in channels if not identity.may_read(channel)}
     if hidden:
+        channels -= hidden
         rows = [Unknown() if row.event and row.event.channel in hidden else row for row in rows]
-    if len(channels - hidden) <= FOLLOWED_CHANNELS:
-        hub.replicas(tenant, [*channels - hidden])
+    if len(channels) <= FOLLOWED_CHANNELS:
+        hub.replicas(tenant, [*channels])
     return Lookup(cursor=_cursor(read.epoch, rows), rows=rows, age=hub.age)
 
 

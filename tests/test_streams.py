@@ -13,6 +13,7 @@ import pytest
 
 from hub.handover import HandoverProtocol
 from hub.viewer import PushViewer
+from tests.hostile.wire import request, wire
 from tests.live import LiveHub, live_hub
 from tests.sse_client import Frame, StreamClient, open_stream
 from tests.waiting import eventually
@@ -356,28 +357,19 @@ def test_what_a_client_says_after_its_request_means_nothing() -> None:
 def test_whoever_waits_for_an_answer_can_leave() -> None:
     """Though other requests of theirs wait behind it."""
     with live_hub() as hub:
-        host, _, port = hub.base_url.removeprefix("http://").partition(":")
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
-            connection.sendall(
-                b"GET /api/contents/c/changes?wait=25 HTTP/1.1\r\nHost: localhost\r\n\r\n"
-                + b"GET / HTTP/1.1\r\n\r\n" * 1_000
-            )
+        with wire(hub.base_url) as opened:
+            opened.send(request("GET", "/api/contents/c/changes?wait=25") + request("GET", "/") * 1_000)
             eventually(lambda: hub.hub.streams)
-            connection.sendall(b"GET / HTTP/1.1\r\n\r\n" * 100)
+            opened.send(request("GET", "/") * 100)
         eventually(lambda: not hub.hub.streams)
 
 
 def test_whoever_said_much_with_their_request_can_leave() -> None:
     """What came behind it is read and forgotten, so that the end of the connection is seen."""
     with live_hub(heartbeat=60) as hub:
-        host, _, port = hub.base_url.removeprefix("http://").partition(":")
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
-            connection.sendall(
-                b"GET /api/contents/c/events HTTP/1.1\r\nHost: localhost\r\n\r\n" + b"GET / HTTP/1.1\r\n\r\n" * 5_000
-            )
-            received = b""
-            while b"event: ready" not in received:
-                received += connection.recv(65536)
+        with wire(hub.base_url) as opened:
+            opened.send(request("GET", "/api/contents/c/events") + request("GET", "/") * 5_000)
+            opened.until(b"event: ready")
             assert hub.hub.streams == 1
         eventually(lambda: not hub.hub.streams)
 

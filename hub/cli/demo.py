@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging.config
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import webbrowser
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import click
 
@@ -40,9 +37,6 @@ CLIP_SECONDS: Final = 60.0
 
 END_SECONDS: Final = 3.0
 """How long the encoding process may take to end before it is made to."""
-
-START_SECONDS: Final = 10.0
-"""How long the hub may take to accept connections before no browser is opened."""
 
 DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
 """Variables without which there is no browser to open on anything but macOS and Windows, or one in the terminal."""
@@ -82,7 +76,8 @@ def demo(environ: Mapping[str, str], /, port: int | None, no_browser: bool, clip
             stack.enter_context(showreel(url, folder, clips, seconds))
             click.echo(_welcome(url))
             if not no_browser and _has_browser(environ):
-                threading.Thread(target=_browse, args=(url,), daemon=True).start()
+                # A browser that has to start keeps whoever opens it waiting.
+                threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
         # A signal that comes before the server takes them over; it means the same.
         with contextlib.suppress(KeyboardInterrupt):
@@ -135,14 +130,3 @@ def showreel(url: str, folder: str, clips: int, seconds: float) -> Iterator[subp
 
 def _has_browser(environ: Mapping[str, str]) -> bool:
     return sys.platform in ("darwin", "win32") or any(environ.get(name) for name in DISPLAYS)
-
-
-def _browse(url: str) -> None:
-    """Open the page once the hub accepts connections."""
-    place = urlsplit(url)
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection((place.hostname or DEMO["host"], place.port or 0)):
-            webbrowser.open(url)
-            return
-        time.sleep(0.1)

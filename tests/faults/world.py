@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
@@ -37,7 +38,7 @@ WHERE channel IN ({", ".join(f"'{channel}'" for channel in CHANNELS)}) ORDER BY 
 """
 
 
-class World:
+class World(ABC):
     """Hubs on one broker, each behind a proxy. An async context manager; subclasses bring the broker."""
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
@@ -71,9 +72,9 @@ class World:
         """Where Redis is, for those who publish straight into it."""
         return None
 
+    @abstractmethod
     async def stored(self) -> Stored:
         """What the broker holds, asked of itself."""
-        raise NotImplementedError
 
     def logs(self) -> str:
         """The last lines of every hub's log."""
@@ -84,8 +85,9 @@ class World:
                 tails += [f"  {hub.name}: {line}" for line in lines]
         return "\n".join(tails)
 
+    @abstractmethod
     async def _open(self, stack: AsyncExitStack) -> None:
-        raise NotImplementedError
+        """Start all of it."""
 
     async def _add_hub(self, stack: AsyncExitStack, broker: str) -> None:
         hub = HubProcess(f"hub-{len(self.hubs)}", broker, self.folder, self.clock)

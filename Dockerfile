@@ -2,6 +2,7 @@
 FROM python:3.11-slim AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
+COPY statushub statushub
 COPY hub hub
 COPY producers producers
 COPY web web

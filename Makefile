@@ -11,13 +11,13 @@ demo: $(VENV)/.installed
 	@$(BIN)/statushub demo
 
 test: $(VENV)/.installed-dev
-	@tests/install-tools
+	@tests/support/install-tools
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest --cov --cov-report=term
 
 # FAULTS="--write" writes docs/reliability.md; FAULTS="--seed S" repeats a run; FAULTS=--help says what else.
 faults: $(VENV)/.installed-dev
-	@tests/install-tools
+	@tests/support/install-tools
 	$(BIN)/python -m tests.faults $(FAULTS)
 
 lint: $(VENV)/.installed-dev
@@ -38,7 +38,7 @@ bench-quick: $(VENV)/.installed-dev
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Statushub needs Python 3.11 or newer; say which with make PYTHON=...")'
-	@tests/install-tools venv $(PYTHON)
+	@tests/support/install-tools venv $(PYTHON)
 	@echo "Making a virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 

@@ -11,17 +11,17 @@ from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from hub import config
-from hub.api import access, contents, dashboard, description, events, health, jobs, publish, videos
-from hub.auth import open_auth
-from hub.brokers import open_broker
-from hub.brokers.base import Broker
-from hub.config import Config
-from hub.gate import Gate
-from hub.hub import Hub
-from hub.limits import Rates, Room
-from hub.origins import Origins
-from hub.responses import exception_handlers
+from statushub.hub import config
+from statushub.hub.api import access, contents, dashboard, description, events, health, jobs, publish, videos
+from statushub.hub.auth.origins import Origins
+from statushub.hub.auth.tokens import open_auth
+from statushub.hub.brokers import open_broker
+from statushub.hub.brokers.contract import Broker
+from statushub.hub.config import Config
+from statushub.hub.http.middleware import HostAndSizeMiddleware
+from statushub.hub.http.response import exception_handlers
+from statushub.hub.hub import Hub
+from statushub.hub.viewers.quotas import RateLimiter, StreamLimits
 
 ROUTES: Final = (
     *events.routes,
@@ -50,8 +50,8 @@ async def open_hub(settings: Config, broker: Broker | None = None) -> AsyncItera
         stall_timeout=settings.stall_timeout,
         retention=settings.retention,
         grace=settings.grace,
-        guarded=settings.guarded,
-        room=Room(
+        auth_required=settings.auth_required,
+        room=StreamLimits(
             hub=settings.max_streams,
             tenant=settings.max_streams_tenant,
             sub=settings.max_streams_sub,
@@ -78,16 +78,16 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
     app.state.config = settings
     app.state.hub = hub
     app.state.auth = open_auth(settings)
-    app.state.rates = Rates(settings.publish_rate)
+    app.state.rates = RateLimiter(settings.publish_rate)
     origins = Origins(settings.cors_origins)
     # Outside of everything, the handler of crashes included: an error without CORS headers reaches a page
     # as a CORS error, whatever it was.
     return CORSMiddleware(
-        Gate(app, settings),
+        HostAndSizeMiddleware(app, settings),
         allow_origins=origins.listed,
         allow_origin_regex=origins.expression,
         # With cookies, which a page must have been named for.
-        allow_credentials=settings.guarded and origins.named,
+        allow_credentials=settings.auth_required and origins.named,
         allow_methods=["DELETE", "GET", "HEAD", "POST"],
         allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID"],
         expose_headers=["Age", "ETag", "Retry-After", "WWW-Authenticate"],

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hub.brokers.base import RETENTION_SECONDS
-from hub.errors import ConfigError
-from hub.model import NAME_CHARACTERS
-from hub.publication import EVENT_BYTES
+from statushub.hub.brokers.contract import RETENTION_SECONDS
+from statushub.hub.model.errors import ConfigError
+from statushub.hub.model.names import NAME_CHARACTERS
+from statushub.hub.model.publication import EVENT_BYTES
 
 PREFIX: Final = "STATUSHUB_"
 """What every environment variable of a setting begins with."""
@@ -110,7 +110,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
 
     @property
-    def guarded(self) -> bool:
+    def auth_required(self) -> bool:
         """Whether there is a key, so that everybody has to prove who they are."""
         return bool(self.secret or self.public_key or self.jwks_url)
 
@@ -213,7 +213,7 @@ def _check(config: Config) -> Config:
         raise ConfigError(
             f"log_level is {config.log_level!r}; it must be one of {', '.join(levels)}", field="log_level"
         )
-    if not (config.guarded or config.insecure or is_loopback(config.host)):
+    if not (config.auth_required or config.insecure or is_loopback(config.host)):
         raise ConfigError(
             f"host is {config.host!r}, and whoever reaches that address could read and publish everything: "
             "set STATUSHUB_SECRET to what `openssl rand -hex 32` prints, and let everybody show a token made with "
@@ -239,7 +239,7 @@ def _check_keys(config: Config) -> None:
         and not (address.scheme == "http" and is_loopback(address.hostname or ""))
     ):
         raise ConfigError("jwks_url must be https: whoever could change its answer could sign tokens", field="jwks_url")
-    if config.guarded and not (config.secret or config.ticket_secret or config.embedded):
+    if config.auth_required and not (config.secret or config.ticket_secret or config.embedded):
         raise ConfigError(
             "ticket_secret is missing: hubs that share a Redis must be able to read each other's tickets; "
             "set STATUSHUB_TICKET_SECRET on all of them to what `openssl rand -hex 32` prints",

@@ -15,9 +15,10 @@ from typing import Any, Final, Self
 
 import anyio
 
-from hub import revocations
-from hub.brokers.base import RETENTION_SECONDS, Broker
-from hub.config import (
+from statushub.hub.auth import revocations
+from statushub.hub.auth.revocations import Revocation
+from statushub.hub.brokers.contract import RETENTION_SECONDS, Broker
+from statushub.hub.config import (
     GRACE_SECONDS,
     HEARTBEAT_SECONDS,
     MAX_STREAMS,
@@ -26,24 +27,25 @@ from hub.config import (
     MAX_STREAMS_TENANT,
     STALL_SECONDS,
 )
-from hub.doorkeeper import Doorkeeper
-from hub.errors import BrokerUnavailable
-from hub.heartbeat import Heartbeat
-from hub.limits import Places, Room
-from hub.lookups import Lookups
-from hub.metrics import Counts, Measures
-from hub.model import Announcement, Publication, Receipt
-from hub.recovery import Recovery
-from hub.replica import Replica, Tenant
-from hub.revocations import Revocation
-from hub.upkeep import Upkeep
-from hub.viewer import DRAIN_MS, PullViewer, PushViewer, Viewer
+from statushub.hub.metrics import Counts, Measures
+from statushub.hub.model.errors import BrokerUnavailable
+from statushub.hub.model.event import Announcement
+from statushub.hub.model.publication import Publication
+from statushub.hub.model.receipt import Receipt
+from statushub.hub.replicas.lookup import LookupBatcher
+from statushub.hub.replicas.replica import Replica, Tenant
+from statushub.hub.replicas.sync import Recovery
+from statushub.hub.replicas.upkeep import Upkeep
+from statushub.hub.viewers.expiry import StreamExpiry
+from statushub.hub.viewers.heartbeat import Heartbeat
+from statushub.hub.viewers.quotas import StreamLimits, StreamQuota
+from statushub.hub.viewers.viewer import DRAIN_MS, PullViewer, PushViewer, Viewer
 
 WAITING: Final = 10_000
 """Announcements kept for a replica that is being synced: 200 ms of 50,000 a second, some MB. Beyond that they
 are read again."""
 
-ROOM: Final = Room(hub=MAX_STREAMS, tenant=MAX_STREAMS_TENANT, sub=MAX_STREAMS_SUB, address=MAX_STREAMS_ADDRESS)
+ROOM: Final = StreamLimits(hub=MAX_STREAMS, tenant=MAX_STREAMS_TENANT, sub=MAX_STREAMS_SUB, address=MAX_STREAMS_ADDRESS)
 
 
 class Hub:
@@ -60,22 +62,22 @@ class Hub:
         stall_timeout: float = STALL_SECONDS,
         retention: float = RETENTION_SECONDS,
         grace: float = GRACE_SECONDS,
-        guarded: bool = False,
-        room: Room = ROOM,
+        auth_required: bool = False,
+        room: StreamLimits = ROOM,
     ) -> None:
         self.broker = broker
         self.retention = retention
         self.drain_ms = (DRAIN_MS, max(DRAIN_MS, round(grace * 1000)))
-        self.places = Places(room)
-        self.doorkeeper = Doorkeeper(self)
-        self._guarded = guarded
+        self.places = StreamQuota(room)
+        self.doorkeeper = StreamExpiry(self)
+        self._auth_required = auth_required
         self.tenants: dict[str, Tenant] = {}
         self.pulling: set[PullViewer] = set()
         self.draining = False
         self.counts = Counts()
         self.heartbeat = Heartbeat(heartbeat, stall_timeout)
         self.recovery = Recovery(self)
-        self.lookups = Lookups(self)
+        self.lookups = LookupBatcher(self)
         self._stack = AsyncExitStack()
         broker.listen(self)
 
@@ -83,7 +85,7 @@ class Hub:
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
         self._tasks.start_soon(self.heartbeat.run)
         self._tasks.start_soon(Upkeep(self).run)
-        if self._guarded:
+        if self._auth_required:
             self._tasks.start_soon(self.doorkeeper.run)
         return self
 

@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from hub.model import timestamp
+from statushub.hub.model.timestamp import timestamp
 
 NOISE: Final = (
     "Started server process",

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hub.errors import StatushubError
+from statushub.hub.model.errors import StatushubError
 
 LIMITS: Final = (
     "streams_hub",

@@ -9,12 +9,13 @@ from typing import Final
 import anyio
 import msgspec
 
-from hub.errors import BrokerUnavailable
-from hub.hub import Hub
-from hub.identity import Identity
-from hub.model import Cursor, Event
-from hub.replica import Entry, Replica, Row, Unknown
-from hub.viewer import PullViewer
+from statushub.hub.auth.identity import Identity
+from statushub.hub.hub import Hub
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.errors import BrokerUnavailable
+from statushub.hub.model.event import Event
+from statushub.hub.replicas.replica import Entry, Replica, Row, Unknown
+from statushub.hub.viewers.viewer import PullViewer
 
 FOLLOWED_CHANNELS: Final = 8
 """Most channels that one batch poll makes the hub follow: a page's, not those of everything there is."""

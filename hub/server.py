@@ -14,12 +14,12 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from hub.app import create_app, open_hub
-from hub.config import Config
-from hub.errors import ConfigError
-from hub.handover import HandoverProtocol
-from hub.hub import Hub
-from hub.logs import logging_config
+from statushub.hub.app import create_app, open_hub
+from statushub.hub.config import Config
+from statushub.hub.http.handover import HandoverProtocol
+from statushub.hub.hub import Hub
+from statushub.hub.logs import logging_config
+from statushub.hub.model.errors import ConfigError
 
 FLUSH_SECONDS: Final = 1
 """What a stop leaves for answers to be flushed, out of the grace period."""
@@ -35,7 +35,7 @@ UNSENT_BYTES: Final = 16 * 1024
 """Bytes the kernel keeps for a socket beyond what its peer has room for. Left to itself it keeps 4 MB of each viewer
 that reads nothing, and brings them all, stale, when it reads again."""
 
-logger = logging.getLogger("statushub")
+logger = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from producers.producer import Producer
-from producers.sync import SyncProducer, SyncWork
-from producers.track import atrack, track
-from producers.transports import Denied
-from producers.work import Work
+from statushub.producers.producer import Producer
+from statushub.producers.sync import SyncProducer, SyncWork
+from statushub.producers.track import atrack, track
+from statushub.producers.transports import Denied
+from statushub.producers.work import Work
 
 __all__ = ["Denied", "Producer", "SyncProducer", "SyncWork", "Work", "atrack", "track"]

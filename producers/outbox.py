@@ -12,8 +12,8 @@ from typing import Final
 
 import anyio
 
-from hub.model import Receipt, Refusal
-from producers.run import Run
+from statushub.hub.model.receipt import Receipt, Refusal
+from statushub.producers.run import Run
 
 BATCH_EVENTS: Final = 1_000
 """Most events of one call: what `POST /api/publish` takes."""
@@ -28,7 +28,7 @@ what has not ended, memory holds one state a run, and the program holds the run 
 LOOK_SECONDS: Final = 60.0
 """Longest time between two looks at a leased run: one that has ended is forgotten within it."""
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _Queue = list[tuple[float, int, Run]]
 
@@ -110,7 +110,7 @@ class Outbox:
             # The hub took our silence for death; but here we are.
             run.reopen(self.attempt())
         else:
-            _log.warning("content %r: %s, so nothing more is sent of this work", run.content_id, receipt.reason)
+            logger.warning("content %r: %s, so nothing more is sent of this work", run.content_id, receipt.reason)
             run.conclude(reason=receipt.reason)
         self._update(run)
 
@@ -118,7 +118,7 @@ class Outbox:
         """What was sent of `run` will never be accepted; what it says next may be."""
         run.sending = None
         if run.ended and run.pending is None and not run.settled.is_set():
-            _log.warning("content %r: its final state could not be delivered", run.content_id)
+            logger.warning("content %r: its final state could not be delivered", run.content_id)
             run.conclude()
         self._update(run)
 

@@ -13,13 +13,14 @@ from typing import Any, Final, Self
 
 import anyio
 
-from hub.errors import BrokerUnavailable, Invalid
-from hub.model import DEFAULT_TENANT, Publication, Receipt, check_tenant
-from hub.publication import publication
-from producers.outbox import Outbox
-from producers.run import Run
-from producers.transports import Busy, Denied, Transport, open_transport
-from producers.work import FAREWELL_SECONDS, LEASE_SECONDS, Work
+from statushub.hub.model.errors import BrokerUnavailable, Invalid
+from statushub.hub.model.names import DEFAULT_TENANT, check_tenant
+from statushub.hub.model.publication import Publication, publication
+from statushub.hub.model.receipt import Receipt
+from statushub.producers.outbox import Outbox
+from statushub.producers.run import Run
+from statushub.producers.transports import Busy, Denied, Transport, open_transport
+from statushub.producers.work import FAREWELL_SECONDS, LEASE_SECONDS, Work
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 """Where a hub listens that was started without a word."""
@@ -37,7 +38,7 @@ LAST_RETRY_SECONDS: Final = 5.0
 NAMED_CONTENTS: Final = 20
 """Most contents that one warning names: the log is read by people."""
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Producer:
@@ -190,7 +191,7 @@ class Producer:
     async def _part(self, batch: Sequence[Run], error: Invalid) -> None:
         """One event of the batch is refused: find it by halves, so that the others are not lost with it."""
         if len(batch) == 1:
-            _log.error("content %r: a state was refused: %s", batch[0].content_id, error)
+            logger.error("content %r: a state was refused: %s", batch[0].content_id, error)
             self._outbox.give_up(batch[0])
             return
         middle = len(batch) // 2
@@ -203,7 +204,7 @@ class Producer:
         if type(error) is not self._trouble:
             self._trouble = type(error)
             denied = isinstance(error, Denied)
-            _log.warning("%s; states are %s until this is mended", error, "dropped" if denied else "kept")
+            logger.warning("%s; states are %s until this is mended", error, "dropped" if denied else "kept")
         pause = min(FIRST_RETRY_SECONDS * 2.0 ** min(self._failures, 16), LAST_RETRY_SECONDS)
         self._failures += 1
         asked = error.retry_after if isinstance(error, Busy) else 0.0
@@ -211,14 +212,14 @@ class Producer:
 
     def _found(self) -> None:
         if self._lost_at is not None:
-            _log.info("%s takes states again", self._transport.name)
+            logger.info("%s takes states again", self._transport.name)
         self._lost_at, self._trouble, self._failures = None, None, 0
 
     def _own_up(self) -> None:
         lost = self._outbox.endings
         if lost:
             named = ", ".join(lost[:NAMED_CONTENTS]) + (", …" if len(lost) > NAMED_CONTENTS else "")
-            _log.warning("the final state of %d contents could not be delivered: %s", len(lost), named)
+            logger.warning("the final state of %d contents could not be delivered: %s", len(lost), named)
 
     async def _close(self) -> None:
         with anyio.CancelScope(shield=True):

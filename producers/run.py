@@ -10,7 +10,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from hub.model import Publication, Refusal
+from statushub.hub.model.publication import Publication
+from statushub.hub.model.receipt import Refusal
 
 SIGNS: Final = 3
 """Signs of life within one lease: neither one that is lost nor one that is late ends it."""

@@ -11,9 +11,10 @@ from typing import Any, Self
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from hub.model import Publication, Receipt, Refusal
-from producers.producer import PATIENCE_SECONDS, RATE, Producer
-from producers.work import LEASE_SECONDS, Work
+from statushub.hub.model.publication import Publication
+from statushub.hub.model.receipt import Receipt, Refusal
+from statushub.producers.producer import PATIENCE_SECONDS, RATE, Producer
+from statushub.producers.work import LEASE_SECONDS, Work
 
 
 class SyncProducer:

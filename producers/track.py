@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack, ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from hub.model import timestamp
-from producers.producer import Producer
-from producers.sync import SyncProducer
+from statushub.hub.model.timestamp import timestamp
+from statushub.producers.producer import Producer
+from statushub.producers.sync import SyncProducer
 
 T = TypeVar("T")
 

@@ -22,9 +22,11 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from hub.brokers import functions
-from hub.errors import BrokerUnavailable, ConfigError, Invalid, StatushubError
-from hub.model import Cursor, Publication, Receipt, Refusal
+from statushub.hub.brokers.redis import commands
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid, StatushubError
+from statushub.hub.model.publication import Publication
+from statushub.hub.model.receipt import Receipt, Refusal
 
 ANSWER_SECONDS: Final = 5.0
 """How long an answer may take before it counts as lost. A repeat does no harm, so there is no need to wait long."""
@@ -85,13 +87,13 @@ class RedisTransport:
             raise ConfigError(f"{_name(url)} is no address of a Redis: {error}", field="url") from error
         self.name = _name(url)
         self._tenant = tenant
-        self._root = functions.root(int(self._redis.connection_pool.connection_kwargs.get("db") or 0))
+        self._root = commands.root(int(self._redis.connection_pool.connection_kwargs.get("db") or 0))
 
     async def send(self, publications: Sequence[Publication]) -> list[Receipt]:
         try:
             answer = await self._publish(publications)
-            if isinstance(answer, ResponseError) and functions.MISSING in str(answer):
-                await self._redis.function_load(functions.LIBRARY, replace=True)
+            if isinstance(answer, ResponseError) and commands.MISSING in str(answer):
+                await self._redis.function_load(commands.LIBRARY, replace=True)
                 answer = await self._publish(publications)
             if isinstance(answer, RedisError):
                 raise answer
@@ -109,7 +111,7 @@ class RedisTransport:
         except (RedisError, OSError) as error:
             raise BrokerUnavailable(f"{self.name}: {error}") from error
         except RuntimeError as error:
-            if functions.CLOSED not in str(error):
+            if commands.CLOSED not in str(error):
                 raise
             raise BrokerUnavailable(f"{self.name} closed the connection") from error
 
@@ -118,18 +120,18 @@ class RedisTransport:
 
     def _receipts(self, answer: Any, expected: int) -> list[Receipt]:
         try:
-            receipts = functions.receipts(answer)
+            receipts = commands.receipts(answer)
         except (Invalid, TypeError, ValueError) as error:
             raise BrokerUnavailable(f"{self.name} holds functions of another version: {error}") from error
         return _complete(receipts, expected, self.name)
 
     async def _publish(self, publications: Sequence[Publication]) -> Any:
-        prefix = functions.prefix(self._root, self._tenant)
+        prefix = commands.prefix(self._root, self._tenant)
         async with self._redis.pipeline(transaction=False) as pipe:
             if any(p.lease is not None and not p.terminal for p in publications):
                 # Each time, because a Redis that lost its data forgot who has leases, and says nothing.
-                pipe.sadd(f"{self._root}:{functions.TENANTS}", self._tenant)
-            pipe.fcall("statushub_publish", 1, prefix, *functions.publish_args(publications, None))
+                pipe.sadd(f"{self._root}:{commands.TENANTS}", self._tenant)
+            pipe.fcall("statushub_publish", 1, prefix, *commands.publish_args(publications, None))
             return (await pipe.execute(raise_on_error=False))[-1]
 
 

@@ -8,10 +8,10 @@ from typing import Any, Final, Protocol, Self
 
 import anyio
 
-from hub.errors import Invalid
-from hub.model import Publication, Refusal
-from hub.publication import publication
-from producers.run import Run
+from statushub.hub.model.errors import Invalid
+from statushub.hub.model.publication import Publication, publication
+from statushub.hub.model.receipt import Refusal
+from statushub.producers.run import Run
 
 LEASE_SECONDS: Final = 60.0
 """How long a silent worker counts as alive: bears a pause of the machine, and tells a viewer within a minute."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import RedisServer, running_redis
+from tests.support.servers import RedisServer, running_redis
 
 
 def pytest_configure() -> None:

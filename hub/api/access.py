@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hub.auth import Authenticator
-from hub.config import Config
-from hub.errors import Forbidden, Invalid, Unauthorized
-from hub.requests import hub_of, identify, read_json
-from hub.responses import json_response
-from hub.revocations import TOKEN_SECONDS_MAX, Revocation
+from statushub.hub.auth.revocations import TOKEN_SECONDS_MAX, Revocation
+from statushub.hub.auth.tokens import Authenticator
+from statushub.hub.config import Config
+from statushub.hub.http.request import hub_of, identify, read_json
+from statushub.hub.http.response import json_response
+from statushub.hub.model.errors import Forbidden, Invalid, Unauthorized
 
 TICKET_PATTERNS: Final = 16
 """Most patterns that a ticket is narrowed to. Whoever wants more has them in their token."""
@@ -29,21 +29,21 @@ COOKIE_CHARACTERS: Final = 4_000
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
-class _Wish(msgspec.Struct, forbid_unknown_fields=True):
+class _TicketRequest(msgspec.Struct, forbid_unknown_fields=True):
     """What a ticket is to read; by default all that its bearer may."""
 
     read: Annotated[list[str], msgspec.Meta(min_length=1, max_length=TICKET_PATTERNS)] | None = None
 
 
-class _Banishment(msgspec.Struct, forbid_unknown_fields=True):
+class _RevokeRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Whose trust ends: one token, or all that a subject was given up to now."""
 
     jti: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
     sub: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
 
 
-_wish_decoder = msgspec.json.Decoder(_Wish)
-_banishment_decoder = msgspec.json.Decoder(_Banishment)
+_ticket_decoder = msgspec.json.Decoder(_TicketRequest)
+_revoke_decoder = msgspec.json.Decoder(_RevokeRequest)
 
 
 async def give_ticket(request: Request) -> Response:
@@ -51,9 +51,9 @@ async def give_ticket(request: Request) -> Response:
     bearer = await identify(request)
     if bearer.ticket:
         raise Forbidden("a ticket gives no further tickets: ask with the token")
-    wish = _Wish()
+    wish = _TicketRequest()
     if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
-        wish = await read_json(request, _wish_decoder, limit=ACCESS_BODY_BYTES)
+        wish = await read_json(request, _ticket_decoder, limit=ACCESS_BODY_BYTES)
     ticket, seconds = _auth(request).tickets.give(bearer, wish.read)
     return json_response({"ticket": ticket, "expires_in": round(seconds, 3)}, headers=_NO_STORE)
 
@@ -80,7 +80,7 @@ async def revoke(request: Request) -> Response:
     bearer = await identify(request)
     if not bearer.revoke:
         raise Forbidden("this token does not revoke others: it lacks the claim revoke", field="revoke")
-    asked = await read_json(request, _banishment_decoder, limit=ACCESS_BODY_BYTES)
+    asked = await read_json(request, _revoke_decoder, limit=ACCESS_BODY_BYTES)
     if (asked.jti is None) == (asked.sub is None):
         raise Invalid("give jti or sub, one of them", field="jti" if asked.sub is None else "sub")
     kind: Literal["jti", "sub"] = "sub" if asked.jti is None else "jti"

@@ -12,11 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hub import polls, status
-from hub.errors import Invalid
-from hub.model import Cursor, Event
-from hub.replica import Row, Unknown
-from hub.requests import (
+from statushub.hub import polls
+from statushub.hub.http.request import (
     POLL_BODY_BYTES,
     address_of,
     channel_of,
@@ -27,8 +24,13 @@ from hub.requests import (
     read_json,
     while_connected,
 )
-from hub.responses import poll_response
-from hub.vocabulary import CONTENT_STATUS, Phase
+from statushub.hub.http.response import poll_response
+from statushub.hub.model import status
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.errors import Invalid
+from statushub.hub.model.event import Event
+from statushub.hub.model.vocabulary import CONTENT_STATUS, Phase
+from statushub.hub.replicas.replica import Row, Unknown
 
 BATCH_IDS: Final = 100
 """Most contents of one batch poll: a long page of cards, and an answer of a few tens of kilobytes."""

@@ -10,10 +10,8 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-_PACKAGE: Final = Path(__file__).resolve().parent.parent
-
-WEB: Final = _PACKAGE / "web" if (_PACKAGE / "web").is_dir() else _PACKAGE.parent / "web"
-"""The page's files: within the package in an installed wheel, beside it in a checkout."""
+WEB: Final = Path(__file__).parents[2] / "web"
+"""The page's files, as a package's neighbours are installed."""
 
 POLICY: Final = "; ".join(
     (

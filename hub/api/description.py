@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-DESCRIPTION: Final = files("hub").joinpath("openapi.json").read_bytes()
+DESCRIPTION: Final = files("statushub.hub").joinpath("openapi.json").read_bytes()
 
 
 async def description(_request: Request) -> Response:

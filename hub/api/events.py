@@ -17,13 +17,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from hub import sse
-from hub.errors import Invalid, KeysUnavailable
-from hub.handover import MakeProtocol, Take, abort, taker
-from hub.hub import Hub
-from hub.model import Cursor, check_name
-from hub.requests import address_of, identify
-from hub.viewer import RETRY_MS, VOID, PullViewer, PushViewer
+from statushub.hub.http.handover import MakeProtocol, Take, abort, taker
+from statushub.hub.http.request import address_of, identify
+from statushub.hub.hub import Hub
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.errors import Invalid, KeysUnavailable
+from statushub.hub.model.names import check_name
+from statushub.hub.viewers.viewer import RETRY_MS, VOID, PullViewer, PushViewer
+from statushub.hub.wire import sse
 
 STREAM_CHANNELS: Final = 64
 """Most channels of one stream: each is a place to look when the stream catches up."""
@@ -34,7 +35,7 @@ OVERLOAD_RETRY_MS: Final = (10_000, 60_000)
 FAREWELL_SECONDS: Final = 2.0
 """How long sse-starlette, which hears of a stop before the hub does, leaves a stream for its farewell."""
 
-logger = logging.getLogger("statushub")
+logger = logging.getLogger(__name__)
 
 HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 MEDIA_TYPE: Final = "text/event-stream"

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hub import metrics
-from hub.requests import hub_of
-from hub.responses import json_response
+from statushub.hub import metrics
+from statushub.hub.http.request import hub_of
+from statushub.hub.http.response import json_response
 
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 

@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hub import polls, status
-from hub.model import Event
-from hub.requests import POLL_BODY_BYTES, check_names, hub_of, identify, read_json
-from hub.responses import poll_response
-from hub.vocabulary import JOB_STATUS, Phase
+from statushub.hub import polls
+from statushub.hub.http.request import POLL_BODY_BYTES, check_names, hub_of, identify, read_json
+from statushub.hub.http.response import poll_response
+from statushub.hub.model import status
+from statushub.hub.model.event import Event
+from statushub.hub.model.vocabulary import JOB_STATUS, Phase
 
 BATCH_IDS: Final = 50
 """Most jobs of one poll, as the clients of this route know it."""

@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hub.config import Config
-from hub.errors import Forbidden, Invalid, TooLarge
-from hub.identity import Identity
-from hub.limits import Rates
-from hub.model import Publication, Receipt
-from hub.publication import publication
-from hub.requests import address_of, hub_of, identify, placed, read_json
-from hub.responses import json_response
+from statushub.hub.auth.identity import Identity
+from statushub.hub.config import Config
+from statushub.hub.http.request import address_of, hub_of, identify, placed, read_json
+from statushub.hub.http.response import json_response
+from statushub.hub.model.errors import Forbidden, Invalid, TooLarge
+from statushub.hub.model.publication import Publication, publication
+from statushub.hub.model.receipt import Receipt
+from statushub.hub.viewers.quotas import RateLimiter
 
 BATCH_EVENTS: Final = 1_000
 """Most events of one publish: a second of a busy producer, and a few milliseconds of the broker's time."""
@@ -54,7 +54,7 @@ async def publish(request: Request) -> Response:
     """
     identity = await identify(request)
     settings: Config = request.app.state.config
-    rates: Rates = request.app.state.rates
+    rates: RateLimiter = request.app.state.rates
     publisher = identity.publisher or address_of(request)
     # Before the body is read, too: whoever publishes too much costs no more than this.
     rates.spend(publisher, 0)

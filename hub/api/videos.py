@@ -14,15 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hub import polls, status
-from hub.errors import StatushubError
-from hub.identity import Identity
-from hub.model import Event, check_name
-from hub.requests import hub_of, identify
-from hub.responses import json_response, poll_response
-from hub.vocabulary import VIDEO_STATUS, Phase
+from statushub.hub import polls
+from statushub.hub.auth.identity import Identity
+from statushub.hub.http.request import hub_of, identify
+from statushub.hub.http.response import json_response, poll_response
+from statushub.hub.model import status
+from statushub.hub.model.errors import StatushubError
+from statushub.hub.model.event import Event
+from statushub.hub.model.names import check_name
+from statushub.hub.model.vocabulary import VIDEO_STATUS, Phase
 
-logger = logging.getLogger("statushub")
+logger = logging.getLogger(__name__)
 
 
 class _Progress(msgspec.Struct, kw_only=True):

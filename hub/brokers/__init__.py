@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from hub.brokers.base import RETENTION_SECONDS, Broker
-from hub.errors import ConfigError
+from statushub.hub.brokers.contract import RETENTION_SECONDS, Broker
+from statushub.hub.model.errors import ConfigError
 
 _FILE: Final = "sqlite:///"
 _MEMORY: Final = "memory:"
@@ -28,11 +28,11 @@ def open_broker(url: str, *, retention: float = RETENTION_SECONDS) -> Broker:
     Redis. Raises `ConfigError` where the URL is none of these.
     """
     if url.startswith(_REDIS):
-        from hub.brokers.redis import RedisBroker
+        from statushub.hub.brokers.redis.broker import RedisBroker
 
         return RedisBroker(url, retention=retention)
     if url == _MEMORY or url.startswith(_FILE):
-        from hub.brokers.embedded import EmbeddedBroker
+        from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
 
         return EmbeddedBroker(None if url == _MEMORY else _file(url), retention=retention)
     # Without the rest of the URL: it may hold a password.

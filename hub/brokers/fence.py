@@ -1,13 +1,14 @@
-"""The fence: whether a publication may follow what its content last said. Pure; the rules are in base.py."""
+"""The fence: whether a publication may follow what its content last said. Pure; the rules are in contract.py."""
 
 from __future__ import annotations
 
 import msgspec
 
-from hub.model import Publication, Refusal
+from statushub.hub.model.publication import Publication
+from statushub.hub.model.receipt import Refusal
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class FenceState(msgspec.Struct, frozen=True, kw_only=True):
     """Where a content stands: `given` is the offset that its last `seq` was given."""
 
     channel: str
@@ -31,7 +32,7 @@ class Repeat(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
 
 
-def judge(standing: Standing | None, publication: Publication) -> Accepted | Repeat | Refusal:
+def evaluate(standing: FenceState | None, publication: Publication) -> Accepted | Repeat | Refusal:
     """What becomes of `publication`, offered to a content that stands there, or that is unknown (None)."""
     attempt = publication.attempt
     if standing is None:
@@ -39,13 +40,13 @@ def judge(standing: Standing | None, publication: Publication) -> Accepted | Rep
     if publication.channel != standing.channel:
         return Refusal.WRONG_CHANNEL
     if attempt is None or attempt == standing.attempt:
-        return _judge_seq(standing, publication.seq)
+        return _evaluate_seq(standing, publication.seq)
     if attempt < standing.attempt:
         return Refusal.SUPERSEDED
     return Accepted(attempt=attempt, seq=publication.seq)
 
 
-def _judge_seq(standing: Standing, seq: int | None) -> Accepted | Repeat | Refusal:
+def _evaluate_seq(standing: FenceState, seq: int | None) -> Accepted | Repeat | Refusal:
     if seq is not None and standing.seq is not None and standing.given is not None:
         if seq == standing.seq:
             return Repeat(offset=standing.given)

@@ -9,15 +9,15 @@ from typing import Final
 
 import click
 
-from hub import __version__
-from hub.cli.demo import demo
-from hub.cli.encode import encode
-from hub.cli.failure import INTERRUPTED, TROUBLE, USAGE, Failure
-from hub.cli.publish import publish
-from hub.cli.serve import serve
-from hub.cli.token import token
-from hub.cli.watch import watch
-from hub.errors import StatushubError
+from statushub.hub import __version__
+from statushub.hub.cli.demo import demo
+from statushub.hub.cli.encode import encode
+from statushub.hub.cli.failure import INTERRUPTED, TROUBLE, USAGE, Failure
+from statushub.hub.cli.publish import publish
+from statushub.hub.cli.serve import serve
+from statushub.hub.cli.token import token
+from statushub.hub.cli.watch import watch
+from statushub.hub.model.errors import StatushubError
 
 USAGE_CODES: Final = frozenset({"config", "denied", "invalid", "malformed", "too_large"})
 """The `code`s of errors that the caller has to mend, as against those that pass."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from hub.cli.follow import Message
-from hub.vocabulary import Phase, phase_of
+from statushub.hub.cli.follow import Message
+from statushub.hub.model.vocabulary import Phase, phase_of
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

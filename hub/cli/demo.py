@@ -16,10 +16,10 @@ from typing import Any, Final
 
 import click
 
-from hub.cli.encode import require_encoder
-from hub.config import Config, load
-from hub.errors import ConfigError
-from hub.logs import logging_config
+from statushub.hub.cli.encode import require_encoder
+from statushub.hub.config import Config, load
+from statushub.hub.logs import logging_config
+from statushub.hub.model.errors import ConfigError
 
 DEMO: Final[Mapping[str, Any]] = {
     **{"host": "127.0.0.1", "broker": "memory:", "workers": 1, "log_level": "warning"},
@@ -59,7 +59,7 @@ def demo(environ: Mapping[str, str], /, port: int | None, no_browser: bool, clip
 
     Nothing is kept: statuses are in memory, results in a temporary folder. Ctrl+C ends it.
     """
-    from hub import server
+    from statushub.hub import server
 
     require_encoder()
     # Until the server takes the signals over, SIGTERM must clean up as Ctrl+C does. Not by raising here: within
@@ -73,7 +73,7 @@ def demo(environ: Mapping[str, str], /, port: int | None, no_browser: bool, clip
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="statushub-demo-"))
 
         def ready(url: str) -> None:
-            stack.enter_context(showreel(url, folder, clips, seconds))
+            stack.enter_context(demo_worker(url, folder, clips, seconds))
             click.echo(_welcome(url))
             if not no_browser and _has_browser(environ):
                 # A browser that has to start keeps whoever opens it waiting.
@@ -94,7 +94,7 @@ def _settings(environ: Mapping[str, str], port: int | None) -> Config:
 
 
 def _taken(settings: Config) -> bool:
-    from hub import server
+    from statushub.hub import server
 
     try:
         server.bind(settings.host, settings.port).close()
@@ -109,13 +109,15 @@ def _welcome(url: str) -> str:
 
 
 @contextlib.contextmanager
-def showreel(url: str, folder: str, clips: int, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+def demo_worker(url: str, folder: str, clips: int, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
     """The encoding process, for the time of the block."""
     arguments = (url, folder, str(clips), str(seconds))
     # Ctrl+C reaches the whole process group; this one ends when it is told to, and when its stdin ends.
     # -P: what lies in the folder that the demo was started in is none of its modules.
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "hub.cli.showreel", *arguments], stdin=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-P", "-m", "statushub.hub.cli.demo_worker", *arguments],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         yield process

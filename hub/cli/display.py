@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Column
 
-from hub.cli.board import Row
-from hub.cli.follow import Message
-from hub.vocabulary import Phase
+from statushub.hub.cli.board import Row
+from statushub.hub.cli.follow import Message
+from statushub.hub.model.vocabulary import Phase
 
 TITLE_CHARACTERS: Final = 32
 """Longest title before a bar: leaves room for the bar in a terminal of 80 columns."""

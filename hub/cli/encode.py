@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from hub.cli.failure import INTERRUPTED, TERMINATED, USAGE, Failure
-from hub.cli.target import producer, target_options
+from statushub.hub.cli.failure import INTERRUPTED, TERMINATED, USAGE, Failure
+from statushub.hub.cli.target import producer, target_options
 
 if TYPE_CHECKING:
     from anyio import CancelScope
 
-    from producers.encode import Options
+    from statushub.producers.encode import Options
 
 EPILOG: Final = """\b
 Examples:
@@ -82,14 +82,14 @@ def encode(
 def require_encoder() -> None:
     """Raise `Failure`, which says what to install, where videos cannot be encoded."""
     try:
-        importlib.import_module("producers.encode")
+        importlib.import_module("statushub.producers.encode")
     except ImportError as error:
         raise Failure(str(error)) from error
 
 
 def default_name(source: str) -> str:
     """A content id for a source: the same for the same, another for another of the same name."""
-    from producers.encode.download import title
+    from statushub.producers.encode.download import title
 
     path = source if "://" in source else str(Path(source).resolve())
     stem = re.sub(r"[^\w.-]+", "-", Path(title(source)).stem)[:NAME_CHARACTERS].strip("-.")
@@ -98,14 +98,14 @@ def default_name(source: str) -> str:
 
 def sample_clip(folder: Path, seconds: float) -> str:
     """The path of a clip of this length, made in `folder`."""
-    from producers.clip import write_clip
+    from statushub.producers.clip import write_clip
 
     click.echo(f"Making a clip of {seconds:g} s", err=True)
     return str(write_clip(folder / "sample.mp4", seconds=seconds))
 
 
 def _options(chosen: dict[str, Any]) -> Options:
-    from producers.encode import Options
+    from statushub.producers.encode import Options
 
     return Options(**chosen)
 
@@ -114,12 +114,12 @@ async def _until_signalled(target: dict[str, Any], job: dict[str, Any], options:
     """Encode, and return the exit code. A signal cancels the work, which says so to the hub."""
     import anyio
 
-    from hub.cli.narrator import Narrator
-    from producers.encode import encode
+    from statushub.hub.cli.encode_progress import EncodeProgressView
+    from statushub.producers.encode import encode
 
     signals: list[int] = []
     # A scope, and not the task itself: the encoding thread looks whether its scope is cancelled.
-    with anyio.CancelScope() as scope, Narrator() as narrator:
+    with anyio.CancelScope() as scope, EncodeProgressView() as narrator:
         _cancel_on_signals(scope, signals)
         async with producer(**target) as publisher:
             result = await encode(**job, producer=narrator.listening(publisher), options=options)

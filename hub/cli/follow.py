@@ -11,9 +11,9 @@ import httpx
 import msgspec
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 
-from hub.cli.failure import USAGE, Failure
-from hub.errors import BrokerUnavailable, ConfigError
-from hub.model import Cursor
+from statushub.hub.cli.failure import USAGE, Failure
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.errors import BrokerUnavailable, ConfigError
 
 HEARTBEAT_SECONDS: Final = 15.0
 """What a hub promises where its `ready` does not say otherwise."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
-from hub.cli.failure import REFUSED, Failure
-from hub.cli.target import producer, target_options
-from hub.errors import Malformed
-from hub.model import Refusal
+from statushub.hub.cli.failure import REFUSED, Failure
+from statushub.hub.cli.target import producer, target_options
+from statushub.hub.model.errors import Malformed
+from statushub.hub.model.receipt import Refusal
 
 if TYPE_CHECKING:
-    from hub.model import Receipt
+    from statushub.hub.model.receipt import Receipt
 
 EPILOG: Final = """\b
 Examples:

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import click
 
-from hub.config import Config, is_loopback, load
-from hub.logs import logging_config
+from statushub.hub.config import Config, is_loopback, load
+from statushub.hub.logs import logging_config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-logger = logging.getLogger("statushub")
+logger = logging.getLogger(__name__)
 
 EPILOG: Final = """\b
 Examples:
@@ -78,7 +78,7 @@ def setting(flag: str, text: str, **more: Any) -> Callable[[Command], Command]:
 @click.pass_obj
 def serve(environ: Mapping[str, str], /, **flags: Any) -> None:
     """Run a hub until SIGTERM or Ctrl+C."""
-    from hub import server
+    from statushub.hub import server
 
     for several in ("cors_origins", "proxies"):
         flags[several] = flags[several] or None
@@ -90,7 +90,7 @@ def serve(environ: Mapping[str, str], /, **flags: Any) -> None:
 def announce(settings: Config, url: str) -> None:
     """Log where the hub serves, and who may come in."""
     logger.info("Serving %s; broker %s", url, without_secrets(settings.broker))
-    if settings.guarded:
+    if settings.auth_required:
         logger.info("Everybody proves who they are by a token.")
     elif is_loopback(settings.host):
         logger.info("No signing key: anyone on this machine may read and publish; serving loopback only.")

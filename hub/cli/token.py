@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import click
 
-from hub.cli.failure import USAGE, Failure
-from hub.config import load
-from hub.errors import Invalid
-from hub.model import DEFAULT_TENANT, check_tenant
-from hub.patterns import Patterns
-from hub.revocations import TOKEN_SECONDS_MAX
+from statushub.hub.auth.patterns import Patterns
+from statushub.hub.auth.revocations import TOKEN_SECONDS_MAX
+from statushub.hub.cli.failure import USAGE, Failure
+from statushub.hub.config import load
+from statushub.hub.model.errors import Invalid
+from statushub.hub.model.names import DEFAULT_TENANT, check_tenant
 
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 

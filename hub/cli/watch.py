@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from hub.cli.failure import Failure
-from hub.cli.target import HUB, TOKEN
-from hub.model import Cursor, check_name
+from statushub.hub.cli.failure import Failure
+from statushub.hub.cli.target import HUB, TOKEN
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.names import check_name
 
 if TYPE_CHECKING:
-    from hub.cli.display import Display
+    from statushub.hub.cli.display import Display
 
 EPILOG: Final = """\b
 Examples:
@@ -45,9 +46,9 @@ def watch(
 
     The stream is resumed where it broke off: nothing is missed, and nothing shows twice.
     """
-    from hub.cli.board import Board
-    from hub.cli.follow import Follower
-    from producers.producer import settings
+    from statushub.hub.cli.board import Board
+    from statushub.hub.cli.follow import Follower
+    from statushub.producers.producer import settings
 
     given = settings(environ)
     follower = Follower(
@@ -70,7 +71,7 @@ def watch(
 def _display(as_json: bool) -> Display:
     from rich.console import Console
 
-    from hub.cli.display import Bars, JsonLines, Lines
+    from statushub.hub.cli.display import Bars, JsonLines, Lines
 
     if as_json:
         return JsonLines()

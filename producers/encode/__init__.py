@@ -13,7 +13,7 @@ except ImportError as error:
         f"producers.encode needs {error.name}, which is not installed: pip install 'statushub[encode]'"
     ) from error
 
-from producers.encode.errors import (
+from statushub.producers.encode.errors import (
     DestinationUnwritable,
     EncodeError,
     NotAVideo,
@@ -23,11 +23,11 @@ from producers.encode.errors import (
     TranscodeFailed,
     ValidationFailed,
 )
-from producers.encode.job import Result, convert, encode
-from producers.encode.ladder import LADDER, Rendition, Rung
-from producers.encode.options import Options
-from producers.encode.progress import Step
-from producers.encode.reporter import Report
+from statushub.producers.encode.job import Result, convert, encode
+from statushub.producers.encode.ladder import LADDER, Rendition, Rung
+from statushub.producers.encode.options import Options
+from statushub.producers.encode.progress import Step
+from statushub.producers.encode.reporter import Report
 
 __all__ = [
     "LADDER",

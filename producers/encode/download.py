@@ -10,8 +10,8 @@ import anyio
 import fsspec
 import httpx
 
-from producers.encode.errors import SourceNotFound, SourceTooLarge, SourceUnreadable, reason, shown
-from producers.encode.progress import Tick
+from statushub.producers.encode.errors import SourceNotFound, SourceTooLarge, SourceUnreadable, reason, shown
+from statushub.producers.encode.progress import Tick
 
 CHUNK_BYTES: Final = 1024 * 1024
 """Read at a time: large enough to be quick, small enough that a cancelled download ends at once."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from hub.errors import StatushubError
+from statushub.hub.model.errors import StatushubError
 
 
 class EncodeError(StatushubError):

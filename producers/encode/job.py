@@ -14,8 +14,8 @@ import anyio.from_thread
 import anyio.to_thread
 import msgspec
 
-from producers.encode import download
-from producers.encode.errors import (
+from statushub.producers.encode import download
+from statushub.producers.encode.errors import (
     DestinationUnwritable,
     EncodeError,
     NotAVideo,
@@ -24,16 +24,16 @@ from producers.encode.errors import (
     ValidationFailed,
     reason,
 )
-from producers.encode.ladder import renditions
-from producers.encode.options import Options
-from producers.encode.playlist import MASTER, Variant, master
-from producers.encode.poster import POSTER, poster
-from producers.encode.probe import Video, probe
-from producers.encode.progress import Progress, Step
-from producers.encode.reporter import Report, Reporter
-from producers.encode.transcode import transcode
-from producers.encode.upload import Destination
-from producers.encode.validate import validate
+from statushub.producers.encode.ladder import renditions
+from statushub.producers.encode.options import Options
+from statushub.producers.encode.playlist import MASTER, Variant, master
+from statushub.producers.encode.poster import POSTER, poster
+from statushub.producers.encode.probe import Video, probe
+from statushub.producers.encode.progress import Progress, Step
+from statushub.producers.encode.reporter import Report, Reporter
+from statushub.producers.encode.transcode import transcode
+from statushub.producers.encode.upload import Destination
+from statushub.producers.encode.validate import validate
 
 PROCESSING: Final = "PROCESSING"
 """The status of every report but the last; the event type `encoding_progress` follows from it."""

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from hub.errors import Invalid
-from producers.encode.ladder import LADDER, Rung
+from statushub.hub.model.errors import Invalid
+from statushub.producers.encode.ladder import LADDER, Rung
 
 PRESETS: Final = (
     "ultrafast",

@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
-from producers.encode.errors import ValidationFailed
-from producers.encode.ladder import Rendition
+from statushub.producers.encode.errors import ValidationFailed
+from statushub.producers.encode.ladder import Rendition
 
 MASTER: Final = "master.m3u8"
 MEDIA: Final = "playlist.m3u8"

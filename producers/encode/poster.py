@@ -13,9 +13,9 @@ import av
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from producers.encode.errors import TranscodeFailed
-from producers.encode.playlist import Media, Segment
-from producers.encode.progress import Tick
+from statushub.producers.encode.errors import TranscodeFailed
+from statushub.producers.encode.playlist import Media, Segment
+from statushub.producers.encode.progress import Tick
 
 POSTER: Final = "poster.jpg"
 

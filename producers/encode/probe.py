@@ -15,7 +15,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from producers.encode.errors import NotAVideo, SourceTooLarge, reason
+from statushub.producers.encode.errors import NotAVideo, SourceTooLarge, reason
 
 FORMATS: Final = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,gif,h264,hevc,ivf,dv,nut,yuv4mpegpipe,mp3,wav,flac"
@@ -109,7 +109,7 @@ def _describe(path: Path, container: InputContainer, seconds: float) -> Video:
         raise NotAVideo("The source's picture track cannot be decoded.", field="source")
     if frame.width * frame.height > PIXELS_MAX:
         raise SourceTooLarge(f"The picture has over {PIXELS_MAX} pixels, which is the limit.", field="source")
-    width, height = _upright(frame, track)
+    width, height = _orientation(frame, track)
     return Video(
         path=path,
         bytes=path.stat().st_size,
@@ -150,7 +150,7 @@ def _rotation(frame: VideoFrame) -> int:
     return round(frame.rotation / 90) * 90 % 360
 
 
-def _upright(frame: VideoFrame, track: VideoStream) -> tuple[int, int]:
+def _orientation(frame: VideoFrame, track: VideoStream) -> tuple[int, int]:
     aspect = track.sample_aspect_ratio or Fraction(1)
     width = round(frame.width * aspect) if aspect > 0 else frame.width
     return (frame.height, width) if _rotation(frame) in (90, 270) else (width, frame.height)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from hub.model import timestamp
+from statushub.hub.model.timestamp import timestamp
 
 Tick = Callable[[float], None]
 """Told the part of the step that is done, 0 to 1, between packets; raises where the work is cancelled."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 
-from producers.encode.progress import Progress
+from statushub.producers.encode.progress import Progress
 
 Report = Callable[[Mapping[str, Any]], Awaitable[object]]
 """Takes the whole state of the encode, each time it has changed."""

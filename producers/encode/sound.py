@@ -10,7 +10,7 @@ from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
-from producers.encode.cadence import check_gap
+from statushub.producers.encode.frame_rate import check_gap
 
 RATE: Final = 48_000
 """Samples a second of the result: what every device plays."""

@@ -20,15 +20,15 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from producers.encode.cadence import Cadence
-from producers.encode.errors import TranscodeFailed
-from producers.encode.ladder import Rendition
-from producers.encode.options import Options
-from producers.encode.playlist import INIT, MEDIA, SEGMENT, amend
-from producers.encode.probe import SOURCE_OPTIONS, Colour, Video, picture_track
-from producers.encode.progress import Tick
-from producers.encode.sound import RATE, Sound
-from producers.encode.upright import Upright
+from statushub.producers.encode.errors import TranscodeFailed
+from statushub.producers.encode.frame_rate import FrameRateConverter
+from statushub.producers.encode.ladder import Rendition
+from statushub.producers.encode.options import Options
+from statushub.producers.encode.orientation import OrientationFilter
+from statushub.producers.encode.playlist import INIT, MEDIA, SEGMENT, amend
+from statushub.producers.encode.probe import SOURCE_OPTIONS, Colour, Video, picture_track
+from statushub.producers.encode.progress import Tick
+from statushub.producers.encode.sound import RATE, Sound
 
 AUDIO_BITRATE: Final = 128_000
 """Transparent for stereo AAC to nearly every ear."""
@@ -82,8 +82,8 @@ class _Transcoding:
     def __init__(self, video: Video, source: InputContainer, outputs: Sequence[_Output], threads: int) -> None:
         self._source = source
         self._outputs = outputs
-        self._upright = Upright(video.rotation, video.interlaced)
-        self._cadence = Cadence(video.fps, video.start)
+        self._orientation = OrientationFilter(video.rotation, video.interlaced)
+        self._frame_rate = FrameRateConverter(video.fps, video.start)
         self._sound = Sound(video.start) if video.audio_codec else None
         self._packets = self._damaged = 0
         self._tracks: list[VideoStream | AudioStream] = [_required(picture_track(source)), *source.streams.audio[:1]]
@@ -93,14 +93,14 @@ class _Transcoding:
     @property
     def seconds(self) -> float:
         """Length of the picture encoded so far."""
-        return self._cadence.seconds
+        return self._frame_rate.seconds
 
     def packets(self) -> Iterator[Packet[Stream]]:
         """Work through the source; yields each packet that was dealt with."""
         for packet in self._source.demux(self._tracks):
             for frame in self._decode(packet):
                 if isinstance(frame, VideoFrame):
-                    self._see(self._upright.turn(frame))
+                    self._see(self._orientation.turn(frame))
                 else:
                     self._hear(frame)
             self._packets += 1
@@ -116,10 +116,10 @@ class _Transcoding:
 
     def _see(self, frames: Iterator[VideoFrame]) -> None:
         for frame in frames:
-            for tick, shown in self._cadence.feed(frame):
+            for tick, shown in self._frame_rate.feed(frame):
                 self._show(tick, shown)
-        if self._sound and self._cadence.seconds - self._sound.seconds > SILENCE_AFTER:
-            self._play(self._sound.pad(self._cadence.seconds - SILENCE_AFTER / 2))
+        if self._sound and self._frame_rate.seconds - self._sound.seconds > SILENCE_AFTER:
+            self._play(self._sound.pad(self._frame_rate.seconds - SILENCE_AFTER / 2))
 
     def _hear(self, frame: AudioFrame) -> None:
         if self._sound:
@@ -128,11 +128,11 @@ class _Transcoding:
     def _finish(self) -> None:
         if self._damaged > DAMAGE_PART * self._packets:
             raise TranscodeFailed("The source is damaged in too many places.", field="source")
-        self._see(self._upright.turn(None))
-        for tick, shown in self._cadence.finish(self._sound.seconds if self._sound else 0.0):
+        self._see(self._orientation.turn(None))
+        for tick, shown in self._frame_rate.finish(self._sound.seconds if self._sound else 0.0):
             self._show(tick, shown)
         if self._sound:
-            self._play(self._sound.finish(self._cadence.seconds))
+            self._play(self._sound.finish(self._frame_rate.seconds))
             self._mux_sound(self._outputs[0].sound.encode(None))
         for output in self._outputs:
             output.show(None)

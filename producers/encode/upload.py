@@ -9,9 +9,9 @@ from typing import Any
 
 import fsspec
 
-from producers.encode.errors import DestinationUnwritable, reason, shown
-from producers.encode.playlist import MASTER
-from producers.encode.progress import Tick
+from statushub.producers.encode.errors import DestinationUnwritable, reason, shown
+from statushub.producers.encode.playlist import MASTER
+from statushub.producers.encode.progress import Tick
 
 
 class Destination:

@@ -11,11 +11,11 @@ from typing import Final
 import av
 from av.error import FFmpegError
 
-from producers.encode.errors import ValidationFailed, reason
-from producers.encode.ladder import Rendition
-from producers.encode.playlist import MEDIA, Media, Segment, Variant, codecs, read
-from producers.encode.probe import Video
-from producers.encode.progress import Tick
+from statushub.producers.encode.errors import ValidationFailed, reason
+from statushub.producers.encode.ladder import Rendition
+from statushub.producers.encode.playlist import MEDIA, Media, Segment, Variant, codecs, read
+from statushub.producers.encode.probe import Video
+from statushub.producers.encode.progress import Tick
 
 LENGTH_TOLERANCE: Final = 0.5
 """Seconds a playlist may differ from what was encoded: sound ends between two pictures."""

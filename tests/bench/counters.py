@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
-from hub.brokers.base import Snapshot
-from hub.brokers.embedded import EmbeddedBroker
-from hub.hub import Hub
-from hub.model import DEFAULT_TENANT, Announcement, Cursor, Event
-from hub.replica import Replica, Tenant
-from hub.viewer import PushViewer
+from statushub.hub.brokers.contract import Snapshot
+from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
+from statushub.hub.hub import Hub
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.event import Announcement, Event
+from statushub.hub.model.names import DEFAULT_TENANT
+from statushub.hub.replicas.replica import Replica, Tenant
+from statushub.hub.viewers.viewer import PushViewer
 
 CHANNEL: Final = "ch"
 EPOCH: Final = "e"

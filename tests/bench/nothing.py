@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hub.config import LOCAL_ORIGINS
+from statushub.hub.config import LOCAL_ORIGINS
 
 
 async def nothing(request: Request) -> Response:

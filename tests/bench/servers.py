@@ -18,8 +18,8 @@ import msgspec
 from tests.bench import templates
 from tests.bench.load import SOURCES, Missing, compiled
 from tests.bench.measure import LOAD_CORE, SERVER_CORE, family, on_core
-from tests.command import environment
-from tests.servers import RedisServer, free_port, wait_for_port
+from tests.support.command import environment
+from tests.support.servers import RedisServer, free_port, wait_for_port
 
 STREAMS_MAX: Final = 20_000
 """Streams a hub is told to hold: more than any workload opens."""
@@ -124,7 +124,7 @@ def _redis(folder: Path) -> Iterator[RedisServer]:
 
 
 def _hub_words(port: int, broker: str) -> list[object]:
-    return [sys.executable, "-m", "hub", "serve", "--port", port, "--broker", broker, "--log-level", "warning"]
+    return [sys.executable, "-m", "statushub", "serve", "--port", port, "--broker", broker, "--log-level", "warning"]
 
 
 HUB_ENVIRONMENT: Final = {
@@ -161,7 +161,7 @@ def hub_portable(folder: Path) -> Iterator[Running]:
     """This hub on a server that cannot hand connections over, over Redis."""
     with _redis(folder) as redis:
         port = free_port()
-        factory = ("--factory", "hub.app:from_environment", "--http", "h11")
+        factory = ("--factory", "statushub.hub.app:from_environment", "--http", "h11")
         env = environment({**HUB_ENVIRONMENT, "STATUSHUB_BROKER": redis.url})
         with _uvicorn(port, *factory, env=env) as process:
             yield _hub(port, process, redis)
@@ -209,7 +209,7 @@ def naive(folder: Path) -> Iterator[Running]:
 def nothing(folder: Path) -> Iterator[Running]:
     """The hub's own server and middleware around a POST that does nothing."""
     port = free_port()
-    with _uvicorn(port, "tests.bench.nothing:app", "--http", "hub.handover:HandoverProtocol") as process:
+    with _uvicorn(port, "tests.bench.nothing:app", "--http", "statushub.hub.http.handover:HandoverProtocol") as process:
         yield _plain(port, process)
 
 

@@ -9,8 +9,8 @@ from typing import Final
 
 import hiredis
 
-from hub.brokers import functions
-from hub.model import DEFAULT_TENANT
+from statushub.hub.brokers.redis import commands
+from statushub.hub.model.names import DEFAULT_TENANT
 
 EVENT_TYPE: Final = "content_status_update"
 CHANNEL: Final = "ch-%%%%%%"
@@ -47,7 +47,7 @@ def hub_post(padding: int = 0, *, batch: int = 1) -> bytes:
 
 def redis_call(padding: int = 0) -> bytes:
     """Publishing past the hub, as a worker does that reaches Redis."""
-    key = functions.prefix(functions.root(0), DEFAULT_TENANT)
+    key = commands.prefix(commands.root(0), DEFAULT_TENANT)
     event = (CHANNEL, CONTENT, EVENT_TYPE, "0", "", "", "", data(padding))
     words = ("FCALL", "statushub_publish", "1", key, "", *event)
     # Its annotation knows commands of one word alone.

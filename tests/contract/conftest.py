@@ -1,4 +1,4 @@
-"""Each promise of hub/brokers/base.py is tested over each broker: the `url` fixture names them in turn."""
+"""Each promise of hub/brokers/contract.py is tested over each broker: the `url` fixture names them in turn."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from hub.brokers import open_broker
-from hub.brokers.base import Broker
-from tests.recorder import Recorder
+from statushub.hub.brokers import open_broker
+from statushub.hub.brokers.contract import Broker
+from tests.support.recorder import Recorder
 
 REDIS_DATABASE = 7
 """Of the shared server; emptied before each test, so that no sweep meets another test's leases."""

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from hub.brokers import open_broker
-from hub.brokers.base import Broker
-from tests.recorder import Recorder
-from tests.said import CHANNEL, accepted, said
+from statushub.hub.brokers import open_broker
+from statushub.hub.brokers.contract import Broker
+from tests.support.recorder import Recorder
+from tests.support.said import CHANNEL, accepted, said
 
 pytestmark = pytest.mark.anyio
 

@@ -1,13 +1,14 @@
-"""The fence's rules, one by one, as base.py numbers them."""
+"""The fence's rules, one by one, as contract.py numbers them."""
 
 from __future__ import annotations
 
 import pytest
 
-from hub.brokers.base import Broker
-from hub.model import Refusal, decode
-from tests.recorder import Recorder
-from tests.said import CHANNEL, accepted, said, tell
+from statushub.hub.brokers.contract import Broker
+from statushub.hub.model.event import decode
+from statushub.hub.model.receipt import Refusal
+from tests.support.recorder import Recorder
+from tests.support.said import CHANNEL, accepted, said, tell
 
 pytestmark = pytest.mark.anyio
 

@@ -7,12 +7,13 @@ import time
 
 import pytest
 
-from hub.brokers import open_broker
-from hub.brokers.base import STALL_BATCH, SWEEP_GAP, Broker
-from hub.model import Refusal, decode
-from hub.vocabulary import ERROR
-from tests.recorder import Recorder
-from tests.said import CHANNEL, accepted, raw, said, tell
+from statushub.hub.brokers import open_broker
+from statushub.hub.brokers.contract import STALL_BATCH, SWEEP_GAP, Broker
+from statushub.hub.model.event import decode
+from statushub.hub.model.receipt import Refusal
+from statushub.hub.model.vocabulary import ERROR
+from tests.support.recorder import Recorder
+from tests.support.said import CHANNEL, accepted, raw, said, tell
 
 pytestmark = pytest.mark.anyio
 

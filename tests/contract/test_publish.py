@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
-from hub.brokers.base import Broker
-from hub.model import Cursor, Refusal
-from tests.recorder import Recorder
-from tests.said import CHANNEL, accepted, raw, said
+from statushub.hub.brokers.contract import Broker
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.receipt import Refusal
+from tests.support.recorder import Recorder
+from tests.support.said import CHANNEL, accepted, raw, said
 
 pytestmark = pytest.mark.anyio
 

@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
-from hub.brokers.base import Broker
-from hub.model import Cursor, decode
-from tests.said import CHANNEL, accepted, said
+from statushub.hub.brokers.contract import Broker
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.event import decode
+from tests.support.said import CHANNEL, accepted, said
 
 pytestmark = pytest.mark.anyio
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hub.brokers import open_broker
-from hub.brokers.base import Broker
-from tests.said import CHANNEL, accepted, said
+from statushub.hub.brokers import open_broker
+from statushub.hub.brokers.contract import Broker
+from tests.support.said import CHANNEL, accepted, said
 
 pytestmark = pytest.mark.anyio
 

@@ -32,7 +32,8 @@ from typing import Final
 
 import msgspec
 
-from hub.model import Cursor, Receipt
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.receipt import Receipt
 from tests.faults.history import Entry, Rank, Ready, Report, Reset, State, Stored
 
 NOTHING_LOST: Final = math.inf
@@ -89,7 +90,7 @@ class Checker:
         elif not report.late:
             self._violated(f"{report.content} {report.rank} was refused: {receipt.reason}")
 
-    def judge(
+    def evaluate(
         self,
         stored: Stored,
         seen: Sequence[tuple[Watch, Sequence[Entry]]],

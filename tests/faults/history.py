@@ -6,8 +6,9 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from hub.model import Cursor, Event
-from hub.vocabulary import COMPLETE, ERROR
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.event import Event
+from statushub.hub.model.vocabulary import COMPLETE, ERROR
 
 STALLED: Final = "stalled"
 

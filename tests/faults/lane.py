@@ -132,7 +132,7 @@ class Lane:
         if stored is not None:
             seen = [*scene.passed, *((viewer.watch, viewer.taken()) for viewer in scene.viewers)]
             scene.passed.clear()
-            checker.judge(stored, seen, kept_until=outcome.kept_until, announced=outcome.announced)
+            checker.evaluate(stored, seen, kept_until=outcome.kept_until, announced=outcome.announced)
             if outcome.mend is not None:
                 await outcome.mend()
         checker.violations += [trouble for hub in scene.world.hubs for trouble in hub.troubles()]

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from hub.errors import BrokerUnavailable
-from hub.model import DEFAULT_TENANT, Publication
-from hub.publication import publication
-from producers.transports import HttpTransport, RedisTransport, Transport
+from statushub.hub.model.errors import BrokerUnavailable
+from statushub.hub.model.names import DEFAULT_TENANT
+from statushub.hub.model.publication import Publication, publication
+from statushub.producers.transports import HttpTransport, RedisTransport, Transport
 from tests.faults.checker import Checker
 from tests.faults.history import Report
 

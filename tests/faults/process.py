@@ -13,10 +13,10 @@ from typing import Final
 
 import httpx
 
-from tests.command import environment
 from tests.faults.clock import Clock
-from tests.faults.proxy import Address
-from tests.servers import RedisServer, free_port, wait_for_port
+from tests.support.command import environment
+from tests.support.proxy import Address
+from tests.support.servers import RedisServer, free_port, wait_for_port
 
 HEARTBEAT_SECONDS: Final = 1.0
 """So that a viewer of a stopped hub notices within a few seconds."""
@@ -58,7 +58,7 @@ class HubProcess:
         settings += ["--heartbeat", HEARTBEAT_SECONDS, "--stall-timeout", STALL_SECONDS]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hub", "serve", *map(str, settings)],
+                [sys.executable, "-m", "statushub", "serve", *map(str, settings)],
                 cwd=self._folder,
                 env=environment({**self._clock.environment, "PYTHONPATH": str(Path(__file__).parents[2])}),
                 stdout=log,

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from hub.model import Cursor, Receipt, Refusal
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.receipt import Receipt, Refusal
 from tests.faults.checker import ANYTHING_LOST, NOTHING_LOST, Checker, Watch
 from tests.faults.history import Entry, Ready, Report, Reset, Shown, State, Stored, difference
 from tests.faults.resp import ANNOUNCEMENT, Dropper, value_end
@@ -56,10 +57,10 @@ class Case:
         self.checker.offer(what)
         self.checker.judged(what, Receipt(cursor=Cursor(epoch=epoch, offset=offset)), at)
 
-    def judge(self, *seen: Entry | State, kept: Stored | None = None, until: float = NOTHING_LOST) -> list[str]:
+    def evaluate(self, *seen: Entry | State, kept: Stored | None = None, until: float = NOTHING_LOST) -> list[str]:
         """What is wrong with it."""
         entries = [Shown(it, 1.0) if isinstance(it, State) else it for it in seen]
-        self.checker.judge(kept or stored(self.end), [(self.watch, entries)], kept_until=until)
+        self.checker.evaluate(kept or stored(self.end), [(self.watch, entries)], kept_until=until)
         return self.checker.new_violations()
 
 
@@ -70,61 +71,61 @@ def case() -> Case:
 
 def test_what_keeps_every_promise_is_no_violation(case: Case) -> None:
     """Live, by catching up, and anew after a reset; and so it is counted."""
-    assert case.judge(state(1, 1), ready(1), case.end, ready(2), Reset(), case.end, ready(2)) == []
-    assert case.judge() == []
+    assert case.evaluate(state(1, 1), ready(1), case.end, ready(2), Reset(), case.end, ready(2)) == []
+    assert case.evaluate() == []
     assert (case.checker.publishes, case.checker.deliveries) == (2, 3)
 
 
 def test_ids_must_grow(case: Case) -> None:
     """What was shown already is not shown again without a reset."""
-    [violation] = case.judge(case.end, case.end)
+    [violation] = case.evaluate(case.end, case.end)
     assert "ids do not grow" in violation
 
 
 def test_the_epoch_changes_at_a_reset_alone(case: Case) -> None:
     """A client cannot know otherwise that its cursor is void."""
     kept = stored(state(2, 2, type="end", epoch="f"), epoch="f")
-    [violation] = case.judge(case.end, state(2, 2, type="end", epoch="f"), kept=kept)
+    [violation] = case.evaluate(case.end, state(2, 2, type="end", epoch="f"), kept=kept)
     assert "without a reset" in violation
 
 
 def test_no_older_state_is_shown(case: Case) -> None:
     """Not even after a reset into another epoch, where nothing was lost."""
     kept = stored(state(2, 2, type="end", epoch="f"), epoch="f")
-    [violation] = case.judge(case.end, Reset(), state(1, 1, epoch="f"), kept=kept)
+    [violation] = case.evaluate(case.end, Reset(), state(1, 1, epoch="f"), kept=kept)
     assert "after (1, 2, False)" in violation
 
 
 def test_what_was_lost_may_be_shown_older(case: Case) -> None:
     """In the life that began with the loss; the one before is over."""
-    case.judge(case.end)
+    case.evaluate(case.end)
     case.accepted(report(1, run=2, final=True), 1, epoch="f")
     again = state(1, 1, run=2, type="end", epoch="f")
-    assert case.judge(Reset(), again, ready(1, "f"), kept=stored(again, epoch="f"), until=ANYTHING_LOST) == []
-    assert "of a life that is over" in case.judge(Reset(), case.end, kept=stored(again, epoch="f"))[0]
+    assert case.evaluate(Reset(), again, ready(1, "f"), kept=stored(again, epoch="f"), until=ANYTHING_LOST) == []
+    assert "of a life that is over" in case.evaluate(Reset(), case.end, kept=stored(again, epoch="f"))[0]
 
 
 def test_a_loss_begins_an_epoch(case: Case) -> None:
     """Else a cursor would seem to be good that is not."""
-    case.judge(case.end)
-    [violation] = case.judge(until=ANYTHING_LOST)
+    case.evaluate(case.end)
+    [violation] = case.evaluate(until=ANYTHING_LOST)
     assert "goes on" in violation
 
 
 def test_nothing_is_shown_that_nobody_offered(case: Case) -> None:
     """No step that never was, and no end that was none."""
-    [violation] = case.judge(case.end, state(3, 3))
+    [violation] = case.evaluate(case.end, state(3, 3))
     assert "nobody offered" in violation
-    [violation] = case.judge(Reset(), state(1, 1, type="end"), case.end)[:1]
+    [violation] = case.evaluate(Reset(), state(1, 1, type="end"), case.end)[:1]
     assert "nobody offered" in violation
 
 
 def test_a_report_has_one_place(case: Case) -> None:
     """A repeat is stored once, whoever tells of the second time."""
-    [violation] = case.judge(case.end, state(3, 2, type="end"))
+    [violation] = case.evaluate(case.end, state(3, 2, type="end"))
     assert "two places" in violation
     case.accepted(report(2, final=True), 4)
-    [violation] = case.judge()
+    [violation] = case.evaluate()
     assert "two places" in violation
 
 
@@ -132,20 +133,20 @@ def test_a_report_has_one_place(case: Case) -> None:
 def test_ready_says_that_all_is_shown(case: Case, reset: bool) -> None:
     """Of what the broker held at its cursor nothing is missing, and nothing is older."""
     before: list[Entry] = [Reset()] if reset else []
-    [violation] = case.judge(*before, state(1, 1), ready(2))
+    [violation] = case.evaluate(*before, state(1, 1), ready(2))
     assert "was ready at e-2" in violation
 
 
 def test_ready_says_nothing_of_what_comes_later(case: Case) -> None:
     """A hub may know less than the broker; what it knows is whole."""
-    assert case.judge(state(1, 1), ready(1), case.end) == []
+    assert case.evaluate(state(1, 1), ready(1), case.end) == []
 
 
 def test_no_regular_report_is_refused(case: Case) -> None:
     """A fence that shuts out the living loses their work."""
     case.checker.offer(report(1, run=2))
     case.checker.judged(report(1, run=2), Receipt(reason=Refusal.CLOSED), 1.0)
-    [violation] = case.judge(case.end)
+    [violation] = case.evaluate(case.end)
     assert "refused" in violation
 
 
@@ -153,29 +154,29 @@ def test_a_late_report_is_refused(case: Case) -> None:
     """And harmful where it is not."""
     case.checker.judged(report(1, late=True), Receipt(reason=Refusal.SUPERSEDED), 2.0)
     case.checker.judged(report(1, late=True), Receipt(cursor=Cursor(epoch="e", offset=3)), 2.0)
-    violations = case.judge(case.end)
+    violations = case.evaluate(case.end)
     assert any("came late" in violation for violation in violations)
 
 
 def test_what_was_acknowledged_is_stored(case: Case) -> None:
     """All of it: neither missing nor older."""
-    assert "nothing is stored" in case.judge(kept=Stored(epoch="e", states={}))[0]
-    assert "(1, 1, False) is stored" in case.judge(kept=stored(state(1, 1)))[0]
+    assert "nothing is stored" in case.evaluate(kept=Stored(epoch="e", states={}))[0]
+    assert "(1, 1, False) is stored" in case.evaluate(kept=stored(state(1, 1)))[0]
 
 
 def test_what_reached_a_replica_outlives_its_master(case: Case) -> None:
     """What was acknowledged before the last `WAIT` must be there, what came after it need not."""
-    case.judge(case.end)
+    case.evaluate(case.end)
     case.accepted(report(1, content="b", final=True), 3, at=9.0)
-    assert case.judge(kept=stored(state(2, 2, type="end", epoch="f"), epoch="f"), until=5.0) == []
-    [violation] = case.judge(kept=Stored(epoch="g", states={}), until=5.0)
+    assert case.evaluate(kept=stored(state(2, 2, type="end", epoch="f"), epoch="f"), until=5.0) == []
+    [violation] = case.evaluate(kept=Stored(epoch="g", states={}), until=5.0)
     assert "was acknowledged" in violation
 
 
 def test_every_content_ends(case: Case) -> None:
     """A run that is stored without its end has lost it."""
     case.accepted(report(1, run=2), 3)
-    [violation] = case.judge(kept=stored(state(3, 1, run=2)))
+    [violation] = case.evaluate(kept=stored(state(3, 1, run=2)))
     assert "is not its last" in violation
 
 
@@ -183,10 +184,10 @@ def test_only_the_dead_stall(case: Case) -> None:
     """A lease that ran out although its worker reported is one of ours that was mistaken."""
     case.accepted(report(1, content="b"), 3)
     stalled = state(4, 1, content="b", type="stalled")
-    [violation] = case.judge(kept=stored(case.end, stalled))
+    [violation] = case.evaluate(kept=stored(case.end, stalled))
     assert "its worker lives" in violation
     case.checker.abandoned.add("b")
-    assert case.judge(stalled, kept=stored(case.end, stalled)) == []
+    assert case.evaluate(stalled, kept=stored(case.end, stalled)) == []
 
 
 def test_the_dead_stall_once(case: Case) -> None:
@@ -194,7 +195,7 @@ def test_the_dead_stall_once(case: Case) -> None:
     case.accepted(report(1, content="b"), 3)
     case.checker.abandoned.add("b")
     ends = [state(offset, 1, content="b", type="stalled") for offset in (4, 5)]
-    [violation] = case.judge(*ends, kept=stored(case.end, ends[0]))
+    [violation] = case.evaluate(*ends, kept=stored(case.end, ends[0]))
     assert "two places" in violation
 
 

@@ -13,10 +13,11 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from hub.model import Cursor, Event
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.event import Event
 from tests.faults.checker import Watch
 from tests.faults.history import Entry, Ready, Reset, Shown, State
-from tests.faults.proxy import Address
+from tests.support.proxy import Address
 
 CONNECT_SECONDS: Final = 3.0
 """For the head of an answer: a stopped process accepts connections and says nothing."""

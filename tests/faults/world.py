@@ -15,16 +15,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from hub.brokers.redis import RedisBroker
-from hub.errors import BrokerUnavailable
-from hub.model import DEFAULT_TENANT, Event
+from statushub.hub.brokers.redis.broker import RedisBroker
+from statushub.hub.model.errors import BrokerUnavailable
+from statushub.hub.model.event import Event
+from statushub.hub.model.names import DEFAULT_TENANT
 from tests.faults.clock import Clock
 from tests.faults.history import State, Stored
 from tests.faults.load import CHANNELS
 from tests.faults.process import ASK_SECONDS, LOG_LINES, HubProcess, started
-from tests.faults.proxy import Proxy
 from tests.faults.resp import Dropper
-from tests.servers import RedisServer
+from tests.support.proxy import Proxy
+from tests.support.servers import RedisServer
 
 SYNCED: Final = "master_link_status:up"
 """What a replica says that has everything."""

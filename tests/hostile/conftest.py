@@ -6,8 +6,8 @@ import pytest
 
 from tests.hostile.seed import SEED
 from tests.hostile.witness import unharmed
-from tests.live import LiveHub
-from tests.tokens import SECRET
+from tests.support.live import LiveHub
+from tests.support.tokens import SECRET
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def hub() -> Iterator[LiveHub]:
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[LiveHub]:
+def auth_required() -> Iterator[LiveHub]:
     """A hub that wants a token."""
     with unharmed(secret=SECRET) as hub:
         yield hub

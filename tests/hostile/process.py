@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.command import END_SECONDS, environment
-from tests.servers import free_port, wait_for_port
+from tests.support.command import END_SECONDS, environment
+from tests.support.servers import free_port, wait_for_port
 
 
 class HubProcess:
@@ -35,7 +35,7 @@ def hub_process(folder: Path, **settings: Any) -> Iterator[HubProcess]:
     said = {f"STATUSHUB_{name.upper()}": str(value) for name, value in ({"broker": "memory:"} | settings).items()}
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "hub", "serve", "--port", str(port)],
+            [sys.executable, "-m", "statushub", "serve", "--port", str(port)],
             cwd=folder,
             env=environment(said),
             stdout=subprocess.DEVNULL,

@@ -13,8 +13,8 @@ import pytest
 
 from tests.hostile.process import HubProcess, hub_process
 from tests.hostile.test_smuggling import CHUNKS, OFFER, chunked, post
-from tests.hostile.wire import LAST, Wire, exchange, request, wire
-from tests.waiting import eventually
+from tests.support.waiting import eventually
+from tests.support.wire import LAST, Wire, exchange, request, wire
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells what is whose")
 

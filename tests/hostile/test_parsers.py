@@ -13,20 +13,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub import sse, status
-from hub.auth import open_auth
-from hub.config import Config
-from hub.errors import Invalid, Unauthorized
-from hub.identity import Identity
-from hub.model import COUNTER_MAX, Cursor, Event, decode
-from hub.patterns import ALL, Patterns
-from hub.publication import publication
-from hub.tickets import Tickets
+from statushub.hub.auth.identity import Identity
+from statushub.hub.auth.patterns import ALL, Patterns
+from statushub.hub.auth.tickets import Tickets
+from statushub.hub.auth.tokens import open_auth
+from statushub.hub.config import Config
+from statushub.hub.model import status
+from statushub.hub.model.cursor import COUNTER_MAX, Cursor
+from statushub.hub.model.errors import Invalid, Unauthorized
+from statushub.hub.model.event import Event, decode
+from statushub.hub.model.publication import publication
+from statushub.hub.wire import sse
 from tests.hostile.seed import examples, seeded
-from tests.hostile.wire import LAST, Wire, exchange, request, wire
-from tests.live import LiveHub
-from tests.sse_client import open_stream
-from tests.tokens import SECRET, token
+from tests.support.live import LiveHub
+from tests.support.sse_client import open_stream
+from tests.support.tokens import SECRET, token
+from tests.support.wire import LAST, Wire, exchange, request, wire
 
 BREAKS = [
     "\r",
@@ -407,9 +409,9 @@ header_values = st.one_of(
 )
 
 
-def test_any_header_is_answered(guarded: LiveHub) -> None:
+def test_any_header_is_answered(auth_required: LiveHub) -> None:
     """Whatever stands in those that are read: below 500, and the next request is answered as well."""
-    connection = Wire(guarded.base_url)
+    connection = Wire(auth_required.base_url)
     good = f"Authorization: Bearer {token()}"
 
     @seeded
@@ -432,10 +434,10 @@ def test_any_header_is_answered(guarded: LiveHub) -> None:
     connection.socket.close()
 
 
-def test_any_query_is_answered(guarded: LiveHub) -> None:
+def test_any_query_is_answered(auth_required: LiveHub) -> None:
     """Whatever is asked by it, on every route that reads one: below 500."""
     held = f"Authorization: Bearer {token()}"
-    with wire(guarded.base_url) as connection:
+    with wire(auth_required.base_url) as connection:
 
         @seeded
         @examples(300)

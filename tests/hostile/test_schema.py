@@ -25,10 +25,12 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.hostile.seed import examples, seeded
-from tests.live import LiveHub
-from tests.tokens import bearer
+from tests.support.live import LiveHub
+from tests.support.tokens import bearer
 
-DESCRIPTION: Final[dict[str, Any]] = json.loads(files("hub").joinpath("openapi.json").read_text(encoding="utf-8"))
+DESCRIPTION: Final[dict[str, Any]] = json.loads(
+    files("statushub.hub").joinpath("openapi.json").read_text(encoding="utf-8")
+)
 
 CONFORMANCE: Final = [
     not_a_server_error,
@@ -91,10 +93,10 @@ def is_a_path(case: Case[Any]) -> bool:
 @pytest.mark.parametrize("keyed", [False, True], ids=["without a key", "with a key"])
 @pytest.mark.parametrize(("label", "mode"), list(calls()))
 def test_answers_are_as_described(
-    hub: LiveHub, guarded: LiveHub, label: str, mode: GenerationMode, keyed: bool
+    hub: LiveHub, auth_required: LiveHub, label: str, mode: GenerationMode, keyed: bool
 ) -> None:
     """To requests that the description allows, and to those that it forbids: status, headers and body are in it."""
-    base_url, head = (guarded.base_url, bearer(revoke=True)) if keyed else (hub.base_url, {})
+    base_url, head = (auth_required.base_url, bearer(revoke=True)) if keyed else (hub.base_url, {})
     chosen = checks(label, mode)
     with requests.Session() as session:
 
@@ -114,7 +116,7 @@ def test_answers_are_as_described(
     ("label", "mode"),
     [(label, mode) for label, mode in calls() if OPERATIONS[mode][label].definition.raw.get("security") != []],
 )
-def test_nobody_is_answered_without_a_token(guarded: LiveHub, label: str, mode: GenerationMode) -> None:
+def test_nobody_is_answered_without_a_token(auth_required: LiveHub, label: str, mode: GenerationMode) -> None:
     """Whatever they send instead of one, or beside: 4xx as described, where the description wants a token."""
     operation = OPERATIONS[mode][label]
     with requests.Session() as session:
@@ -124,7 +126,7 @@ def test_nobody_is_answered_without_a_token(guarded: LiveHub, label: str, mode: 
         @given(case=operation.as_strategy(generation_mode=mode))
         def refused(case: Case[Any]) -> None:
             assume(is_a_path(case))
-            answer = case.call(base_url=guarded.base_url, session=session, timeout=10)
+            answer = case.call(base_url=auth_required.base_url, session=session, timeout=10)
             assert 400 <= answer.status_code < 500
             case.validate_response(answer, checks=[*CONFORMANCE, response_schema_conformance])
 

@@ -12,13 +12,13 @@ from functools import partial
 
 import pytest
 
-from hub.connection import PIECE_BYTES, UNPARSED_BYTES, Connection
-from hub.handover import HandoverProtocol
-from tests.hostile.wire import LAST, READ_SECONDS, exchange, request, wire
+from statushub.hub.http.connection import PIECE_BYTES, UNPARSED_BYTES, Connection
+from statushub.hub.http.handover import HandoverProtocol
 from tests.hostile.witness import unharmed
-from tests.live import LiveHub, live_hub
-from tests.tokens import SECRET, token
-from tests.waiting import eventually
+from tests.support.live import LiveHub, live_hub
+from tests.support.tokens import SECRET, token
+from tests.support.waiting import eventually
+from tests.support.wire import LAST, READ_SECONDS, exchange, request, wire
 
 
 def offer(channel: str, content_id: str) -> bytes:

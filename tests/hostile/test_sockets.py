@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from hub.app import ROUTES
+from statushub.hub.app import ROUTES
 from tests.hostile.process import hub_process
 from tests.hostile.seed import SEED
 from tests.hostile.test_smuggling import CHUNKS, OFFER, chunked
-from tests.hostile.wire import LAST, Wire, exchange, request, wire
 from tests.hostile.witness import check_settled
-from tests.live import LiveHub
-from tests.tokens import token
+from tests.support.live import LiveHub
+from tests.support.tokens import token
+from tests.support.wire import LAST, Wire, exchange, request, wire
 
 STREAM = request("GET", "/api/contents/c/events", "Last-Event-ID: k3f9a2-1")
 WAITING = request("GET", "/api/contents/silent/changes?wait=25")
@@ -92,13 +92,15 @@ PATHS = sorted(
 
 @pytest.mark.parametrize("secret", [False, True], ids=["without a key", "with a key"])
 @pytest.mark.parametrize("fields", UPGRADES.values(), ids=list(UPGRADES))
-def test_no_route_becomes_something_else(hub: LiveHub, guarded: LiveHub, fields: tuple[str, ...], secret: bool) -> None:
+def test_no_route_becomes_something_else(
+    hub: LiveHub, auth_required: LiveHub, fields: tuple[str, ...], secret: bool
+) -> None:
     """A route that is asked to upgrade answers in HTTP, once, by its rules, and hears nothing that follows."""
     for path, method in itertools.product(PATHS, ("GET", "POST", "DELETE")):
         if "events" in path and method == "GET":
             continue
         target = path.replace("{channel_id:path}", "c").replace("{id:path}", "v")
-        answers = exchange((guarded if secret else hub).base_url, request(method, target, *fields) + FRAME)
+        answers = exchange((auth_required if secret else hub).base_url, request(method, target, *fields) + FRAME)
         assert len(answers) == 1, target
         assert 200 <= answers[0].status < 500, target
         if secret and target.startswith(("/api/contents", "/v1", "/api/publish")) and answers[0].status != 405:
@@ -254,7 +256,7 @@ def test_any_bytes_are_answered_or_closed(hub: LiveHub) -> None:
         assert b"HTTP/1.1 5" not in raw, bytes(data)
 
 
-def test_any_credential_is_answered(guarded: LiveHub) -> None:
+def test_any_credential_is_answered(auth_required: LiveHub) -> None:
     """Bytes of all kinds where a token, a cookie, a ticket or a cursor belongs."""
     draw = random.Random(SEED)
     good = token()
@@ -274,6 +276,6 @@ def test_any_credential_is_answered(guarded: LiveHub) -> None:
         sent = request(
             method, path, field.format(text), *([f"Authorization: Bearer {good}"] if draw.random() < 0.5 else [])
         )
-        answers = exchange(guarded.base_url, sent + LAST, methods=[method, "GET"])
+        answers = exchange(auth_required.base_url, sent + LAST, methods=[method, "GET"])
         assert all(answer.status < 500 for answer in answers), sent
         assert len(answers) == 2, sent

@@ -25,10 +25,10 @@ import pytest
 
 from tests.hostile.process import hub_process
 from tests.hostile.seed import SEED
-from tests.hostile.wire import Answer, Wire, request, wire
-from tests.servers import RedisServer
-from tests.sse_client import open_stream
-from tests.tokens import SECRET, bearer, token
+from tests.support.servers import RedisServer
+from tests.support.sse_client import open_stream
+from tests.support.tokens import SECRET, bearer, token
+from tests.support.wire import Answer, Wire, request, wire
 
 REQUESTS: Final = 20_000
 """Of the stranger; half as many again are a colleague's, who reads less."""

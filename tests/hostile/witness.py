@@ -7,9 +7,9 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from tests.hostile.wire import LAST, exchange
-from tests.live import LiveHub, live_hub
-from tests.waiting import eventually
+from tests.support.live import LiveHub, live_hub
+from tests.support.waiting import eventually
+from tests.support.wire import LAST, exchange
 
 LOGGERS = ("asyncio", "statushub", "uvicorn", "uvicorn.error")
 

@@ -1,0 +1,195 @@
+"""Who is asking: a token in a header or a cookie, or a ticket in the address, becomes an `Identity`."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import jwt
+import msgspec
+from starlette.requests import HTTPConnection, Request
+
+from statushub.hub.auth.identity import ANONYMOUS, Identity
+from statushub.hub.auth.keys import Key, KeySet, PublicKey, Secret
+from statushub.hub.auth.origins import Origins
+from statushub.hub.auth.patterns import Patterns
+from statushub.hub.auth.revocations import TOKEN_SECONDS_MAX
+from statushub.hub.auth.tickets import Tickets
+from statushub.hub.config import Config
+from statushub.hub.model.errors import Forbidden, Invalid, Unauthorized
+from statushub.hub.model.names import DEFAULT_TENANT, check_tenant
+
+TOKEN_BYTES: Final = 8_192
+"""Longest token: more than a head may hold besides, and far more than anybody says in one."""
+
+NAME_CHARACTERS: Final = 256
+"""Longest `sub` and `jti`: an address or a hash of any kind fits."""
+
+SKEW_SECONDS: Final = 10.0
+"""By how much an issuer's clock may be ahead of ours. A token's end is taken by its word all the same."""
+
+KNOWN: Final = 4_096
+"""Tokens that need not be verified again at once: a few MB, and 30 to 100 µs saved with each poll."""
+
+KNOWN_SECONDS: Final = 60.0
+"""After which they are, all the same: by then their key may have been withdrawn."""
+
+SAFE: Final = frozenset({"GET", "HEAD"})
+
+
+class _Claims(msgspec.Struct, kw_only=True):
+    """What a token says, beside `iss`, `aud` and `nbf`, which are PyJWT's to check."""
+
+    exp: float
+    tenant: str = DEFAULT_TENANT
+    sub: str | None = None
+    jti: str | None = None
+    iat: float = 0.0
+    read: list[str] = []
+    write: list[str] = []
+    revoke: bool = False
+
+
+class Authenticator:
+    """Tells who sends a request. Without keys it is anybody."""
+
+    def __init__(
+        self,
+        keys: Sequence[Key],
+        tickets: Tickets,
+        *,
+        origins: Origins,
+        cookie: str,
+        issuer: str | None = None,
+        audience: str | None = None,
+    ) -> None:
+        self.tickets = tickets
+        self.cookie = cookie
+        self._keys = {algorithm: key for key in keys for algorithm in key.algorithms}
+        self._origins = origins
+        self._issuer = issuer
+        self._audience = audience
+        self._known: dict[str, tuple[Identity, float]] = {}
+
+    async def identify(self, request: HTTPConnection) -> Identity:
+        """The identity behind a request, by the first it has: header, ticket, cookie. It may be revoked.
+
+        Raises `Unauthorized` where there is none or it does not hold, `Forbidden` where a cookie comes with a
+        page it is not meant for, `KeysUnavailable`.
+        """
+        if not self._keys:
+            return ANONYMOUS
+        header = request.headers.get("authorization")
+        if header is not None:
+            scheme, _, token = header.partition(" ")
+            if scheme.lower() != "bearer":
+                raise Unauthorized("Authorization must be a bearer token")
+            return await self.verify(token.strip())
+        ticket = request.query_params.get("ticket")
+        if ticket is not None:
+            return self.tickets.read(ticket)
+        cookie = request.cookies.get(self.cookie)
+        if cookie is not None:
+            self._check_page(request)
+            return await self.verify(cookie)
+        raise Unauthorized("A token is needed: as Authorization: Bearer, as a cookie, or a ticket as ?ticket=")
+
+    async def verify(self, token: str) -> Identity:
+        """The identity in a token. Raises `Unauthorized` and `KeysUnavailable`."""
+        now = time.time()
+        identity, verified = self._known.pop(token, (None, 0.0))
+        if identity is None or not 0 <= now - verified < KNOWN_SECONDS:
+            identity, verified = await self._verified(token), now
+        if identity.expires <= now:
+            raise Unauthorized("the token has expired")
+        # Put back at the end: whoever has not asked for longest is the first to be forgotten.
+        self._known[token] = (identity, verified)
+        if len(self._known) > KNOWN:
+            del self._known[next(iter(self._known))]
+        return identity
+
+    async def _verified(self, token: str) -> Identity:
+        if len(token) > TOKEN_BYTES:
+            raise Unauthorized(f"the token has more than {TOKEN_BYTES} bytes")
+        options: Any = {
+            # By our own clock, in `verify`: nobody's token lives on for a skew.
+            "verify_exp": False,
+            "verify_aud": self._audience is not None,
+        }
+        try:
+            head = jwt.get_unverified_header(token)
+            algorithm = head.get("alg")
+            key = self._keys.get(algorithm) if isinstance(algorithm, str) else None
+            if key is None:
+                raise Unauthorized(f"tokens here are signed with {', '.join(self._keys)}")
+            claims = jwt.decode(
+                token,
+                await key.find(str(algorithm), head.get("kid")),
+                algorithms=[str(algorithm)],
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=SKEW_SECONDS,
+                options=options,
+            )
+            return _identity(msgspec.convert(claims, _Claims))
+        except (jwt.PyJWTError, msgspec.ValidationError, Invalid) as error:
+            raise Unauthorized(f"the token is invalid: {error}") from error
+        except (ValueError, TypeError, RecursionError) as error:
+            raise Unauthorized("the token is invalid: it is no JSON Web Token") from error
+
+    def _check_page(self, request: HTTPConnection) -> None:
+        """A browser sends a cookie whoever's page asks. Only ours, and those that were named, may use it."""
+        origin = request.headers.get("origin")
+        if origin is None:
+            # No page sends another method without its origin (Fetch standard, section 3.1), and a foreign page
+            # cannot read what it asked for without saying its origin; newer browsers say so here.
+            site = request.headers.get("sec-fetch-site", "same-origin")
+            if isinstance(request, Request) and request.method in SAFE and site in ("same-origin", "none"):
+                return
+        elif origin.partition("://")[2] == request.headers.get("host") or self._origins.trust(origin):
+            return
+        raise Forbidden("the cookie was sent from a page that may not use it: name its origin with --cors-origin")
+
+
+def open_auth(settings: Config) -> Authenticator:
+    """The authenticator of these settings. Raises `ConfigError` where a key is none."""
+    keys: list[Key] = []
+    if settings.secret:
+        keys.append(Secret(settings.secret.encode()))
+    if settings.public_key:
+        keys.append(PublicKey(settings.public_key))
+    if settings.jwks_url:
+        keys.append(KeySet(settings.jwks_url))
+    # Where one process serves alone, nobody else need read its tickets.
+    secret = settings.ticket_secret or settings.secret or secrets.token_hex()
+    return Authenticator(
+        keys,
+        Tickets(secret.encode(), settings.ticket_ttl),
+        origins=Origins(settings.cors_origins),
+        cookie=settings.cookie,
+        issuer=settings.issuer or None,
+        audience=settings.audience or None,
+    )
+
+
+def _identity(claims: _Claims) -> Identity:
+    """Raises `Invalid` where a claim breaks a rule."""
+    for name in ("sub", "jti"):
+        value = getattr(claims, name)
+        if value is not None and not (1 <= len(value) <= NAME_CHARACTERS and value.isprintable()):
+            raise Invalid(f"{name} must have 1 to {NAME_CHARACTERS} printable characters", field=name)
+    if not math.isfinite(claims.exp) or claims.exp > time.time() + TOKEN_SECONDS_MAX:
+        raise Invalid(f"exp is more than {TOKEN_SECONDS_MAX / 86_400:.0f} days away", field="exp")
+    return Identity(
+        tenant=check_tenant(claims.tenant),
+        sub=claims.sub,
+        jti=claims.jti,
+        issued=claims.iat,
+        expires=claims.exp,
+        read=Patterns(claims.read, "read"),
+        write=Patterns(claims.write, "write"),
+        revoke=claims.revoke,
+    )

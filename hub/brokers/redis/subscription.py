@@ -1,0 +1,238 @@
+"""The subscription: keeps announcements of the wanted channels coming, whatever happens to the servers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import defaultdict
+from contextlib import suppress
+from typing import Final
+
+import anyio
+
+from statushub.hub.brokers.contract import Listener
+from statushub.hub.brokers.redis import commands
+from statushub.hub.brokers.redis.pubsub import PubSubConnection, Wanted
+from statushub.hub.brokers.redis.topology import Topology, load_functions, reported
+from statushub.hub.model.errors import BrokerUnavailable
+from statushub.hub.model.names import DEFAULT_TENANT
+
+FIRST_PAUSE_SECONDS: Final = 0.05
+"""Before the first attempt to come back: most interruptions are a server that restarts at once."""
+
+LONGEST_PAUSE_SECONDS: Final = 1.0
+"""Between attempts to come back: one connection a second costs nobody much, and viewers wait for it."""
+
+logger = logging.getLogger(__name__)
+
+
+class Session:
+    """One life of the subscription: a link to each server that holds a tenant. Any link's end is its end."""
+
+    def __init__(self, topology: Topology, listener: Listener, wanted: Wanted, deadline: float) -> None:
+        self.opened = False
+        self.over = asyncio.Event()
+        self.reason = ""
+        self._topology = topology
+        self._listener = listener
+        self._wanted = wanted
+        self._deadline = deadline
+        self._links: dict[str, PubSubConnection] = {}
+        self._nodes: dict[str, str] = {}
+        self._opening = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Connect, and subscribe to everything wanted. Raises `BrokerUnavailable`."""
+        with reported(self._topology.where):
+            async with asyncio.timeout(self._deadline):
+                await load_functions(self._topology)
+        await self._link(DEFAULT_TENANT)
+        # Channels may come to be wanted while the others are being asked for.
+        while missing := self._missing():
+            for tenant, names in missing.items():
+                (await self._link(tenant)).subscribe(names)
+            await self.barriers()
+        self._check_over()
+        self.opened = True
+
+    async def subscribe(self, tenant: str, name: bytes) -> None:
+        """Subscribe to a pub/sub channel of a tenant. Raises `BrokerUnavailable`, and is over then."""
+        try:
+            link = await self._link(tenant)
+            if name in self._wanted:
+                link.subscribe([name])
+                await self._in_time(link)
+        except BrokerUnavailable as error:
+            # The next session makes up for it.
+            self.end(error.message)
+            raise
+
+    def unsubscribe(self, tenant: str, name: bytes) -> None:
+        """Unsubscribe from a pub/sub channel of a tenant."""
+        if tenant in self._nodes:
+            self._links[self._nodes[tenant]].unsubscribe(name)
+
+    async def barrier(self, tenant: str) -> None:
+        """Return once every announcement of the tenant that was made before now has reached the listener."""
+        node = self._nodes.get(tenant)
+        if node is not None:
+            self._check_node(tenant)
+            await self._in_time(self._links[node])
+        self._check_over()
+
+    async def barriers(self) -> None:
+        """Return once every server has answered on its link."""
+        for link in list(self._links.values()):
+            await self._in_time(link)
+
+    async def watch(self) -> None:
+        """Return when the session is over, for which it also looks whether another server took over."""
+        while not self.over.is_set():
+            with anyio.move_on_after(self._deadline):
+                await self.over.wait()
+                return
+            with suppress(BrokerUnavailable), reported(self._topology.where):
+                await self._topology.refresh()
+                for tenant in {node: tenant for tenant, node in self._nodes.items()}.values():
+                    self._check_node(tenant)
+
+    def end(self, reason: str) -> None:
+        """End the session: its announcements can no longer be trusted."""
+        self.reason = self.reason or reason
+        self.over.set()
+
+    async def aclose(self) -> None:
+        """Close the links."""
+        self.end("closed")
+        with anyio.CancelScope(shield=True):
+            for link in list(self._links.values()):
+                await link.aclose()
+
+    async def _link(self, tenant: str) -> PubSubConnection:
+        async with self._opening:
+            with reported(self._topology.where):
+                node = self._nodes.get(tenant) or self._topology.node(tenant)
+                if node not in self._links:
+                    await self._serves(tenant)
+                    self._links[node] = await self._connected(node)
+            if self.over.is_set():
+                # Whoever ended the session meanwhile did not know of this link.
+                await self._links[node].aclose()
+                self._check_over()
+        self._nodes[tenant] = node
+        return self._links[node]
+
+    async def _serves(self, tenant: str) -> None:
+        # A cluster's node that has just come back announces before it answers; a listener would ask in vain.
+        key = commands.prefix(self._topology.root, tenant)
+        async with asyncio.timeout(self._deadline):
+            await self._topology.execute(key, ("FCALL_RO", "statushub_version", 1, key))
+
+    async def _connected(self, node: str) -> PubSubConnection:
+        link = PubSubConnection(
+            self._wanted, announced=self._listener.announced, lost=self.end, deadline=self._deadline
+        )
+        async with asyncio.timeout(self._deadline):
+            await link.connect(self._topology.connection(node))
+        return link
+
+    async def _in_time(self, link: PubSubConnection) -> None:
+        with reported(self._topology.where):
+            async with asyncio.timeout(self._deadline):
+                await link.barrier()
+
+    def _missing(self) -> dict[str, list[bytes]]:
+        there = {name for link in self._links.values() for name in link.subscribed}
+        missing = defaultdict(list)
+        for name, (tenant, _) in self._wanted.items():
+            if name not in there:
+                missing[tenant].append(name)
+        return missing
+
+    def _check_node(self, tenant: str) -> None:
+        with reported(self._topology.where):
+            if self._nodes[tenant] != self._topology.node(tenant):
+                self.end("another server has taken over")
+        self._check_over()
+
+    def _check_over(self) -> None:
+        if self.over.is_set():
+            raise BrokerUnavailable(f"announcements are interrupted: {self.reason}")
+
+
+class Subscription:
+    """Sessions, one after the other. Outlives every interruption, and tells the listener of each."""
+
+    def __init__(self, topology: Topology, listener: Listener, deadline: float) -> None:
+        self._topology = topology
+        self._listener = listener
+        self._deadline = deadline
+        self._wanted: dict[bytes, tuple[str, str]] = {}
+        self._session: Session | None = None
+        self._reason = "not connected yet"
+        self._flowing = True
+        self.tried = asyncio.Event()
+
+    @property
+    def session(self) -> Session:
+        """The session that announcements flow in. Raises `BrokerUnavailable` while they are interrupted."""
+        session = self._session
+        if session is None or not session.opened or session.over.is_set():
+            raise BrokerUnavailable(f"announcements are interrupted: {self._reason}")
+        return session
+
+    async def subscribe(self, tenant: str, channel: str) -> None:
+        """As the broker's contract says."""
+        name = self._name(tenant, channel)
+        self._wanted[name] = (tenant, channel)
+        await self.session.subscribe(tenant, name)
+
+    def unsubscribe(self, tenant: str, channel: str) -> None:
+        """As the broker's contract says."""
+        name = self._name(tenant, channel)
+        if self._wanted.pop(name, None) and self._session is not None:
+            self._session.unsubscribe(tenant, name)
+
+    def interrupt(self, reason: str) -> None:
+        """Begin anew: what the server said shows that announcements must come from elsewhere."""
+        if self._session is not None:
+            self._session.end(reason)
+
+    async def run(self) -> None:
+        """Keep announcements coming until cancelled. Sets `tried` once the first attempt was made."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            session = Session(self._topology, self._listener, self._wanted, self._deadline)
+            self._session = session
+            try:
+                await session.open()
+                pause = FIRST_PAUSE_SECONDS
+                self._restored()
+                await session.watch()
+            except BrokerUnavailable as error:
+                session.end(error.message)
+            finally:
+                self._session = None
+                await session.aclose()
+            self._interrupted(session.reason)
+            await anyio.sleep(random.uniform(pause / 2, pause))
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _restored(self) -> None:
+        self.tried.set()
+        if not self._flowing:
+            self._flowing = True
+            logger.info("announcements flow again")
+            self._listener.restored()
+
+    def _interrupted(self, reason: str) -> None:
+        self._reason = reason
+        self.tried.set()
+        if self._flowing:
+            self._flowing = False
+            logger.warning("announcements are interrupted: %s", reason)
+            self._listener.lost()
+
+    def _name(self, tenant: str, channel: str) -> bytes:
+        return commands.events(commands.prefix(self._topology.root, tenant), channel)

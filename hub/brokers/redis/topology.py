@@ -1,0 +1,279 @@
+"""How a command finds its Redis server: there is one, or Sentinel names the master, or it is a cluster.
+
+All that differs between the three is here, and nothing else knows which one it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Protocol, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool, SSLConnection
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+)
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from statushub.hub.brokers.redis import commands
+from statushub.hub.brokers.redis.url import Address, Kind
+from statushub.hub.model.errors import BrokerUnavailable
+
+SENTINEL_SECONDS: Final = 1.0
+"""For one Sentinel to answer: short, because the next one is asked when it does not."""
+
+Command = Sequence[str | bytes | int]
+"""A command and its arguments."""
+
+Execute = Callable[..., Awaitable[Any]]
+"""Executes a command on one server: `await execute("PING")`."""
+
+_REASONS: Final[Sequence[tuple[type[Exception], str]]] = (
+    (TimeoutError, "does not answer in time"),
+    (RedisTimeoutError, "does not answer in time"),
+    (BusyLoadingError, "is still loading its data"),
+    (NoPermissionError, "does not permit this user what Statushub needs"),
+    (AuthenticationError, "refuses the user name or the password"),
+    (ReadOnlyError, "is a read-only replica"),
+    (OutOfMemoryError, "has no memory left"),
+    (MasterDownError, "is a replica that lost its master"),
+    (ClusterDownError, "is down: some of its slots have no node"),
+)
+
+
+@contextmanager
+def reported(where: str) -> Iterator[None]:
+    """Turn whatever keeps a server from answering into `BrokerUnavailable`, which says `where`."""
+    try:
+        yield
+    except (RedisError, RedisClusterException, OSError) as error:
+        raise BrokerUnavailable(_sentence(where, error)) from error
+    except RuntimeError as error:
+        if commands.CLOSED not in str(error):
+            raise
+        raise BrokerUnavailable(f"{where} closed the connection") from error
+
+
+def _sentence(where: str, error: Exception) -> str:
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            return f"{where} {reason}"
+    if "unknown command" in str(error):
+        return f"{where} is too old: Redis 7 or Valkey is needed, for its functions"
+    return f"{where}: {error}"
+
+
+class Topology(Protocol):
+    """Servers that hold tenants. Methods raise what redis-py raises; `reported` translates it."""
+
+    where: str
+    """What it is called in messages; no credentials."""
+
+    root: str
+    """What every key begins with."""
+
+    async def execute(self, key: str, command: Command) -> Any:
+        """Execute a command on the server that holds `key`. It is sent once: nothing is repeated silently."""
+
+    async def execute_all(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
+        """Execute commands, each beside its key, in as few round trips as there are servers.
+
+        Returns what each answered; exceptions stand in their places.
+        """
+
+    async def refresh(self) -> None:
+        """Find out anew which servers there are."""
+
+    async def reconnect(self) -> None:
+        """Have what is asked from now on asked over new connections: those there are lead to the wrong server."""
+
+    def node(self, tenant: str) -> str:
+        """The server that commands of this tenant go to, as far as is known now."""
+
+    def connection(self, node: str) -> AbstractConnection:
+        """A connection to that server, not yet connected and in no pool."""
+
+    def primaries(self) -> list[Execute]:
+        """Every server that may hold tenants."""
+
+    async def aclose(self) -> None:
+        """Close every connection but those given out by `connection`."""
+
+
+def open_topology(address: Address, timeout: float) -> Topology:
+    """The topology of an address; nothing is connected yet. `timeout` is in seconds, of each step."""
+    if address.kind is Kind.CLUSTER:
+        return ClusterTopology(address, timeout)
+    if address.kind is Kind.SENTINEL:
+        return SentinelTopology(address, timeout)
+    return StandaloneTopology(address, timeout)
+
+
+def _settings(address: Address, timeout: float) -> dict[str, Any]:
+    # RESP2 and one try: a push or a silent repetition would come between a command and its answer.
+    return {
+        **address.options,
+        "protocol": 2,
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+    }
+
+
+class StandaloneTopology:
+    """One server."""
+
+    def __init__(self, address: Address, timeout: float) -> None:
+        self.where = address.where
+        self.root = commands.root(address.db)
+        settings = {**_settings(address, timeout), "db": address.db}
+        if address.nodes:
+            settings["host"], settings["port"] = address.nodes[0]
+            settings["socket_keepalive"] = True
+        else:
+            del settings["socket_connect_timeout"]
+        self.pool = self._pool(address, settings)
+        self._client = Redis(connection_pool=self.pool)
+
+    def _pool(self, address: Address, settings: dict[str, Any]) -> ConnectionPool:
+        return ConnectionPool(**settings)
+
+    async def execute(self, key: str, command: Command) -> Any:
+        return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    async def execute_all(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for _, command in commands:
+            pipeline.execute_command(*command)
+        return await pipeline.execute(raise_on_error=False)
+
+    async def refresh(self) -> None:
+        """There is nothing to find out: the server's name is looked up with each connection."""
+
+    async def reconnect(self) -> None:
+        await self.pool.disconnect(inuse_connections=False)
+
+    def node(self, tenant: str) -> str:
+        return ""
+
+    def connection(self, node: str) -> AbstractConnection:
+        return self.pool.connection_class(**self.pool.connection_kwargs)
+
+    def primaries(self) -> list[Execute]:
+        return [self._client.execute_command]
+
+    async def aclose(self) -> None:
+        await self.pool.aclose()
+
+
+class SentinelTopology(StandaloneTopology):
+    """The master that Sentinel names."""
+
+    pool: SentinelConnectionPool
+
+    def _pool(self, address: Address, settings: dict[str, Any]) -> ConnectionPool:
+        secure = settings.pop("connection_class", Connection) is SSLConnection
+        del settings["host"], settings["port"]
+        self._sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            address.nodes,
+            sentinel_kwargs={
+                **address.sentinel_options,
+                "ssl": secure,
+                "protocol": 2,
+                "retry": Retry(NoBackoff(), 0),
+                "socket_timeout": SENTINEL_SECONDS,
+                "socket_connect_timeout": SENTINEL_SECONDS,
+            },
+        )
+        return SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            address.service, self._sentinel, ssl=secure, **settings
+        )
+
+    async def refresh(self) -> None:
+        await self.pool.get_master_address()  # type: ignore[no-untyped-call]
+
+    def node(self, tenant: str) -> str:
+        return str(self.pool.master_address)
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self._sentinel.aclose()
+
+
+class ClusterTopology:
+    """The nodes of a cluster. The hash tag in a tenant's keys puts all of it on one node."""
+
+    def __init__(self, address: Address, timeout: float) -> None:
+        self.where = address.where
+        self.root = commands.root(0)
+        settings = _settings(address, timeout)
+        secure = settings.pop("connection_class", Connection) is SSLConnection
+        nodes = [ClusterNode(host, port) for host, port in address.nodes]
+        self._client = RedisCluster(startup_nodes=nodes, ssl=secure, **settings)
+
+    async def execute(self, key: str, command: Command) -> Any:
+        await self._client.initialize()
+        return await self._client.execute_command(*command, target_nodes=self._holder(key))
+
+    async def execute_all(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
+        await self._client.initialize()
+        pipeline = self._client.pipeline()
+        for key, command in commands:
+            pipeline.execute_command(*command, target_nodes=self._holder(key))
+        return await pipeline.execute(raise_on_error=False)
+
+    async def refresh(self) -> None:
+        await self._client.initialize()
+        await self._client.nodes_manager.initialize()
+
+    async def reconnect(self) -> None:
+        """A node of a cluster redirects."""
+
+    def node(self, tenant: str) -> str:
+        return str(self._holder(commands.prefix(self.root, tenant)).name)
+
+    def connection(self, node: str) -> AbstractConnection:
+        found = self._client.get_node(node_name=node)
+        if found is None:
+            raise RedisClusterException(f"{node} is no longer a node of the cluster")
+        return found.connection_class(**{**found.connection_kwargs, "retry": Retry(NoBackoff(), 0)})
+
+    def primaries(self) -> list[Execute]:
+        return [node.execute_command for node in self._client.get_primaries()]
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    def _holder(self, key: str) -> ClusterNode:
+        # The key is known here; left to itself redis-py would ask the server which argument is the key.
+        return cast(ClusterNode, self._client.get_node_from_key(key))
+
+
+async def load_functions(topology: Topology) -> None:
+    """Give the function library to every server that holds none, or an older one."""
+    await topology.refresh()
+    for execute in topology.primaries():
+        if await _version(execute) < commands.VERSION:
+            await execute("FUNCTION", "LOAD", "REPLACE", commands.LIBRARY)
+
+
+async def _version(execute: Execute) -> int:
+    try:
+        return int(await execute("FCALL_RO", "statushub_version", 0))
+    except RedisError as error:
+        if commands.MISSING in str(error):
+            return 0
+        raise

@@ -1,0 +1,150 @@
+"""The address of a Redis, as its URL says it. No I/O.
+
+redis://[user:password@]host[:port][/db]                       one server; rediss:// over TLS
+unix://[user:password@]/path[?db=n]                            one server on a socket of this machine
+redis+sentinel://[user:password@]host[:port],…/service[/db]    the master that Sentinel names; rediss+sentinel://
+redis+cluster://[user:password@]host[:port],…                  a cluster; rediss+cluster://
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final, NoReturn
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+import msgspec
+from redis.asyncio.connection import parse_url
+
+from statushub.hub.model.errors import ConfigError
+
+
+class Kind(StrEnum):
+    """Who says where the server is."""
+
+    SINGLE = ""
+    SENTINEL = "sentinel"
+    CLUSTER = "cluster"
+
+
+PORTS: Final[Mapping[Kind, int]] = {Kind.SINGLE: 6379, Kind.SENTINEL: 26379, Kind.CLUSTER: 6379}
+
+OPTIONS: Final = frozenset(
+    {
+        *("db", "username", "password", "client_name", "sentinel_username", "sentinel_password"),
+        *("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password"),
+        *("ssl_cert_reqs", "ssl_check_hostname"),
+    }
+)
+"""What may follow the `?`: names of redis-py. Not its retries and timeouts, on which promises rest."""
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a Redis is. `where` names it in messages, without credentials; `options` are redis-py's."""
+
+    kind: Kind
+    where: str
+    nodes: tuple[tuple[str, int], ...]
+    service: str
+    db: int
+    options: dict[str, Any]
+    sentinel_options: dict[str, Any]
+
+
+def parse_redis_url(url: str) -> Address:
+    """Read a URL. Raises `ConfigError` with `field` `broker` where it is malformed; never says passwords."""
+    try:
+        parts = urlsplit(url)
+        scheme, _, kind_name = parts.scheme.partition("+")
+        if scheme not in ("redis", "rediss") and parts.scheme != "unix":
+            _refuse("its scheme must be redis, rediss or unix, or redis+sentinel or redis+cluster")
+        return _parse(scheme, Kind(kind_name), parts)
+    except ValueError:
+        # The cause is dropped: it quotes the URL, password included.
+        raise ConfigError("the broker's URL is malformed: expected redis://host:port/db", field="broker") from None
+
+
+def _parse(scheme: str, kind: Kind, parts: SplitResult) -> Address:
+    query = {name: values[-1] for name, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
+    unknown = sorted(query.keys() - OPTIONS)
+    if unknown:
+        _refuse(f"its option {unknown[0]!r} is unknown")
+    if scheme != "rediss" and any(name.startswith("ssl_") for name in query):
+        _refuse("its ssl_ options need a rediss scheme")
+    if parts.fragment:
+        _refuse("it holds a '#', which a password must write as %23")
+    user, at, hosts = parts.netloc.rpartition("@")
+    if scheme == "unix":
+        return _unix(user + at, parts, query)
+    nodes = tuple(_node(host, PORTS[kind]) for host in (hosts or "localhost").split(","))
+    if kind is Kind.SINGLE and len(nodes) > 1:
+        _refuse("it names several hosts, which redis+sentinel or redis+cluster may")
+    service, db = _path(kind, parts.path, query.get("db"))
+    options: dict[str, Any] = dict(parse_url(f"{scheme}://{user}{at}host?{parts.query}"))
+    options.pop("host")
+    options.pop("db", None)
+    listed = ",".join(f"{host}:{port}" for host, port in nodes)
+    return Address(
+        kind=kind,
+        where=f"Redis {kind} at {listed}".replace("  ", " "),
+        nodes=nodes,
+        service=service,
+        db=db,
+        options=_without_sentinel(options),
+        sentinel_options={
+            "username": query.get("sentinel_username"),
+            "password": query.get("sentinel_password"),
+            **{name: value for name, value in options.items() if name.startswith("ssl_")},
+        },
+    )
+
+
+def _unix(user: str, parts: SplitResult, query: Mapping[str, str]) -> Address:
+    path = unquote(parts.path)
+    if not path.strip("/"):
+        _refuse("it must name a socket's path: unix:///run/redis.sock")
+    options: dict[str, Any] = dict(parse_url(f"unix://{user}{parts.path}?{parts.query}"))
+    options.pop("db", None)
+    return Address(
+        kind=Kind.SINGLE,
+        where=f"Redis at {path}",
+        nodes=(),
+        service="",
+        db=_database(query.get("db", "")),
+        options=_without_sentinel(options),
+        sentinel_options={},
+    )
+
+
+def _node(text: str, default_port: int) -> tuple[str, int]:
+    node = urlsplit(f"//{text}")
+    if not node.hostname or node.path or node.port == 0:
+        _refuse("a host of it is malformed: expected host:port")
+    return node.hostname, node.port or default_port
+
+
+def _path(kind: Kind, path: str, db: str | None) -> tuple[str, int]:
+    steps = [unquote(step) for step in path.strip("/").split("/")]
+    service = steps.pop(0) if kind is Kind.SENTINEL else ""
+    if kind is Kind.SENTINEL and not service:
+        _refuse("it must name the service: redis+sentinel://host:26379/service")
+    if len(steps) > 1:
+        _refuse("its path holds more than a database number")
+    number = _database(db if db is not None else "".join(steps))
+    if kind is Kind.CLUSTER and number:
+        _refuse("a cluster has database 0 alone")
+    return service, number
+
+
+def _database(text: str) -> int:
+    if text and not (text.isascii() and text.isdigit()):
+        _refuse("its database must be a whole number")
+    return int(text or 0)
+
+
+def _without_sentinel(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if not name.startswith("sentinel_")}
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise ConfigError(f"the broker's URL is malformed: {reason}", field="broker")

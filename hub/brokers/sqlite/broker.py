@@ -1,0 +1,226 @@
+"""The embedded broker: every promise of contract.py in process, on one SQLite file or in memory.
+
+One thread owns the file. Calls are queued to it, and writes that wait together are committed together, so
+one `fsync` serves many. What a write brought about is reported on the event loop after its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+import anyio
+
+from statushub.hub.brokers.contract import RETENTION_SECONDS, Broker, Found, Listener, Offsets, Snapshot
+from statushub.hub.brokers.sqlite.store import Store
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.errors import BrokerUnavailable
+from statushub.hub.model.event import Announcement
+from statushub.hub.model.publication import Publication
+from statushub.hub.model.receipt import Receipt
+
+GROUP_WRITES: Final = 64
+"""Most writes in one transaction. Some dozen share an fsync's cost well enough; more would only let the
+first of them wait for the last."""
+
+
+class _Read(NamedTuple):
+    future: asyncio.Future[Any]
+    run: Callable[[Store], Any]
+
+
+class _Write(NamedTuple):
+    future: asyncio.Future[Any]
+    run: Callable[[Store], tuple[Any, list[Announcement]]]
+
+
+class _Outcome(NamedTuple):
+    """What became of a call. An error is the caller's to see."""
+
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
+class EmbeddedBroker:
+    """The broker without a server, for one hub process; `path` is its file, None keeps all in memory.
+
+    Contents vanish `retention` seconds after their last event. Entering raises `BrokerInUse` where another
+    process holds the file, and `ConfigError` where the file cannot be used: its folder is missing, it is
+    no database, or a newer Statushub wrote it.
+    """
+
+    def __init__(self, path: Path | None, *, retention: float = RETENTION_SECONDS) -> None:
+        self.durable = path is not None
+        self._path = path
+        self._retention = retention
+        self._listener: Listener | None = None
+        self._subscribed: set[tuple[str, str]] = set()
+        self._open = False
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._calls: queue.SimpleQueue[_Read | _Write | None] = queue.SimpleQueue()
+        opened: asyncio.Future[None] = self._loop.create_future()
+        # A daemon: where the hub ends without leaving, what was acknowledged is on disk all the same.
+        self._thread = threading.Thread(target=self._work, args=(opened,), name="statushub-broker", daemon=True)
+        self._thread.start()
+        try:
+            await opened
+        except BaseException:
+            self._end()
+            raise
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        drained = self._submit(_Read, lambda _: None)
+        try:
+            with anyio.CancelScope(shield=True):
+                await drained
+        finally:
+            self._end()
+
+    def listen(self, listener: Listener) -> None:
+        self._listener = listener
+
+    async def publish(
+        self, tenant: str, publications: Sequence[Publication], *, retention: float | None = None
+    ) -> list[Receipt]:
+        receipts: list[Receipt] = await self._submit(
+            _Write, lambda store: store.publish(tenant, publications, retention)
+        )
+        return receipts
+
+    async def subscribe(self, tenant: str, channel: str) -> None:
+        self._subscribed.add((tenant, channel))
+
+    async def unsubscribe(self, tenant: str, channel: str) -> None:
+        self._subscribed.discard((tenant, channel))
+
+    async def changes(self, tenant: str, channel: str, since: Cursor | None = None) -> Snapshot:
+        snapshot: Snapshot = await self._submit(_Read, lambda store: store.changes(tenant, channel, since))
+        return snapshot
+
+    async def lookup(self, tenant: str, content_ids: Sequence[str]) -> Found:
+        found: Found = await self._submit(_Read, lambda store: store.lookup(tenant, content_ids))
+        return found
+
+    async def offsets(self, tenant: str, channels: Sequence[str]) -> Offsets:
+        offsets: Offsets = await self._submit(_Read, lambda store: store.offsets(tenant, channels))
+        return offsets
+
+    async def expire(self, now: float | None = None) -> int:
+        ended: int = await self._submit(_Write, lambda store: store.expire(now))
+        return ended
+
+    async def ping(self) -> None:
+        await self._submit(_Read, lambda _: None)
+
+    def _submit(self, kind: type[_Read] | type[_Write], run: Callable[[Store], Any]) -> asyncio.Future[Any]:
+        if not self._open:
+            raise BrokerUnavailable("the broker is closed")
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._calls.put(kind(future, run))
+        return future
+
+    def _end(self) -> None:
+        self._open = False
+        self._calls.put(None)
+        self._thread.join()
+
+    def _deliver(self, outcomes: Sequence[_Outcome], announcements: Sequence[Announcement]) -> None:
+        wanted = [it for it in announcements if (it.tenant, it.event.channel) in self._subscribed]
+        if wanted and self._listener is not None:
+            self._listener.announced(wanted)
+        for future, result, error in outcomes:
+            if future.done():  # its caller was cancelled
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+    # What follows runs on the thread.
+
+    def _work(self, opened: asyncio.Future[None]) -> None:
+        try:
+            store = Store(self._path, self._retention)
+        except Exception as error:  # noqa: BLE001 - it is raised where the broker is entered
+            self._tell([_Outcome(opened, error=error)])
+            return
+        with closing(store):
+            self._tell([_Outcome(opened)])
+            for call in self._take():
+                if isinstance(call, _Read):
+                    self._read(store, call)
+                else:
+                    self._write(store, call)
+
+    def _take(self) -> Iterator[_Read | list[_Write]]:
+        """The calls in their order, the writes that wait together as one."""
+        writes: list[_Write] = []
+        while True:
+            try:
+                call = self._calls.get(block=not writes)
+            except queue.Empty:
+                yield writes
+                writes = []
+                continue
+            if isinstance(call, _Write) and len(writes) < GROUP_WRITES:
+                writes.append(call)
+                continue
+            if writes:
+                yield writes
+                writes = []
+            if call is None:
+                return
+            if isinstance(call, _Write):
+                writes.append(call)
+            else:
+                yield call
+
+    def _read(self, store: Store, call: _Read) -> None:
+        try:
+            result = call.run(store)
+        except Exception as error:  # noqa: BLE001 - it is raised where the call was made
+            self._tell([_Outcome(call.future, error=_explained(error))])
+        else:
+            self._tell([_Outcome(call.future, result)])
+
+    def _write(self, store: Store, calls: Sequence[_Write]) -> None:
+        try:
+            with store.transaction():
+                results = [call.run(store) for call in calls]
+        except Exception as error:  # noqa: BLE001 - it is raised where the call was made
+            if len(calls) == 1:
+                self._tell([_Outcome(calls[0].future, error=_explained(error))])
+                return
+            for call in calls:  # one call's fault is not its neighbours'
+                self._write(store, [call])
+        else:
+            outcomes = [_Outcome(call.future, result) for call, (result, _) in zip(calls, results, strict=True)]
+            self._tell(outcomes, [it for _, announcements in results for it in announcements])
+
+    def _tell(self, outcomes: Sequence[_Outcome], announcements: Sequence[Announcement] = ()) -> None:
+        self._loop.call_soon_threadsafe(self._deliver, outcomes, announcements)
+
+
+def _explained(error: Exception) -> Exception:
+    if not isinstance(error, sqlite3.Error):
+        return error
+    unavailable = BrokerUnavailable(f"the broker's file cannot be used: {error}")
+    unavailable.__cause__ = error
+    return unavailable
+
+
+_: type[Broker] = EmbeddedBroker

@@ -1,0 +1,38 @@
+"""Events as the broker stores and announces them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from statushub.hub.model.errors import Invalid
+
+_decoder = msgspec.json.Decoder(dict[str, Any])
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One status of one content, as the broker stored it. `data` is a JSON object, whole and opaque."""
+
+    channel: str
+    content_id: str
+    offset: int
+    type: str
+    data: bytes
+
+
+class Announcement(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as the broker announces it; `prev` is the channel's offset before it."""
+
+    tenant: str
+    epoch: str
+    prev: int
+    event: Event
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    """The mapping in an event's `data`. Raises `Invalid` where a foreign publisher stored no JSON object."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"data is not a JSON object: {error}", field="data") from error

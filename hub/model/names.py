@@ -1,0 +1,45 @@
+"""Names of tenants, channels and contents, and the rules they follow."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from statushub.hub.model.errors import Invalid
+
+NAME_CHARACTERS: Final = 128
+"""Longest channel, content or type name: fits an indexed column, a log line and a URL segment."""
+
+DEFAULT_TENANT: Final = "default"
+"""The tenant of everything where authentication is off."""
+
+_TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def check_name(value: object, field: str) -> str:
+    """Return `value` if it is a legal channel or content name; else raise `Invalid` naming `field`.
+
+    1 to 128 printable characters (so no control character, line separator or NUL), no space or slash at
+    either end, and no `*`, which patterns use.
+    """
+    if not isinstance(value, str):
+        raise Invalid(f"{field} must be a string", field=field)
+    if not value:
+        raise Invalid(f"{field} must not be empty", field=field)
+    if len(value) > NAME_CHARACTERS:
+        raise Invalid(
+            f"{field} has {len(value)} characters; at most {NAME_CHARACTERS} are allowed", field=field, limit="name"
+        )
+    if not value.isprintable() or value != value.strip(" /") or "*" in value:
+        raise Invalid(
+            f"{field} may hold printable characters alone, no '*', and no space or slash at its ends",
+            field=field,
+        )
+    return value
+
+
+def check_tenant(value: object, field: str = "tenant") -> str:
+    """Return `value` if it is a legal tenant name; else raise `Invalid` naming `field`."""
+    if not isinstance(value, str) or _TENANT.fullmatch(value) is None:
+        raise Invalid(f"{field} must be 1 to 64 of the characters A-Z a-z 0-9 _ -", field=field)
+    return value

@@ -1,0 +1,240 @@
+"""What a producer says, checked and brought into the form that is stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from statushub.hub.model.cursor import COUNTER_MAX
+from statushub.hub.model.errors import Invalid, TooLarge
+from statushub.hub.model.event import Event, decode
+from statushub.hub.model.names import check_name
+from statushub.hub.model.timestamp import timestamp
+from statushub.hub.model.vocabulary import (
+    COMPLETE,
+    CONTENT_STATUS,
+    ENCODING_PROGRESS,
+    ERROR,
+    PHASES,
+    PROCESSING_PHASES,
+    RESERVED_TYPES,
+    STALLED,
+    STATUS_UPDATE,
+    TYPE_PHASES,
+    Phase,
+    phase_of,
+)
+
+EVENT_BYTES: Final = 64 * 1024
+"""Largest `data` of one event, as JSON. A status is a few hundred bytes; results belong behind a URL."""
+
+LEASE_SECONDS_MAX: Final = 24 * 3600.0
+"""Longest lease. A worker that is silent for a day is not late, it is gone."""
+
+_TYPE = re.compile(r"[A-Za-z0-9_.:-]+", re.ASCII)
+
+_encoder = msgspec.json.Encoder()
+
+
+class Publication(msgspec.Struct, frozen=True, kw_only=True):
+    """One status of one content, as a producer offers it. `publication` makes and checks it."""
+
+    channel: str
+    content_id: str
+    type: str
+    data: bytes
+    terminal: bool
+    attempt: int | None = None
+    seq: int | None = None
+    lease: float | None = None
+
+
+def publication(
+    *,
+    channel: object,
+    content_id: object,
+    data: object,
+    type: object = None,
+    attempt: object = None,
+    seq: object = None,
+    lease: object = None,
+) -> Publication:
+    """Check what a producer says and bring it into the form that is stored.
+
+    `data` is a mapping that holds at least a `status` (of any vocabulary in `PHASES`) unless `type` or a
+    known `processing_status` implies it. The stored `data` is that mapping with `content_id`,
+    `channel_id`, `status` (content vocabulary), `processing_status` and `timestamp` filled in.
+
+    Raises `Invalid` naming the field at fault, `TooLarge` where `data` is over `EVENT_BYTES`.
+    """
+    channel = check_name(channel, "channel")
+    content_id = check_name(content_id, "content_id")
+    if not isinstance(data, Mapping):
+        raise Invalid("data must be an object", field="data")
+    if type is not None:
+        _check_type(type)
+    _check_echo(data, "content_id", content_id)
+    _check_echo(data, "channel_id", channel)
+    phase = _phase(data, type)
+    processing_status = _processing_status(data, phase)
+    _check_progress(data)
+
+    filled: dict[str, Any] = {
+        "content_id": content_id,
+        "channel_id": channel,
+        "status": CONTENT_STATUS[phase],
+        "processing_status": processing_status,
+    }
+    filled.update((key, value) for key, value in data.items() if key not in filled)
+    if phase is Phase.FAILED:
+        filled["error_message"] = _error_message(data)
+    filled["timestamp"] = _timestamp(data)
+
+    return Publication(
+        channel=channel,
+        content_id=content_id,
+        type=type if isinstance(type, str) else _type(data, phase),
+        data=_encode(filled),
+        terminal=phase.terminal,
+        attempt=_counter(attempt, "attempt"),
+        seq=_counter(seq, "seq"),
+        lease=_lease(lease),
+    )
+
+
+def stalled(event: Event) -> Publication:
+    """The ending of a content whose lease ran out: all it last said, and that it stalled."""
+    try:
+        data = decode(event.data)
+    except Invalid:
+        data = {"content_id": event.content_id, "channel_id": event.channel}
+    data.update(
+        status=CONTENT_STATUS[Phase.FAILED],
+        processing_status=Phase.FAILED.value,
+        error_code=STALLED,
+        error_message="The worker stopped reporting before the work ended.",
+        timestamp=timestamp(),
+    )
+    return Publication(
+        channel=event.channel,
+        content_id=event.content_id,
+        type=ERROR,
+        data=_encoder.encode(data),
+        terminal=True,
+    )
+
+
+def _check_type(value: object) -> None:
+    check_name(value, "type")
+    if not isinstance(value, str) or _TYPE.fullmatch(value) is None:
+        raise Invalid("type may hold the characters A-Z a-z 0-9 _ . : - alone", field="type")
+    if value in RESERVED_TYPES:
+        raise Invalid(f"type {value!r} is reserved", field="type")
+
+
+def _check_echo(data: Mapping[str, Any], key: str, expected: str) -> None:
+    if data.get(key, expected) != expected:
+        raise Invalid(f"data.{key} contradicts the publication, which says {expected!r}", field=f"data.{key}")
+
+
+def _phase(data: Mapping[str, Any], type: object) -> Phase:
+    implied = TYPE_PHASES.get(type) if isinstance(type, str) else None
+    phase = _said_phase(data, implied)
+    # A page learns of an ending by its type, and listens for no others: an ending has that type and no other.
+    ending = implied if implied is not None and implied.terminal else None
+    if type is not None and ending is not (phase if phase.terminal else None):
+        raise Invalid(f"type {type!r} contradicts the status, which is {CONTENT_STATUS[phase]!r}", field="type")
+    return phase
+
+
+def _said_phase(data: Mapping[str, Any], implied: Phase | None) -> Phase:
+    status, processing_status = data.get("status"), data.get("processing_status")
+    if status is None:
+        known = PROCESSING_PHASES.get(processing_status) if isinstance(processing_status, str) else None
+        if (phase := implied or known) is None:
+            raise Invalid("data.status is missing", field="data.status")
+        return phase
+    if not isinstance(status, str) or status not in PHASES:
+        raise Invalid(f"data.status must be one of {', '.join(PHASES)}", field="data.status")
+    return phase_of(data)
+
+
+def _processing_status(data: Mapping[str, Any], phase: Phase) -> str | None:
+    value = data.get("processing_status")
+    if value is None:
+        return phase.value if phase.terminal or phase is Phase.PENDING else None
+    check_name(value, "data.processing_status")
+    said = PROCESSING_PHASES.get(value)
+    if (said is not None and said.terminal and said is not phase) or (phase.terminal and said is not phase):
+        raise Invalid(
+            f"data.processing_status {value!r} contradicts the status, which is {CONTENT_STATUS[phase]!r}",
+            field="data.processing_status",
+        )
+    return str(value)
+
+
+def _check_progress(data: Mapping[str, Any]) -> None:
+    value = data.get("progress")
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+        raise Invalid("data.progress must be a number from 0 to 100", field="data.progress")
+
+
+def _error_message(data: Mapping[str, Any]) -> str:
+    for key in ("error_message", "error", "error_reason"):
+        value = data.get(key)
+        if isinstance(value, str) and value:
+            return value
+    return "The producer reported an error and gave no reason."
+
+
+def _timestamp(data: Mapping[str, Any]) -> str:
+    value = data.get("timestamp")
+    if value is None:
+        return timestamp()
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise Invalid("data.timestamp must say its time zone, such as Z", field="data.timestamp")
+        return timestamp(moment)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Invalid("data.timestamp must be an ISO 8601 date and time", field="data.timestamp") from error
+
+
+def _type(data: Mapping[str, Any], phase: Phase) -> str:
+    if phase is Phase.COMPLETED:
+        return COMPLETE
+    if phase is Phase.FAILED:
+        return ERROR
+    return ENCODING_PROGRESS if data.get("status") in ("PENDING", "PROCESSING") else STATUS_UPDATE
+
+
+def _counter(value: object, field: str) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= COUNTER_MAX:
+        raise Invalid(f"{field} must be a whole number from 0 to 2^53 - 1", field=field)
+    return value
+
+
+def _lease(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LEASE_SECONDS_MAX:
+        raise Invalid(f"lease must be a number of seconds over 0 and up to {LEASE_SECONDS_MAX:g}", field="lease")
+    return float(value)
+
+
+def _encode(data: Mapping[str, Any]) -> bytes:
+    try:
+        encoded = _encoder.encode(data)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Invalid(f"data cannot be written as JSON: {error}", field="data") from error
+    if len(encoded) > EVENT_BYTES:
+        raise TooLarge(f"data has {len(encoded)} bytes; at most {EVENT_BYTES} are allowed", field="data", limit="event")
+    return encoded

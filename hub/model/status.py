@@ -1,0 +1,156 @@
+"""What a stored event says. Anybody may have written it, so nothing here trusts its form.
+
+Publishers that use `hub.publication` store checked data. Others call the broker's functions directly,
+and their data may lack fields, hold some of a wrong type, or be no JSON at all; an answer must come out
+whole all the same.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+import msgspec
+
+from statushub.hub.model.errors import Invalid
+from statushub.hub.model.event import Event, decode
+from statushub.hub.model.timestamp import timestamp
+from statushub.hub.model.vocabulary import COMPLETE, CONTENT_STATUS, ERROR, PHASES, Phase, phase_of
+
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_TYPE_PHASES: Final = {COMPLETE: Phase.COMPLETED, ERROR: Phase.FAILED}
+"""How an event ends its content where its data do not say."""
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """One status of one content. What is of a wrong type, or out of range, is None, as if left out."""
+
+    phase: Phase
+    data: dict[str, Any]
+
+    def text(self, *names: str) -> str | None:
+        """The first of these fields that holds a text."""
+        return next((value for name in names if isinstance(value := self.data.get(name), str) and value), None)
+
+    def number(self, name: str) -> int | float | None:
+        """A number of at least 0."""
+        value = self.data.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            return None
+        return value
+
+    def count(self, name: str) -> int | None:
+        """A whole number of at least 0."""
+        value = self.number(name)
+        return int(value) if value is not None and value == int(value) else None
+
+    @property
+    def progress(self) -> int | float | None:
+        """From 0 to 100."""
+        value = self.number("progress")
+        return value if value is None or value <= 100 else None
+
+    @property
+    def error_message(self) -> str | None:
+        return self.text("error_message", "error", "error_reason")
+
+    @property
+    def estimated_completion(self) -> str | None:
+        """When the work will be done (ISO 8601): as its producer says, else reckoned from what remains."""
+        said = self.text("estimated_completion")
+        remaining, moment = self.number("remaining_seconds"), self.text("timestamp")
+        if said is not None or remaining is None or moment is None:
+            return said
+        try:
+            return timestamp(datetime.fromisoformat(moment) + timedelta(seconds=remaining))
+        except (ValueError, OverflowError):
+            return None
+
+
+class _Shape(msgspec.Struct, gc=False):
+    """The fields that sound data have. Decoding checks the grammar of all the rest without building it."""
+
+    content_id: str
+    status: Literal["idle", "generating", "complete", "error"]
+
+
+class _Line(_Shape, gc=False):
+    """The same of a batch's line."""
+
+    id: str
+
+
+_shape_decoder = msgspec.json.Decoder(_Shape)
+_line_decoder = msgspec.json.Decoder(_Line)
+_encode = msgspec.json.Encoder().encode
+
+
+def parse(event: Event) -> Status:
+    """What the event says. Raises `Invalid` where its data are no JSON object."""
+    try:
+        return _status(event, decode(event.data))
+    except RecursionError as error:
+        raise Invalid("data is nested too deeply", field="data") from error
+
+
+def read(event: Event) -> Status:
+    """What the event says; where that cannot be read, what its type says."""
+    try:
+        return parse(event)
+    except Invalid:
+        return _status(event, {})
+
+
+def whole(event: Event) -> msgspec.Raw:
+    """The event's data, to be written as they are: a JSON object with at least `content_id` and a `status` of
+    the content vocabulary. Data that are not so are repaired.
+    """
+    try:
+        sound = _shape_decoder.decode(_text(event.data)).content_id == event.content_id
+    except _UNREADABLE:
+        sound = False
+    return msgspec.Raw(event.data if sound else _encode(_repaired(event)))
+
+
+def line(content_id: str, event: Event | None) -> bytes:
+    """A line of a batch: the event's data, whose first field is the id, or `not_found` for None.
+
+    Data are spliced unread. What is sent is, byte for byte, what was checked, so no data can break the answer,
+    nor overrule the id with one of their own.
+    """
+    if event is None:
+        return b'{"id":%b,"status":"not_found"}' % _encode(content_id)
+    text = b'{"id":%b,%b' % (_encode(content_id), event.data[1:])
+    try:
+        said = _line_decoder.decode(_text(text))
+    except _UNREADABLE:
+        said = None
+    if said is None or said.id != content_id or said.content_id != event.content_id:
+        return _encode({"id": content_id} | _repaired(event) | {"id": content_id})
+    return text
+
+
+def _text(data: bytes) -> bytes:
+    """`data`, if they are UTF-8, which msgspec leaves unchecked in what it skips."""
+    if not data.isascii():
+        data.decode()
+    return data
+
+
+def _repaired(event: Event) -> dict[str, Any]:
+    status = read(event)
+    return {
+        **status.data,
+        "content_id": event.content_id,
+        "channel_id": event.channel,
+        "status": CONTENT_STATUS[status.phase],
+        "processing_status": status.text("processing_status"),
+    }
+
+
+def _status(event: Event, data: dict[str, Any]) -> Status:
+    said = data.get("status")
+    if isinstance(said, str) and said in PHASES:
+        return Status(phase=phase_of(data), data=data)
+    return Status(phase=_TYPE_PHASES.get(event.type, Phase.PROCESSING), data=data)

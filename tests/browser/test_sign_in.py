@@ -1,0 +1,553 @@
+"""Pages that have to say who is asking: the dashboard's sign-in form, and tickets for pages of another origin.
+
+A browser writes an error to the console for every answer of 401 or 403, whatever the page does about it. Those
+lines are tolerated here; anything else a page complains of fails its test.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Locator, Page, Request, expect
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from statushub.hub.api.dashboard import WEB
+from tests.support.live import LiveHub, live_hub, live_server
+from tests.support.servers import free_port
+from tests.support.tokens import OTHER_SECRET, SECRET, bearer, token
+
+pytest_plugins = ["tests.support.browser"]
+pytestmark = pytest.mark.browser
+
+REFUSED = ("401 (Unauthorized)", "403 (Forbidden)")
+UNREACHABLE = "net::ERR_"
+
+NEEDED = "A token is needed"
+
+LIFE_SECONDS = 3.0
+"""How long a token lives that is to expire under a page's eyes."""
+
+EARLY, LATE = 850, 1150
+"""Milliseconds of each second of a pause: it is jittered by a tenth, and ends between the two."""
+
+OPEN = """async ({ base, channel, options }) => {
+    const { StatusStream } = await import("/assets/client.js");
+    const { dataset } = document.documentElement;
+    const given = [];
+    const states = [];
+    if (options.ticket) options.ticket = () => window.ticket();
+    window.stream = new StatusStream(channel, { base, ...options });
+    stream.addEventListener("state", () => {
+        if (states.at(-1) !== stream.state) states.push(stream.state);
+        Object.assign(dataset, { state: stream.state, states: states.join(" "), reason: stream.reason });
+    });
+    stream.addEventListener("status", ({ detail }) => {
+        given.push(detail.data.progress);
+        dataset.given = given.join(" ");
+    });
+    stream.addEventListener("reset", () => (dataset.reset = "yes"));
+}"""
+
+
+@pytest.fixture(autouse=True)
+def tolerated_refusals(tolerated: list[str]) -> None:
+    """What the browser itself says of a refusal."""
+    tolerated += REFUSED
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LiveHub]:
+    """A hub that wants tokens; each test uses a channel of its own."""
+    with live_hub(secret=SECRET) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[str]:
+    """An application of another origin, with an empty page and a copy of the client."""
+
+    async def empty(_request: Any) -> HTMLResponse:
+        return HTMLResponse('<!doctype html><title>Elsewhere</title><link rel="icon" href="data:,">')
+
+    with live_server(Starlette(routes=[Route("/", empty), Mount("/assets", StaticFiles(directory=WEB))])) as url:
+        yield url
+
+
+@pytest.fixture
+def channel(request: pytest.FixtureRequest) -> str:
+    """A channel named for the test."""
+    return str(request.node.name)[:100]
+
+
+def publish(base_url: str, channel: str, content_id: str, **data: Any) -> None:
+    event = {"channel": channel, "content_id": content_id, "data": {"status": "generating"} | data}
+    answer = httpx.post(f"{base_url}/api/publish", json=event, headers=bearer())
+    assert answer.json()["accepted"], answer.text
+
+
+def ticket_for(base_url: str, **claims: Any) -> str:
+    """What the backend of a page gets for it."""
+    given: str = httpx.post(f"{base_url}/api/tickets", headers=bearer(**claims)).raise_for_status().json()["ticket"]
+    return given
+
+
+def connection(page: Page, state: str) -> Locator:
+    return page.locator(f"#connection[data-state={state}]")
+
+
+def field(page: Page) -> Locator:
+    return page.get_by_label("Token", exact=True)
+
+
+def sign_in(page: Page, token: str) -> None:
+    """Type a token into the form, and Enter."""
+    field(page).fill(token)
+    field(page).press("Enter")
+
+
+def visit(page: Page, hub: LiveHub, channel: str, **claims: Any) -> None:
+    """Open the dashboard and sign in."""
+    page.goto(f"{hub.base_url}/?channel={channel}")
+    sign_in(page, token(**claims))
+    expect(connection(page, "live")).to_be_visible()
+
+
+def row(page: Page, content_id: str) -> Locator:
+    return page.locator(f'.row[data-content="{content_id}"]')
+
+
+def follow(page: Page, base: str, channel: str, **options: Any) -> Locator:
+    """Open a stream in the page; `html` bears its state, its reason and the progress it gave."""
+    page.evaluate(OPEN, {"base": base, "channel": channel, "options": options})
+    return page.locator("html")
+
+
+def asked(page: Page, *parts: str) -> list[str]:
+    """The addresses with one of `parts` in them that the page asks for from now on."""
+    addresses: list[str] = []
+
+    def note(request: Request) -> None:
+        if any(part in request.url for part in parts):
+            addresses.append(request.url)
+
+    page.on("request", note)
+    return addresses
+
+
+def stop_clock(page: Page) -> None:
+    """Let the page's timers run when they are told to alone: pauses can be measured however slow the machine is."""
+    page.clock.install(time="2030-01-01T00:00:00")
+    page.clock.pause_at("2030-01-01T00:00:01")
+
+
+def settled(page: Page, base_url: str) -> None:
+    """Make a request of the page's own, so that those before it have been seen."""
+    page.evaluate("(url) => fetch(url, { mode: 'no-cors' }).then(() => true)", f"{base_url}/healthz")
+
+
+# The form
+
+
+def test_the_dashboard_asks_for_a_token_and_goes_on_with_it(page: Page, hub: LiveHub, channel: str) -> None:
+    """A hub that wants tokens shows a form; with a token the channel is live, and the page keeps nothing of it."""
+    publish(hub.base_url, channel, f"{channel}-1", progress=45)
+    page.goto(f"{hub.base_url}/?channel={channel}")
+    form = page.get_by_role("form", name="Sign in")
+    expect(form).to_contain_text("statushub token --read '**'")
+    expect(field(page)).to_be_focused()
+    expect(page.locator("#connection-meaning")).to_contain_text(NEEDED)
+    expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
+    mine = token()
+    sign_in(page, f"  {mine} ")
+    expect(connection(page, "live")).to_be_visible()
+    expect(row(page, f"{channel}-1").locator(".percent")).to_have_text("45%")
+    expect(form).to_be_hidden()
+    expect(page.locator("#connection")).to_be_focused()
+    kept = "document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + location.href"
+    assert mine not in page.evaluate(f"{kept} + document.querySelector('#token').value")
+    [cookie] = page.context.cookies()
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["value"]) == (True, "Strict", mine)
+    page.reload()
+    expect(connection(page, "live")).to_be_visible()
+    expect(form).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "verdict"),
+    [
+        pytest.param(token(OTHER_SECRET), "the token is invalid: Signature verification failed", id="foreign"),
+        pytest.param(token(exp=time.time() - 60), "the token has expired", id="expired"),
+        pytest.param("“no” tökèn\N{SNOWMAN}", "the token is invalid", id="nonsense"),
+        pytest.param(token(read=["else"]), "this token does not read the channel", id="narrow"),
+        pytest.param("   ", "Paste a token first.", id="empty"),
+    ],
+)
+def test_a_wrong_token_is_told_beside_the_field(page: Page, hub: LiveHub, wrong: str, verdict: str) -> None:
+    """In the hub's words, to eyes and ears, with the field ready for another; a right one is taken then."""
+    # No poll is due then: it is the sign-in that makes the page go on.
+    stop_clock(page)
+    page.goto(f"{hub.base_url}/?channel=wrong")
+    sign_in(page, wrong)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text(verdict)
+    expect(field(page)).to_be_focused()
+    expect(field(page)).to_have_attribute("aria-invalid", "true")
+    assert str(alert.get_attribute("id")) in str(field(page).get_attribute("aria-describedby")).split()
+    expect(connection(page, "refused")).to_be_visible()
+    sign_in(page, token())
+    expect(connection(page, "live")).to_be_visible()
+    expect(page.get_by_role("form", name="Sign in")).to_be_hidden()
+
+
+def test_a_hub_that_does_not_answer_takes_no_token(
+    page: Page, hub: LiveHub, channel: str, tolerated: list[str]
+) -> None:
+    """The form says so, and the token stays in the field for another try."""
+    tolerated.append(UNREACHABLE)
+    page.goto(f"{hub.base_url}/?channel={channel}")
+    page.route("**/api/session", lambda route: route.abort())
+    sign_in(page, token())
+    expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    page.unroute("**/api/session")
+    field(page).press("Enter")
+    expect(connection(page, "live")).to_be_visible()
+
+
+def test_whoever_signs_out_leaves_nothing_behind(page: Page, hub: LiveHub, channel: str) -> None:
+    """The cookie goes, and so does what the page showed; it offers this after a reload, too."""
+    publish(hub.base_url, channel, f"{channel}-1", progress=45)
+    visit(page, hub, channel)
+    page.reload()
+    expect(row(page, f"{channel}-1")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("form", name="Sign in")).to_be_visible()
+    expect(page.locator(".row")).to_have_count(0)
+    expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
+    assert page.context.cookies() == []
+    assert page.evaluate("fetch('/api/contents/x').then((answer) => answer.status)") == 401
+
+
+def test_a_sign_out_that_fails_is_told(page: Page, hub: LiveHub, channel: str, tolerated: list[str]) -> None:
+    """Nobody leaves believing that they are out."""
+    tolerated.append(UNREACHABLE)
+    visit(page, hub, channel)
+    page.route("**/api/session", lambda route: route.abort())
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("button", name="Still signed in")).to_be_visible()
+    expect(connection(page, "live")).to_be_visible()
+
+
+def test_a_token_that_expires_brings_the_form_back(page: Page, hub: LiveHub, channel: str) -> None:
+    """What was shown stays, and after another sign-in the page goes on without a reload, missing nothing."""
+    publish(hub.base_url, channel, f"{channel}-1", progress=1)
+    visit(page, hub, channel, exp=time.time() + LIFE_SECONDS)
+    expect(row(page, f"{channel}-1")).to_be_visible()
+    page.evaluate("document.querySelector('.row').kept = true")
+    form = page.get_by_role("form", name="Sign in")
+    expect(form).to_be_visible()
+    expect(field(page)).to_be_focused()
+    expect(page.get_by_role("status")).to_contain_text("Sign in to go on")
+    publish(hub.base_url, channel, f"{channel}-1", progress=2)
+    publish(hub.base_url, channel, f"{channel}-2", progress=3)
+    sign_in(page, token())
+    expect(row(page, f"{channel}-1").locator(".percent")).to_have_text("2%")
+    expect(row(page, f"{channel}-2").locator(".percent")).to_have_text("3%")
+    expect(form).to_be_hidden()
+    expect(connection(page, "live")).to_be_visible()
+    assert page.evaluate("document.querySelectorAll('.row')[1].kept")
+
+
+def test_another_tenants_token_shows_that_tenant_alone(page: Page, hub: LiveHub, channel: str) -> None:
+    """Nothing of the one before stays on the page."""
+    publish(hub.base_url, channel, f"{channel}-1", progress=1)
+    visit(page, hub, channel, exp=time.time() + LIFE_SECONDS)
+    expect(page.locator(".row")).to_have_count(1)
+    expect(page.get_by_role("form", name="Sign in")).to_be_visible()
+    sign_in(page, token(tenant="other"))
+    expect(connection(page, "live")).to_be_visible()
+    expect(page.locator(".row")).to_have_count(0)
+
+
+def test_whoever_is_busy_is_not_interrupted_by_the_form(page: Page, hub: LiveHub, channel: str) -> None:
+    """It comes, is read out, and leaves the focus where somebody is typing."""
+    visit(page, hub, channel, exp=time.time() + LIFE_SECONDS)
+    page.get_by_label("Channel").focus()
+    expect(page.get_by_role("form", name="Sign in")).to_be_visible()
+    expect(page.get_by_label("Channel")).to_be_focused()
+
+
+def test_the_command_of_an_empty_channel_bears_a_token_where_one_is_needed(
+    page: Page, hub: LiveHub, channel: str
+) -> None:
+    """Whoever copies it is not refused."""
+    visit(page, hub, channel)
+    expect(page.locator("#publish-command")).to_contain_text('-H "authorization: Bearer $STATUSHUB_TOKEN"')
+
+
+def test_a_hub_without_keys_shows_nothing_of_this(page: Page, channel: str) -> None:
+    """No form, no way out, no token in the command."""
+    with live_hub() as hub:
+        page.goto(f"{hub.base_url}/?channel={channel}")
+        expect(connection(page, "live")).to_be_visible()
+        expect(page.locator("#sign-in")).to_be_hidden()
+        expect(page.locator("#sign-out")).to_be_hidden()
+        expect(page.locator("#publish-command")).not_to_contain_text("Bearer")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_form_fits_a_phone(page: Page, hub: LiveHub, channel: str, scheme: Any) -> None:
+    """At 360 pixels nothing sticks out, and the complaint can be read."""
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{hub.base_url}/?channel={channel}")
+    sign_in(page, "x" * 300)
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    right = "(part) => part.getBoundingClientRect().right"
+    edge = page.locator("#sign-in").evaluate(right)
+    assert [part for part in page.locator("#sign-in *").all() if part.evaluate(right) > edge] == []
+
+
+# Pages of another origin
+
+
+def test_a_page_of_another_origin_streams_with_tickets(page: Page, hub: LiveHub, elsewhere: str, channel: str) -> None:
+    """A ticket of its backend opens the stream; without one the page is refused in the hub's words."""
+    publish(hub.base_url, channel, f"{channel}-a", progress=1)
+    page.goto(elsewhere)
+    page.expose_function("ticket", lambda: ticket_for(hub.base_url))
+    stream = follow(page, hub.base_url, channel, ticket=True)
+    expect(stream).to_have_attribute("data-state", "live")
+    publish(hub.base_url, channel, f"{channel}-a", progress=2)
+    expect(stream).to_have_attribute("data-given", "1 2")
+    page.evaluate("stream.close()")
+    follow(page, hub.base_url, channel)
+    expect(stream).to_have_attribute("data-state", "refused")
+    expect(stream).to_have_attribute("data-reason", re.compile(NEEDED))
+
+
+def test_a_page_of_another_origin_streams_with_the_cookie(page: Page, elsewhere: str, channel: str) -> None:
+    """Where its origin is named and it asks for it, on the stream and on the polls."""
+    with live_hub(secret=SECRET, cors_origins=(elsewhere,)) as hub:
+        publish(hub.base_url, channel, f"{channel}-a", progress=1)
+        page.goto(elsewhere)
+        page.evaluate(
+            "([url, headers]) => fetch(url, { method: 'POST', credentials: 'include', headers }).then(() => true)",
+            [f"{hub.base_url}/api/session", bearer()],
+        )
+        stream = follow(page, hub.base_url, channel)
+        expect(stream).to_have_attribute("data-state", "refused")
+        page.evaluate("stream.close()")
+        follow(page, hub.base_url, channel, credentials=True)
+        expect(stream).to_have_attribute("data-state", "live")
+        page.evaluate("stream.close()")
+        page.route("**/events*", lambda route: route.fulfill(status=403))
+        publish(hub.base_url, channel, f"{channel}-a", progress=2)
+        follow(page, hub.base_url, channel, credentials=True)
+        expect(stream).to_have_attribute("data-given", "2")
+        expect(stream).to_have_attribute("data-state", "polling")
+
+
+def counted(give: Callable[[], str]) -> tuple[Callable[[], str], list[str]]:
+    """A ticket function, and what it has given."""
+    given: list[str] = []
+
+    def ticket() -> str:
+        given.append(give())
+        return given[-1]
+
+    return ticket, given
+
+
+def test_a_ticket_that_ran_out_is_renewed_and_nothing_missed(
+    page: Page, elsewhere: str, tmp_path: Path, channel: str, tolerated: list[str]
+) -> None:
+    """The browser comes back with the old ticket and is refused; the page goes on at once with a fresh one."""
+    tolerated.append(UNREACHABLE)
+    port = free_port()
+    settings: dict[str, Any] = {"broker": f"sqlite:///{tmp_path / 'hub.db'}", "port": port}
+    base_url = f"http://127.0.0.1:{port}"
+    page.goto(elsewhere)
+    # Between the two hubs the secret of tickets changes, which ends them sooner than waiting would.
+    with live_hub(secret=SECRET, ticket_secret="a" * 32, **settings):
+        publish(base_url, channel, f"{channel}-a", progress=1)
+        ticket, given = counted(lambda: ticket_for(base_url))
+        page.expose_function("ticket", ticket)
+        stream = follow(page, base_url, channel, ticket=True)
+        expect(stream).to_have_attribute("data-state", "live")
+        asks = asked(page, "/events", "/changes")
+    expect(stream).to_have_attribute("data-state", "reconnecting")
+    with live_hub(secret=SECRET, ticket_secret="b" * 32, **settings):
+        for progress in (2, 3):
+            publish(base_url, channel, f"{channel}-b", progress=progress)
+        expect(stream).to_have_attribute("data-given", "1 3")
+        expect(stream).to_have_attribute("data-state", "live")
+        # Not by way of a poll, let alone of half a minute of them.
+        assert "polling" not in str(stream.get_attribute("data-states"))
+        assert stream.get_attribute("data-reset") is None
+        assert len(given) == 2
+        assert [given[1] in address for address in asks[-1:]] == [True]
+        assert re.search(r"since=\w+-\d+", asks[-1])
+
+
+def test_polls_renew_their_ticket(page: Page, hub: LiveHub, elsewhere: str, channel: str) -> None:
+    """One ticket for many polls, and another, at once, when it is answered 401."""
+    page.goto(elsewhere)
+    stop_clock(page)
+    page.route("**/events*", lambda route: route.fulfill(status=403, body="blocked"))
+    ticket, given = counted(lambda: ticket_for(hub.base_url))
+    page.expose_function("ticket", ticket)
+    publish(hub.base_url, channel, f"{channel}-a", progress=1)
+    stream = follow(page, hub.base_url, channel, ticket=True)
+    expect(stream).to_have_attribute("data-state", "polling")
+    expect(stream).to_have_attribute("data-given", "1")
+    publish(hub.base_url, channel, f"{channel}-a", progress=2)
+    page.clock.fast_forward(4_000)
+    expect(stream).to_have_attribute("data-given", "1 2")
+    assert len(given) == 1
+    used: list[str] = []
+
+    def spent(route: Any) -> None:
+        used.append(route.request.url)
+        if given[0] in route.request.url:
+            route.fulfill(
+                status=401, headers=CORS, json={"error": {"code": "unauthorized", "message": "the ticket has expired"}}
+            )
+        else:
+            route.continue_()
+
+    page.route("**/changes*", spent)
+    publish(hub.base_url, channel, f"{channel}-a", progress=3)
+    page.clock.fast_forward(4_000)
+    expect(stream).to_have_attribute("data-given", "1 2 3")
+    assert len(given) == 2
+    assert [given[1] in address for address in used] == [False, True]
+    assert "refused" not in str(stream.get_attribute("data-states"))
+
+
+CORS = {"Access-Control-Allow-Origin": "*"}
+
+
+@pytest.mark.parametrize("broken", ["rejecting", "throwing", "empty"])
+def test_a_ticket_function_that_fails_is_asked_again(
+    page: Page, hub: LiveHub, elsewhere: str, channel: str, broken: str
+) -> None:
+    """Its error is the reason; the pauses grow; once it gives a ticket the stream opens."""
+    page.goto(elsewhere)
+    stop_clock(page)
+    page.expose_function("mended", lambda: ticket_for(hub.base_url))
+    page.evaluate(
+        """() => {
+            window.calls = 0;
+            window.broken = {
+                rejecting: async () => { throw new Error("Not signed in here"); },
+                throwing: () => { throw new Error("Not signed in here"); },
+                empty: () => undefined,
+            };
+        }"""
+    )
+    page.evaluate("(kind) => { window.ticket = () => (calls++, broken[kind]()); }", broken)
+    stream = follow(page, hub.base_url, channel, ticket=True)
+    expect(stream).to_have_attribute("data-state", "offline")
+    reason = "The page's ticket function gave no ticket" if broken == "empty" else "Not signed in here"
+    expect(stream).to_have_attribute("data-reason", reason)
+    assert page.evaluate("calls") == 1
+    for calls, pause in enumerate((3, 6, 12, 24, 30, 30), start=1):
+        page.clock.fast_forward(EARLY * pause)
+        assert page.evaluate("calls") == calls
+        page.clock.fast_forward((LATE - EARLY) * pause)
+        assert page.evaluate("calls") == calls + 1
+    page.evaluate("() => { window.ticket = window.mended; }")
+    page.clock.fast_forward(LATE * 30)
+    expect(stream).to_have_attribute("data-state", "live")
+    expect(stream).to_have_attribute("data-reason", "")
+
+
+def test_a_ticket_function_that_never_answers_holds_nothing_up(
+    page: Page, hub: LiveHub, elsewhere: str, channel: str
+) -> None:
+    """It counts as failed after a while, and is called again."""
+    page.goto(elsewhere)
+    stop_clock(page)
+    page.expose_function("mended", lambda: ticket_for(hub.base_url))
+    page.evaluate("() => { window.ticket = () => new Promise(() => {}); }")
+    stream = follow(page, hub.base_url, channel, ticket=True)
+    page.clock.fast_forward(6_000)
+    expect(stream).to_have_attribute("data-state", "polling")
+    page.clock.fast_forward(21_000)
+    expect(stream).to_have_attribute("data-state", "offline")
+    page.evaluate("() => { window.ticket = window.mended; }")
+    page.clock.fast_forward(LATE * 3)
+    expect(stream).to_have_attribute("data-state", "live")
+
+
+def test_whoever_is_revoked_is_refused_and_asks_seldom(page: Page, hub: LiveHub, elsewhere: str, channel: str) -> None:
+    """The hub's word is the reason, requests come ever more slowly, and a good ticket makes the page live again."""
+    page.goto(elsewhere)
+    claims = {"sub": channel, "jti": channel}
+    # A backend that does not know yet, and so gives what it has.
+    old = ticket_for(hub.base_url, **claims)
+    ticket, given = counted(lambda: old)
+    page.expose_function("ticket", ticket)
+    stop_clock(page)
+    stream = follow(page, hub.base_url, channel, ticket=True)
+    expect(stream).to_have_attribute("data-state", "live")
+    asks = asked(page, "/events", "/changes")
+    httpx.post(f"{hub.base_url}/api/revoke", json={"jti": channel}, headers=bearer(revoke=True)).raise_for_status()
+    expect(stream).to_have_attribute("data-state", "refused")
+    expect(stream).to_have_attribute("data-reason", "the token has been revoked, or has expired")
+    # The browser's reconnect, one with a ticket that might have been better, and a poll that tells why.
+    assert [re.findall(r"events|changes", address)[-1] for address in asks] == ["events", "events", "changes"]
+    assert len(given) == 2
+    for polls, pause in enumerate((3, 6, 12, 24, 48, 96, 120, 120)):
+        page.clock.fast_forward(EARLY * pause)
+        settled(page, hub.base_url)
+        assert (len(asks), len(given)) == (3 + polls, 2 + polls)
+        with page.expect_response("**/changes*"):
+            page.clock.fast_forward((LATE - EARLY) * pause)
+        settled(page, hub.base_url)
+    old = ticket_for(hub.base_url)
+    page.clock.fast_forward(LATE * 120)
+    expect(stream).to_have_attribute("data-state", "live")
+
+
+def test_a_refused_page_asks_at_once_when_it_is_looked_at(page: Page, hub: LiveHub, channel: str) -> None:
+    """A token that was renewed behind its back is found without a reload; a hidden tab does not ask at all."""
+    page.clock.install()
+    page.goto(f"{hub.base_url}/?channel={channel}")
+    expect(connection(page, "refused")).to_be_visible()
+    hide = """(hidden) => {
+        Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.evaluate(hide, True)
+    asks = asked(page, "/events", "/changes")
+    page.clock.fast_forward(8 * 3_600_000)
+    settled(page, hub.base_url)
+    assert asks == []
+    page.context.add_cookies([{"name": "statushub_token", "value": token(), "url": hub.base_url}])
+    page.evaluate(hide, False)
+    expect(connection(page, "live")).to_be_visible()
+    expect(page.get_by_role("form", name="Sign in")).to_be_hidden()
+
+
+def test_a_ticket_that_comes_after_the_end_opens_nothing(
+    page: Page, hub: LiveHub, elsewhere: str, channel: str
+) -> None:
+    """Closed while it waits for a ticket, the stream stays closed."""
+    page.goto(elsewhere)
+    page.evaluate("() => { window.ticket = () => new Promise((resolve) => (window.give = resolve)); }")
+    follow(page, hub.base_url, channel, ticket=True)
+    asks = asked(page, "/events", "/changes")
+    page.evaluate("(ticket) => { stream.close(); give(ticket); }", ticket_for(hub.base_url))
+    settled(page, hub.base_url)
+    assert asks == []

@@ -1,0 +1,282 @@
+"""What the embedded broker promises beyond the contract: its file, and what happens when that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from statushub.hub.brokers import open_broker
+from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
+from statushub.hub.brokers.sqlite.store import Store
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.errors import BrokerUnavailable
+from statushub.hub.model.event import Announcement
+from statushub.hub.model.receipt import Refusal
+from tests.support.recorder import Recorder
+from tests.support.said import CHANNEL, accepted, raw, said, tell
+
+pytestmark = pytest.mark.anyio
+
+TENANT = "acme"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "hub.db"
+
+
+@contextmanager
+def files_no_longer_than(size: int) -> Iterator[None]:
+    """For the time of the block this process can write no file beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def log_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}-wal")
+
+
+def rows(file: Path) -> int:
+    """How many contents the file of a closed broker holds."""
+    with closing(sqlite3.connect(file)) as connection:
+        return int(connection.execute("SELECT count(*) FROM content").fetchone()[0])
+
+
+async def test_what_was_published_survives_a_restart(file: Path) -> None:
+    """Contents, fences, epoch and offset are what they were."""
+    async with EmbeddedBroker(file) as broker:
+        assert broker.durable
+        await accepted(broker, TENANT, said("a", "complete", attempt=3, seq=8))
+        cursor = await accepted(broker, TENANT, said("b", attempt=2, seq=4))
+        before = await broker.changes(TENANT, CHANNEL)
+    async with EmbeddedBroker(file) as broker:
+        assert await broker.changes(TENANT, CHANNEL) == before
+        assert (await tell(broker, TENANT, said("a", attempt=3, seq=9))).reason is Refusal.CLOSED
+        assert await accepted(broker, TENANT, said("b", attempt=2, seq=4)) == cursor
+        after = await accepted(broker, TENANT, said("b", attempt=2, seq=5))
+        assert after == Cursor(epoch=cursor.epoch, offset=cursor.offset + 1)
+
+
+async def test_memory_forgets() -> None:
+    """A broker in memory begins anew, under another epoch, and says that it is not durable."""
+    cursors = []
+    for _ in range(2):
+        async with EmbeddedBroker(None) as broker:
+            assert not broker.durable
+            assert (await broker.lookup(TENANT, ["a"])).events == [None]
+            cursors.append(await accepted(broker, TENANT, said("a")))
+    assert cursors[0].epoch != cursors[1].epoch
+
+
+async def test_an_unread_clock_keeps_its_epoch(file: Path) -> None:
+    """A cursor given to a reader of an empty channel is good after a restart."""
+    async with EmbeddedBroker(file) as broker:
+        cursor = (await broker.changes(TENANT, CHANNEL)).cursor
+    async with EmbeddedBroker(file) as broker:
+        assert (await broker.lookup(TENANT, [])).cursor == cursor
+
+
+async def test_what_was_acknowledged_survives_a_kill(file: Path) -> None:
+    """After SIGKILL in the middle of a stream every acknowledged event is there, under its own cursor."""
+    url = f"sqlite:///{file}"
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.support.acknowledge", url], stdout=subprocess.PIPE, text=True
+    ) as publisher:
+        assert publisher.stdout is not None
+        lines = [publisher.stdout.readline() for _ in range(500)]
+        publisher.kill()
+        # The last line may have been cut short by the kill.
+        lines += [line for line in publisher.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
+    acknowledged = [line.split() for line in lines]
+    async with open_broker(url) as broker:
+        for tenant in {tenant for tenant, _, _ in acknowledged}:
+            mine = {content_id: Cursor.parse(cursor) for owner, content_id, cursor in acknowledged if owner == tenant}
+            found = await broker.lookup(tenant, list(mine))
+            assert [event and event.offset for event in found.events] == [cursor.offset for cursor in mine.values()]
+            assert {cursor.epoch for cursor in mine.values()} == {found.cursor.epoch}
+
+
+def test_a_commit_waits_for_the_disk(file: Path) -> None:
+    """The log is flushed with each commit (sqlite.org/pragma.html#pragma_synchronous), so a power cut loses none."""
+    with closing(Store(file, retention=60)) as store:
+        assert store._execute("PRAGMA synchronous").fetchone() == (2,)
+        assert store._execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_an_announced_event_is_on_disk(file: Path, tmp_path: Path) -> None:
+    """At the moment of its announcement an event is in the file: a copy made then holds it."""
+    copy = tmp_path / "copy"
+    copy.mkdir()
+
+    class Copier(Recorder):
+        def announced(self, batch: Sequence[Announcement]) -> None:
+            for path in (file, log_of(file)):
+                shutil.copy(path, copy)
+            super().announced(batch)
+
+    listener = Copier()
+    broker = EmbeddedBroker(file)
+    broker.listen(listener)
+    async with broker:
+        await broker.subscribe(TENANT, CHANNEL)
+        await accepted(broker, TENANT, said("a"))
+    async with EmbeddedBroker(copy / file.name) as broker:
+        assert (await broker.changes(TENANT, CHANNEL)).events == listener.events
+
+
+async def test_damage_that_shows_later_is_a_broker_unavailable(file: Path) -> None:
+    """Damage deep in the file is an error of the read that meets it; the broker answers on."""
+    async with EmbeddedBroker(file) as broker:
+        await broker.publish(TENANT, [said(f"c{n}") for n in range(500)])
+    content = file.read_bytes()
+    file.write_bytes(content[: 16 * 4096] + b"\xa5" * (len(content) - 16 * 4096))
+    async with EmbeddedBroker(file) as broker:
+        with pytest.raises(BrokerUnavailable, match="malformed"):
+            await broker.changes(TENANT, CHANNEL)
+        await broker.ping()
+
+
+async def test_a_full_disk_refuses_and_recovers(file: Path) -> None:
+    """What cannot be written is neither acknowledged, announced nor counted; room made, all goes on."""
+    listener = Recorder()
+    broker = EmbeddedBroker(file)
+    broker.listen(listener)
+    async with broker:
+        await broker.subscribe(TENANT, CHANNEL)
+        first = await accepted(broker, TENANT, said("a", progress=1))
+        big = [raw(f"big{n}", b"x" * 60_000) for n in range(20)]
+        with files_no_longer_than(log_of(file).stat().st_size + 100_000):
+            calls = [broker.publish(TENANT, [said("a", progress=2), publication]) for publication in big]
+            outcomes = await asyncio.gather(*calls, broker.publish(TENANT, big), return_exceptions=True)
+            await broker.ping()
+        assert isinstance(outcomes[-1], BrokerUnavailable)
+        stored = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+        assert all(isinstance(outcome, list | BrokerUnavailable) for outcome in outcomes)
+        after = await accepted(broker, TENANT, said("b"))
+        assert after == Cursor(epoch=first.epoch, offset=first.offset + 2 * len(stored) + 1)
+        assert listener.offsets == list(range(first.offset, after.offset + 1))
+        before = await broker.changes(TENANT, CHANNEL)
+    async with EmbeddedBroker(file) as broker:
+        assert await broker.changes(TENANT, CHANNEL) == before
+
+
+async def test_a_faulty_call_does_not_harm_its_neighbours(file: Path) -> None:
+    """Of writes committed together, one that cannot be stored at all fails alone."""
+    unspeakable = raw("\ud800", b"{}")
+    async with EmbeddedBroker(file) as broker:
+        batches = [[said(f"c{n}")] for n in range(40)]
+        batches[20] = [said("in vain"), unspeakable]
+        outcomes = await asyncio.gather(*(broker.publish(TENANT, batch) for batch in batches), return_exceptions=True)
+        assert isinstance(outcomes[20], UnicodeEncodeError)
+        assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, BaseException)] == [20]
+        snapshot = await broker.changes(TENANT, CHANNEL)
+        assert [event.offset for event in snapshot.events] == list(range(1, 40))
+        assert "in vain" not in [event.content_id for event in snapshot.events]
+
+
+async def test_waiting_writes_share_a_commit(tmp_path: Path) -> None:
+    """Writes that queue behind another are committed together: the log grows by less than one by one."""
+    publications = [said(f"c{n}") for n in range(60)]
+    long = [said(f"long{n}") for n in range(1_000)]
+    async with EmbeddedBroker(tmp_path / "together.db") as broker:
+        calls = [broker.publish(TENANT, [publication]) for publication in publications]
+        await asyncio.gather(broker.publish(TENANT, long), *calls)
+        together = log_of(tmp_path / "together.db").stat().st_size
+    async with EmbeddedBroker(tmp_path / "apart.db") as broker:
+        await broker.publish(TENANT, long)
+        for publication in publications:
+            await broker.publish(TENANT, [publication])
+        apart = log_of(tmp_path / "apart.db").stat().st_size
+    assert together < apart
+
+
+async def test_closing_finishes_what_is_queued(file: Path) -> None:
+    """Publishes under way when the broker is left are stored, announced and answered."""
+    listener = Recorder()
+    async with asyncio.TaskGroup() as group:
+        broker = EmbeddedBroker(file)
+        broker.listen(listener)
+        async with broker:
+            await broker.subscribe(TENANT, CHANNEL)
+            calls = [group.create_task(broker.publish(TENANT, [said(f"c{n}")])) for n in range(200)]
+            await asyncio.sleep(0)
+        assert len(listener.events) == 200
+    assert all(receipt.accepted for call in calls for receipt in call.result())
+    assert rows(file) == 200
+
+
+async def test_a_closed_broker_refuses(file: Path) -> None:
+    """After it is left a broker says so instead of waiting for ever."""
+    async with EmbeddedBroker(file) as broker:
+        pass
+    with pytest.raises(BrokerUnavailable, match="closed"):
+        await broker.ping()
+
+
+async def test_lease_time_stands_still_while_the_hub_is_down(file: Path) -> None:
+    """A restart an hour later does not stall the workers that could not reach the hub."""
+    start = time.time()
+    async with EmbeddedBroker(file) as broker:
+        await accepted(broker, TENANT, said("a", lease=60))
+        assert await broker.expire(start) == 0
+    async with EmbeddedBroker(file) as broker:
+        assert await broker.expire(start + 3_600) == 0
+        assert sum([await broker.expire(start + 3_600 + 4 * n) for n in range(1, 20)]) == 1
+
+
+async def test_a_failed_sweep_moves_no_lease(file: Path) -> None:
+    """A sweep that could not be stored leaves the next one the whole gap to make up for."""
+    start = time.time()
+    async with EmbeddedBroker(file) as broker:
+        await broker.publish(TENANT, [said(f"c{n}", lease=60) for n in range(200)])
+        assert await broker.expire(start) == 0
+        with files_no_longer_than(log_of(file).stat().st_size), pytest.raises(BrokerUnavailable):
+            await broker.expire(start + 3_600)
+        assert await broker.expire(start + 3_601) == 0
+        assert sum([await broker.expire(start + 3_601 + 4 * n) for n in range(1, 20)]) == 200
+
+
+async def test_an_idle_hub_leaves_its_disk_alone(file: Path) -> None:
+    """Sweeping where there are no leases writes nothing."""
+    async with EmbeddedBroker(file) as broker:
+        await accepted(broker, TENANT, said("a"))
+        before = log_of(file).read_bytes()
+        for n in range(20):
+            await broker.expire(time.time() + n)
+        assert log_of(file).read_bytes() == before
+
+
+async def test_sweeping_frees_what_has_vanished(file: Path) -> None:
+    """Vanished contents leave the file too."""
+    async with EmbeddedBroker(file, retention=0.05) as broker:
+        await broker.publish(TENANT, [said(f"c{n}") for n in range(500)])
+        async with asyncio.timeout(20):
+            while (await broker.changes(TENANT, CHANNEL)).events:
+                await asyncio.sleep(0)
+        await broker.expire()
+    assert rows(file) == 0
+
+
+async def test_publishing_frees_what_has_vanished(file: Path) -> None:
+    """Even where nobody sweeps, new contents make room by removing old ones."""
+    async with EmbeddedBroker(file, retention=0.05) as broker:
+        await broker.publish(TENANT, [said(f"c{n}") for n in range(500)])
+        async with asyncio.timeout(20):
+            while (await broker.changes(TENANT, CHANNEL)).events:
+                await asyncio.sleep(0)
+        await broker.publish(TENANT, [said(f"d{n}") for n in range(300)])
+    assert rows(file) == 300

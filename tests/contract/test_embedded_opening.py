@@ -1,0 +1,119 @@
+"""Who may open the embedded broker's file, and what is said to the others."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
+from statushub.hub.model.errors import BrokerInUse, ConfigError
+from tests.support.said import accepted, said
+
+pytestmark = pytest.mark.anyio
+
+TENANT = "acme"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "hub.db"
+
+
+def alter(file: Path, statement: str) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+async def refused(file: Path) -> str:
+    """What is said of a file that cannot be used."""
+    with pytest.raises(ConfigError) as raised:
+        await EmbeddedBroker(file).__aenter__()
+    assert raised.value.field == "broker"
+    assert str(file) in raised.value.message
+    return raised.value.message
+
+
+async def test_a_second_hub_is_refused(file: Path) -> None:
+    """The file has one owner; who comes second is told which file, and may have it afterwards."""
+    async with EmbeddedBroker(file) as broker:
+        with pytest.raises(BrokerInUse, match=r"hub\.db is in use by another process"):
+            await EmbeddedBroker(file).__aenter__()
+        await accepted(broker, TENANT, said("a"))
+    async with EmbeddedBroker(file) as broker:
+        assert (await broker.lookup(TENANT, ["a"])).events != [None]
+
+
+async def test_a_second_process_is_refused(file: Path) -> None:
+    """The same across processes, until the first one is gone, however it went."""
+    command = [sys.executable, "-m", "tests.support.acknowledge", f"sqlite:///{file}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        owner.stdout.readline()
+        with pytest.raises(BrokerInUse):
+            await EmbeddedBroker(file).__aenter__()
+        owner.kill()
+        owner.wait()
+    async with EmbeddedBroker(file) as broker:
+        await broker.ping()
+
+
+async def test_a_cancelled_opening_leaves_nothing(file: Path) -> None:
+    """Who gives up waiting for the file does not get hold of it later."""
+    async with EmbeddedBroker(file):
+        opening = asyncio.create_task(EmbeddedBroker(file).__aenter__())
+        await asyncio.sleep(0)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+    async with EmbeddedBroker(file) as broker:
+        await broker.ping()
+
+
+async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    """No folder is made up."""
+    assert "folder" in await refused(tmp_path / "nowhere" / "hub.db")
+    assert not (tmp_path / "nowhere").exists()
+
+
+async def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    """A path that is a folder is refused by name."""
+    await refused(tmp_path)
+
+
+async def test_a_file_that_is_no_database_is_left_alone(file: Path) -> None:
+    """Somebody's text is not overwritten."""
+    file.write_text("Dear diary, " * 1_000)
+    assert "not a database" in await refused(file)
+    assert file.read_text().startswith("Dear diary")
+
+
+async def test_another_programs_database_is_left_alone(file: Path) -> None:
+    """A database that is not ours gets no tables of ours."""
+    alter(file, "CREATE TABLE recipes (name TEXT)")
+    assert "another program" in await refused(file)
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("recipes",)]
+
+
+async def test_a_newer_layout_is_refused(file: Path) -> None:
+    """What a newer version wrote is not guessed at."""
+    async with EmbeddedBroker(file):
+        pass
+    alter(file, "PRAGMA user_version = 2")
+    assert "newer" in await refused(file)
+
+
+async def test_a_damaged_file_is_refused(file: Path) -> None:
+    """A file whose first pages are overwritten is reported, not served."""
+    async with EmbeddedBroker(file) as broker:
+        await broker.publish(TENANT, [said(f"c{n}") for n in range(500)])
+    content = file.read_bytes()
+    file.write_bytes(content[:100] + b"\xa5" * 8_000 + content[8_100:])
+    await refused(file)

@@ -1,0 +1,64 @@
+"""Which URL opens which broker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from statushub.hub.brokers import open_broker
+from statushub.hub.model.errors import ConfigError
+from tests.support.said import accepted, said
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("form", ["sqlite:///hub.db", "sqlite:////{folder}/hub.db"])
+async def test_three_slashes_are_relative_and_four_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Both name the file where one would look for it."""
+    monkeypatch.chdir(tmp_path)
+    broker = open_broker(form.format(folder=str(tmp_path).lstrip("/")))
+    assert broker.durable
+    async with broker:
+        await accepted(broker, "acme", said("a"))
+    assert (tmp_path / "hub.db").exists()
+
+
+def test_memory_is_not_durable() -> None:
+    """`memory:` keeps nothing, and says so."""
+    assert not open_broker("memory:").durable
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost:6379/0",
+        "rediss://localhost:6379/0",
+        "unix:///run/redis.sock",
+        "redis+cluster://localhost:6379",
+        "redis+sentinel://localhost:26379/mymaster",
+    ],
+)
+def test_redis_in_all_its_forms(url: str) -> None:
+    """Making a broker connects to nothing."""
+    assert type(open_broker(url)).__name__ == "RedisBroker"
+
+
+@pytest.mark.parametrize("url", ["", "postgres://user:secret@db/hub", "sqlite://hub.db", "memory", "http:", "hub.db"])
+def test_anything_else_is_refused(url: str) -> None:
+    """The error names the setting and what is allowed, and repeats no password."""
+    with pytest.raises(ConfigError) as raised:
+        open_broker(url)
+    assert raised.value.field == "broker"
+    assert "sqlite:///FILE" in raised.value.message
+    assert "redis+sentinel://" in raised.value.message
+    assert "secret" not in raised.value.message
+
+
+@pytest.mark.parametrize("url", ["sqlite:///", "sqlite:////data/", "sqlite:///:memory:", "sqlite:///hub.db?mode=ro"])
+def test_a_url_that_names_no_file_is_refused(url: str) -> None:
+    """A slip does not become the name of a file."""
+    with pytest.raises(ConfigError, match="names no file") as raised:
+        open_broker(url)
+    assert raised.value.field == "broker"

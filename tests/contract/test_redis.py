@@ -1,0 +1,650 @@
+"""What is special to Redis: interruptions, the function library, the subscription's connection, addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+import pytest
+from redis.exceptions import ResponseError
+
+from statushub.hub.brokers.redis import commands, pubsub
+from statushub.hub.brokers.redis.broker import PAGE_EVENTS, RedisBroker
+from statushub.hub.model.errors import BrokerUnavailable
+from statushub.hub.model.event import Announcement
+from statushub.hub.model.publication import Publication
+from tests.support.listening import admin, listening, until_answer, update
+from tests.support.recorder import Recorder
+from tests.support.servers import RedisServer, free_port, running_redis
+
+pytestmark = [pytest.mark.anyio, pytest.mark.redis]
+
+IMPATIENT = 1.0
+"""A deadline, in seconds, for tests that wait for one to pass."""
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A redis-server that the test may stop, empty and pause."""
+    with running_redis(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def tenant(request: pytest.FixtureRequest) -> str:
+    """A tenant of the test's own."""
+    return str(request.node.name).split("[")[0][:64]
+
+
+async def test_announcements_resume_after_the_server_was_killed(own_server: RedisServer) -> None:
+    """The listener hears lost and restored, once each, and every channel is subscribed again."""
+    async with listening(own_server.url) as (broker, recorder):
+        await broker.subscribe("t", "c")
+        await broker.subscribe("t", "d")
+        own_server.kill()
+        await recorder.until(lambda: recorder.told == ["lost"])
+        own_server.start()
+        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        await broker.publish("t", [update(channel="c"), update("b", channel="d")])
+        await recorder.count(2)
+        assert recorder.told == ["lost", "restored"]
+
+
+async def test_what_was_accepted_survives_the_server(own_server: RedisServer) -> None:
+    """A state is there again after SIGKILL, in a new epoch, because ticks of the clock may have been lost."""
+    async with listening(own_server.url) as (broker, recorder):
+        (receipt,) = await broker.publish("t", [update()])
+        own_server.kill()
+        await recorder.until(lambda: recorder.told == ["lost"])
+        own_server.start()
+        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        snapshot = await broker.changes("t", "c")
+        assert [event.content_id for event in snapshot.events] == ["a"]
+        assert receipt.cursor is not None
+        assert snapshot.cursor.epoch != receipt.cursor.epoch
+
+
+async def test_a_server_that_answers_nothing_counts_as_lost(own_server: RedisServer) -> None:
+    """A stopped process keeps its connections open; silence is noticed, and its return too."""
+    async with listening(own_server.url, deadline=IMPATIENT) as (broker, recorder):
+        await broker.subscribe("t", "c")
+        own_server.pause()
+        await recorder.until(lambda: recorder.told == ["lost"])
+        with pytest.raises(BrokerUnavailable, match="does not answer in time"):
+            await broker.lookup("t", ["a"])
+        with pytest.raises(BrokerUnavailable, match="announcements are interrupted"):
+            await broker.changes("t", "c")
+        own_server.resume()
+        await recorder.until(lambda: recorder.told[-1] == "restored")
+        await broker.publish("t", [update()])
+        await recorder.count(1)
+
+
+async def test_a_read_under_way_when_the_server_stops_fails_in_time(own_server: RedisServer) -> None:
+    """Neither a command nor the wait for announcements outlives the deadline."""
+    async with listening(own_server.url, deadline=IMPATIENT) as (broker, _):
+        await broker.subscribe("t", "c")
+        own_server.pause()
+        with pytest.raises(BrokerUnavailable):
+            await broker.changes("t", "c")
+        with pytest.raises(BrokerUnavailable):
+            await broker.ping()
+        own_server.resume()
+
+
+async def test_a_killed_subscription_is_made_anew(own_server: RedisServer) -> None:
+    """Redis closes a subscriber that reads too slowly; that is an interruption like any other."""
+    async with listening(own_server.url) as (broker, recorder), admin(own_server.url) as client:
+        await broker.subscribe("t", "c")
+        assert await client.execute_command("CLIENT", "KILL", "TYPE", "pubsub") == 1
+        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        await broker.publish("t", [update()])
+        await recorder.count(1)
+
+
+async def test_a_server_that_is_away_on_open_is_awaited(tmp_path: Path) -> None:
+    """Opening succeeds, calls fail, what was subscribed is remembered, and it all begins with the server."""
+    server = RedisServer(tmp_path)
+    async with listening(server.url) as (broker, recorder):
+        assert recorder.told == ["lost"]
+        with pytest.raises(BrokerUnavailable):
+            await broker.subscribe("t", "c")
+        for call in (broker.publish("t", [update()]), broker.lookup("t", ["a"]), broker.expire(), broker.ping()):
+            with pytest.raises(BrokerUnavailable):
+                await call
+        server.start()
+        try:
+            await recorder.until(lambda: recorder.told == ["lost", "restored"])
+            await broker.publish("t", [update()])
+            await recorder.count(1)
+            await broker.ping()
+        finally:
+            server.kill()
+
+
+async def test_a_broker_nobody_listens_to_opens_no_subscription(own_server: RedisServer) -> None:
+    """A command line publishes and leaves: no connection waits for announcements, subscribing does nothing."""
+    async with RedisBroker(own_server.url) as broker, admin(own_server.url) as client:
+        await broker.subscribe("t", "c")
+        await broker.unsubscribe("t", "c")
+        await broker.publish("t", [update()])
+        await broker.ping()
+        assert len((await broker.changes("t", "c")).events) == 1
+        assert await client.execute_command("CLIENT", "LIST", "TYPE", "pubsub") == b""
+
+
+@pytest.mark.parametrize("command", [("FUNCTION", "FLUSH"), ("FLUSHALL",)])
+async def test_lost_functions_are_loaded_again(own_server: RedisServer, command: tuple[str, ...]) -> None:
+    """No call fails because the server has forgotten the library, or everything."""
+    async with RedisBroker(own_server.url) as broker, admin(own_server.url) as client:
+        for call in (
+            lambda: broker.publish("t", [update(lease=1)]),
+            lambda: broker.changes("t", "c"),
+            lambda: broker.lookup("t", ["a"]),
+            lambda: broker.expire(),
+            lambda: broker.ping(),
+        ):
+            await client.execute_command(*command)
+            await call()
+
+
+async def test_a_sweep_loads_lost_functions(own_server: RedisServer) -> None:
+    """Sweeping goes through a pipeline, where a missing function shows only in its answers."""
+    async with RedisBroker(own_server.url) as broker, admin(own_server.url) as client:
+        await broker.publish("t", [update(lease=1)])
+        await client.execute_command("FUNCTION", "FLUSH")
+        assert await broker.expire(4e9) == 1
+
+
+async def test_a_restart_without_data_begins_a_new_epoch(own_server: RedisServer) -> None:
+    """An emptied server serves again by itself, and its cursors do not compare with the old ones."""
+    async with listening(own_server.url) as (broker, recorder):
+        (before,) = await broker.publish("t", [update()])
+        own_server.kill()
+        await recorder.until(lambda: recorder.told == ["lost"])
+        own_server.forget()
+        own_server.start()
+        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        snapshot = await broker.changes("t", "c", before.cursor)
+        assert snapshot.events == []
+        assert before.cursor is not None
+        assert snapshot.cursor.epoch != before.cursor.epoch
+
+
+@pytest.mark.parametrize(("version", "replaced"), [(0, True), (commands.VERSION + 1, False)])
+async def test_an_older_library_is_replaced_and_a_newer_one_kept(
+    own_server: RedisServer, version: int, replaced: bool
+) -> None:
+    """During an upgrade hubs of two versions share a server: the newer library stays."""
+    source = commands.LIBRARY.replace(f"VERSION = {commands.VERSION}", f"VERSION = {version}")
+    async with admin(own_server.url) as client:
+        await client.execute_command("FUNCTION", "LOAD", "REPLACE", source)
+        async with RedisBroker(own_server.url):
+            loaded = await client.execute_command("FCALL_RO", "statushub_version", 0)
+    assert loaded == (commands.VERSION if replaced else version)
+
+
+async def test_changes_waits_for_the_announcements_it_has_seen(redis_server: RedisServer, tenant: str) -> None:
+    """While another client publishes, no snapshot is ahead of what the listener was told."""
+    async with (
+        listening(redis_server.url) as (broker, recorder),
+        RedisBroker(redis_server.url) as publisher,
+        anyio.create_task_group() as tasks,
+    ):
+        await broker.subscribe(tenant, "c")
+
+        async def publish() -> None:
+            while True:
+                await publisher.publish(tenant, [update(str(number)) for number in range(20)])
+
+        for _ in range(3):
+            tasks.start_soon(publish)
+        for _ in range(200):
+            snapshot = await broker.changes(tenant, "c")
+            seen = recorder.offsets[-1] if recorder.announcements else 0
+            assert snapshot.cursor.offset <= seen
+        tasks.cancel_scope.cancel()
+
+
+async def test_twenty_thousand_announcements_arrive_in_order(redis_server: RedisServer, tenant: str) -> None:
+    """None is lost, doubled or overtaken, whatever the batches they come in."""
+    async with listening(redis_server.url) as (broker, recorder), RedisBroker(redis_server.url) as publisher:
+        await broker.subscribe(tenant, "c")
+        for start in range(0, 20_000, 1_000):
+            await publisher.publish(tenant, [update(str(number % 7)) for number in range(start, start + 1_000)])
+        snapshot = await broker.changes(tenant, "c")
+        assert recorder.offsets == list(range(1, 20_001))
+        assert snapshot.cursor.offset == 20_000
+        assert [announcement.prev for announcement in recorder.announcements] == list(range(20_000))
+
+
+async def test_publishers_share_one_clock(redis_server: RedisServer, tenant: str) -> None:
+    """Two clients that publish at once are announced in the order of the clock."""
+    async with (
+        listening(redis_server.url) as (broker, recorder),
+        RedisBroker(redis_server.url) as other,
+    ):
+        await broker.subscribe(tenant, "c")
+        await broker.subscribe(tenant, "d")
+        async with anyio.create_task_group() as tasks:
+            for number in range(200):
+                tasks.start_soon(broker.publish, tenant, [update(f"a{number}", channel="c")])
+                tasks.start_soon(other.publish, tenant, [update(f"b{number}", channel="d")])
+        await recorder.count(400)
+        assert recorder.offsets == list(range(1, 401))
+
+
+async def test_a_long_channel_is_read_whole(redis_server: RedisServer, tenant: str) -> None:
+    """More contents than one read holds come all the same, once each, in offset order."""
+    async with RedisBroker(redis_server.url) as broker:
+        count = 2 * PAGE_EVENTS + 1
+        receipts = await broker.publish(tenant, [update(str(number)) for number in range(count)])
+        snapshot = await broker.changes(tenant, "c")
+        assert [event.content_id for event in snapshot.events] == [str(number) for number in range(count)]
+        since = receipts[PAGE_EVENTS - 2].cursor
+        assert len((await broker.changes(tenant, "c", since)).events) == count - PAGE_EVENTS + 1
+
+
+async def test_contents_that_change_while_a_long_channel_is_read_come_once(
+    redis_server: RedisServer, tenant: str
+) -> None:
+    """What changes between two pages is not there twice, nor missing."""
+    names = {str(number) for number in range(2 * PAGE_EVENTS + 1)}
+    async with RedisBroker(redis_server.url) as broker, anyio.create_task_group() as tasks:
+        await broker.publish(tenant, [update(name) for name in sorted(names)])
+
+        async def publish() -> None:
+            while True:
+                for name in sorted(names):
+                    await broker.publish(tenant, [update(name)])
+
+        tasks.start_soon(publish)
+        for _ in range(20):
+            snapshot = await broker.changes(tenant, "c")
+            offsets = [event.offset for event in snapshot.events]
+            assert offsets == sorted(offsets)
+            assert len(offsets) == len(names)
+            assert {event.content_id for event in snapshot.events} == names
+            assert offsets[-1] == snapshot.cursor.offset
+        tasks.cancel_scope.cancel()
+
+
+async def test_databases_do_not_meet(redis_server: RedisServer, tenant: str) -> None:
+    """Redis' pub/sub spans its databases; two hubs on two of them hear and see nothing of each other."""
+    first, second = redis_server.url, redis_server.url.removesuffix("0") + "1"
+    async with listening(first) as (one, heard_one), listening(second) as (two, heard_two):
+        for broker in (one, two):
+            await broker.subscribe(tenant, "c")
+        await one.publish(tenant, [update("of-one")])
+        await two.publish(tenant, [update("of-two"), update("of-two")])
+        assert [event.content_id for event in (await one.changes(tenant, "c")).events] == ["of-one"]
+        assert [event.content_id for event in (await two.changes(tenant, "c")).events] == ["of-two"]
+        assert heard_one.contents == ["of-one"]
+        assert heard_two.contents == ["of-two"] * 2
+
+
+async def test_an_unsubscribed_channel_is_silent(redis_server: RedisServer, tenant: str) -> None:
+    """Unsubscribing and subscribing again, in any order and number, ends as the last call says."""
+    async with listening(redis_server.url) as (broker, recorder):
+        for _ in range(2):
+            await broker.subscribe(tenant, "c")
+            await broker.subscribe(tenant, "kept")
+            await broker.unsubscribe(tenant, "c")
+            await broker.unsubscribe(tenant, "c")
+        await broker.unsubscribe("nobody", "c")
+        await broker.publish(tenant, [update("a"), update("b", channel="kept")])
+        await broker.changes(tenant, "kept")
+        assert recorder.contents == ["b"]
+        await broker.subscribe(tenant, "c")
+        await broker.publish(tenant, [update("a")])
+        await broker.changes(tenant, "c")
+        assert recorder.contents == ["b", "a"]
+        assert recorder.told == []
+
+
+async def test_a_channel_unsubscribed_while_the_server_is_away_stays_silent(own_server: RedisServer) -> None:
+    """Coming back, only what is still wanted is subscribed."""
+    async with listening(own_server.url) as (broker, recorder), admin(own_server.url) as client:
+        await broker.subscribe("t", "c")
+        await broker.subscribe("t", "kept")
+        own_server.kill()
+        await recorder.until(lambda: recorder.told == ["lost"])
+        await broker.unsubscribe("t", "c")
+        own_server.start()
+        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        assert await client.execute_command("PUBSUB", "SHARDCHANNELS") == [b"hub:{t}:events:kept"]
+
+
+async def test_many_channels_are_resubscribed(own_server: RedisServer) -> None:
+    """More channels than one command names, of several tenants, are all there after an interruption."""
+    async with listening(own_server.url) as (broker, recorder), admin(own_server.url) as client:
+        async with anyio.create_task_group() as tasks:
+            for number in range(1_200):
+                tasks.start_soon(broker.subscribe, f"t{number % 2}", f"c{number}")
+        await client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        assert len(await client.execute_command("PUBSUB", "SHARDCHANNELS")) == 1_200
+
+
+async def test_what_a_foreign_publisher_sends_is_skipped(
+    redis_server: RedisServer, tenant: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Messages that are no announcements are reported once, and hurt nobody."""
+    async with listening(redis_server.url) as (broker, recorder), admin(redis_server.url) as client:
+        await broker.subscribe(tenant, "c")
+        for message in (b"", b"hello\n{}", b"e\t1\t0\ta\tt", b"e\tx\t0\ta\tt\n{}", b"\xff\t1\t0\ta\tt\n{}"):
+            await client.execute_command("SPUBLISH", f"hub:{{{tenant}}}:events:c", message)
+        await broker.publish(tenant, [update()])
+        await broker.changes(tenant, "c")
+        assert recorder.contents == ["a"]
+        assert caplog.text.count("what cannot be read is skipped") == 1
+
+
+async def test_what_a_foreign_producer_stored_is_read(redis_server: RedisServer, tenant: str) -> None:
+    """A producer that calls the function itself may send broken UTF-8, but nothing that breaks a line."""
+    key = f"hub:{{{tenant}}}"
+    async with RedisBroker(redis_server.url) as broker, admin(redis_server.url) as client:
+        event = ("c", b"\xff", "x", "0", "", "", "", "{}")
+        await client.execute_command("FCALL", "statushub_publish", 1, key, "", *event)
+        for place in range(3):
+            bad = [*event[:place], "a\nb", *event[place + 1 :]]
+            with pytest.raises(ResponseError, match="control characters"):
+                await client.execute_command("FCALL", "statushub_publish", 1, key, "", *event, *bad)
+        (stored,) = (await broker.changes(tenant, "c")).events
+        assert (stored.content_id, stored.offset) == ("\N{REPLACEMENT CHARACTER}", 1)
+
+
+class Interloper:
+    """Stands between the broker and its server; passes everything on, and may say something itself."""
+
+    def __init__(self, port: int) -> None:
+        self.server_port = port
+        self.clients: list[asyncio.StreamWriter] = []
+        self.swallows_an_answer = False
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.clients.append(writer)
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.server_port)
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._pass_on, reader, server_writer)
+                tasks.start_soon(self._pass_on, server_reader, writer, True)
+        finally:
+            writer.close()
+            server_writer.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool = False) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                if answers and self.swallows_an_answer:
+                    self.swallows_an_answer = False
+                    break
+                writer.write(data)
+        writer.close()
+
+    def say(self, data: bytes) -> None:
+        for client in self.clients:
+            if not client.is_closing():
+                client.write(data)
+
+
+async def test_a_server_that_speaks_no_redis_is_left(redis_server: RedisServer, tenant: str) -> None:
+    """What cannot be parsed ends the connection; the next one is read from the beginning."""
+    interloper = Interloper(redis_server.port)
+    proxy = await asyncio.start_server(interloper.serve, "127.0.0.1", 0)
+    async with proxy, listening(f"redis://127.0.0.1:{proxy.sockets[0].getsockname()[1]}") as (broker, recorder):
+        await broker.subscribe(tenant, "c")
+        interloper.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        await broker.publish(tenant, [update()])
+        await recorder.count(1)
+
+
+async def test_a_publication_is_sent_once(redis_server: RedisServer, tenant: str) -> None:
+    """Where the answer is lost nothing is repeated: without a seq, that would be a second event."""
+    interloper = Interloper(redis_server.port)
+    proxy = await asyncio.start_server(interloper.serve, "127.0.0.1", 0)
+    async with proxy, RedisBroker(f"redis://127.0.0.1:{proxy.sockets[0].getsockname()[1]}") as broker:
+        await broker.publish(tenant, [update()])
+        interloper.swallows_an_answer = True
+        with pytest.raises(BrokerUnavailable):
+            await broker.publish(tenant, [update()])
+        assert (await broker.changes(tenant, "c")).cursor.offset == 2
+
+
+async def test_a_lease_ends_a_content_whatever_its_data(own_server: RedisServer, tenant: str) -> None:
+    """Two sweeps at once end each content once, also one whose data a foreign publisher stored as no JSON."""
+    async with RedisBroker(own_server.url) as broker, RedisBroker(own_server.url) as other:
+        broken = Publication(channel="c", content_id="broken", type="x", data=b"\xff", terminal=False, lease=1)
+        await broker.publish(tenant, [update("whole", lease=1), broken])
+        ended = await asyncio.gather(broker.expire(4e9), other.expire(4e9))
+        assert sum(ended) == 2
+        found = await broker.lookup(tenant, ["whole", "broken"])
+        assert [b'"error_code":"stalled"' in event.data for event in found.events if event] == [True, True]
+
+
+async def test_one_tenants_trouble_does_not_stop_the_sweep(own_server: RedisServer) -> None:
+    """Where one tenant's leases cannot be read the others' run out all the same, and the trouble is told."""
+    async with RedisBroker(own_server.url) as broker, admin(own_server.url) as client:
+        await broker.publish("bad", [update("a", lease=1)])
+        await broker.publish("good", [update("b", lease=1)])
+        await client.set("hub:{bad}:leases", "no sorted set")
+        with pytest.raises(BrokerUnavailable, match="WRONGTYPE"):
+            await broker.expire(4e9)
+        (event,) = (await broker.lookup("good", ["b"])).events
+        assert event is not None
+        assert b"stalled" in event.data
+
+
+async def test_publishing_nothing_is_harmless(redis_server: RedisServer, tenant: str) -> None:
+    """No publication, no receipt; more than one call holds, a receipt each, in order."""
+    async with RedisBroker(redis_server.url) as broker:
+        assert await broker.publish(tenant, []) == []
+        receipts = await broker.publish(tenant, [update(str(number)) for number in range(1_000)])
+        assert [receipt.cursor and receipt.cursor.offset for receipt in receipts] == list(range(1, 1_001))
+
+
+async def test_a_password_is_used_and_never_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The right one opens commands and announcements; a wrong one is reported without being said."""
+    caplog.set_level(logging.DEBUG, "hub")
+    with running_redis(tmp_path, arguments=("--requirepass", "s3cret/&")) as server:
+        async with listening(f"redis://:s3cret%2F%26@127.0.0.1:{server.port}/0") as (broker, recorder):
+            await broker.subscribe("t", "c")
+            await broker.publish("t", [update()])
+            await recorder.count(1)
+        async with listening(f"redis://:wr0ng@127.0.0.1:{server.port}/0") as (broker, recorder):
+            assert recorder.told == ["lost"]
+            with pytest.raises(BrokerUnavailable, match="refuses the user name or the password") as caught:
+                await broker.publish("t", [update()])
+    assert "refuses the user name or the password" in caplog.text
+    assert not any(secret in caplog.text + str(caught.value) for secret in ("s3cret", "wr0ng"))
+
+
+async def test_a_user_without_permission_is_told_so(own_server: RedisServer) -> None:
+    """An ACL that forbids functions is named as the reason."""
+    async with admin(own_server.url) as client:
+        await client.execute_command("ACL", "SETUSER", "weak", "on", ">pw", "+ping", "+info", "~*")
+        async with RedisBroker(f"redis://weak:pw@127.0.0.1:{own_server.port}") as broker:
+            with pytest.raises(BrokerUnavailable, match="does not permit this user"):
+                await broker.publish("t", [update()])
+
+
+async def test_a_user_needs_no_more_than_these_permissions(own_server: RedisServer) -> None:
+    """What the functions, the subscription and the sweep call, on keys and channels that begin with hub."""
+    rules = (
+        *("on", ">pw", "resetchannels", "~hub*", "&hub*"),
+        *("+fcall", "+fcall_ro", "+function|load", "+ssubscribe", "+sunsubscribe", "+ping"),
+        *("+spublish", "+info", "+time", "+hget", "+hmget", "+hset", "+pexpire", "+zadd", "+zrange", "+zrem"),
+        *("+sadd", "+smembers"),
+    )
+    async with admin(own_server.url) as client:
+        await client.execute_command("ACL", "SETUSER", "hub", *rules)
+        async with listening(f"redis://hub:pw@127.0.0.1:{own_server.port}") as (broker, recorder):
+            await broker.subscribe("t", "c")
+            await broker.publish("t", [update(lease=1), update("b")])
+            assert await broker.expire(4e9) == 1
+            assert len((await broker.changes("t", "c")).events) == 2
+            assert len((await broker.lookup("t", ["a", "b"])).events) == 2
+            assert recorder.contents == ["a", "b", "a"]
+            await broker.unsubscribe("t", "c")
+            await broker.ping()
+            assert recorder.told == []
+
+
+async def test_an_unusable_channel_is_reported(own_server: RedisServer) -> None:
+    """Where the server refuses the subscription itself, subscribing says so."""
+    async with admin(own_server.url) as client:
+        await client.execute_command("ACL", "SETUSER", "hub", "on", ">pw", "~*", "resetchannels", "+@all")
+        async with listening(f"redis://hub:pw@127.0.0.1:{own_server.port}") as (broker, _):
+            with pytest.raises(BrokerUnavailable, match="NOPERM"):
+                await broker.subscribe("t", "c")
+
+
+async def test_a_replica_is_refused(own_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Announcements of a replica come later than the master's answers, and it takes no publications."""
+    arguments = ("--replicaof", "127.0.0.1", str(own_server.port))
+    with running_redis(tmp_path_factory.mktemp("replica"), arguments=arguments) as replica:
+        async with RedisBroker(own_server.url), admin(replica.url) as client:
+            await until_answer(client, "statushub", "FUNCTION", "LIST")
+        async with listening(replica.url) as (broker, recorder):
+            assert recorder.told == ["lost"]
+            with pytest.raises(BrokerUnavailable, match="replica"):
+                await broker.ping()
+            with pytest.raises(BrokerUnavailable, match=r"read-only replica|loading"):
+                await broker.publish("t", [update()])
+
+
+async def test_a_demoted_master_ends_the_session(
+    own_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A server that answers READONLY is no source of announcements any more, until it is promoted again."""
+    with running_redis(tmp_path_factory.mktemp("master")) as master:
+        async with listening(own_server.url) as (broker, recorder), admin(own_server.url) as client:
+            await broker.subscribe("t", "c")
+            await client.execute_command("REPLICAOF", "127.0.0.1", str(master.port))
+            with pytest.raises(BrokerUnavailable):
+                await broker.publish("t", [update()])
+            await recorder.until(lambda: recorder.told == ["lost"])
+            await client.execute_command("REPLICAOF", "NO", "ONE")
+            await recorder.until(lambda: recorder.told == ["lost", "restored"])
+            await broker.publish("t", [update()])
+            await recorder.count(1)
+
+
+async def test_a_full_server_is_named_and_still_read(own_server: RedisServer) -> None:
+    """Out of memory, nothing is accepted, but what is there can be read."""
+    async with RedisBroker(own_server.url) as broker, admin(own_server.url) as client:
+        await broker.publish("t", [update()])
+        await client.execute_command("CONFIG", "SET", "maxmemory", "1")
+        with pytest.raises(BrokerUnavailable, match="no memory left"):
+            await broker.publish("t", [update("b")])
+        assert len((await broker.changes("t", "c")).events) == 1
+        assert (await broker.lookup("t", ["a"])).events != [None]
+
+
+async def test_a_server_without_functions_is_too_old(tmp_path: Path) -> None:
+    """A Redis before 7 does not know the commands; the message says which version is needed."""
+    arguments = ("--rename-command", "FCALL", "", "--rename-command", "FCALL_RO", "")
+    with running_redis(tmp_path, arguments=arguments) as server:
+        async with listening(server.url) as (broker, recorder):
+            assert recorder.told == ["lost"]
+            with pytest.raises(BrokerUnavailable, match="Redis 7 or Valkey is needed"):
+                await broker.publish("t", [update()])
+
+
+async def test_a_unix_socket_will_do(tmp_path: Path) -> None:
+    """Commands and announcements come through a socket of this machine."""
+    path = tmp_path / "redis.sock"
+    with running_redis(tmp_path, arguments=("--unixsocket", str(path))):
+        async with listening(f"unix://{path}?db=2") as (broker, recorder):
+            await broker.subscribe("t", "c")
+            await broker.publish("t", [update()])
+            await recorder.count(1)
+
+
+async def test_tls_will_do(tmp_path: Path) -> None:
+    """Commands and announcements come over TLS, and a certificate nobody vouches for is refused."""
+    key, certificate, port = tmp_path / "key.pem", tmp_path / "cert.pem", free_port()
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-keyout", str(key), "-out", str(certificate), "-days", "2", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    arguments = ("--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key))
+    with running_redis(tmp_path, arguments=(*arguments, "--tls-auth-clients", "no")) as server:
+        async with listening(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}") as (broker, recorder):
+            await broker.subscribe("t", "c")
+            await broker.publish("t", [update()])
+            await recorder.count(1)
+            server.kill()
+            await recorder.until(lambda: recorder.told == ["lost"])
+            server.start()
+            await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        async with RedisBroker(f"rediss://127.0.0.1:{port}/0") as broker:
+            with pytest.raises(BrokerUnavailable, match=r"(?i)certificate"):
+                await broker.publish("t", [update()])
+
+
+async def test_a_cancelled_call_leaves_the_broker_whole(redis_server: RedisServer, tenant: str) -> None:
+    """Calls given up half-way cost later ones nothing."""
+    async with listening(redis_server.url) as (broker, recorder):
+        for _ in range(50):
+            async with anyio.create_task_group() as tasks:
+                for number in range(4):
+                    tasks.start_soon(broker.changes, tenant, f"c{number}")
+                    tasks.start_soon(broker.subscribe, tenant, f"c{number}")
+                await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+        await broker.publish(tenant, [update(channel="c0")])
+        await broker.changes(tenant, "c0")
+        assert len(recorder.announcements) == 1
+        assert recorder.told == []
+
+
+async def test_an_error_in_the_callers_block_comes_through_as_it_is(redis_server: RedisServer) -> None:
+    """The broker's own tasks do not wrap what its user raises."""
+    with pytest.raises(ZeroDivisionError):
+        async with listening(redis_server.url):
+            raise ZeroDivisionError
+
+
+class Watchful(Recorder):
+    """Notes at each batch whether the connection is still being read."""
+
+    def __init__(self, broker: RedisBroker) -> None:
+        super().__init__()
+        self.broker = broker
+        self.reading: set[bool] = set()
+
+    def announced(self, batch: Sequence[Announcement]) -> None:
+        super().announced(batch)
+        session = self.broker._subscription.session if self.broker._subscription else None
+        self.reading |= {one._transport.is_reading() for one in session._links.values()} if session else set()
+
+
+@pytest.mark.parametrize(("rate", "gathered"), [(0, True), (1_000_000_000, False)])
+async def test_only_a_busy_link_gathers_and_loses_nothing_by_it(
+    own_server: RedisServer, tenant: str, monkeypatch: pytest.MonkeyPatch, rate: int, gathered: bool
+) -> None:
+    """Above a rate the connection rests for a moment between reads, and is read on by itself."""
+    monkeypatch.setattr(pubsub, "BUSY_RATE", rate)
+    monkeypatch.setattr(pubsub, "RATE_SECONDS", 0.0)
+    broker = RedisBroker(own_server.url)
+    watchful = Watchful(broker)
+    broker.listen(watchful)
+    async with broker:
+        await broker.subscribe(tenant, "c")
+        for number in range(1, 6):
+            await broker.publish(tenant, [update(f"c{number}-{i}") for i in range(100)])
+            await watchful.count(number * 100)
+    assert watchful.offsets == list(range(1, 501))
+    assert (False in watchful.reading) is gathered

@@ -1,0 +1,386 @@
+"""Redis where the server of a tenant may change: a master that Sentinel names, and the nodes of a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import anyio
+import pytest
+from redis.crc import key_slot
+
+from statushub.hub.brokers.redis.broker import RedisBroker
+from statushub.hub.brokers.redis.topology import reported
+from statushub.hub.model.errors import BrokerUnavailable
+from statushub.hub.model.names import DEFAULT_TENANT
+from statushub.producers.transports import RedisTransport
+from tests.support.listening import PATIENCE_SECONDS, admin, listening, until_answer, update
+from tests.support.proxy import Proxy
+from tests.support.servers import RedisServer, free_port, running_redis, wait_for_port
+
+pytestmark = [pytest.mark.anyio, pytest.mark.redis]
+
+IMPATIENT = 1.0
+"""A deadline, in seconds: so often is Sentinel asked for the master."""
+
+SLOTS = 16384
+
+
+@contextmanager
+def running_sentinel(folder: Path, master: RedisServer) -> Iterator[int]:
+    """A Sentinel that watches `master` and decides alone; its port."""
+    port, settings = free_port(), folder / "sentinel.conf"
+    settings.write_text(
+        f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
+        f"sentinel monitor main 127.0.0.1 {master.port} 1\n"
+        "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n"
+    )
+    process = subprocess.Popen(["redis-server", str(settings), "--sentinel"], stdout=subprocess.DEVNULL)
+    try:
+        wait_for_port(port, process)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def until_it_serves(broker: RedisBroker) -> None:
+    """Return once a publication of tenant `t` is accepted: a failover takes its time."""
+    with anyio.fail_after(PATIENCE_SECONDS):
+        while True:
+            with suppress(BrokerUnavailable):
+                await broker.publish("t", [update("after")])
+                return
+            await anyio.sleep(0.02)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer, str]]:
+    """A master, its replica, and the URL of a Sentinel that watches them."""
+    folders = [tmp_path / name for name in ("master", "replica", "sentinel")]
+    for folder in folders:
+        folder.mkdir()
+    with running_redis(folders[0]) as master:
+        arguments = ("--replicaof", "127.0.0.1", str(master.port), "--repl-diskless-sync-delay", "0")
+        with running_redis(folders[1], arguments=arguments) as replica, running_sentinel(folders[2], master) as port:
+            yield master, replica, f"redis+sentinel://127.0.0.1:{port}/main/0"
+
+
+def sentinel_of(url: str) -> str:
+    return f"redis://{url.split('//')[1].split('/')[0]}"
+
+
+async def until_watched(url: str, replica: RedisServer) -> None:
+    async with admin(sentinel_of(url)) as sentinel, admin(replica.url) as client:
+        await until_answer(client, "master_link_status:up", "INFO", "replication")
+        await until_answer(sentinel, str(replica.port), "SENTINEL", "REPLICAS", "main")
+
+
+async def test_sentinel_names_the_master(pair: tuple[RedisServer, RedisServer, str]) -> None:
+    """Commands and announcements go to the master, wherever it is."""
+    master, _, url = pair
+    async with listening(url) as (broker, recorder), admin(master.url) as client:
+        await broker.subscribe("t", "c")
+        await broker.publish("t", [update()])
+        assert len((await broker.changes("t", "c")).events) == 1
+        assert recorder.contents == ["a"]
+        await broker.ping()
+        assert b"hub:{t}:clock" in await client.keys()
+
+
+async def test_a_dead_master_is_succeeded(pair: tuple[RedisServer, RedisServer, str]) -> None:
+    """What the replica had is there, in a new epoch, and announcements come from it."""
+    master, replica, url = pair
+    await until_watched(url, replica)
+    async with listening(url) as (broker, recorder), admin(replica.url) as client:
+        await broker.subscribe("t", "c")
+        (before,) = await broker.publish("t", [update("before")])
+        await until_answer(client, "before", "ZRANGE", "hub:{t}:channel:c", 0, -1)
+        master.kill()
+        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        await until_it_serves(broker)
+        await recorder.until(lambda: recorder.contents[-1] == "after")
+        snapshot = await broker.changes("t", "c")
+        assert [event.content_id for event in snapshot.events] == ["before", "after"]
+        assert before.cursor is not None
+        assert snapshot.cursor.epoch != before.cursor.epoch
+
+
+async def test_a_living_master_is_succeeded(pair: tuple[RedisServer, RedisServer, str]) -> None:
+    """An ordered failover, too, moves commands and announcements to the new master."""
+    _, replica, url = pair
+    await until_watched(url, replica)
+    async with listening(url, deadline=IMPATIENT) as (broker, recorder), admin(sentinel_of(url)) as sentinel:
+        await broker.subscribe("t", "c")
+        await sentinel.execute_command("SENTINEL", "FAILOVER", "main")
+        await recorder.until(lambda: "lost" in recorder.told)
+        await recorder.until(lambda: recorder.told[-1] == "restored")
+        await until_it_serves(broker)
+        await recorder.until(lambda: "after" in recorder.contents)
+        async with admin(replica.url) as client:
+            assert await client.exists("hub:{t}:content:after")
+
+
+async def test_a_master_that_was_replaced_unawares_is_left(
+    pair: tuple[RedisServer, RedisServer, str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A master cut off from Sentinel still thinks it is one; announcements follow what Sentinel says."""
+    _, _, url = pair
+    with running_redis(tmp_path_factory.mktemp("other")) as other:
+        async with listening(url, deadline=IMPATIENT) as (broker, recorder), admin(sentinel_of(url)) as sentinel:
+            await broker.subscribe("t", "c")
+            await sentinel.execute_command("SENTINEL", "REMOVE", "main")
+            await sentinel.execute_command("SENTINEL", "MONITOR", "main", "127.0.0.1", other.port, 1)
+            await recorder.until(lambda: recorder.told[-2:] == ["lost", "restored"])
+            async with RedisBroker(url) as publisher:
+                await publisher.publish("t", [update("elsewhere")])
+            await recorder.until(lambda: recorder.contents == ["elsewhere"])
+
+
+async def test_no_sentinel_no_broker() -> None:
+    """Where no Sentinel answers, calls say so, and opening is no error."""
+    async with listening(f"redis+sentinel://127.0.0.1:{free_port()}/main") as (broker, recorder):
+        assert recorder.told == ["lost"]
+        with pytest.raises(BrokerUnavailable, match="No master found"):
+            await broker.publish("t", [update()])
+
+
+class ClusterOfThree:
+    """Three masters, and a replica of the first, that share the slots evenly."""
+
+    def __init__(self, servers: list[RedisServer]) -> None:
+        self.servers = servers
+        self.masters = servers[:3]
+        self.replica = servers[3]
+        self.url = f"redis+cluster://127.0.0.1:{servers[0].port},127.0.0.1:{servers[1].port}"
+
+    def tenant_of(self, master: int) -> str:
+        """A tenant whose slot lies there."""
+        return next(f"t{n}" for n in range(SLOTS) if self.master_of(f"t{n}") == master)
+
+    def master_of(self, tenant: str) -> int:
+        return key_slot(tenant.encode()) * 3 // SLOTS
+
+    async def join(self) -> None:
+        async with AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(admin(server.url)) for server in self.servers]
+            bounds = [-(-SLOTS * n // 3) for n in range(4)]
+            for number, client in enumerate(clients[:3]):
+                await client.execute_command("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+            for server in self.servers[1:]:
+                bus = int(server.arguments[server.arguments.index("--cluster-port") + 1])
+                await clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", server.port, bus)
+            for client in clients:
+                await until_answer(client, "cluster_known_nodes:4", "CLUSTER", "INFO")
+                await until_answer(client, "cluster_state:ok", "CLUSTER", "INFO")
+            first = await clients[0].execute_command("CLUSTER", "MYID")
+            await clients[3].execute_command("CLUSTER", "REPLICATE", first)
+            await until_answer(clients[3], "master_link_status:up", "INFO", "replication")
+            for client in clients[:3]:
+                await until_answer(client, "slave", "CLUSTER", "NODES")
+
+    async def move_slot(self, slot: int, source: RedisServer, target: RedisServer) -> None:
+        """Move a slot, keys and all, as redis-cli does."""
+        async with admin(source.url) as old, admin(target.url) as new:
+            old_id, new_id = [str(await client.execute_command("CLUSTER", "MYID"), "ascii") for client in (old, new)]
+            await new.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", old_id)
+            await old.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", new_id)
+            keys = await old.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1_000)
+            if keys:
+                await old.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "KEYS", *keys)
+            await new.execute_command("CLUSTER", "SETSLOT", slot, "NODE", new_id)
+            await old.execute_command("CLUSTER", "SETSLOT", slot, "NODE", new_id)
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[ClusterOfThree]:
+    with ExitStack() as stack:
+        servers = []
+        for number in range(4):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            arguments = [
+                *("--cluster-enabled", "yes", "--cluster-port", str(free_port())),
+                *("--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0"),
+            ]
+            servers.append(stack.enter_context(running_redis(folder, arguments=tuple(arguments))))
+        made = ClusterOfThree(servers)
+        await made.join()
+        yield made
+
+
+async def test_each_tenant_is_served_by_its_node(cluster: ClusterOfThree) -> None:
+    """Every promise holds for tenants on every node, over one broker."""
+    async with listening(cluster.url) as (broker, recorder):
+        tenants = [cluster.tenant_of(number) for number in range(3)]
+        for tenant in tenants:
+            await broker.subscribe(tenant, "c")
+            await broker.subscribe(tenant, "d")
+        for tenant in tenants:
+            await broker.publish(tenant, [update(lease=1), update("b", channel="d")])
+            assert len((await broker.changes(tenant, "c")).events) == 1
+            assert recorder.contents[-2:] == ["a", "b"]
+            assert recorder.announcements[-1].tenant == tenant
+            assert [event and event.channel for event in (await broker.lookup(tenant, ["b", "a"])).events] == ["d", "c"]
+        assert await broker.expire(4e9) == 3
+        await broker.ping()
+        await broker.unsubscribe(tenants[0], "c")
+        assert recorder.told == []
+
+
+async def test_a_nodes_lost_functions_are_loaded_again(cluster: ClusterOfThree) -> None:
+    """Functions belong to each node; the one that lacks them is given them."""
+    async with RedisBroker(cluster.url) as broker:
+        for number, master in enumerate(cluster.masters):
+            async with admin(master.url) as client:
+                await client.execute_command("FUNCTION", "FLUSH")
+            await broker.publish(cluster.tenant_of(number), [update(lease=1)])
+        for master in cluster.masters:
+            async with admin(master.url) as client:
+                await client.execute_command("FUNCTION", "FLUSH")
+        assert await broker.expire(4e9) == 3
+
+
+async def test_a_tenant_that_moves_is_followed(cluster: ClusterOfThree) -> None:
+    """Its slot goes to another node: state and announcements are there afterwards."""
+    tenant = cluster.tenant_of(0)
+    # A deadline that never passes here: the server itself says that the slot has moved.
+    async with listening(cluster.url, deadline=PATIENCE_SECONDS) as (broker, recorder):
+        await broker.subscribe(tenant, "c")
+        await broker.publish(tenant, [update("before")])
+        await recorder.count(1)
+        await cluster.move_slot(key_slot(tenant.encode()), cluster.masters[0], cluster.masters[1])
+        await recorder.until(lambda: recorder.told[-2:] == ["lost", "restored"])
+        await broker.publish(tenant, [update("after")])
+        await recorder.count(2)
+        snapshot = await broker.changes(tenant, "c")
+        assert [event.content_id for event in snapshot.events] == ["before", "after"]
+
+
+async def test_a_node_that_returns_is_subscribed_again(cluster: ClusterOfThree) -> None:
+    """A node without a replica dies; its tenants are announced again when it is back."""
+    tenant = cluster.tenant_of(2)
+    async with listening(cluster.url) as (broker, recorder):
+        await broker.subscribe(tenant, "c")
+        cluster.masters[2].kill()
+        await recorder.until(lambda: recorder.told == ["lost"])
+        with pytest.raises(BrokerUnavailable):
+            await broker.publish(tenant, [update()])
+        cluster.masters[2].start()
+        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        await broker.publish(tenant, [update()])
+        await recorder.count(1)
+
+
+async def test_a_subscription_that_failed_is_made_when_its_node_returns(cluster: ClusterOfThree) -> None:
+    """A node nobody listened to yet is away: subscribing says so, and is made up for."""
+    away = (cluster.master_of(DEFAULT_TENANT) + 1) % 3
+    tenant = cluster.tenant_of(away)
+    async with listening(cluster.url, deadline=IMPATIENT) as (broker, recorder):
+        cluster.masters[away].kill()
+        with pytest.raises(BrokerUnavailable):
+            await broker.subscribe(tenant, "c")
+        await recorder.until(lambda: recorder.told == ["lost"])
+        cluster.masters[away].start()
+        await recorder.until(lambda: recorder.told[-1] == "restored")
+        await broker.publish(tenant, [update()])
+        await recorder.count(1)
+
+
+async def test_an_ordered_failover_is_followed(cluster: ClusterOfThree) -> None:
+    """No read answers from the new master while announcements still come from the old one."""
+    tenant = cluster.tenant_of(0)
+    async with listening(cluster.url, deadline=IMPATIENT) as (broker, recorder):
+        await broker.subscribe(tenant, "c")
+        async with admin(cluster.replica.url) as client:
+            await client.execute_command("CLUSTER", "FAILOVER")
+            await until_answer(client, "role:master", "INFO", "replication")
+        await recorder.until(lambda: recorder.told[-2:] == ["lost", "restored"])
+        await broker.publish(tenant, [update()])
+        await broker.changes(tenant, "c")
+        assert recorder.contents == ["a"]
+
+
+async def test_a_dead_node_is_succeeded(cluster: ClusterOfThree) -> None:
+    """The replica of a dead node takes over, and the broker finds it."""
+    tenant = cluster.tenant_of(0)
+    async with listening(cluster.url, deadline=IMPATIENT) as (broker, recorder):
+        await broker.subscribe(tenant, "c")
+        cluster.masters[0].kill()
+        await recorder.until(lambda: recorder.told[-2:] == ["lost", "restored"])
+        await broker.publish(tenant, [update()])
+        await recorder.count(1)
+
+
+async def test_a_cluster_that_is_away_on_open_is_awaited(tmp_path: Path) -> None:
+    """Opening is no error; calls say that no node can be reached."""
+    async with listening(f"redis+cluster://127.0.0.1:{free_port()}") as (broker, recorder):
+        assert recorder.told == ["lost"]
+        with pytest.raises(BrokerUnavailable):
+            await broker.publish("t", [update()])
+
+
+@asynccontextmanager
+async def moved_address(master: RedisServer, replica: RedisServer) -> AsyncIterator[tuple[str, Callable[[], None]]]:
+    """An address that leads to the master, and how to make the other one master and have it lead there.
+
+    The old one becomes a replica, and closes no connection by that.
+    """
+    await until_synced(replica)
+    async with Proxy(("127.0.0.1", master.port), random.Random(0)) as proxy:
+
+        def move() -> None:
+            replica.command("REPLICAOF", "NO", "ONE")
+            proxy.target = ("127.0.0.1", replica.port)
+            master.command("REPLICAOF", "127.0.0.1", str(replica.port))
+
+        yield f"redis://127.0.0.1:{proxy.port}/0", move
+
+
+async def until_synced(replica: RedisServer) -> None:
+    async with admin(replica.url) as client:
+        await until_answer(client, "master_link_status:up", "INFO", "replication")
+
+
+async def test_an_address_that_leads_to_another_master(pair: tuple[RedisServer, RedisServer, str]) -> None:
+    """A hub leaves all the connections that still lead to the old one, which is a replica now."""
+    async with moved_address(*pair[:2]) as (url, move), listening(url, deadline=IMPATIENT) as (broker, listener):
+        await broker.subscribe("t", "c")
+        await asyncio.gather(*(broker.publish("t", [update("before")]) for _ in range(20)))
+        move()
+        await until_it_serves(broker)
+        with anyio.fail_after(PATIENCE_SECONDS):
+            while listener.contents[-1:] != ["after"]:
+                await until_it_serves(broker)
+
+
+async def test_a_producer_follows_the_address_to_another_master(pair: tuple[RedisServer, RedisServer, str]) -> None:
+    """As a hub does."""
+    async with moved_address(*pair[:2]) as (url, move):
+        transport = RedisTransport(url, tenant="t")
+        try:
+            await transport.send([update("before")])
+            move()
+            with pytest.raises(BrokerUnavailable, match="read-only replica"):
+                await transport.send([update("after")])
+            [receipt] = await transport.send([update("after")])
+            assert receipt.accepted
+        finally:
+            await transport.aclose()
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})])
+async def test_a_connection_that_closes_while_it_is_written_to_is_a_server_that_is_away() -> None:
+    """A proxy accepts and finds no Redis behind it; uvloop words that as no other loop does, and no hub ends by it."""
+    async with await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1", 0) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.transport.abort()
+        await asyncio.sleep(0)
+        with pytest.raises(BrokerUnavailable, match="redis closed the connection"), reported("redis"):
+            writer.writelines([b"PING\r\n"])

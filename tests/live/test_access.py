@@ -1,0 +1,345 @@
+"""Tickets, the cookie, and the end of trust: by time, and by a word on every hub."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from statushub.hub.auth.identity import Identity
+from statushub.hub.auth.revocations import Revocation, Revocations
+from statushub.hub.auth.tickets import Tickets
+from statushub.hub.auth.tokens import open_auth
+from statushub.hub.config import Config
+from statushub.hub.http.handover import HandoverProtocol
+from statushub.hub.model.errors import Unauthorized
+from tests.support.command import ended, serving
+from tests.support.live import LiveHub, live_hub
+from tests.support.servers import RedisServer, running_redis
+from tests.support.sse_client import StreamClient, open_stream
+from tests.support.tokens import OTHER_SECRET, SECRET, bearer, token
+from tests.support.waiting import eventually
+
+CHANNEL = "/api/contents/c"
+PATHS = [pytest.param(HandoverProtocol, id="handover"), pytest.param("h11", id="portable")]
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LiveHub]:
+    """A hub that knows `SECRET`."""
+    with live_hub(secret=SECRET) as hub:
+        yield hub
+
+
+@pytest.fixture
+def client(hub: LiveHub) -> Iterator[httpx.Client]:
+    """A client of it."""
+    with httpx.Client(base_url=hub.base_url) as client:
+        yield client
+
+
+def ticket(client: httpx.Client, body: dict[str, Any] | None = None, **claims: Any) -> str:
+    """A ticket for the bearer of such a token."""
+    answer = client.post("/api/tickets", headers=bearer(**claims), json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    given: str = answer.json()["ticket"]
+    return given
+
+
+def status(client: httpx.Client, path: str, ticket: str) -> int:
+    """What a request with this ticket is answered."""
+    return client.get(path, params={"ticket": ticket}).status_code
+
+
+def test_a_ticket_reads_what_its_bearer_reads(client: httpx.Client) -> None:
+    """As often as it is used, on every route that reads."""
+    given = ticket(client, read=["c", "d/*"])
+    for _ in range(2):
+        assert [status(client, path, given) for path in (CHANNEL, f"{CHANNEL}/status", "/api/contents/d/1")] == [
+            200
+        ] * 3
+    assert status(client, "/api/contents/e", given) == 403
+    with open_stream(str(client.base_url), f"{CHANNEL}/events?ticket={given}") as stream:
+        assert stream.until("ready")
+    assert client.post(f"/api/contents/status/batch?ticket={given}", json={"content_ids": ["x"]}).status_code == 200
+
+
+def test_a_ticket_does_nothing_but_read(client: httpx.Client) -> None:
+    """Whatever its bearer may do besides."""
+    given = ticket(client, revoke=True)
+    offer = {"channel": "c", "content_id": "a", "data": {"status": "idle"}}
+    for path, body in (("/api/publish", offer), ("/api/tickets", {}), ("/api/revoke", {"sub": "x"})):
+        assert client.post(f"{path}?ticket={given}", json=body).status_code == 403
+    assert client.get(CHANNEL, headers={"Authorization": f"Bearer {given}"}).status_code == 401
+    assert status(client, CHANNEL, token()) == 401
+
+
+@pytest.mark.parametrize(
+    ("wish", "reads", "does_not"),
+    [
+        (["c"], ["c"], ["d/1", "e"]),
+        (["d/*"], ["d/1"], ["c", "e"]),
+        (["**"], ["c", "d/1"], ["e"]),
+        (["e/**", "c"], ["c"], ["e/1", "d/1"]),
+    ],
+)
+def test_a_ticket_is_no_wider_than_its_bearer(
+    client: httpx.Client, wish: list[str], reads: list[str], does_not: list[str]
+) -> None:
+    """It reads what both the token and the wish cover."""
+    given = ticket(client, {"read": wish}, read=["c", "d/*"])
+    assert [name for name in reads if status(client, f"/api/contents/{name}", given) != 200] == []
+    assert [name for name in does_not if status(client, f"/api/contents/{name}", given) != 403] == []
+
+
+@pytest.mark.parametrize(
+    ("wish", "status", "field"),
+    [
+        ({"read": ["e"]}, 403, "read[0]"),
+        ({"read": []}, 422, "read"),
+        ({"read": ["***"]}, 422, "read[0]"),
+        ({"read": ["a"] * 17}, 422, "read"),
+        ({"read": "c"}, 422, "read"),
+        ({"reed": ["c"]}, 422, "reed"),
+    ],
+)
+def test_a_wish_that_cannot_be_granted_is_named(
+    client: httpx.Client, wish: dict[str, Any], status: int, field: str
+) -> None:
+    """By its field."""
+    answer = client.post("/api/tickets", json=wish, headers=bearer(read=["c", "d/*"]))
+    assert (answer.status_code, answer.json()["error"]["field"]) == (status, field)
+
+
+def test_a_ticket_that_would_be_too_long_is_refused(client: httpx.Client) -> None:
+    """An address has an end; a narrower ticket fits."""
+    many = [f"channel-{number}/" + "x" * 100 for number in range(30)]
+    refused = client.post("/api/tickets", headers=bearer(read=many))
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, "read")
+    assert ticket(client, {"read": many[:1]}, read=many)
+
+
+def test_a_ticket_expires() -> None:
+    """After its time, and with its bearer's token at the latest."""
+    now = time.time()
+    tickets = Tickets(SECRET.encode(), 30)
+    given, seconds = tickets.give(Identity(tenant="acme", expires=now + 3600), None)
+    assert 29 < seconds <= 30
+    assert tickets.read(given).expires == now + 3600
+    assert tickets.give(Identity(tenant="acme", expires=now + 5), None)[1] <= 5
+    late = jwt.encode(jwt.decode(given, options={"verify_signature": False}) | {"exp": now - 1}, tickets._key)
+    with pytest.raises(Unauthorized, match="expired"):
+        tickets.read(late)
+    for bad in ("", "x", given[:-2], "x" * 3000, jwt.encode({"exp": now + 9}, tickets._key)):
+        with pytest.raises(Unauthorized, match="invalid"):
+            tickets.read(bad)
+    with pytest.raises(Unauthorized):
+        Tickets(OTHER_SECRET.encode(), 30).read(given)
+
+
+def test_hubs_take_each_others_tickets() -> None:
+    """Made with the secret they share, or with the one for tickets where there are public keys alone."""
+    for shared in (Config(secret=SECRET), Config(secret=SECRET, ticket_secret=OTHER_SECRET)):
+        one, other = open_auth(shared), open_auth(shared)
+        given, _ = one.tickets.give(Identity(tenant="acme", expires=time.time() + 60), None)
+        assert other.tickets.read(given).tenant == "acme"
+
+
+def test_a_ticket_is_good_for_nothing_where_nobody_needs_one() -> None:
+    """A page may ask for it all the same: it need not know."""
+    with live_hub() as hub, httpx.Client(base_url=hub.base_url) as client:
+        given = client.post("/api/tickets").json()["ticket"]
+        assert status(client, CHANNEL, given) == 200
+
+
+def test_the_cookie_of_a_session(client: httpx.Client) -> None:
+    """Scripts cannot read it, other sites cannot send it, and it goes with the token, or when it is asked to."""
+    answer = client.post("/api/session", headers=bearer())
+    assert answer.status_code == 204
+    cookie = answer.headers["set-cookie"].lower()
+    assert all(word in cookie for word in ("statushub_token=", "httponly", "samesite=strict", "path=/"))
+    assert "secure" not in cookie
+    assert 3590 < int(cookie.partition("max-age=")[2].partition(";")[0]) <= 3600
+    assert client.get(CHANNEL).status_code == 200
+    assert client.delete("/api/session").status_code == 204
+    assert client.get(CHANNEL).status_code == 401
+
+
+def test_the_cookie_is_for_https_where_that_is_spoken(client: httpx.Client) -> None:
+    """As the proxy tells."""
+    answer = client.post("/api/session", headers=bearer() | {"X-Forwarded-Proto": "https"})
+    assert "secure" in answer.headers["set-cookie"].lower()
+
+
+def test_a_token_that_no_cookie_holds_is_refused(client: httpx.Client) -> None:
+    """Rather than silently dropped by the browser."""
+    answer = client.post("/api/session", headers=bearer(read=["x" * 200] * 25))
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "token")
+    assert client.post("/api/session", headers={"Cookie": f"statushub_token={token()}"}).status_code == 401
+
+
+# The end of trust
+
+
+def over(stream: StreamClient) -> bool:
+    """Read to the end of the stream; whether its last word was a farewell."""
+    return stream.rest()[-1].event == "drain"
+
+
+@pytest.mark.parametrize("http", PATHS)
+def test_a_stream_ends_when_its_token_expires(http: Any) -> None:
+    """It says farewell, and whoever comes back is told why."""
+    with live_hub(secret=SECRET, http=http) as hub:
+        head = bearer(exp=time.time() + 1.5)
+        lasting = open_stream(hub.base_url, f"{CHANNEL}/events", bearer())
+        with lasting as other, open_stream(hub.base_url, f"{CHANNEL}/events", head) as stream:
+            stream.until("ready")
+            other.until("ready")
+            assert over(stream)
+            assert httpx.get(f"{hub.base_url}{CHANNEL}/events", headers=head).status_code == 401
+            eventually(lambda: hub.hub.streams == 1)
+            assert hub.hub.counts.dismissals == 1
+
+
+def test_what_a_ticket_opened_ends_with_the_token() -> None:
+    """Not with the ticket, and not later."""
+    with live_hub(secret=SECRET, ticket_ttl=1.0) as hub, httpx.Client(base_url=hub.base_url) as client:
+        began = time.time()
+        given = ticket(client, exp=began + 4)
+        with open_stream(hub.base_url, f"{CHANNEL}/events?ticket={given}") as stream:
+            stream.until("ready")
+            eventually(lambda: status(client, CHANNEL, given) == 401)
+            offer = {"channel": "c", "content_id": "a", "data": {"status": "idle"}}
+            client.post("/api/publish", json=offer, headers=bearer()).raise_for_status()
+            assert stream.event().json["content_id"] == "a"
+            assert over(stream)
+            assert time.time() >= began + 4
+
+
+@pytest.mark.parametrize("http", PATHS)
+@pytest.mark.parametrize("word", ["jti", "sub"])
+def test_a_revoked_token_ends_at_once(http: Any, word: str) -> None:
+    """Its streams, its tickets, its requests; nobody else's."""
+    with live_hub(secret=SECRET, http=http, heartbeat=60) as hub, httpx.Client(base_url=hub.base_url) as client:
+        revoked: dict[str, Any] = {"sub": "eve", "jti": "e1"}
+        spared: list[dict[str, Any]] = [{"sub": "bob", "jti": "b1"}, revoked | {"tenant": "other"}, {}]
+        given, head = ticket(client, **revoked), bearer(**revoked)
+        path = f"{CHANNEL}/events"
+        with open_stream(hub.base_url, path, head) as stream:
+            stream.until("ready")
+            with open_stream(hub.base_url, f"{path}?ticket={given}") as other:
+                other.until("ready")
+                answer = client.post("/api/revoke", json={word: revoked[word]}, headers=bearer(revoke=True))
+                assert answer.status_code == 204
+                assert over(stream)
+                assert over(other)
+        assert client.get(CHANNEL, headers=head).status_code == 401
+        assert status(client, CHANNEL, given) == 401
+        assert [client.get(CHANNEL, headers=bearer(**claims)).status_code for claims in spared] == [200] * 3
+
+
+def test_whoever_signs_in_again_is_let_in() -> None:
+    """A revoked subject's later tokens are good; one that does not say when it was issued is not."""
+    with live_hub(secret=SECRET) as hub, httpx.Client(base_url=hub.base_url) as client:
+        before = bearer(sub="eve")
+        client.post("/api/revoke", json={"sub": "eve"}, headers=bearer(revoke=True)).raise_for_status()
+        eventually(lambda: client.get(CHANNEL, headers=before).status_code == 401)
+        assert client.get(CHANNEL, headers=bearer(sub="eve", iat=time.time() + 2)).status_code == 200
+        assert client.get(CHANNEL, headers=bearer(sub="eve", iat=None)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "claims", "status", "field"),
+    [
+        ({"sub": "x"}, {}, 403, "revoke"),
+        ({}, {"revoke": True}, 422, "jti"),
+        ({"sub": "x", "jti": "y"}, {"revoke": True}, 422, "sub"),
+        ({"sub": ""}, {"revoke": True}, 422, "sub"),
+        ({"sub": "a\nb"}, {"revoke": True}, 422, "sub"),
+        ({"sub": "x" * 300}, {"revoke": True}, 422, "sub"),
+        ({"subject": "x"}, {"revoke": True}, 422, "subject"),
+    ],
+)
+def test_a_wrong_revocation_is_named(
+    client: httpx.Client, body: dict[str, Any], claims: dict[str, Any], status: int, field: str
+) -> None:
+    """Who may not is told, and so is what is wrong."""
+    answer = client.post("/api/revoke", json=body, headers=bearer(**claims))
+    assert (answer.status_code, answer.json()["error"].get("field")) == (status, field)
+
+
+@pytest.mark.redis
+def test_a_revocation_reaches_every_hub_and_outlives_them(tmp_path: Path) -> None:
+    """Said to one, it ends streams on the other; a hub that starts later knows it, and so does one that was cut off."""
+    settings: dict[str, Any] = {"secret": SECRET, "heartbeat": 60}
+    eve = bearer(sub="eve")
+    with running_redis(tmp_path) as redis, live_hub(redis.url, **settings) as one:
+        with live_hub(redis.url, **settings) as other:
+            path = f"{CHANNEL}/events"
+            with open_stream(other.base_url, path, eve) as stream:
+                stream.until("ready")
+                httpx.post(f"{one.base_url}/api/revoke", json={"sub": "eve"}, headers=bearer(revoke=True))
+                assert over(stream)
+        redis.kill()
+        with live_hub(redis.url, **settings) as late, open_stream(late.base_url, path, bearer(jti="j")) as waiting:
+            with open_stream(late.base_url, path, eve) as stream:
+                redis.start()
+                assert over(stream)
+            waiting.until("ready")
+            assert httpx.get(late.base_url + CHANNEL, headers=eve).status_code == 401
+            # Lost by the broker, it is known to those who had heard of it.
+            redis.command("flushall")
+            assert httpx.get(late.base_url + CHANNEL, headers=eve).status_code == 401
+
+
+@pytest.mark.redis
+def test_revocations_are_out_of_reach_for_tenants(redis_server: RedisServer) -> None:
+    """They are no channel that a token could read, and junk among them harms nobody."""
+    with live_hub(redis_server.url, secret=SECRET) as hub, httpx.Client(base_url=hub.base_url) as client:
+        client.post("/api/revoke", json={"sub": "eve"}, headers=bearer(revoke=True)).raise_for_status()
+        assert client.get("/api/contents/revoked", headers=bearer()).json()["contents"] == []
+        junk = ("", "revoked", "sub/x", "t", "0", "", "", "", "no json")
+        redis_server.command("fcall", "statushub_publish", "1", "hub:{.revoked}", *junk)
+        mallory = bearer(sub="mallory")
+        client.post("/api/revoke", json={"sub": "mallory"}, headers=bearer(revoke=True)).raise_for_status()
+        eventually(lambda: client.get(CHANNEL, headers=mallory).status_code == 401)
+
+
+def test_revocations_are_forgotten_when_their_tokens_have_expired() -> None:
+    """And the widest one of a subject holds."""
+    revocations = Revocations()
+    for at, until in ((10.0, 100.0), (20.0, 100.0), (15.0, 100.0)):
+        revocations.add(Revocation(tenant="t", kind="sub", value="s", at=at, until=until))
+    revocations.add(Revocation(tenant="t", kind="jti", value="j", at=1.0, until=50.0))
+    subject, one = Identity(tenant="t", sub="s", issued=20.0), Identity(tenant="t", jti="j")
+    assert revocations.hold(subject)
+    assert not revocations.hold(Identity(tenant="t", sub="s", issued=20.1))
+    assert revocations.hold(one)
+    revocations.tidy(60.0)
+    assert (revocations.hold(subject), revocations.hold(one), len(revocations)) == (True, False, 1)
+    revocations.tidy(100.5)
+    assert len(revocations) == 0
+
+
+def test_a_ticket_or_token_is_in_no_log(tmp_path: Path) -> None:
+    """The access log has the path, and neither what stands behind it nor any header."""
+    environ = {"STATUSHUB_SECRET": SECRET, "STATUSHUB_ACCESS_LOG": "yes", "STATUSHUB_LOG_LEVEL": "debug"}
+    with serving("--broker", "memory:", cwd=tmp_path, env=environ) as (process, url):
+        with httpx.Client(base_url=url) as client:
+            given, held = ticket(client), token()
+            status(client, CHANNEL, given)
+            status(client, CHANNEL, held)
+            client.get(CHANNEL, headers={"Authorization": f"Bearer {held}", "Cookie": f"statushub_token={held}"})
+            with open_stream(url, f"{CHANNEL}/events?ticket={given}") as stream:
+                stream.until("ready")
+        _, _, log = ended(process, signal.SIGTERM)
+    assert f'"GET {CHANNEL} HTTP/1.1" 200' in log
+    for secret in (given, held, SECRET, "ticket="):
+        assert secret not in log

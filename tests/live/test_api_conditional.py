@@ -1,0 +1,114 @@
+"""Polls that ask again: tags, 304, and what is told while the broker is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.live import live_hub
+from tests.support.serving import serving
+
+POLLS: dict[str, dict[str, Any]] = {
+    "contents": {"method": "GET", "url": "/api/contents/ch"},
+    "summary": {"method": "GET", "url": "/api/contents/ch/status"},
+    "list": {"method": "GET", "url": "/api/contents/ch/status?view=list"},
+    "changes": {"method": "GET", "url": "/api/contents/ch/changes"},
+    "statuses": {"method": "POST", "url": "/api/contents/status/batch", "json": {"content_ids": ["x", "y"]}},
+    "jobs": {"method": "POST", "url": "/v1/ai/jobs/batch-status", "json": {"job_ids": ["x", "y"]}},
+    "video": {"method": "GET", "url": "/api/v1/media/videos/x/progress/"},
+}
+EVENT = {"channel": "ch", "content_id": "x", "data": {"status": "generating"}}
+polls = pytest.mark.parametrize("poll", POLLS.values(), ids=POLLS)
+
+
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    with live_hub() as hub, httpx.Client(base_url=hub.base_url) as client:
+        yield client
+
+
+def publish(client: httpx.Client) -> str:
+    """Publish a next status and return its cursor."""
+    return str(client.post("/api/publish", json=EVENT).raise_for_status().json()["cursor"])
+
+
+def asking(client: httpx.Client, poll: dict[str, Any], *held: str) -> httpx.Response:
+    """Poll with these If-None-Match headers."""
+    return client.request(**poll, headers=[("If-None-Match", line) for line in held])
+
+
+@polls
+def test_a_poll_is_tagged_with_its_cursor(client: httpx.Client, poll: dict[str, Any]) -> None:
+    """The tag is the cursor of what was read; the answer may be kept and must be asked about."""
+    cursor = publish(client)
+    answer = asking(client, poll)
+    assert (answer.status_code, answer.headers["etag"]) == (200, f'"{cursor}"')
+    assert answer.headers["cache-control"] == "no-cache"
+    assert "Authorization" in answer.headers["vary"]
+    assert "age" not in answer.headers
+
+
+@polls
+def test_what_the_client_holds_is_not_sent_again(client: httpx.Client, poll: dict[str, Any]) -> None:
+    """304 with the tag and no body, however the tag is listed; the answer again once it has changed."""
+    tag = f'"{publish(client)}"'
+    for held in ([tag], [f"W/{tag}"], [f'"other", {tag}'], ['"other"', f"W/{tag}"], ["*"], [f'"a" ,{tag},']):
+        answer = asking(client, poll, *held)
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag), held
+        assert answer.headers["cache-control"] == "no-cache"
+    for other in ('"other"', tag.strip('"'), tag[:-2] + '"', "", "nonsense"):
+        assert asking(client, poll, other).status_code == 200, other
+    publish(client)
+    assert asking(client, poll, tag).status_code == 200
+
+
+@pytest.mark.parametrize("path", [poll["url"] for poll in POLLS.values() if poll["method"] == "GET"])
+def test_head_answers_as_get_without_the_body(client: httpx.Client, path: str) -> None:
+    """The same status, tag and length."""
+    publish(client)
+    full, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert [head.headers[name] for name in ("etag", "content-length")] == [
+        full.headers[name] for name in ("etag", "content-length")
+    ]
+
+
+def test_a_long_poll_that_nothing_ends_is_not_modified(client: httpx.Client) -> None:
+    """A client that says what it holds gets no body for nothing."""
+    cursor = publish(client)
+    poll = {"method": "GET", "url": f"/api/contents/ch/changes?since={cursor}&wait=0.05"}
+    assert asking(client, poll, f'"{cursor}"').status_code == 304
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", [name for name in POLLS if name != "changes"])
+async def test_while_the_broker_is_lost_answers_say_their_age(name: str) -> None:
+    """What is known is still told, with for how long it may have been out of date."""
+    poll = POLLS[name]
+    if "json" in poll:
+        poll = {**poll, "json": {key: ["x"] for key in poll["json"]}}
+    async with serving() as (hub, client):
+        await client.post("/api/publish", json=EVENT)
+        await client.get("/api/contents/ch")
+        hub.lost()
+        answer = await client.request(**poll)
+        held = await client.request(**poll, headers={"If-None-Match": answer.headers["etag"]})
+        hub.restored()
+    assert (answer.status_code, held.status_code) == (200, 304)
+    assert min(int(answer.headers["age"]), int(held.headers["age"])) >= 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["", "/status", "/changes"])
+async def test_what_cannot_be_known_is_unavailable(path: str) -> None:
+    """503 with when to ask again, where the broker is lost and nothing is known of the channel."""
+    async with serving() as (hub, client):
+        hub.lost()
+        answer = await client.get(f"/api/contents/unknown{path}")
+        hub.restored()
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "broker_unavailable"
+    assert int(answer.headers["retry-after"]) >= 1

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.live import live_hub
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    with live_hub() as hub, httpx.Client(base_url=hub.base_url) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("data", "job"),
+    [
+        ({"status": "pending"}, {"status": "processing", "progress": 0, "result_url": None, "error": None}),
+        (
+            {"status": "processing", "progress": 45},
+            {"status": "processing", "progress": 45, "result_url": None, "error": None},
+        ),
+        (
+            {"status": "completed", "result_url": "https://example.org/r"},
+            {"status": "completed", "progress": 100, "result_url": "https://example.org/r", "error": None},
+        ),
+        (
+            {"status": "complete", "progress": 99.5},
+            {"status": "completed", "progress": 99.5, "result_url": None, "error": None},
+        ),
+        (
+            {"status": "failed", "progress": 45, "error_message": "It broke.", "result_url": "https://example.org/r"},
+            {"status": "failed", "progress": 0, "result_url": None, "error": "It broke."},
+        ),
+    ],
+)
+def test_a_job_is_told_in_its_own_vocabulary(
+    client: httpx.Client, data: dict[str, Any], job: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
+    """Waiting jobs are processing, completed ones are at 100, failed ones at 0 with their error."""
+    name = request.node.callspec.id
+    client.post("/api/publish", json={"channel": "jobs", "content_id": name, "data": data}).raise_for_status()
+    answer = client.post("/v1/ai/jobs/batch-status", json={"job_ids": [name]})
+    assert answer.json() == {"jobs": {name: job}}
+
+
+def test_unknown_jobs_are_not_found(client: httpx.Client) -> None:
+    """One answer for each id, however often it is asked for."""
+    missing = {"status": "not_found", "progress": 0, "result_url": None, "error": None}
+    answer = client.post("/v1/ai/jobs/batch-status", json={"job_ids": ["x", "y", "x"]})
+    assert answer.json() == {"jobs": {"x": missing, "y": missing}}
+
+
+def test_fifty_jobs_may_be_asked_for(client: httpx.Client) -> None:
+    """The most that is allowed is allowed."""
+    answer = client.post("/v1/ai/jobs/batch-status", json={"job_ids": [str(place) for place in range(50)]})
+    assert len(answer.json()["jobs"]) == 50

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from statushub.hub.config import BODY_BYTES
+from statushub.hub.model.publication import EVENT_BYTES
+from tests.support.live import LiveHub, live_hub
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LiveHub]:
+    with live_hub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def client(hub: LiveHub) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=hub.base_url) as client:
+        yield client
+
+
+def event(content_id: str, status: str = "generating", **more: Any) -> dict[str, Any]:
+    """An event as a producer offers it."""
+    return {"channel": "publish", "content_id": content_id, "data": {"status": status}} | more
+
+
+def stored(client: httpx.Client, content_id: str) -> dict[str, Any]:
+    """What the hub knows of a content."""
+    answer = client.post("/api/contents/status/batch", json={"content_ids": [content_id]}).json()
+    found: dict[str, Any] = answer["statuses"][0]
+    return found
+
+
+def test_an_accepted_event_has_a_cursor(client: httpx.Client) -> None:
+    """The cursor is that of the event, as the stream and the polls say it."""
+    answer = client.post("/api/publish", json=event("one", attempt=1, seq=1, lease=30.5))
+    assert answer.status_code == 200
+    assert answer.json() == {"accepted": True, "cursor": answer.json()["cursor"]}
+    assert client.get("/api/contents/publish").json()["cursor"] == answer.json()["cursor"]
+
+
+def test_a_refused_event_is_a_result(client: httpx.Client) -> None:
+    """A late report is no error of its sender's: 200, and the reason."""
+    client.post("/api/publish", json=event("late", "complete"))
+    answer = client.post("/api/publish", json=event("late"))
+    assert (answer.status_code, answer.json()) == (200, {"accepted": False, "reason": "closed"})
+    answer = client.post("/api/publish", json=event("late") | {"channel": "another"})
+    assert answer.json() == {"accepted": False, "reason": "wrong_channel"}
+
+
+def test_a_batch_has_a_result_for_each_event(client: httpx.Client) -> None:
+    """In the order given, each under its content's id."""
+    events = [event("m1"), event("m2", "complete"), event("m2"), event("m1", attempt=0)]
+    results = client.post("/api/publish", json={"events": events}).json()["results"]
+    assert [result["content_id"] for result in results] == ["m1", "m2", "m2", "m1"]
+    assert [result.get("reason") for result in results] == [None, None, "closed", "superseded"]
+    assert [sorted(result) for result in results[1:3]] == [
+        ["accepted", "content_id", "cursor"],
+        ["accepted", "content_id", "reason"],
+    ]
+
+
+def test_a_batch_may_have_a_thousand_events(client: httpx.Client) -> None:
+    """The most that is allowed is allowed."""
+    answer = client.post("/api/publish", json={"events": [event(f"k{place}") for place in range(1000)]})
+    assert sum(result["accepted"] for result in answer.json()["results"]) == 1000
+
+
+def test_a_repeated_publish_is_accepted_again(client: httpx.Client) -> None:
+    """The same attempt and seq: the same cursor, stored once."""
+    first = client.post("/api/publish", json=event("again", attempt=1, seq=7)).json()
+    assert client.post("/api/publish", json=event("again", attempt=1, seq=7)).json() == first
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"data": {"status": "nonsense"}}, "data.status"),
+        ({"data": {"status": "generating", "progress": 101}}, "data.progress"),
+        ({"data": [1]}, "data"),
+        ({"channel": 7}, "channel"),
+        ({"content_id": ""}, "content_id"),
+        ({"type": "heartbeat"}, "type"),
+        ({"attempt": "1"}, "attempt"),
+        ({"seq": -1}, "seq"),
+        ({"lease": 0}, "lease"),
+        ({"lese": 30}, "lese"),
+    ],
+)
+def test_one_event_at_fault_refuses_the_whole_batch(client: httpx.Client, wrong: dict[str, Any], field: str) -> None:
+    """422 naming the place, and nothing of the batch is stored."""
+    events = [event("before"), event("at-fault") | wrong, event("after")]
+    answer = client.post("/api/publish", json={"events": events})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["field"] == f"events[1].{field}"
+    assert answer.json()["error"]["message"].startswith(f"events[1].{field}")
+    assert [stored(client, name)["status"] for name in ("before", "after")] == ["not_found", "not_found"]
+
+
+@pytest.mark.parametrize("missing", ["channel", "content_id", "data"])
+def test_a_missing_field_is_named(client: httpx.Client, missing: str) -> None:
+    """Alone and in a batch."""
+    offer = event("m")
+    del offer[missing]
+    error = client.post("/api/publish", json=offer).json()["error"]
+    assert error == {"code": "invalid", "message": f"{missing} is missing", "field": missing}
+    error = client.post("/api/publish", json={"events": [offer]}).json()["error"]
+    assert error["field"] == f"events[0].{missing}"
+
+
+def test_fields_beside_the_events_are_refused(client: httpx.Client) -> None:
+    """A channel given once for all would otherwise be lost in silence."""
+    answer = client.post("/api/publish", json={"channel": "publish", "events": [event("a")]})
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "channel")
+
+
+def test_data_over_the_limit_are_refused(client: httpx.Client) -> None:
+    """413 naming where, alone and in a batch."""
+    large = event("large", data={"status": "generating", "text": "x" * EVENT_BYTES})
+    answer = client.post("/api/publish", json=large)
+    assert (answer.status_code, answer.json()["error"]["field"]) == (413, "data")
+    answer = client.post("/api/publish", json={"events": [event("small"), large]})
+    assert (answer.status_code, answer.json()["error"]["field"]) == (413, "events[1].data")
+
+
+HEAD = b"POST /api/publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+def received(connection: socket.socket) -> bytes:
+    """The head and body of an answer of under 64 KiB."""
+    answer = b""
+    while b"}}" not in answer:
+        taken = connection.recv(65536)
+        assert taken, answer
+        answer += taken
+    return answer
+
+
+def connect(hub: LiveHub) -> socket.socket:
+    """A plain connection to the hub."""
+    url = httpx.URL(hub.base_url)
+    return socket.create_connection((url.host, url.port or 80), timeout=20)
+
+
+def test_a_body_that_says_it_is_too_large_is_not_read(hub: LiveHub) -> None:
+    """The answer comes before a byte of the body was sent."""
+    with connect(hub) as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % (BODY_BYTES + 1))
+        answer = received(connection)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b'"field":"body"' in answer
+
+
+def test_a_body_of_unknown_length_is_refused_at_the_limit(hub: LiveHub) -> None:
+    """The answer comes while the body, which never ends, is still being sent."""
+    chunk = b"%x\r\n%b\r\n" % (1 << 20, b" " * (1 << 20))
+    with connect(hub) as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(BODY_BYTES >> 20):
+            connection.sendall(chunk)
+        connection.sendall(b"1\r\n \r\n")
+        assert received(connection).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_connection_outlives_a_refused_body(client: httpx.Client) -> None:
+    """What is left of the body is passed over, and the next request on the connection is answered."""
+    answer = client.post("/api/publish", content=b" " * (BODY_BYTES + 1), headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+    assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_a_body_that_ends_early_stores_nothing(hub: LiveHub, client: httpx.Client) -> None:
+    """A producer that is cut off in the middle of an event has published nothing, and the hub goes on."""
+    with connect(hub) as connection:
+        connection.sendall(HEAD + b"Content-Length: 500\r\n\r\n" + b'{"channel":"publish","content_id":"cut",')
+    assert stored(client, "cut")["status"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    "declared", ["application/json", "application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"']
+)
+def test_json_may_be_declared_in_several_ways(client: httpx.Client, declared: str) -> None:
+    """Case and a UTF-8 charset do not matter."""
+    answer = client.post(
+        "/api/publish",
+        content=b'{"channel":"publish","content_id":"j","data":{"status":"idle"}}',
+        headers={"content-type": declared},
+    )
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "declared",
+    ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1", "application/jsonp"],
+)
+def test_anything_but_json_is_refused(client: httpx.Client, declared: str) -> None:
+    """A form on a foreign page can send these without asking first."""
+    answer = client.post("/api/publish", content=b"{}", headers={"content-type": declared})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")

@@ -1,0 +1,401 @@
+"""Who is asking: tokens of every kind, where they come from, and everything that is not one."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from statushub.hub.auth import keys
+from statushub.hub.auth.tokens import KNOWN, open_auth
+from statushub.hub.config import Config
+from statushub.hub.model.errors import ConfigError, Unauthorized
+from tests.support.live import live_hub
+from tests.support.sse_client import open_stream
+from tests.support.tokens import OTHER_SECRET, SECRET, bearer, token
+
+CHANNEL = "/api/contents/c"
+OFFER = {"channel": "c", "content_id": "a", "data": {"status": "generating"}}
+
+
+@cache
+def private_key(algorithm: str) -> Any:
+    """A key of the kind that signs with this algorithm."""
+    if algorithm == "RS256":
+        return rsa.generate_private_key(65537, 2048)
+    return ec.generate_private_key(ec.SECP256R1()) if algorithm == "ES256" else ed25519.Ed25519PrivateKey.generate()
+
+
+def public_pem(algorithm: str) -> bytes:
+    """Its public half."""
+    pem: bytes = private_key(algorithm).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return pem
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    """A client of a hub that knows `SECRET`."""
+    with live_hub(secret=SECRET) as hub, httpx.Client(base_url=hub.base_url) as client:
+        yield client
+
+
+def error(answer: httpx.Response) -> tuple[int, str]:
+    """Status and code of an error."""
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def test_a_token_is_taken_by_its_word(client: httpx.Client) -> None:
+    """What it reads may be read, what it writes written, and nothing else."""
+    writer, reader = bearer(read=[], write=["c"]), bearer(read=["c"], write=[])
+    assert client.post("/api/publish", json=OFFER, headers=writer).json()["accepted"] is True
+    assert client.get(CHANNEL, headers=reader).json()["contents"][0]["content_id"] == "a"
+    assert error(client.get(CHANNEL, headers=writer)) == (403, "forbidden")
+    assert error(client.post("/api/publish", json=OFFER, headers=reader)) == (403, "forbidden")
+
+
+READING = ["", "/status", "/status?view=list", "/changes", "/events"]
+
+
+@pytest.mark.parametrize("end", READING)
+def test_every_reading_route_checks_the_channel(client: httpx.Client, end: str) -> None:
+    """401 without a token, 403 with one that does not read it, whatever the route."""
+    assert error(client.get(CHANNEL + end)) == (401, "unauthorized")
+    other = client.get(CHANNEL + end, headers=bearer(read=["d", "c/*"]))
+    assert error(other) == (403, "forbidden")
+    assert other.json()["error"]["field"] == "channel_id"
+
+
+def test_a_stream_of_several_channels_needs_them_all(client: httpx.Client) -> None:
+    """One that may not be read refuses it."""
+    refused = client.get("/api/events?channel=a&channel=b", headers=bearer(read=["a"]))
+    assert error(refused) == (403, "forbidden")
+    assert client.head("/api/events?channel=a&channel=b", headers=bearer(read=["a", "b"])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/contents/status/batch"),
+        ("POST", "/v1/ai/jobs/batch-status"),
+        ("GET", "/api/v1/media/videos/v/progress/"),
+        ("GET", "/api/v1/media/videos/v/progress"),
+        ("GET", "/api/events?channel=c"),
+        ("POST", "/api/publish"),
+        ("POST", "/api/tickets"),
+        ("POST", "/api/session"),
+        ("POST", "/api/revoke"),
+    ],
+)
+def test_no_other_route_lets_anybody_in(client: httpx.Client, method: str, path: str) -> None:
+    """401, with the scheme that is asked for, before anything else is looked at."""
+    answer = client.request(method, path)
+    assert error(answer) == (401, "unauthorized")
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_what_may_not_be_read_is_as_unknown(client: httpx.Client) -> None:
+    """In batches and for players: same body, same tag, same headers, whether it is there or not."""
+    acme = bearer(sub="writer")
+    for channel, content in (("open", "seen"), ("closed", "hidden")):
+        offer = {"channel": channel, "content_id": content, "data": {"status": "complete"}}
+        client.post("/api/publish", json=offer, headers=acme).raise_for_status()
+    reader, stranger = bearer(read=["open"]), bearer(tenant="other")
+    for followed in (False, True):
+        if followed:
+            # From now on both channels are in the hub's memory.
+            for channel in ("open", "closed"):
+                assert client.get(f"/api/contents/{channel}", headers=acme).json()["contents"]
+        for path, key in (("/api/contents/status/batch", "content_ids"), ("/v1/ai/jobs/batch-status", "job_ids")):
+            both = [client.post(path, json={key: ["seen", hidden]}, headers=reader) for hidden in ("hidden", "nobody")]
+            assert both[0].text.replace("hidden", "nobody") == both[1].text
+            assert both[0].headers["etag"] == both[1].headers["etag"]
+            assert "not_found" in client.post(path, json={key: ["seen"]}, headers=stranger).text
+        videos = [client.get(f"/api/v1/media/videos/{id}/progress/", headers=reader) for id in ("hidden", "nobody")]
+        assert videos[0].text.replace("hidden", "nobody") == videos[1].text
+        assert videos[0].json()["status"] == "PENDING"
+        assert {*videos[0].headers} == {*videos[1].headers}
+    known = client.post("/api/contents/status/batch", json={"content_ids": ["hidden"]}, headers=acme)
+    assert known.json()["statuses"][0]["status"] == "complete"
+
+
+def test_tenants_have_nothing_in_common(client: httpx.Client) -> None:
+    """The same names mean other things."""
+    one, other = bearer(tenant="one"), bearer(tenant="two")
+    offer = {"channel": "t", "content_id": "x", "data": {"status": "complete", "of": "one"}}
+    client.post("/api/publish", json=offer, headers=one).raise_for_status()
+    assert client.get("/api/contents/t", headers=other).json()["contents"] == []
+    assert client.get("/api/contents/t", headers=one).json()["contents"][0]["of"] == "one"
+
+
+def test_a_batch_is_refused_whole_where_one_channel_is_not_writable(client: httpx.Client) -> None:
+    """It names the place, and nothing is stored."""
+    events = [OFFER | {"channel": "w/1", "content_id": "w1"}, OFFER | {"channel": "x", "content_id": "x1"}]
+    answer = client.post("/api/publish", json={"events": events}, headers=bearer(write=["w/*"]))
+    assert error(answer) == (403, "forbidden")
+    assert answer.json()["error"]["field"] == "events[1].channel"
+    assert client.get("/api/contents/w/1", headers=bearer()).json()["contents"] == []
+
+
+def unsigned(claims: dict[str, Any], algorithm: str) -> str:
+    """A token without a signature."""
+    parts = [json.dumps(part).encode() for part in ({"alg": algorithm, "typ": "JWT"}, claims)]
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts) + "."
+
+
+FOREVER = {"exp": 2_000_000_000, "tenant": "acme", "read": ["**"]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        "a.b.c",
+        "é.é.é",
+        "." * 20,
+        "x" * 9_000,
+        unsigned(FOREVER, "none"),
+        unsigned(FOREVER, "HS256"),
+        unsigned(FOREVER, "RS256"),
+        pytest.param(lambda: token(OTHER_SECRET), id="another secret"),
+        pytest.param(lambda: token(algorithm="HS512"), id="another algorithm"),
+        pytest.param(lambda: token(exp=time.time() - 1), id="expired"),
+        pytest.param(lambda: token(exp=None), id="no end"),
+        pytest.param(lambda: token(exp=time.time() + 400 * 86_400), id="a far end"),
+        pytest.param(lambda: token(exp=float("nan")), id="no number"),
+        pytest.param(lambda: token(exp="soon"), id="a word for an end"),
+        pytest.param(lambda: token(nbf=time.time() + 60), id="not yet"),
+        pytest.param(lambda: token(iat=time.time() + 60), id="from the future"),
+        pytest.param(lambda: token(tenant="a/b"), id="no tenant"),
+        pytest.param(lambda: token(tenant=".revoked"), id="the hub's own tenant"),
+        pytest.param(lambda: token(read="**"), id="no list"),
+        pytest.param(lambda: token(read=["***"]), id="no pattern"),
+        pytest.param(lambda: token(write=[7]), id="no text"),
+        pytest.param(lambda: token(sub=7), id="no name"),
+        pytest.param(lambda: token(sub="a\nb"), id="a name of two lines"),
+        pytest.param(lambda: token(jti="x" * 300), id="a long name"),
+    ],
+)
+def test_what_is_no_token_here_is_unauthorized(client: httpx.Client, text: Any) -> None:
+    """401 that says why, and never a crash."""
+    said = (text() if callable(text) else text).encode()
+    answer = client.get(CHANNEL, headers={b"Authorization": b"Bearer " + said})
+    assert error(answer) == (401, "unauthorized")
+    assert SECRET not in answer.text
+
+
+@pytest.mark.parametrize("header", ["Basic dXNlcjpwYXNz", "Basic TOKEN", "Bearer", "nonsense"])
+def test_another_scheme_is_unauthorized(client: httpx.Client, header: str) -> None:
+    """A header that holds no bearer token is wrong, not absent: nothing else is looked at."""
+    sent = {"Authorization": header.replace("TOKEN", token()), "Cookie": f"statushub_token={token()}"}
+    answer = client.get(CHANNEL, headers=sent)
+    assert error(answer) == (401, "unauthorized")
+
+
+def test_issuer_and_audience_are_checked_where_they_are_set() -> None:
+    """A token for somebody else is not for us."""
+    with live_hub(secret=SECRET, issuer="app", audience="hub") as hub, httpx.Client(base_url=hub.base_url) as client:
+        assert client.get(CHANNEL, headers=bearer(iss="app", aud="hub")).status_code == 200
+        assert client.get(CHANNEL, headers=bearer(iss="app", aud=["x", "hub"])).status_code == 200
+        for claims in ({"iss": "app"}, {"aud": "hub"}, {"iss": "x", "aud": "hub"}, {"iss": "app", "aud": "x"}):
+            assert client.get(CHANNEL, headers=bearer(**claims)).status_code == 401
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
+def test_a_public_key_knows_its_private_half(tmp_path: Path, algorithm: str) -> None:
+    """By the one algorithm that the key is for; the public key is no secret to sign with."""
+    file = tmp_path / "key.pem"
+    file.write_bytes(public_pem(algorithm))
+    with live_hub(public_key=str(file)) as hub, httpx.Client(base_url=hub.base_url) as client:
+        assert client.get(CHANNEL, headers=bearer(private_key(algorithm), algorithm)).status_code == 200
+        for other in {"RS256", "ES256", "EdDSA"} - {algorithm}:
+            assert client.get(CHANNEL, headers=bearer(private_key(other), other)).status_code == 401
+        assert client.get(CHANNEL, headers=bearer()).status_code == 401
+        assert client.post("/api/tickets", headers=bearer(private_key(algorithm), algorithm)).status_code == 200
+
+
+def test_a_public_key_is_no_secret(tmp_path: Path) -> None:
+    """An HS256 token that was signed with the public key's text is refused (RFC 8725, section 2.1)."""
+    file = tmp_path / "key.pem"
+    file.write_bytes(public_pem("RS256"))
+    signed = unsigned(FOREVER | {"exp": time.time() + 60}, "HS256").rstrip(".")
+    signature = hmac.digest(public_pem("RS256"), signed.encode(), "sha256")
+    forged = f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+    with live_hub(public_key=str(file)) as hub:
+        answer = httpx.get(hub.base_url + CHANNEL, headers={"Authorization": f"Bearer {forged}"})
+    assert error(answer) == (401, "unauthorized")
+
+
+@contextmanager
+def key_address(answer: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """An address that tells `answer`, which may change; and the requests it has had."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            body = json.dumps(answer).encode()
+            self.send_response(answer.get("status", 200))
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/keys", asked
+        finally:
+            server.shutdown()
+
+
+def jwk(algorithm: str, key_id: str) -> dict[str, Any]:
+    """A public key as an address tells it."""
+    told: dict[str, Any] = json.loads(
+        jwt.algorithms.get_default_algorithms()[algorithm].to_jwk(private_key(algorithm).public_key())
+    )
+    return told | {"kid": key_id, "use": "sig"}
+
+
+def test_keys_are_fetched_and_fetched_again_for_an_unknown_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for many requests; again for a key id that is new, but no more often than the pause allows."""
+    monkeypatch.setattr(keys, "KEYS_PAUSE_SECONDS", 0.0)
+    answer: dict[str, Any] = {"keys": [jwk("RS256", "one"), {"kty": "oct", "kid": "secret", "k": "c2VjcmV0"}]}
+    first = bearer(private_key("RS256"), "RS256", head={"kid": "one"})
+    second = bearer(private_key("ES256"), "ES256", head={"kid": "two"})
+    with (
+        key_address(answer) as (url, asked),
+        live_hub(jwks_url=url) as hub,
+        httpx.Client(base_url=hub.base_url) as client,
+    ):
+        assert [client.get(CHANNEL, headers=first).status_code for _ in range(3)] == [200] * 3
+        assert len(asked) == 1
+        # One key that can be used answers to no name, too; what else there is counts for nothing.
+        assert client.get(CHANNEL, headers=bearer(private_key("RS256"), "RS256", sub="b")).status_code == 200
+        assert client.get(CHANNEL, headers=second).status_code == 401
+        answer["keys"].append(jwk("ES256", "two"))
+        assert client.get(CHANNEL, headers=second).status_code == 200
+        before = len(asked)
+        monkeypatch.setattr(keys, "KEYS_PAUSE_SECONDS", 60.0)
+        for number in range(5):
+            guess = bearer(private_key("RS256"), "RS256", head={"kid": f"guess-{number}"})
+            assert client.get(CHANNEL, headers=guess).status_code == 401
+        assert len(asked) == before
+
+
+def test_keys_that_were_told_are_used_while_the_address_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An issuer that is down for a while locks nobody out; one that never answered lets nobody in."""
+    monkeypatch.setattr(keys, "KEYS_SECONDS", 0.0)
+    monkeypatch.setattr(keys, "KEYS_PAUSE_SECONDS", 0.0)
+    answer: dict[str, Any] = {"keys": [jwk("EdDSA", "one")], "status": 500}
+    head = bearer(private_key("EdDSA"), "EdDSA")
+    with key_address(answer) as (url, _), live_hub(jwks_url=url) as hub, httpx.Client(base_url=hub.base_url) as client:
+        unavailable = client.get(CHANNEL, headers=head)
+        assert error(unavailable) == (503, "keys_unavailable")
+        assert int(unavailable.headers["retry-after"]) > 0
+        with open_stream(hub.base_url, f"{CHANNEL}/events", head) as stream:
+            # Any status but 200 would end an EventSource for good.
+            assert stream.event().event == "drain"
+        answer["status"] = 200
+        assert client.get(CHANNEL, headers=head).status_code == 200
+        answer["status"] = 500
+        assert client.get(CHANNEL, headers=bearer(private_key("EdDSA"), "EdDSA", sub="b")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"nonsense", "no public key"), (None, "no public key"), ("small", "neither RSA")]
+)
+def test_a_file_that_is_no_key_stops_the_hub(tmp_path: Path, content: Any, said: str) -> None:
+    """`ConfigError` that says what is wrong with it."""
+    file = tmp_path / "key.pem"
+    if content == "small":
+        key = ec.generate_private_key(ec.SECP384R1()).public_key()
+        file.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    elif content:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=said) as caught:
+        open_auth(Config(public_key=str(file)))
+    assert caught.value.field == "public_key"
+
+
+@pytest.mark.anyio
+async def test_known_tokens_are_few_and_expire() -> None:
+    """The oldest is forgotten; one that was good is not good for ever."""
+    auth = open_auth(Config(secret=SECRET))
+    for number in range(KNOWN + 10):
+        await auth.verify(token(sub=str(number)))
+    assert len(auth._known) == KNOWN
+    short = token(exp=time.time() + 0.2)
+    assert (await auth.verify(short)).tenant == "acme"
+    assert short in auth._known
+    while time.time() <= jwt.decode(short, options={"verify_signature": False})["exp"]:
+        await anyio.sleep(0.05)
+    with pytest.raises(Unauthorized, match="expired"):
+        await auth.verify(short)
+
+
+ORIGIN = "https://app.example.com"
+
+
+@pytest.mark.parametrize(
+    ("headers", "read", "write"),
+    [
+        ({}, 200, 403),
+        ({"Origin": ORIGIN}, 200, 200),
+        ({"Origin": "SELF"}, 200, 200),
+        ({"Origin": "https://evil.example.com"}, 403, 403),
+        ({"Origin": "null"}, 403, 403),
+        ({"Origin": "http://["}, 403, 403),
+        ({"Origin": "http://[::1"}, 403, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200, 403),
+        ({"Sec-Fetch-Site": "none"}, 200, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403, 403),
+    ],
+)
+def test_a_cookie_is_taken_from_pages_that_may_use_it(headers: dict[str, str], read: int, write: int) -> None:
+    """A browser sends it whoever's page asks; the origin tells whose it is."""
+    with live_hub(secret=SECRET, cors_origins=(ORIGIN,)) as hub:
+        sent = {name: hub.base_url if value == "SELF" else value for name, value in headers.items()}
+        with httpx.Client(base_url=hub.base_url, cookies={"statushub_token": token()}, headers=sent) as client:
+            assert client.get(CHANNEL).status_code == read
+            assert client.post("/api/publish", json=OFFER).status_code == write
+
+
+def test_a_cookie_needs_named_origins_for_foreign_pages() -> None:
+    """With `*` for all pages none of them may come with it; named ones are told that they may."""
+    for origins, allowed in (((ORIGIN,), "true"), (("*",), None)):
+        with live_hub(secret=SECRET, cors_origins=origins) as hub:
+            answer = httpx.get(hub.base_url + CHANNEL, headers={"Origin": ORIGIN, **bearer()})
+            assert answer.headers.get("access-control-allow-credentials") == allowed
+            cookie = httpx.get(
+                hub.base_url + CHANNEL, headers={"Origin": ORIGIN, "Cookie": f"statushub_token={token()}"}
+            )
+            assert cookie.status_code == (200 if allowed else 403)
+
+
+def test_without_a_key_only_this_machines_names_are_answered() -> None:
+    """A page whose name was pointed at 127.0.0.1 would be of the hub's own origin."""
+    with live_hub() as hub, httpx.Client(base_url=hub.base_url) as client:
+        for host in ("localhost", "localhost:8000", "127.0.0.1:1", "[::1]:8000", "127.1.2.3", "LOCALHOST."):
+            assert client.get(CHANNEL, headers={"Host": host}).status_code == 200, host
+        for host in ("evil.example.com", "192.168.0.1", "localhost.evil.com", "x", "", "[::2]"):
+            assert client.get(CHANNEL, headers={"Host": host}).status_code == 403, host
+    with live_hub(secret=SECRET) as hub:
+        assert httpx.get(hub.base_url + CHANNEL, headers={"Host": "hub.example.com", **bearer()}).status_code == 200

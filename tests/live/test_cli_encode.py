@@ -1,0 +1,144 @@
+"""`statushub encode`: real encodes of short clips."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import PIPE, Popen, run
+
+import httpx
+import pytest
+
+from statushub.hub.cli.encode import default_name
+from tests.support.command import command, ended, environment, line_with, read_terminal, started
+from tests.support.live import live_hub
+from tests.support.servers import RedisServer, free_port
+
+SAMPLE = ("encode", "--sample", "1", "--preset", "ultrafast", "--threads", "1")
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[str]:
+    """A hub for tests that keep to a channel of their own."""
+    with live_hub() as live:
+        yield live.base_url
+
+
+def test_an_encode_is_published_and_its_playlist_printed(hub: str, tmp_path: Path) -> None:
+    """stdout is the playlist's path, stderr tells the steps, and the hub knows the end."""
+    result = command(*SAMPLE, "--hub", hub, "--destination", "out", "--content-id", "clip", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "out/master.m3u8\n")
+    assert (tmp_path / "out/master.m3u8").read_text().startswith("#EXTM3U")
+    assert re.search(r"^ +7% transcoding$", result.stderr, re.MULTILINE)
+    [content] = httpx.get(f"{hub}/api/contents/encodes").json()["contents"]
+    assert (content["content_id"], content["status"], content["hls_path"]) == ("clip", "complete", "out/master.m3u8")
+
+
+def test_without_a_destination_the_result_is_named_as_the_content(hub: str, tmp_path: Path) -> None:
+    """Under encodes/, where the next encode of the same source finds it."""
+    result = command(*SAMPLE, "--hub", hub, "--channel", "named", cwd=tmp_path)
+    name = re.fullmatch(r"encodes/(sample-[0-9a-f]{8})/master\.m3u8\n", result.stdout)
+    assert name
+    [content] = httpx.get(f"{hub}/api/contents/named").json()["contents"]
+    assert content["content_id"] == name[1]
+
+
+def test_a_terminal_shows_a_bar(hub: str, tmp_path: Path) -> None:
+    """On stderr, so that stdout is the playlist's path alone."""
+    ours, theirs = pty.openpty()
+    arguments = [sys.executable, "-m", "statushub", *SAMPLE, "--hub", hub, "--channel", "bar"]
+    with Popen(arguments, cwd=tmp_path, env=environment({"TERM": "xterm"}), stdout=PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        seen = read_terminal(ours)
+        out, _ = process.communicate(timeout=20)
+    os.close(ours)
+    assert out.endswith(b"/master.m3u8\n")
+    assert "sample.mp4" in seen
+    assert "━" in seen
+
+
+@pytest.mark.redis
+def test_an_encode_publishes_straight_to_redis(redis_server: RedisServer, tmp_path: Path) -> None:
+    """With --broker no hub is needed; any hub on it shows the end."""
+    result = command(*SAMPLE, "--broker", redis_server.url, "--channel", "cli-encode", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    with live_hub(redis_server.url) as live:
+        [content] = httpx.get(f"{live.base_url}/api/contents/cli-encode").json()["contents"]
+    assert content["status"] == "complete"
+
+
+def test_an_unreachable_hub_does_not_stop_an_encode(tmp_path: Path) -> None:
+    """A warning, and the video is there all the same."""
+    url = f"http://127.0.0.1:{free_port()}"
+    result = command(*SAMPLE, "--hub", url, "--destination", "out", cwd=tmp_path)
+    assert result.returncode == 0
+    assert (tmp_path / "out/master.m3u8").is_file()
+    assert f"statushub: {url}: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_failed_encode_is_one_line(hub: str, tmp_path: Path) -> None:
+    """Exit code 1, the reason in the last line and on the hub."""
+    result = command("encode", "gone.mp4", "--hub", hub, "--channel", "failed", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[-1] == "statushub: gone.mp4 does not exist."
+    [content] = httpx.get(f"{hub}/api/contents/failed").json()["contents"]
+    assert (content["status"], content["error_code"]) == ("error", "source_not_found")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_encode_says_so(number: int, code: int, hub: str, tmp_path: Path) -> None:
+    """The hub hears of it at once, and nothing is left behind but the destination's folder."""
+    channel = f"stopped-{code}"
+    arguments = ("encode", "--sample", 20, "--preset", "slow", "--hub", hub, "--channel", channel)
+    with started(*arguments, cwd=tmp_path, env={"TMPDIR": str(tmp_path)}) as process:
+        line_with(process, "transcoding", of="stderr")
+        assert ended(process, number)[0] == code
+    [content] = httpx.get(f"{hub}/api/contents/{channel}").json()["contents"]
+    assert (content["status"], content["error_code"]) == ("error", "cancelled")
+    assert [path.name for path in tmp_path.iterdir()] == ["encodes"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "name a SOURCE, or say --sample SECONDS"),
+        (("clip.mp4", "--sample", "1"), "name a SOURCE, or say --sample SECONDS"),
+        (("clip.mp4", "--preset", "quick"), "preset must be one of"),
+        (("clip.mp4", "--crf", "99"), "crf must be from 0 to 51"),
+        (("clip.mp4", "--broker", "memory:"), "belongs to its hub"),
+    ],
+)
+def test_what_cannot_be_encoded_is_one_line(arguments: tuple[str, ...], said: str) -> None:
+    """Exit code 2."""
+    result = command("encode", *arguments)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["encode", "demo"])
+def test_a_missing_encoder_says_what_to_install(name: str) -> None:
+    """Whoever installed the hub alone is told about the extra."""
+    program = f"import sys; sys.modules['av'] = None; import hub.cli; hub.cli.main({json.dumps([name])})"
+    result = run([sys.executable, "-c", program], capture_output=True, text=True, env=environment(), check=False)
+    assert result.returncode == 1
+    assert re.fullmatch(r"statushub: [^\n]*pip install 'statushub\[encode\]'[^\n]*\n", result.stderr)
+
+
+def test_sources_of_one_name_are_different_contents(tmp_path: Path) -> None:
+    """The id tells the name to a person, and the place to a machine; it is legal whatever the name."""
+    one, two = (
+        default_name(str(tmp_path / "a" / "my * clip?.mp4")),
+        default_name(str(tmp_path / "b" / "my * clip?.mp4")),
+    )
+    assert re.fullmatch(r"my-clip-[0-9a-f]{8}", one)
+    assert one != two
+    assert default_name(str(tmp_path / "a" / "my * clip?.mp4")) == one
+    assert default_name("https://example.com/%2A?x=1").startswith("video-")

@@ -1,0 +1,128 @@
+"""The end of a hub: everybody is told, whoever is under way arrives, and the process ends as it was asked to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.support.command import ended, serving, started
+from tests.support.servers import RedisServer
+from tests.support.sse_client import open_stream
+from tests.support.waiting import eventually
+
+STREAM = "/api/contents/c/events"
+BODY = b'{"channel": "c", "content_id": "a", "data": {"status": "complete"}}'
+MEMORY = ("--broker", "memory:")
+
+
+@contextlib.contextmanager
+def half_sent(url: str) -> Iterator[socket.socket]:
+    """A publish whose body has yet to come."""
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        connection.sendall(
+            b"POST /api/publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(BODY)
+        )
+        yield connection
+
+
+def readiness(url: str) -> int:
+    """What a balancer that comes anew is told."""
+    with httpx.Client() as client:
+        return client.get(f"{url}/readyz").status_code
+
+
+def test_whoever_is_under_way_arrives(tmp_path: Path) -> None:
+    """Streams go first, `/readyz` is 503 to whoever asks, the request under way is answered, and the exit code is 0."""
+    with serving(*MEMORY, "--grace", "8", cwd=tmp_path) as (process, url), half_sent(url) as publish:
+        with contextlib.ExitStack() as stack:
+            streams = [stack.enter_context(open_stream(url, STREAM)) for _ in range(20)]
+            for stream in streams:
+                stream.until("ready")
+            process.send_signal(signal.SIGTERM)
+            farewells = [stream.rest()[-1] for stream in streams]
+        assert {frame.event for frame in farewells} == {"drain"}
+        retries = [frame.retry or 0 for frame in farewells]
+        assert all(500 <= retry <= 8_000 for retry in retries)
+        assert len(set(retries)) > 10
+        assert readiness(url) == 503
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        with open_stream(url, STREAM) as late:
+            assert late.rest()[-1].event == "drain"
+        publish.sendall(BODY)
+        assert publish.recv(65536).startswith(b"HTTP/1.1 200 ")
+        code, out, err = ended(process)
+        assert (code, out) == (0, "")
+        assert [line for line in err.splitlines() if " INFO " not in line] == []
+
+
+def test_a_hub_does_not_wait_for_ever(tmp_path: Path) -> None:
+    """Who does not arrive within the grace period is cut off, and that is no error of the hub's."""
+    patient = ("--grace", "2", "--request-timeout", "600")
+    with serving(*MEMORY, *patient, cwd=tmp_path) as (process, url), half_sent(url):
+        code, out, _ = ended(process, signal.SIGTERM)
+        assert (code, out) == (0, "")
+
+
+def test_a_hub_ends_well_from_the_moment_it_says_that_it_serves(tmp_path: Path) -> None:
+    """A signal that comes with the line is not too early."""
+    for _ in range(5):
+        with started("serve", "--port", 0, "--broker", "memory:", cwd=tmp_path) as process:
+            stderr = process.stderr
+            assert stderr is not None
+            while b"Serving http" not in stderr.readline():
+                pass
+            os.kill(process.pid, signal.SIGTERM)
+            assert ended(process)[0] == 0
+
+
+@pytest.mark.redis
+def test_viewers_of_a_hub_that_was_killed_converge_on_the_other(tmp_path: Path, redis_server: RedisServer) -> None:
+    """With their cursors, under load: everybody sees the last state of everything, and nothing twice."""
+    arguments = ("--broker", redis_server.url)
+    channel = "converge"
+    with (
+        serving(*arguments, cwd=tmp_path) as (victim, one),
+        serving(*arguments, cwd=tmp_path) as (_, other),
+        contextlib.ExitStack() as stack,
+    ):
+        streams = [stack.enter_context(open_stream(one, f"/api/contents/{channel}/events")) for _ in range(10)]
+        for stream in streams:
+            stream.until("ready")
+        stop = threading.Event()
+        published: list[int] = []
+
+        def publish() -> None:
+            with httpx.Client(base_url=other) as client:
+                while not stop.is_set():
+                    number = len(published)
+                    offer = {"channel": channel, "content_id": f"{channel}/{number}", "data": {"status": "complete"}}
+                    client.post("/api/publish", json=offer).raise_for_status()
+                    published.append(number)
+
+        load = threading.Thread(target=publish)
+        load.start()
+        try:
+            eventually(lambda: len(published) > 50)
+            victim.kill()
+            seen = [[frame for frame in stream.rest() if frame.id] for stream in streams]
+        finally:
+            stop.set()
+            load.join()
+        for frames in seen:
+            cursor = frames[-1].id
+            assert cursor is not None
+            with open_stream(other, f"/api/contents/{channel}/events", {"Last-Event-ID": cursor}) as stream:
+                *rest, _ready = stream.until("ready")
+            contents = [frame.json["content_id"] for frame in (*frames, *rest)]
+            assert contents == [f"{channel}/{number}" for number in range(len(published))]

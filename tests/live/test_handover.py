@@ -1,0 +1,244 @@
+"""The hand-over at its edges: who leaves early, who takes nothing, who asks for something else."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sse_starlette.sse import AppStatus
+from starlette.types import Message, Receive, Scope, Send
+
+from statushub.hub.http.handover import HandoverProtocol
+from tests.live.test_streams import publish, stream
+from tests.support.live import LiveHub, live_hub, live_server
+from tests.support.servers import RedisServer, free_port
+from tests.support.sse_client import StreamClient, open_stream
+from tests.support.waiting import eventually
+
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+STREAM = b"GET /api/contents/c/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@contextlib.contextmanager
+def connected(base_url: str) -> Iterator[socket.socket]:
+    """A plain connection to a server."""
+    host, _, port = base_url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        yield connection
+
+
+def stall(hub: LiveHub) -> Any:
+    """Publish until the only viewer takes no more; returns it."""
+    (viewer,) = hub.hub.heartbeat
+
+    def paused() -> bool:
+        publish(hub, "a", "generating", padding="x" * 60_000)
+        return viewer.paused
+
+    eventually(paused)
+    return viewer
+
+
+@pytest.mark.parametrize("kept_alive", [False, True])
+def test_a_websocket_upgrade_passes_through(kept_alive: bool) -> None:
+    """On a fresh connection, and on one that has had an answer."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close"})
+        elif scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body"})
+
+    with live_server(app) as base_url, connected(base_url) as connection:
+        if kept_alive:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(9_999).startswith(b"HTTP/1.1 200")
+        connection.sendall(UPGRADE)
+        assert connection.recv(9_999).startswith(b"HTTP/1.1 101")
+
+
+def test_a_request_is_freed_when_it_is_handed_over() -> None:
+    """By its last reference, not by a collection that may be long in coming."""
+    gc.collect()
+    gc.disable()
+    try:
+        with live_hub() as hub, contextlib.ExitStack() as stack:
+            for _ in range(20):
+                stack.enter_context(stream(hub)).until("ready")
+            assert sum(isinstance(thing, HandoverProtocol) for thing in gc.get_objects()) == 0
+    finally:
+        gc.enable()
+
+
+def test_a_client_that_leaves_before_the_head_is_no_error() -> None:
+    """The request ends without a viewer and without an exception."""
+    with live_hub() as hub:
+        application = hub.application
+        asked, done = threading.Event(), threading.Event()
+        failures: list[BaseException] = []
+
+        async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+            asked.set()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            try:
+                await application(scope, receive, send)
+            except BaseException as error:
+                failures.append(error)
+                raise
+            finally:
+                done.set()
+
+        hub.application = waiting
+        with connected(hub.base_url) as connection:
+            connection.sendall(STREAM)
+            assert asked.wait(10)
+        assert done.wait(10)
+        assert not failures
+        assert hub.hub.streams == 0
+
+
+def test_a_stalled_viewer_that_half_closes_is_gone() -> None:
+    """No timeout can wait for bytes that nobody will read."""
+    with live_hub() as hub, stream(hub, receive_buffer=4096) as client:
+        client.until("ready")
+        stall(hub)
+        client.socket.shutdown(socket.SHUT_WR)
+        eventually(lambda: hub.hub.streams == 0)
+
+
+def test_a_stalled_portable_stream_leaves_no_connection_behind() -> None:
+    """On our server its connection is cut, with what is stuck in it."""
+    with (
+        live_hub(stall_timeout=0.3) as hub,
+        open_stream(hub.base_url, "/api/contents/c/events", version="1.0", receive_buffer=4096) as client,
+    ):
+        client.until("ready")
+        (connection,) = list[Any](hub.server_state.connections)
+
+        def cut() -> bool:
+            publish(hub, "a", "generating", padding="x" * 60_000)
+            return connection not in hub.server_state.connections
+
+        eventually(cut)
+
+
+def test_a_viewer_that_comes_while_the_hub_goes_is_told() -> None:
+    """The hub began to go while the head was on its way: a farewell, and not a heartbeat more."""
+    with live_hub(grace=5.0) as hub:
+        application = hub.application
+
+        async def stopping(scope: Scope, receive: Receive, send: Send) -> None:
+            async def late(message: Message) -> None:
+                hub.hub.drain()
+                await send(message)
+
+            await application(scope, receive, late)
+
+        hub.application = stopping
+        with stream(hub) as client:
+            assert client.rest()[-1].event == "drain"
+            assert client.ended
+
+
+def test_a_long_poll_ends_with_its_client() -> None:
+    """Whoever left holds no place."""
+    with live_hub(max_streams=3) as hub:
+        cursor = publish(hub, "a", "complete")
+        path = f"/api/contents/c/changes?since={cursor}&wait=25"
+        with contextlib.ExitStack() as stack:
+            for _ in range(3):
+                connection = stack.enter_context(connected(hub.base_url))
+                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            eventually(lambda: hub.hub.streams == 3)
+            # The hub is full: a fourth is answered at once.
+            assert httpx.get(hub.base_url + path, timeout=10).json()["events"] == []
+        eventually(lambda: hub.hub.streams == 0)
+
+
+@pytest.mark.redis
+def test_every_worker_says_farewell(redis_server: RedisServer, tmp_path: Path) -> None:
+    """Two processes share a port; SIGTERM drains streams of both kinds, answers polls, and ends with 0 at once."""
+    port = free_port()
+    base_url, log = f"http://127.0.0.1:{port}", tmp_path / "log"
+    url = redis_server.url.replace("/0", "/5")
+    arguments = ["serve", "--port", str(port), "--broker", url, "--workers", "2", "--grace", "30"]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "statushub", *arguments], stderr=stderr, env=os.environ.copy()
+        )
+    try:
+        eventually(lambda: _answers(base_url))
+        body = {"channel": "c", "content_id": "a", "data": {"status": "complete"}}
+        cursor = httpx.post(f"{base_url}/api/publish", json=body).json()["cursor"]
+        with contextlib.ExitStack() as stack:
+            path = "/api/contents/c/events"
+            pushed = [stack.enter_context(open_stream(base_url, path)) for _ in range(6)]
+            pulled = [stack.enter_context(open_stream(base_url, path, version="1.0")) for _ in range(4)]
+            poll = stack.enter_context(connected(base_url))
+            for client in (*pushed, *pulled):
+                client.until("ready")
+            poll.sendall(
+                f"GET /api/contents/c/changes?since={cursor}&wait=25 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            )
+            # On the same connection as the poll nothing tells that it waits; a later answer elsewhere does.
+            assert _answers(base_url)
+            process.send_signal(signal.SIGTERM)
+            assert [_last(client) for client in (*pushed, *pulled)] == ["drain"] * 10
+            assert poll.recv(9_999)[:12] in (b"HTTP/1.1 200", b"")
+        assert process.wait(15) == 0
+        assert "Traceback" not in log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_portable_stream_is_there_for_its_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """sse-starlette hears of a stop by itself, and would end it before the hub has said a word."""
+    with live_hub(http="h11", heartbeat=0.2) as hub, stream(hub) as client:
+        client.until("ready")
+        monkeypatch.setattr(AppStatus, "should_exit", True)
+        # It looks every half a second.
+        assert [client.frame().event for _ in range(4)] == ["heartbeat"] * 4
+        hub.call(hub.hub.drain)
+        assert client.rest()[-1].event == "drain"
+
+
+def _answers(base_url: str) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"{base_url}/readyz").status_code == 200
+    return False
+
+
+def _last(client: StreamClient) -> str | None:
+    return client.rest()[-1].event
+
+
+def test_a_stalled_viewer_costs_the_kernel_little() -> None:
+    """Its socket is full after what its peer has room for, not after the 4 MB that a kernel would keep."""
+    with live_hub() as hub, stream(hub) as client:
+        client.until("ready")
+        [viewer] = hub.hub.heartbeat
+        sent = 0
+        while not viewer.paused:
+            publish(hub, "a", "generating", padding="x" * 60_000)
+            sent += 1
+            assert sent < 200, "nothing was ever full"
+        assert sent * 60_000 < 1_500_000

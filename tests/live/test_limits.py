@@ -1,0 +1,276 @@
+"""Limits: each one met, answered as it is documented, counted, and left again."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from statushub.hub.auth.identity import ANONYMOUS, Identity
+from statushub.hub.http.handover import HandoverProtocol
+from statushub.hub.metrics import LIMITS
+from statushub.hub.model.errors import TooManyRequests
+from statushub.hub.viewers.quotas import RATES_KEPT, RateLimiter, StreamLimits, StreamQuota
+from tests.support.command import serving
+from tests.support.live import LiveHub, live_hub
+from tests.support.sse_client import open_stream
+from tests.support.tokens import SECRET, bearer
+from tests.support.waiting import eventually
+
+PATHS = [pytest.param(HandoverProtocol, id="handover"), pytest.param("h11", id="portable")]
+STREAM = "/api/contents/c/events"
+OFFER = {"channel": "c", "content_id": "a", "data": {"status": "generating"}}
+
+LONG_ID = OFFER | {"content_id": "123456789"}
+
+
+def refused(base_url: str) -> dict[str, int]:
+    """How many met each limit, by the metrics."""
+    text = httpx.get(f"{base_url}/metrics").text
+    found = re.findall(r'^statushub_refusals_total\{limit="(\w+)"\} ([\d.]+)', text, re.MULTILINE)
+    return {name: int(float(count)) for name, count in found}
+
+
+@pytest.mark.parametrize("http", PATHS)
+@pytest.mark.parametrize(
+    ("setting", "limit", "outsider"),
+    [
+        ("max_streams", "streams_hub", None),
+        ("max_streams_tenant", "streams_tenant", {"tenant": "other"}),
+        ("max_streams_sub", "streams_sub", {"sub": "bob"}),
+        ("max_streams_address", "streams_address", None),
+    ],
+)
+def test_streams_have_a_limit(http: Any, setting: str, limit: str, outsider: dict[str, Any] | None) -> None:
+    """One too many is told to come back much later, with a 200; others are let in, and it too when one leaves."""
+    limited: dict[str, Any] = {setting: 2}
+    with live_hub(secret=SECRET, http=http, **limited) as hub, contextlib.ExitStack() as stack:
+        head = bearer(sub="eve")
+        first = stack.enter_context(contextlib.ExitStack())
+        first.enter_context(open_stream(hub.base_url, STREAM, head)).until("ready")
+        stack.enter_context(open_stream(hub.base_url, STREAM, head)).until("ready")
+        with open_stream(hub.base_url, STREAM, head) as turned_away:
+            assert turned_away.status == 200
+            frame = turned_away.event()
+            assert frame.event == "drain"
+            assert (frame.retry or 0) >= 10_000
+        assert refused(hub.base_url)[limit] == 1
+        if outsider:
+            stack.enter_context(open_stream(hub.base_url, STREAM, bearer(**outsider))).until("ready")
+        # A long poll has no place either, but it has an answer.
+        assert httpx.get(f"{hub.base_url}/api/contents/c/changes?wait=25", headers=head).status_code == 200
+        before = hub.hub.streams
+        first.close()
+        eventually(lambda: hub.hub.streams == before - 1)
+        stack.enter_context(open_stream(hub.base_url, STREAM, head)).until("ready")
+
+
+def test_places_are_given_back() -> None:
+    """Counted in and out, nothing of anybody is left."""
+    places = StreamQuota(StreamLimits(hub=9, tenant=9, sub=9, address=9))
+    eve = Identity(tenant="t", sub="eve")
+    for who, where in ((eve, "a"), (ANONYMOUS, ""), (eve, "b")):
+        places.take(who, where)
+    assert len(places) == 3
+    for who, where in ((eve, "b"), (eve, "a"), (ANONYMOUS, "")):
+        places.leave(who, where)
+    assert len(places) == 0
+    assert (places._tenants, places._subjects, places._addresses) == ({}, {}, {})
+
+
+def test_an_address_is_what_a_proxy_that_is_believed_tells(tmp_path: Any) -> None:
+    """From the loopback by default; where nobody is named, a client cannot make itself a thousand addresses."""
+    for options, each_its_own in ((("--proxy", "127.0.0.1"), True), (("--proxy", "192.0.2.1"), False)):
+        arguments = ("--broker", "memory:", "--max-streams-address", 1, *options)
+        with serving(*arguments, cwd=tmp_path) as (_, url), contextlib.ExitStack() as stack:
+            for number in range(3):
+                head = {"X-Forwarded-For": f"198.51.100.{number}"}
+                stream = stack.enter_context(open_stream(url, STREAM, head))
+                first = stream.event().event
+                assert first == ("ready" if each_its_own or number == 0 else "drain")
+
+
+def test_publishing_has_a_pace() -> None:
+    """429 with when to go on; another token is not held up; a large batch is let through and owed."""
+    with live_hub(secret=SECRET, publish_rate=5.0) as hub, httpx.Client(base_url=hub.base_url) as client:
+        events = [OFFER | {"content_id": f"e{number}"} for number in range(20)]
+        whole = client.post("/api/publish", json={"events": events}, headers=bearer(jti="one"))
+        assert len(whole.json()["results"]) == 20
+        held = client.post("/api/publish", json=OFFER, headers=bearer(jti="one"))
+        assert (held.status_code, held.json()["error"]["code"]) == (429, "too_many_requests")
+        assert 1 <= int(held.headers["retry-after"]) <= 3
+        assert client.post("/api/publish", json=OFFER, headers=bearer(jti="two")).status_code == 200
+        assert refused(hub.base_url)["publish_rate"] == 1
+
+
+def test_without_keys_publishers_are_told_apart_by_address() -> None:
+    """There is nothing else to know them by."""
+    with live_hub(publish_rate=1.0) as hub, httpx.Client(base_url=hub.base_url) as client:
+        addresses = [{"X-Forwarded-For": f"198.51.100.{number}"} for number in (1, 1, 1, 2)]
+        sent = [client.post("/api/publish", json=OFFER, headers=address) for address in addresses]
+        assert [answer.status_code for answer in sent] == [200, 200, 429, 200]
+
+
+def test_a_rate_is_an_average() -> None:
+    """What was not used for a second is not saved up, and what was owed is paid off."""
+    rates = RateLimiter(10.0)
+    rates.spend("a", 30, now=100.0)
+    for now in (100.0, 101.9):
+        with pytest.raises(TooManyRequests) as caught:
+            rates.spend("a", 1, now=now)
+    assert caught.value.retry_after == pytest.approx(0.1)
+    rates.spend("a", 1, now=102.1)
+    rates.spend("a", 10, now=1000.0)
+    with pytest.raises(TooManyRequests):
+        rates.spend("a", 1, now=1000.0)
+    for number in range(RATES_KEPT + 5):
+        rates.spend(number, 1, now=1000.0)
+    assert len(rates._left) == RATES_KEPT
+
+
+@pytest.mark.parametrize(
+    ("settings", "body", "status", "limit", "field"),
+    [
+        ({"max_body": 1024}, OFFER | {"data": {"status": "idle", "x": "y" * 2000}}, 413, "body", "body"),
+        ({"max_event": 256}, OFFER | {"data": {"status": "idle", "x": "y" * 200}}, 413, "event", "data"),
+        ({}, OFFER | {"data": {"status": "idle", "x": "y" * 70_000}}, 413, "event", "data"),
+        ({"max_name": 8}, OFFER | {"channel": "123456789"}, 422, "name", "channel"),
+        (
+            {"max_name": 8},
+            {"events": [OFFER, LONG_ID]},
+            422,
+            "name",
+            "events[1].content_id",
+        ),
+        ({}, OFFER | {"channel": "x" * 129}, 422, "name", "channel"),
+    ],
+)
+def test_sizes_have_limits(settings: dict[str, Any], body: dict[str, Any], status: int, limit: str, field: str) -> None:
+    """The field is named, the refusal is counted, and nothing is stored."""
+    with live_hub(**settings) as hub, httpx.Client(base_url=hub.base_url) as client:
+        answer = client.post("/api/publish", json=body)
+        assert (answer.status_code, answer.json()["error"]["field"]) == (status, field)
+        assert refused(hub.base_url) == dict.fromkeys(LIMITS, 0) | {limit: 1}
+        assert client.get("/api/contents/c").json()["contents"] == []
+
+
+# Heads
+
+
+@contextlib.contextmanager
+def connected(hub: LiveHub) -> Any:
+    """A plain connection to the hub."""
+    address = urlsplit(hub.base_url)
+    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        yield connection
+
+
+def received(connection: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    answer = b""
+    with contextlib.suppress(ConnectionResetError):
+        while data := connection.recv(65536):
+            answer += data
+    return answer
+
+
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        REQUEST + b"X: " + b"x" * 3000 + b"\r\n\r\n",
+        REQUEST + b"".join(b"X-%d: y\r\n" % number for number in range(500)) + b"\r\n",
+        b"GET /" + b"x" * 3000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        REQUEST + b"X: " + b"x" * 200_000,
+        b"GET /" + b"x" * 200_000,
+        REQUEST + b"\r\n" + REQUEST + b"Y: " + b"y" * 200_000,
+    ],
+    ids=["value", "fields", "path", "endless value", "endless path", "the next request"],
+)
+def test_a_head_has_a_size(head: bytes) -> None:
+    """431 in the form of all errors, whether it ever ends or not."""
+    with live_hub(max_head=2048, http=handover(max_head=2048)) as hub:
+        with connected(hub) as connection:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(head)
+            answer = received(connection)
+        assert b"HTTP/1.1 431 " in answer
+        assert b'"code":"head_too_large"' in answer
+        eventually(lambda: refused(hub.base_url)["head"] == 1)
+
+
+def handover(*, max_head: int = 16_384, request_timeout: float = 10.0) -> Any:
+    """The hub's protocol with these limits, as `statushub serve` makes it."""
+    from functools import partial
+
+    return partial(HandoverProtocol, head_bytes=max_head, head_seconds=request_timeout)
+
+
+@pytest.mark.parametrize("sent", [b"GET /healthz HT", REQUEST, REQUEST + b"\r\n" + REQUEST])
+def test_a_head_that_does_not_end_is_not_waited_for(sent: bytes) -> None:
+    """408, and the connection is closed; on a connection that has had an answer, too."""
+    with live_hub(http=handover(request_timeout=0.3)) as hub:
+        with connected(hub) as connection:
+            connection.sendall(sent)
+            assert b"HTTP/1.1 408 " in received(connection)
+        assert refused(hub.base_url)["request_timeout"] == 1
+
+
+def test_a_head_that_trickles_in_is_not_waited_for() -> None:
+    """A byte now and then does not begin the time anew."""
+    with live_hub(http=handover(request_timeout=0.5)) as hub, connected(hub) as connection:
+        connection.settimeout(0.05)
+        answer = b""
+        for byte in REQUEST * 50:
+            with contextlib.suppress(TimeoutError, ConnectionResetError, BrokenPipeError):
+                connection.sendall(bytes([byte]))
+                answer += connection.recv(4096)
+            if answer:
+                break
+        assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_silent_connection_is_closed_without_a_word() -> None:
+    """A browser opens some in advance, and takes an answer to nothing for an error."""
+    with live_hub(http=handover(request_timeout=0.3)) as hub, connected(hub) as connection:
+        assert received(connection) == b""
+
+
+def test_a_body_that_does_not_end_is_not_waited_for() -> None:
+    """408 in the form of all errors."""
+    with live_hub(request_timeout=0.3) as hub, connected(hub) as connection:
+        connection.sendall(
+            b"POST /api/publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 100\r\n\r\n{"
+        )
+        answer = received(connection)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'"field":"body"' in answer
+
+
+def test_a_stream_is_no_late_head() -> None:
+    """Whoever has sent a head may be silent for ever."""
+    with (
+        live_hub(http=handover(request_timeout=0.2), heartbeat=0.3) as hub,
+        open_stream(hub.base_url, STREAM) as stream,
+    ):
+        stream.until("ready")
+        assert [stream.frame().event for _ in range(3)] == ["heartbeat"] * 3
+        # Nor is a request that takes long to answer.
+        assert httpx.get(f"{hub.base_url}/api/contents/c/changes?wait=0.5").status_code == 200
+
+
+def test_what_is_no_http_is_said_so() -> None:
+    """400 in the form of all errors."""
+    with live_hub() as hub, connected(hub) as connection:
+        connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        answer = received(connection)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b'"code":"malformed"' in answer

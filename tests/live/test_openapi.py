@@ -1,0 +1,431 @@
+"""The description and the routes, held against each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from starlette.routing import Route
+
+from statushub.hub import __version__, config
+from statushub.hub.api import access, contents, events, jobs, publish
+from statushub.hub.app import ROUTES
+from statushub.hub.auth import patterns, revocations, tickets, tokens
+from statushub.hub.http import request
+from statushub.hub.model.cursor import COUNTER_MAX, CURSOR_CHARACTERS
+from statushub.hub.model.names import DEFAULT_TENANT, NAME_CHARACTERS
+from statushub.hub.model.publication import EVENT_BYTES, LEASE_SECONDS_MAX
+from statushub.hub.model.receipt import Refusal
+from statushub.hub.model.vocabulary import CONTENT_STATUS, PHASES, RESERVED_TYPES
+from tests.support.live import live_hub
+from tests.support.tokens import SECRET, bearer
+
+UNDESCRIBED = {"/"}
+"""The dashboard is a page, not a part of the API."""
+
+
+@cache
+def description() -> dict[str, Any]:
+    """The description, as it is shipped."""
+    loaded: dict[str, Any] = json.loads(files("statushub.hub").joinpath("openapi.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def resolved(node: dict[str, Any]) -> dict[str, Any]:
+    """What a reference to a component refers to; anything else as it is."""
+    for key in node.get("$ref", "").removeprefix("#/").split("/") if "$ref" in node else []:
+        node = description() if node.get("$ref") else node
+        node = node[key]
+    return node
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Each described path, method and operation."""
+    for path, item in description()["paths"].items():
+        for method, operation in item.items():
+            yield path, method.upper(), operation
+
+
+def validator(schema: dict[str, Any]) -> Draft202012Validator:
+    """A validator of a schema that may refer to the description's components."""
+    return Draft202012Validator(schema | {"components": description()["components"]})
+
+
+def valid(schema: dict[str, Any], value: Any) -> bool:
+    return bool(validator(schema).is_valid(value))
+
+
+def body_schema(operation: dict[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = operation["requestBody"]["content"]["application/json"]["schema"]
+    return schema
+
+
+def response(path: str, method: str, status: int) -> dict[str, Any]:
+    """The described answer."""
+    return resolved(description()["paths"][path][method.lower()]["responses"][str(status)])
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    with live_hub() as live, httpx.Client(base_url=live.base_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def auth_required() -> Iterator[httpx.Client]:
+    """A client of a hub that wants tokens, and is soon tired of publishers."""
+    with live_hub(secret=SECRET, publish_rate=1.0) as live, httpx.Client(base_url=live.base_url) as client:
+        yield client
+
+
+def test_the_description_is_valid_openapi() -> None:
+    """By the specification's own schema, version 3.1."""
+    OpenAPIV31SpecValidator(description()).validate()
+
+
+def test_the_description_is_of_this_version() -> None:
+    """A client that was generated from it knows what for."""
+    assert description()["info"]["version"] == __version__
+
+
+def test_every_route_is_described_and_nothing_else() -> None:
+    """Both ways. HEAD goes with GET and is described once for all."""
+    routes = {
+        (route.path.replace(":path}", "}"), method)
+        for route in ROUTES
+        if isinstance(route, Route) and route.path not in UNDESCRIBED
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    assert {(path, method) for path, method, _operation in operations()} == routes
+
+
+def test_the_described_limits_are_the_real_ones() -> None:
+    """Each number in the description against the constant that it tells of."""
+    schemas = description()["components"]["schemas"]
+    paths = description()["paths"]
+    wait = next(p for p in paths["/api/contents/{channel_id}/changes"]["get"]["parameters"] if p.get("name") == "wait")
+    assert wait["schema"]["maximum"] == contents.WAIT_SECONDS_MAX
+    assert schemas["StatusBatchRequest"]["properties"]["content_ids"]["maxItems"] == contents.BATCH_IDS
+    assert schemas["JobBatchRequest"]["properties"]["job_ids"]["maxItems"] == jobs.BATCH_IDS
+    assert schemas["PublicationBatch"]["properties"]["events"]["maxItems"] == publish.BATCH_EVENTS
+    assert paths["/api/events"]["get"]["parameters"][0]["schema"]["maxItems"] == events.STREAM_CHANNELS
+    assert schemas["Name"]["maxLength"] == NAME_CHARACTERS
+    assert schemas["Cursor"]["maxLength"] == CURSOR_CHARACTERS
+    publication = schemas["Publication"]["properties"]
+    assert publication["seq"]["maximum"] == publication["attempt"]["maximum"] == COUNTER_MAX
+    assert publication["lease"]["maximum"] == LEASE_SECONDS_MAX
+    assert set(publication["type"]["not"]["enum"]) == RESERVED_TYPES
+    assert {s for s in schemas["PublishedData"]["properties"]["status"]["enum"] if s} == set(PHASES)
+    assert set(schemas["ContentStatus"]["enum"]) == set(CONTENT_STATUS.values())
+    assert set(schemas["Refused"]["properties"]["reason"]["enum"]) == set(Refusal)
+    assert schemas["Pattern"]["maxLength"] == patterns.PATTERN_CHARACTERS
+    assert schemas["TicketRequest"]["properties"]["read"]["maxItems"] == access.TICKET_PATTERNS
+    assert schemas["Ticket"]["properties"]["ticket"]["maxLength"] == tickets.TICKET_CHARACTERS
+    for name in ("jti", "sub"):
+        assert schemas["Revocation"]["properties"][name]["maxLength"] == tokens.NAME_CHARACTERS
+
+
+def test_the_limits_in_words_are_the_real_ones() -> None:
+    """Those that no schema can hold, where they are spoken of."""
+    paths, components = description()["paths"], description()["components"]
+    responses, schemes = components["responses"], components["securitySchemes"]
+    for text, limits in (
+        (
+            description()["info"]["description"],
+            (
+                f"{config.HEAD_BYTES >> 10} KiB",
+                f"{request.QUERY_BYTES >> 10} KiB",
+                f"{config.REQUEST_SECONDS:g} s",
+                f"`{DEFAULT_TENANT}`",
+            ),
+        ),
+        (
+            paths["/api/publish"]["post"]["description"],
+            (f"{config.BODY_BYTES >> 20} MiB", f"{EVENT_BYTES >> 10} KiB"),
+        ),
+        (paths["/api/tickets"]["post"]["description"], (f"{access.ACCESS_BODY_BYTES >> 10} KiB",)),
+        (paths["/api/revoke"]["post"]["description"], (f"{access.ACCESS_BODY_BYTES >> 10} KiB",)),
+        (paths["/api/session"]["post"]["description"], (f"{access.COOKIE_CHARACTERS:,}",)),
+        (components["schemas"]["Ticket"]["properties"]["expires_in"]["description"], (f"{config.TICKET_SECONDS:g},",)),
+        (responses["HeadTooLarge"]["description"], (f"{config.HEAD_BYTES >> 10} KiB",)),
+        (responses["RequestTimeout"]["description"], (f"{config.REQUEST_SECONDS:g} s",)),
+        (responses["TooManyRequests"]["description"], (f"{config.PUBLISH_RATE:,.0f} events",)),
+        (
+            schemes["bearer"]["description"],
+            (
+                f"{tokens.TOKEN_BYTES >> 10} KiB",
+                f"{revocations.TOKEN_SECONDS_MAX / 86_400:g} days",
+                f"{patterns.PATTERNS} each",
+            ),
+        ),
+    ):
+        assert [limit for limit in limits if limit not in text] == []
+    assert schemes["cookie"]["name"] == config.Config().cookie
+
+
+def examples(node: Any) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Each schema with each example of it, anywhere below `node`."""
+    if isinstance(node, dict):
+        if "schema" in node and "example" in node:
+            yield node["schema"], node["example"]
+        if "schema" in node and "examples" in node:
+            yield from ((node["schema"], example["value"]) for example in node["examples"].values())
+        if isinstance(node.get("examples"), list):
+            yield from ((node, example) for example in node["examples"])
+        for key, value in node.items():
+            if key not in ("example", "examples"):
+                yield from examples(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from examples(value)
+
+
+def test_the_examples_are_valid() -> None:
+    """Each by the schema it stands beside."""
+    found = list(examples(description()))
+    assert len(found) > 20
+    for schema, example in found:
+        assert valid(schema, example), (schema, example)
+
+
+def test_every_answer_has_an_example_and_every_error_one_form() -> None:
+    """An example for each JSON answer; the Error schema for each answer of 400 and up."""
+    for path, method, operation in operations():
+        for status, answer in operation["responses"].items():
+            for media in resolved(answer).get("content", {}).values():
+                if int(status) >= 400:
+                    assert media["schema"] == {"$ref": "#/components/schemas/Error"}, (path, method, status)
+                if path != "/openapi.json":
+                    assert "example" in media or "examples" in media, (path, method, status)
+
+
+def publish_everything(client: httpx.Client) -> None:
+    """A content in each state that there is."""
+    events = [
+        {"channel": "ch", "content_id": "waiting", "data": {"status": "pending"}},
+        {"channel": "ch", "content_id": "idle", "data": {"status": "idle"}},
+        {
+            "channel": "ch",
+            "content_id": "running",
+            "data": {"status": "PROCESSING", "progress": 43.5, "step": "transcoding", "step_index": 4},
+            "lease": 600,
+        },
+        {"channel": "ch", "content_id": "done", "data": {"status": "completed", "result_url": "/r", "x": {}}},
+        {"channel": "ch", "content_id": "failed", "data": {"status": "error", "error_message": "no"}},
+    ]
+    client.post("/api/publish", json={"events": events}).raise_for_status()
+
+
+JSON = {"Content-Type": "application/json"}
+ALL = ["waiting", "idle", "running", "done", "failed", "unknown"]
+EVENT = {"channel": "ch2", "content_id": "e", "data": {"status": "idle"}}
+LATE = {"channel": "ch", "content_id": "done", "data": {"status": "idle"}}
+VIDEO = "/api/v1/media/videos/{id}/progress"
+CONTENTS = "/api/contents/{channel_id}"
+
+CALLS: list[tuple[int, str, str, dict[str, Any]]] = [
+    (200, "GET", CONTENTS, {}),
+    (304, "GET", CONTENTS, {"headers": {"If-None-Match": "*"}}),
+    (200, "GET", f"{CONTENTS}/status", {}),
+    (200, "GET", f"{CONTENTS}/status", {"params": {"view": "list"}}),
+    (422, "GET", f"{CONTENTS}/status", {"params": {"view": "x"}}),
+    (200, "GET", f"{CONTENTS}/changes", {"params": {"wait": "1"}}),
+    (200, "GET", f"{CONTENTS}/changes", {"params": {"since": "zzz-1"}}),
+    (422, "GET", f"{CONTENTS}/changes", {"params": {"since": "x"}}),
+    (413, "GET", f"{CONTENTS}/changes", {"params": {"x": "x" * 5000}}),
+    (422, "GET", "/api/events", {}),
+    (422, "GET", f"{CONTENTS}/events", {"params": {"since": "x"}}),
+    (200, "POST", "/api/contents/status/batch", {"json": {"content_ids": ALL}}),
+    (304, "POST", "/api/contents/status/batch", {"json": {"content_ids": ALL}, "headers": {"If-None-Match": "*"}}),
+    (400, "POST", "/api/contents/status/batch", {"content": b"", "headers": {"Content-Type": "application/json"}}),
+    (415, "POST", "/api/contents/status/batch", {"content": b""}),
+    (422, "POST", "/api/contents/status/batch", {"json": {}}),
+    (200, "POST", "/v1/ai/jobs/batch-status", {"json": {"job_ids": ALL}}),
+    (422, "POST", "/v1/ai/jobs/batch-status", {"json": {"job_ids": [1]}}),
+    *((200, "GET", f"{VIDEO}{slash}", {"id": name}) for name in ALL for slash in ("", "/")),
+    (200, "POST", "/api/publish", {"json": EVENT}),
+    (200, "POST", "/api/publish", {"json": LATE}),
+    (200, "POST", "/api/publish", {"json": {"events": [EVENT, LATE]}}),
+    (422, "POST", "/api/publish", {"json": {"lese": 1}}),
+    (413, "POST", "/api/publish", {"json": EVENT | {"data": {"status": "idle", "x": "x" * 70000}}}),
+    (431, "GET", CONTENTS, {"headers": {"X": "x" * 17_000}}),
+    (200, "POST", "/api/tickets", {}),
+    (200, "POST", "/api/tickets", {"json": {"read": ["a", "b/**"]}}),
+    (400, "POST", "/api/tickets", {"content": b"{", "headers": JSON}),
+    (422, "POST", "/api/tickets", {"json": {"read": []}}),
+    (204, "POST", "/api/session", {"headers": {"Authorization": "Bearer x"}}),
+    (401, "POST", "/api/session", {}),
+    (422, "POST", "/api/session", {"headers": {"Authorization": "Bearer " + "x" * 5000}}),
+    (204, "DELETE", "/api/session", {}),
+    (204, "POST", "/api/revoke", {"json": {"jti": "4f9c"}}),
+    (422, "POST", "/api/revoke", {"json": {}}),
+    (403, "GET", "/healthz", {"headers": {"Host": "example.com"}}),
+    (403, "GET", CONTENTS, {"headers": {"Host": "example.com"}}),
+    (403, "POST", "/api/session", {"headers": {"Host": "example.com"}}),
+    (200, "GET", "/healthz", {}),
+    (200, "GET", "/readyz", {}),
+    (200, "GET", "/metrics", {}),
+    (200, "GET", "/openapi.json", {}),
+]
+
+
+@pytest.mark.parametrize(("status", "method", "path", "call"), CALLS)
+def test_real_answers_are_as_described(
+    client: httpx.Client, status: int, method: str, path: str, call: dict[str, Any]
+) -> None:
+    """Status, media type, headers and body of what a hub answers, by the description."""
+    publish_everything(client)
+    call = dict(call)
+    answer = client.request(method, path.format(channel_id="ch", id=call.pop("id", None)), **call)
+    assert answer.status_code == status, answer.text
+    check_described(answer, path, method)
+
+
+def check_described(answer: httpx.Response, path: str, method: str) -> None:
+    """The answer's status is one of the operation's, and its media type, headers and body are as that says."""
+    described = response(path, method, answer.status_code)
+    for name, header in described.get("headers", {}).items():
+        if name in answer.headers:
+            schema = resolved(header)["schema"]
+            text = answer.headers[name]
+            assert valid(schema, int(text) if schema["type"] == "integer" else text), name
+    content = described.get("content", {})
+    media = answer.headers.get("content-type", "").partition(";")[0]
+    assert ({media} if answer.content else set()) == set(content)
+    if media == "application/json":
+        problems = [error.message for error in validator(content[media]["schema"]).iter_errors(answer.json())]
+        assert problems == []
+
+
+def test_every_json_operation_was_called() -> None:
+    """The calls above miss none, but the streams, which have tests of their own."""
+    called = {(path, method) for status, method, path, _call in CALLS if status < 300}
+    described = {(path, method) for path, method, operation in operations() if "stream" not in operation["tags"]}
+    assert called == described
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), list(operations()))
+def test_whoever_needs_a_token_is_described(
+    auth_required: httpx.Client, path: str, method: str, operation: dict[str, Any]
+) -> None:
+    """Where the description names a way to prove who one is, a request without is 401; elsewhere it is not."""
+    schemes = operation.get("security", description()["security"])
+    answer = auth_required.request(method, path.format(channel_id="ch", id="v"), params={"channel": "ch"})
+    check_described(answer, path, method)
+    assert (answer.status_code == 401) == bool(schemes)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "operation"), [operation for operation in operations() if "security" in operation[2]]
+)
+def test_where_a_ticket_is_not_taken_is_described(
+    auth_required: httpx.Client, path: str, method: str, operation: dict[str, Any]
+) -> None:
+    """It reads, and does nothing else: 401 or 403 wherever the description names other ways alone."""
+    ticket = auth_required.post("/api/tickets", headers=bearer()).json()["ticket"]
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {})
+    sent = {"json": next(iter(body.values()))["value"]} if body else {}
+    answer = auth_required.request(method, path, params={"ticket": ticket}, **sent)
+    check_described(answer, path, method)
+    assert (answer.status_code in (401, 403)) == bool(operation["security"])
+
+
+def test_refusals_of_a_token_are_as_described(auth_required: httpx.Client) -> None:
+    """403 for what it does not allow, 429 for too much of what it does."""
+    nobody = bearer(read=[], write=[])
+    for path, method, call in (
+        (CONTENTS, "GET", {}),
+        (f"{CONTENTS}/events", "GET", {}),
+        ("/api/publish", "POST", {"json": EVENT}),
+        ("/api/tickets", "POST", {"json": {"read": ["a"]}}),
+        ("/api/revoke", "POST", {"json": {"sub": "x"}}),
+    ):
+        answer = auth_required.request(method, path.format(channel_id="ch"), headers=nobody, **call)
+        assert answer.status_code == 403
+        check_described(answer, path, method)
+    statuses = []
+    for _ in range(2):
+        answer = auth_required.post("/api/publish", json={"events": [EVENT] * 3}, headers=bearer(jti="busy"))
+        check_described(answer, "/api/publish", "POST")
+        statuses.append(answer.status_code)
+    assert statuses == [200, 429]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/contents/status/batch", {"content_ids": ["a"] * 100}),
+        ("/api/contents/status/batch", {"content_ids": ["a"] * 101}),
+        ("/api/contents/status/batch", {"content_ids": []}),
+        ("/api/contents/status/batch", {"content_ids": [""]}),
+        ("/api/contents/status/batch", {"content_ids": ["x" * 129]}),
+        ("/api/contents/status/batch", {"content_ids": ["a*"]}),
+        ("/api/contents/status/batch", {"content_ids": [" a"]}),
+        ("/api/contents/status/batch", {"content_ids": ["a "]}),
+        ("/api/contents/status/batch", {"content_ids": ["/a"]}),
+        ("/api/contents/status/batch", {"content_ids": ["a/"]}),
+        ("/api/contents/status/batch", {"content_ids": ["a/b"]}),
+        ("/api/contents/status/batch", {"content_ids": ["a\nb"]}),
+        ("/api/contents/status/batch", {"content_ids": ["a\u2028b"]}),
+        ("/api/contents/status/batch", {"content_ids": ["ä b"]}),
+        ("/api/contents/status/batch", {"content_ids": ["a"], "more": 1}),
+        ("/v1/ai/jobs/batch-status", {"job_ids": ["a"] * 50}),
+        ("/v1/ai/jobs/batch-status", {"job_ids": ["a"] * 51}),
+        ("/v1/ai/jobs/batch-status", {}),
+        ("/api/publish", EVENT | {"attempt": None, "seq": 0, "lease": 86400, "type": "my.type"}),
+        ("/api/publish", EVENT | {"attempt": -1}),
+        ("/api/publish", EVENT | {"seq": 1.5}),
+        ("/api/publish", EVENT | {"seq": 2**53}),
+        ("/api/publish", EVENT | {"lease": 0}),
+        ("/api/publish", EVENT | {"lease": 86401}),
+        ("/api/publish", EVENT | {"type": "ready"}),
+        ("/api/publish", EVENT | {"type": "a b"}),
+        ("/api/publish", EVENT | {"lese": 1}),
+        ("/api/publish", EVENT | {"data": []}),
+        ("/api/publish", EVENT | {"data": {"status": "x"}}),
+        ("/api/publish", EVENT | {"data": {"status": "idle", "progress": 100, "more": [1]}}),
+        ("/api/publish", EVENT | {"data": {"status": "idle", "progress": 101}}),
+        ("/api/publish", {"events": []}),
+        ("/api/publish", {"events": [EVENT, EVENT | {"channel": 1}]}),
+        ("/api/publish", {"events": [EVENT] * 2, "channel": "ch"}),
+        ("/api/publish", {"channel": "ch", "content_id": "x"}),
+        ("/api/tickets", {}),
+        ("/api/tickets", {"read": None}),
+        ("/api/tickets", {"read": ["a"] * 16}),
+        ("/api/tickets", {"read": ["a"] * 17}),
+        ("/api/tickets", {"read": []}),
+        ("/api/tickets", {"read": [""]}),
+        ("/api/tickets", {"read": ["x" * 257]}),
+        ("/api/tickets", {"read": ["a\nb"]}),
+        ("/api/tickets", {"read": ["a/**/b/**"]}),
+        ("/api/tickets", {"read": ["a/***"]}),
+        ("/api/tickets", {"read": ["**/a/**/b/**"]}),
+        ("/api/tickets", {"reed": ["a"]}),
+        ("/api/revoke", {"jti": "a", "sub": None}),
+        ("/api/revoke", {"sub": "x" * 256}),
+        ("/api/revoke", {"sub": "x" * 257}),
+        ("/api/revoke", {"sub": "a\nb"}),
+        ("/api/revoke", {"sub": ""}),
+        ("/api/revoke", {"jti": "a", "sub": "b"}),
+        ("/api/revoke", {"jti": None}),
+        ("/api/revoke", {"jti": 7}),
+        ("/api/revoke", {"subject": "a"}),
+    ],
+)
+def test_what_is_accepted_is_what_is_described(client: httpx.Client, path: str, body: dict[str, Any]) -> None:
+    """A body that the description allows is answered, one that it forbids is refused."""
+    described = valid(body_schema(description()["paths"][path]["post"]), body)
+    answer = client.post(path, json=body)
+    assert answer.status_code == 422 if not described else answer.is_success
+
+
+def test_the_description_is_served(client: httpx.Client) -> None:
+    """As it is shipped."""
+    assert client.get("/openapi.json").json() == description()

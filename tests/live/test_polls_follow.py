@@ -1,0 +1,87 @@
+"""Who polls by ids is followed: the next polls are answered from memory, and with the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from statushub.hub.brokers.contract import Found
+from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
+from statushub.hub.polls import FOLLOWED_CHANNELS
+from tests.support.live import LiveHub, live_hub
+from tests.support.waiting import eventually
+
+
+class AskedBroker(EmbeddedBroker):
+    """Counts what it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.lookups = 0
+
+    async def lookup(self, tenant: str, content_ids: Sequence[str]) -> Found:
+        self.lookups += 1
+        return await super().lookup(tenant, content_ids)
+
+
+@pytest.fixture
+def broker() -> AskedBroker:
+    return AskedBroker()
+
+
+@pytest.fixture
+def hub(broker: AskedBroker) -> Iterator[LiveHub]:
+    with live_hub(broker) as hub:
+        yield hub
+
+
+def publish(hub: LiveHub, *places: tuple[str, str], **data: Any) -> None:
+    """Publish a status of each (channel, content)."""
+    events = [
+        {"channel": channel, "content_id": id, "data": {"status": "generating", **data}} for channel, id in places
+    ]
+    httpx.post(f"{hub.base_url}/api/publish", json={"events": events}).raise_for_status()
+
+
+def poll(hub: LiveHub, *content_ids: str) -> bytes:
+    """The answer to a batch poll."""
+    answer = httpx.post(f"{hub.base_url}/api/contents/status/batch", json={"content_ids": content_ids})
+    return answer.raise_for_status().content
+
+
+def test_the_second_poll_costs_the_broker_nothing(hub: LiveHub, broker: AskedBroker) -> None:
+    """Both say the same, and so does the one after a change, in its new words."""
+    publish(hub, ("ch", "x"), ("ch", "y"), note="früher")
+    first = poll(hub, "x", "y")
+    replica = hub.hub.replica("default", "ch")
+    eventually(lambda: replica.live)
+    assert (poll(hub, "x", "y"), poll(hub, "x", "y")) == (first, first)
+    assert broker.lookups == 1
+    publish(hub, ("ch", "x"), note="später")
+    eventually(lambda: "später" in poll(hub, "x", "y").decode())
+    assert poll(hub, "y", "x").decode().count("früher") == 1
+    assert broker.lookups == 1
+
+
+def test_a_channel_that_is_polled_stays_followed(hub: LiveHub) -> None:
+    """Each poll puts off the moment from which on nobody asks for it."""
+    publish(hub, ("ch", "x"))
+    poll(hub, "x")
+    replica = hub.hub.replica("default", "ch")
+    eventually(lambda: replica.live)
+    replica.idle_since = 0.0
+    poll(hub, "x")
+    assert replica.idle_since > 0.0
+
+
+def test_a_poll_across_everything_makes_nothing_be_followed(hub: LiveHub, broker: AskedBroker) -> None:
+    """Contents of many channels are read from the broker, each time."""
+    places = [(f"ch{number}", f"x{number}") for number in range(FOLLOWED_CHANNELS + 1)]
+    publish(hub, *places)
+    for _ in range(2):
+        poll(hub, *(content_id for _, content_id in places))
+    assert broker.lookups == 2
+    assert not hub.hub.tenants

@@ -1,0 +1,561 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import anyio
+import pytest
+
+from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid, TooLarge
+from statushub.hub.model.receipt import Refusal
+from statushub.producers import Denied, Producer
+from statushub.producers.producer import settings
+from tests.support.producing import TIMEOUT, Relay, Stored, stored, until
+from tests.support.servers import RedisServer, free_port, running_redis
+
+pytestmark = [pytest.mark.anyio, pytest.mark.redis]
+
+
+@pytest.fixture
+def store(redis_server: RedisServer) -> Iterator[Stored]:
+    with stored(redis_server.url, f"t{uuid4().hex[:12]}") as there:
+        yield there
+
+
+def producer(redis_server: RedisServer, store: Stored, rate: float = 1000.0, patience: float = TIMEOUT) -> Producer:
+    return Producer(redis_server.url, tenant=store.tenant, rate=rate, patience=patience)
+
+
+async def test_a_work_reports_every_state_whole(redis_server: RedisServer, store: Stored) -> None:
+    """Fields given at the start and by updates are in each event that follows."""
+    async with producer(redis_server, store) as p, p.work("c", channel="ch", title="A film") as work:
+        await work.update("generating", processing_status="summarizing", progress=45)
+        await until(lambda: store.status("c").get("progress") == 45)
+        assert store.status("c")["title"] == "A film"
+        await work.update(progress=50)
+        await until(lambda: store.status("c").get("progress") == 50)
+        assert store.status("c")["processing_status"] == "summarizing"
+        assert await work.complete(ai_gen_metadata={"summary": "…"})
+        assert (work.content_id, work.channel) == ("c", "ch")
+    said = store.status("c")
+    assert said["status"] == "complete"
+    assert said["processing_status"] == "completed"
+    assert said["progress"] == 100
+    assert said["title"] == "A film"
+    assert said["ai_gen_metadata"] == {"summary": "…"}
+
+
+async def test_leaving_normally_completes(redis_server: RedisServer, store: Stored) -> None:
+    """A work that says nothing at its end is complete, and one that said nothing at all has no progress."""
+    async with producer(redis_server, store) as p, p.work("c", channel="ch"):
+        pass
+    assert store.status("c")["status"] == "complete"
+    assert "progress" not in store.status("c")
+
+
+async def test_a_status_of_another_kind_takes_its_detail_along(redis_server: RedisServer, store: Stored) -> None:
+    """The processing status of one status is not carried into the next one, unless it is said again."""
+    async with producer(redis_server, store) as p, p.work("c", channel="ch", processing_status="uploading") as work:
+        await work.update("generating", step="two")
+        await until(lambda: store.status("c").get("step") == "two")
+        assert store.status("c")["processing_status"] is None
+
+
+async def test_an_update_may_say_the_end(redis_server: RedisServer, store: Stored) -> None:
+    """A final status ends the work whichever call says it, and nothing can be said after it."""
+    async with producer(redis_server, store) as p, p.work("c", channel="ch") as work:
+        await work.update("READY")
+        with pytest.raises(Invalid, match="has ended"):
+            await work.update("PROCESSING")
+        with pytest.raises(Invalid, match="has ended"):
+            await work.complete()
+    assert store.status("c")["status"] == "complete"
+    assert store.events() == 1
+
+
+async def test_a_flood_leaves_the_latest_alone(redis_server: RedisServer, store: Stored) -> None:
+    """Of 20,000 updates in a row only a few are stored, the end among them, although the loop never rests."""
+    async with producer(redis_server, store, rate=10) as p, p.work("c", channel="ch") as work:
+        for n in range(20_000):
+            await work.update("generating", n=n)
+    assert store.status("c")["n"] == 19_999
+    assert store.status("c")["status"] == "complete"
+    # The first, the end, and ten in each second that the flood lasted.
+    assert 3 <= store.events() <= 2 + 10 * TIMEOUT
+    assert store.fence("c")[1] == store.events()
+
+
+async def test_a_flood_is_seen_while_it_lasts(redis_server: RedisServer, store: Stored) -> None:
+    """A program that does nothing but update lets its updates out."""
+    async with producer(redis_server, store, rate=10) as p, p.work("c", channel="ch") as work:
+        with anyio.fail_after(TIMEOUT):
+            n = 0
+            while not (n % 1000 == 999 and store.events()):
+                n += 1
+                await work.update("generating", n=n)
+
+
+async def test_the_rate_holds_for_each_content_and_not_for_its_end(redis_server: RedisServer, store: Stored) -> None:
+    """At one update in a quarter of an hour, the first and the last state still arrive at once."""
+    async with producer(redis_server, store, rate=0.001) as p:
+        works = [p.work(f"c{n}", channel="ch") for n in range(3)]
+        for work in works:
+            await work.update("generating", progress=1)
+        await until(lambda: store.events() == 3)
+        for work in works:
+            await work.update("generating", progress=2)
+        assert await works[0].complete()
+        assert store.status("c1")["progress"] == 1
+        assert store.events() == 4
+    assert store.status("c1")["progress"] == 2
+
+
+async def test_an_exception_reports_the_error(redis_server: RedisServer, store: Stored) -> None:
+    """Leaving by an exception reports its message and class, and lets it pass."""
+    async with producer(redis_server, store) as p:
+        work = p.work("c", channel="ch", title="A film")
+        await work.update("generating", processing_status="uploading", progress=10)
+        with pytest.raises(ValueError, match="page 7 is torn"):
+            async with work:
+                raise ValueError("page 7 is torn")
+    said = store.status("c")
+    assert (said["status"], said["error_message"], said["error_code"]) == ("error", "page 7 is torn", "ValueError")
+    assert (said["title"], said["progress"]) == ("A film", 10)
+
+
+@pytest.mark.parametrize(
+    ("message", "reported"), [("", "OSError"), ("bad\udcff", "bad?"), ("x" * 100_000, "x" * 2_000)]
+)
+async def test_any_message_can_be_reported(
+    redis_server: RedisServer, store: Stored, message: str, reported: str
+) -> None:
+    """No message, one that is no text and one that is too long are reported all the same."""
+    async with producer(redis_server, store) as p:
+        with contextlib.suppress(OSError):
+            async with p.work("c", channel="ch"):
+                raise OSError(message)
+    assert store.status("c")["error_message"] == reported
+
+
+async def test_reporting_an_error_never_hides_it(redis_server: RedisServer, store: Stored) -> None:
+    """Where the fields leave no room for the reason, the reason goes alone and the exception passes."""
+    async with producer(redis_server, store) as p:
+        with pytest.raises(ValueError, match="xxx"):
+            async with p.work("c", channel="ch", notes="n" * 65_300):
+                raise ValueError("x" * 1_000)
+    assert store.status("c")["error_code"] == "ValueError"
+    assert "notes" not in store.status("c")
+
+
+async def test_a_failure_can_be_told(redis_server: RedisServer, store: Stored) -> None:
+    """`fail` ends the work, with a reason; an exception after it adds nothing."""
+    async with producer(redis_server, store) as p:
+        with contextlib.suppress(KeyError):
+            async with p.work("c", channel="ch") as work:
+                assert await work.fail("no such film", error_code="missing")
+                raise KeyError
+    assert (store.status("c")["error_message"], store.status("c")["error_code"]) == ("no such film", "missing")
+    assert store.events() == 1
+
+
+async def test_cancellation_is_reported(redis_server: RedisServer, store: Stored) -> None:
+    """A work that is cancelled says so, whether a scope or a task was cancelled, and the cancellation goes on."""
+    reported: dict[str, dict[str, object]] = {}
+    async with producer(redis_server, store) as p:
+
+        async def toil(content_id: str) -> None:
+            try:
+                async with p.work(content_id, channel="ch") as work:
+                    await work.update("generating")
+                    await anyio.sleep_forever()
+            finally:
+                reported[content_id] = store.status(content_id)
+
+        task = asyncio.create_task(toil("by-task"))
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(toil, "by-scope")
+                await until(lambda: store.events() == 2)
+                scope.cancel()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert scope.cancelled_caught
+    for content_id in ("by-task", "by-scope"):
+        assert reported[content_id]["status"] == "error"
+        assert reported[content_id]["error_code"] == "cancelled"
+
+
+async def test_a_cancelled_producer_delivers_first(redis_server: RedisServer, store: Stored) -> None:
+    """A cancellation that passes through the producer lets the last states out."""
+    async with anyio.create_task_group() as tasks, producer(redis_server, store, rate=0.001) as p:
+        work = p.work("c", channel="ch")
+        await work.update("generating", progress=1)
+        await until(lambda: store.events() == 1)
+        await work.update("generating", progress=2)
+        tasks.cancel_scope.cancel()
+        await anyio.sleep_forever()
+    assert store.status("c")["progress"] == 2
+
+
+async def test_what_breaks_a_rule_is_raised_at_the_call(redis_server: RedisServer, store: Stored) -> None:
+    """Nonsense raises where it is said, and what was said before stays as it was."""
+    async with producer(redis_server, store) as p:
+        with pytest.raises(Invalid) as caught:
+            p.work("", channel="ch")
+        assert caught.value.field == "content_id"
+        with pytest.raises(Invalid):
+            p.work("c", channel="ch", lease=-1)
+        with pytest.raises(Invalid):
+            p.work("c", channel="ch", status="complete")
+        with pytest.raises(Invalid):
+            await p.publish("c", channel="ch")
+        async with p.work("c", channel="ch", progress=7) as work:
+            with pytest.raises(Invalid):
+                await work.update("sleeping")
+            with pytest.raises(Invalid):
+                await work.update("generating", progress=101)
+            with pytest.raises(TooLarge):
+                await work.update("generating", notes="x" * 70_000)
+            with pytest.raises(Invalid):
+                await work.update("generating", film=object())
+            await work.update("generating")
+            await until(lambda: store.events() == 1)
+            assert store.status("c")["progress"] == 7
+
+
+async def test_one_event_is_published_and_judged(redis_server: RedisServer, store: Stored) -> None:
+    """`publish` answers with the cursor, or with the reason why the event was refused."""
+    async with producer(redis_server, store) as p:
+        first = await p.publish("c", channel="ch", status="complete", data={"size": 3}, attempt=4, seq=9)
+        again = await p.publish("c", channel="ch", status="complete", data={"size": 3}, attempt=4, seq=9)
+        late = await p.publish("c", channel="ch", data={"status": "generating"}, attempt=3)
+    assert first.accepted
+    assert first == again
+    assert late.reason is Refusal.SUPERSEDED
+    assert store.status("c")["size"] == 3
+    assert store.fence("c") == (4, 9)
+
+
+async def test_a_silent_work_is_kept_alive(redis_server: RedisServer, store: Stored) -> None:
+    """A work outlives its lease in silence, and the signs of life stop with its end."""
+    async with producer(redis_server, store) as p:
+        async with p.work("c", channel="ch", lease=0.6) as work:
+            await work.update("generating", progress=5)
+            await until(lambda: store.lease("c"))
+            first = store.lease("c") or 0.0
+            # It would have run out two leases ago.
+            await until(lambda: (store.lease("c") or 0.0) > first + 1200)
+            assert store.call("statushub_due", "", "10") == []
+            assert store.status("c")["progress"] == 5
+        assert store.lease("c") is None
+        events = store.events()
+        assert events >= 5
+        async with p.work("other", channel="ch", lease=0.6) as work:
+            await work.update("generating")
+            await until(lambda: store.events() >= events + 4)
+    assert store.status("c")["status"] == "complete"
+    assert store.fence("c")[1] == events
+    assert store.redis.sismember("hub:tenants", store.tenant)
+
+
+async def test_a_work_without_a_lease_holds_none(redis_server: RedisServer, store: Stored) -> None:
+    """`lease=None` lets a work be silent for ever."""
+    async with producer(redis_server, store) as p, p.work("c", channel="ch", lease=None) as work:
+        await work.update("generating")
+        await until(lambda: store.events() == 1)
+        assert store.lease("c") is None
+
+
+async def test_a_work_taken_for_dead_goes_on(redis_server: RedisServer, store: Stored) -> None:
+    """Where the hub has ended a work as stalled, it goes on under a new attempt with its latest state."""
+    async with producer(redis_server, store) as p, p.work("c", channel="ch") as work:
+        await work.update("generating", progress=5)
+        await until(lambda: store.lease("c"))
+        before = work.attempt
+        store.stall("c")
+        await work.update("generating", progress=6)
+        await until(lambda: store.status("c")["progress"] == 6)
+        assert store.status("c").get("error_code") is None
+        assert store.fence("c") == (work.attempt, 1)
+        assert work.attempt > before
+        store.stall("c")
+        assert await work.complete()
+        assert work.refused is None
+    assert store.status("c")["status"] == "complete"
+
+
+async def test_an_attempt_of_its_own_is_not_reopened(redis_server: RedisServer, store: Stored) -> None:
+    """A work whose attempt the caller chose is told that it was closed, and works on."""
+    async with producer(redis_server, store) as p, p.work("c", channel="ch", attempt=3) as work:
+        await work.update("generating")
+        await until(lambda: store.lease("c"))
+        store.stall("c")
+        assert not await work.complete()
+        assert work.refused is Refusal.CLOSED
+    assert store.status("c")["error_code"] == "stalled"
+
+
+async def test_a_later_run_joins_an_attempt_of_its_caller(redis_server: RedisServer, store: Stored) -> None:
+    """A second run under the same attempt counts on where the first one stopped."""
+    for n in (1, 2):
+        async with producer(redis_server, store) as p:
+            await p.work("c", channel="ch", attempt=3, n=n).update("generating")
+        assert store.status("c")["n"] == n
+    assert store.fence("c")[0] == 3
+
+
+async def test_a_later_run_supersedes(
+    redis_server: RedisServer, store: Stored, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The earlier run of a content is refused from then on: one warning, no exception, no more events."""
+    async with producer(redis_server, store) as p, producer(redis_server, store) as q:
+        async with p.work("c", channel="ch") as early:
+            await early.update("generating", run="early")
+            await until(lambda: store.events() == 1)
+            async with q.work("c", channel="ch", attempt=early.attempt + 1) as late:
+                await late.update("generating", run="late")
+                await until(lambda: store.events() == 2)
+                for n in range(50):
+                    await early.update("generating", run="early", n=n)
+                await until(lambda: early.refused)
+                await early.update("generating", run="early")
+        assert early.refused is Refusal.SUPERSEDED
+    assert store.status("c")["run"] == "late"
+    assert store.events() == 3
+    assert len([r for r in caplog.records if "superseded" in r.getMessage()]) == 1
+
+
+async def test_a_content_of_another_channel_is_refused(redis_server: RedisServer, store: Stored) -> None:
+    """A work on a content that lives elsewhere learns why nothing of it is taken."""
+    async with producer(redis_server, store) as p:
+        await p.publish("c", channel="ch", status="generating")
+        async with p.work("c", channel="elsewhere") as work:
+            assert not await work.complete()
+        assert work.refused is Refusal.WRONG_CHANNEL
+
+
+async def test_many_contents_leave_in_few_calls(redis_server: RedisServer, store: Stored) -> None:
+    """2,500 contents, more than one call takes, all arrive."""
+    async with producer(redis_server, store) as p:
+        works = [p.work(f"c{n}", channel="ch") for n in range(2_500)]
+        for work in works:
+            await work.update("generating")
+        await until(lambda: store.events() == 2_500)
+
+
+async def test_a_killed_redis_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
+    """While Redis is dead the latest state is kept; after its restart it is stored once."""
+    with running_redis(tmp_path) as server, stored(server.url, "acme") as store:
+        p = Producer(server.url, tenant="acme", rate=1000, patience=TIMEOUT)
+        async with p, p.work("c", channel="ch") as work:
+            await work.update("generating", n=1)
+            await until(lambda: store.events() == 1)
+            server.kill()
+            for n in range(2, 100):
+                await work.update("generating", n=n)
+                await anyio.lowlevel.checkpoint()
+            server.start()
+        assert store.status("c")["status"] == "complete"
+        assert store.status("c")["n"] == 99
+        assert store.events() <= 3
+
+
+async def test_a_redis_that_forgot_everything_is_told_again(tmp_path: Path) -> None:
+    """The library, the tenant and the state come back after Redis lost its data."""
+    with running_redis(tmp_path, appendonly=False) as server, stored(server.url, "acme") as store:
+        p = Producer(server.url, tenant="acme", patience=TIMEOUT)
+        async with p, p.work("c", channel="ch", lease=0.3) as work:
+            await work.update("generating", n=1)
+            await until(lambda: store.events() == 1)
+            server.kill()
+            server.start()
+            await until(lambda: store.status("c"))
+            assert store.status("c")["n"] == 1
+            assert store.redis.smembers("hub:tenants") == {b"acme"}
+
+
+async def test_lost_answers_double_nothing(redis_server: RedisServer, store: Stored) -> None:
+    """An event that was stored and whose answer was lost is sent again, and stored once."""
+    async with Relay(redis_server.port).open() as relay:
+        url = f"redis://127.0.0.1:{relay.port}/0"
+        async with Producer(url, tenant=store.tenant, patience=TIMEOUT) as p:
+            await p.publish("warm", channel="ch", status="idle")
+            relay.losing = 3
+            async with p.work("c", channel="ch") as work:
+                await work.update("generating", progress=9)
+                await until(lambda: relay.lost == 3)
+                assert store.events() == 2
+                assert store.status("c")["progress"] == 9
+    assert store.status("c")["status"] == "complete"
+    assert store.events() == 3
+    assert store.fence("c")[1] == 2
+
+
+async def test_one_event_is_sent_once(redis_server: RedisServer, store: Stored) -> None:
+    """`publish` leaves it to its caller to send again what may have arrived."""
+    relay = Relay(redis_server.port)
+    async with relay.open(), Producer(f"redis://127.0.0.1:{relay.port}/0", tenant=store.tenant) as p:
+        await p.publish("c", channel="ch", status="idle")
+        relay.losing = 1
+        with pytest.raises(BrokerUnavailable):
+            await p.publish("c", channel="ch", status="generating")
+    assert store.events() == 2
+
+
+@pytest.mark.parametrize("answer", ["{0, 'mood'}", "{1, 'nonsense'}", "{1}", "{}", "7"])
+async def test_functions_of_another_version_crash_nothing(tmp_path: Path, answer: str) -> None:
+    """An answer that cannot be understood is an outage, and no error of the work."""
+    with running_redis(tmp_path, appendonly=False) as server, stored(server.url, "default") as store:
+        code = f"redis.register_function('statushub_publish', function() return {answer} end)"
+        store.redis.function_load(f"#!lua name=statushub\n{code}")
+        async with Producer(server.url, patience=0.05) as p:
+            async with p.work("c", channel="ch") as work:
+                assert not await work.complete()
+            with pytest.raises(BrokerUnavailable):
+                await p.publish("c", channel="ch", status="idle")
+
+
+async def test_an_absent_hub_fails_no_work(caplog: pytest.LogCaptureFixture) -> None:
+    """With nobody there from start to end, works run to their end, and the log tells what was not delivered."""
+    async with Producer(f"redis://127.0.0.1:{free_port()}", patience=0.1) as p:
+        async with p.work("c", channel="ch") as work:
+            await work.update("generating", progress=1)
+            assert not await work.complete()
+        with pytest.raises(BrokerUnavailable):
+            await p.publish("d", channel="ch", status="idle")
+    messages = [r.getMessage() for r in caplog.records]
+    assert len([m for m in messages if "states are kept" in m]) == 1
+    assert "the final state of 1 contents could not be delivered: c" in messages
+
+
+async def test_patience_is_spent_once_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """A thousand works in a row do not each wait for a hub that is known to be away."""
+    with anyio.fail_after(TIMEOUT):
+        async with Producer(f"redis://127.0.0.1:{free_port()}", patience=0.2) as p:
+            for n in range(1_000):
+                async with p.work(f"c{n}", channel="ch"):
+                    pass
+    assert "1000 contents" in caplog.text
+    assert "c19, …" in caplog.text
+
+
+async def test_what_was_not_delivered_in_time_is_delivered_later(tmp_path: Path) -> None:
+    """A final state that nobody waited for any more arrives when Redis is back, before the producer ends."""
+    with running_redis(tmp_path) as server, stored(server.url, "acme") as store:
+        server.kill()
+        async with Producer(server.url, tenant="acme", patience=0.05) as p:
+            async with p.work("c", channel="ch") as work:
+                assert not await work.complete()
+            server.start()
+            await until(lambda: store.status("c").get("status") == "complete")
+
+
+async def test_a_wrong_password_is_not_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A Redis that wants another password is no outage: the work ends at once, the log says it once."""
+    with running_redis(tmp_path, appendonly=False, arguments=("--requirepass", "secret")) as server:
+        url = f"redis://:guess@127.0.0.1:{server.port}"
+        async with Producer(url, patience=TIMEOUT) as p:
+            for content_id in ("c", "d"):
+                async with p.work(content_id, channel="ch") as work:
+                    assert not await work.complete()
+            with pytest.raises(Denied, match=f"^redis://127.0.0.1:{server.port}: "):
+                await p.publish("c", channel="ch", status="idle")
+    assert len([r for r in caplog.records if "states are dropped" in r.getMessage()]) == 1
+    assert "content 'd': its final state could not be delivered" in caplog.text
+    assert "guess" not in caplog.text
+
+
+async def test_a_redis_without_functions_is_named(tmp_path: Path) -> None:
+    """A Redis too old to know functions is no outage either; the error says which one is needed."""
+    with running_redis(tmp_path, appendonly=False, arguments=("--rename-command", "FCALL", "")) as server:
+        async with Producer(server.url) as p:
+            with pytest.raises(Denied, match="Redis 7"):
+                await p.publish("c", channel="ch", status="idle")
+
+
+async def test_a_refusal_of_the_moment_is_tried_again(tmp_path: Path) -> None:
+    """A Redis that refuses writes for the moment gets the state when it takes them again."""
+    with running_redis(tmp_path, appendonly=False) as server, stored(server.url, "acme") as store:
+        async with Producer(server.url, tenant="acme", patience=TIMEOUT) as p:
+            await p.publish("c", channel="ch", status="idle")
+            store.redis.config_set("maxmemory", "1")
+            with pytest.raises(BrokerUnavailable):
+                await p.publish("c", channel="ch", status="idle")
+            async with p.work("c", channel="ch") as work:
+                await work.update("generating")
+                store.redis.config_set("maxmemory", "0")
+        assert store.status("c")["status"] == "complete"
+
+
+async def test_a_unix_socket_and_a_database(tmp_path: Path) -> None:
+    """A socket file leads to Redis too, and keys name the database."""
+    path = tmp_path / "redis.sock"
+    with running_redis(tmp_path, appendonly=False, arguments=("--unixsocket", str(path))) as server:
+        async with Producer(f"unix://{path}?db=2", tenant="acme") as p, p.work("c", channel="ch"):
+            pass
+        with stored(f"redis://127.0.0.1:{server.port}/2", "acme") as store:
+            assert store.redis.exists("hub2:{acme}:content:c")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite:///statushub.db", "hub's address"),
+        ("memory:", "hub's address"),
+        ("redis+cluster://localhost", "use redis, rediss, unix, http, https"),
+        ("localhost:6379", "cannot publish to localhost"),
+        ("//localhost", "without a scheme"),
+        ("redis://localhost:port", "no address of a Redis"),
+        ("http://[::1", "cannot be read"),
+        ("http://local\x00host", "no address"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_refused(url: str, words: str) -> None:
+    """An address that cannot be published to raises at once, and says what can be done."""
+    with pytest.raises(ConfigError, match=words) as caught:
+        Producer(url)
+    assert caught.value.field == "url"
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not given is read from the environment, and then has its default."""
+    assert settings({}) == {"url": "http://127.0.0.1:8000", "tenant": "default", "token": ""}
+    monkeypatch.setenv("STATUSHUB_URL", "sqlite:///x.db")
+    with pytest.raises(ConfigError):
+        Producer()
+    monkeypatch.setenv("STATUSHUB_URL", "redis://localhost")
+    monkeypatch.setenv("STATUSHUB_TENANT", "no such tenant!")
+    with pytest.raises(Invalid):
+        Producer()
+    Producer(tenant="acme")
+    with pytest.raises(Invalid):
+        Producer(tenant="acme", rate=0)
+
+
+async def test_a_producer_reports_within_its_block(redis_server: RedisServer, store: Stored) -> None:
+    """A work that nobody would send is refused, before the producer is entered and after it was left."""
+    p = producer(redis_server, store)
+    with pytest.raises(RuntimeError):
+        p.work("c", channel="ch")
+    async with p:
+        work = p.work("c", channel="ch")
+    with pytest.raises(RuntimeError):
+        p.work("c", channel="ch")
+    assert work.refused is None
+
+
+async def test_the_return_of_the_hub_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log tells the end of an outage as well as its beginning."""
+    caplog.set_level(logging.INFO, "producers")
+    with running_redis(tmp_path) as server:
+        server.kill()
+        async with Producer(server.url, patience=TIMEOUT) as p, p.work("c", channel="ch") as work:
+            await work.update("generating")
+            await until(lambda: "states are kept" in caplog.text)
+            server.start()
+    assert "takes states again" in caplog.text

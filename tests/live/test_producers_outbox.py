@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import uuid4
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from statushub.hub.brokers.redis import commands
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.publication import Publication, publication
+from statushub.hub.model.receipt import Receipt, Refusal
+from statushub.producers import outbox as module
+from statushub.producers.outbox import BATCH_BYTES, BATCH_EVENTS, Outbox
+from statushub.producers.run import Run
+from tests.support.producing import Stored, stored
+from tests.support.servers import RedisServer
+
+
+def state(content_id: str = "c", *, status: str = "generating", n: int = 0, notes: str = "") -> Publication:
+    data = {"status": status, "n": n, "notes": notes}
+    return publication(channel="ch", content_id=content_id, data=data, lease=60)
+
+
+def say(outbox: Outbox, run: Run, publication: Publication) -> None:
+    if run.say(publication):
+        outbox.offer(run)
+
+
+class Wire:
+    """Sends what an outbox gives straight into Redis, and loses what it is told to lose."""
+
+    def __init__(self, store: Stored, outbox: Outbox) -> None:
+        self.store = store
+        self.outbox = outbox
+
+    def send(self, *, arrives: bool = True, answered: bool = True) -> None:
+        for run in self.outbox.take():
+            sent = run.sending
+            if sent is None:
+                raise RuntimeError("a run was taken that has nothing to send")
+            answer = commands.receipts(self._publish([sent])) if arrives else []
+            if answer and answered:
+                self.outbox.settle(run, answer[0])
+            else:
+                self.outbox.retry(run)
+
+    def _publish(self, publications: Sequence[Publication]) -> list[int | bytes]:
+        answer: list[int | bytes] = self.store.call(
+            "statushub_publish", *commands.publish_args(publications, retention=60)
+        )
+        return answer
+
+
+STEPS = st.sampled_from(["say", "say", "deliver", "deliver", "lose it", "lose the answer", "stall"])
+
+
+@pytest.mark.redis
+@settings(deadline=None, max_examples=150)
+@given(steps=st.lists(STEPS, max_size=30), ending=st.sampled_from(["complete", "error"]))
+def test_whatever_is_lost_the_end_is_stored_and_nothing_twice(
+    redis_server: RedisServer, steps: list[str], ending: str
+) -> None:
+    """Over any loss of events and answers, and any stall, places on the fence grow, an event that is repeated
+    is stored once, and the last state is what was said last."""
+    with stored(redis_server.url, f"t{uuid4().hex[:12]}") as store:
+        store.redis.function_load(commands.LIBRARY, replace=True)
+        box = Outbox(rate=1e9)
+        wire = Wire(store, box)
+        run = Run(state(), box.attempt)
+        places, events, said = [(0, 0)], 0, 0
+        for step in steps:
+            if step == "say":
+                said += 1
+                say(box, run, state(n=said))
+            elif step == "stall":
+                if store.lease("c"):
+                    store.stall("c")
+                    events += 1
+            else:
+                wire.send(arrives=step != "lose it", answered=step == "deliver")
+            place = store.fence("c")
+            if place != places[-1]:
+                places.append(place)
+                events += 1
+            assert store.events() == events
+        say(box, run, state(status=ending, n=said + 1))
+        for _ in range(3):
+            wire.send()
+        assert run.settled.is_set()
+        assert run.delivered
+        assert places == sorted(set(places))
+        assert (store.status("c")["status"], store.status("c")["n"]) == (ending, said + 1)
+        assert box.endings == []
+        assert box.take() == []
+
+
+@settings(deadline=None, max_examples=30)
+@given(sizes=st.lists(st.integers(0, 60_000), min_size=1, max_size=120))
+def test_a_call_is_filled_and_not_overfilled(sizes: list[int]) -> None:
+    """Every run is taken once, in the order in which it spoke, and no call is over its bytes."""
+    box = Outbox(rate=10)
+    for n, size in enumerate(sizes):
+        say(box, Run(state(f"c{n}"), box.attempt), state(f"c{n}", status="complete", notes="x" * size))
+    taken = []
+    while batch := box.take():
+        assert sum(len(run.sending.data) for run in batch if run.sending) <= BATCH_BYTES
+        taken += [run.content_id for run in batch]
+    assert taken == [f"c{n}" for n in range(len(sizes))]
+
+
+def test_a_call_takes_no_more_events_than_a_hub() -> None:
+    """Of more contents than one call takes, the rest stay for the next one."""
+    box = Outbox(rate=10)
+    for n in range(BATCH_EVENTS + 1):
+        say(box, Run(state(f"c{n}"), box.attempt), state(f"c{n}"))
+    assert [len(box.take()), len(box.take()), len(box.take())] == [BATCH_EVENTS, 1, 0]
+
+
+def test_attempts_grow_within_a_millisecond() -> None:
+    """Two runs that begin at the same moment have an order."""
+    box = Outbox(rate=10)
+    attempts = [box.attempt() for _ in range(1000)]
+    assert attempts == sorted(set(attempts))
+
+
+def test_final_states_for_an_absent_hub_are_bounded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Beyond the bound the oldest final state is given up, and the log names it."""
+    monkeypatch.setattr(module, "MAX_ENDINGS", 3)
+    box = Outbox(rate=10)
+    runs = [Run(state(f"c{n}"), box.attempt) for n in range(5)]
+    for n, run in enumerate(runs):
+        say(box, run, state(f"c{n}", status="complete"))
+        for taken in box.take():
+            box.retry(taken)
+    assert box.endings == ["c2", "c3", "c4"]
+    assert [run.settled.is_set() for run in runs] == [True, True, False, False, False]
+    assert [run.content_id for run in box.take()] == ["c2", "c3", "c4"]
+    assert "content 'c1': its final state could not be delivered" in caplog.text
+
+
+def test_nothing_comes_after_the_end() -> None:
+    """A state that another thread says too late does not replace the final one."""
+    box = Outbox(rate=10)
+    run = Run(state(), box.attempt)
+    say(box, run, state(status="complete"))
+    say(box, run, state())
+    [taken] = box.take()
+    assert taken.sending is not None
+    assert taken.sending.terminal
+
+
+def test_an_answer_that_comes_after_giving_up_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A final state that was given up while it was on the way stays given up."""
+    monkeypatch.setattr(module, "MAX_ENDINGS", 0)
+    box = Outbox(rate=10)
+    run = Run(state(), box.attempt)
+    say(box, run, state(status="complete"))
+    assert run.settled.is_set()
+    box.settle(run, Receipt(reason=Refusal.SUPERSEDED))
+    box.give_up(run)
+    assert not run.delivered
+    assert run.refused is None
+    assert box.take() == []
+
+
+@pytest.mark.anyio
+async def test_what_was_said_meanwhile_is_not_forgotten() -> None:
+    """A state said while another one was on its way is undelivered until it is delivered too."""
+    box = Outbox(rate=10)
+    run = Run(state(), box.attempt)
+    say(box, run, state(n=1))
+    box.take()
+    say(box, run, state(n=2))
+    for _ in range(2):
+        with anyio.move_on_after(0) as scope:
+            await box.emptied()
+        assert scope.cancelled_caught
+        box.settle(run, Receipt(cursor=Cursor(epoch="e", offset=1)))
+        box.hurry()
+        box.take()
+    await box.emptied()
+
+
+@pytest.mark.anyio
+async def test_a_run_is_looked_at_in_vain_without_harm() -> None:
+    """A moment that was planned and is not needed any more, for a state or a sign of life, sends nothing."""
+    box = Outbox(rate=50)
+    run = Run(publication(channel="ch", content_id="c", data={"status": "generating"}, lease=0.3), box.attempt)
+    accepted = Receipt(cursor=Cursor(epoch="e", offset=1))
+    sent = []
+    for n in (1, 2):
+        say(box, run, state(n=n))
+        await box.due()
+        for taken in box.take():
+            sent.append(taken.seq)
+            box.settle(taken, accepted)
+    while len(sent) < 3:
+        await box.due()
+        for taken in box.take():
+            sent.append(taken.seq)
+            box.settle(taken, accepted)
+    say(box, run, state(n=3))
+    say(box, run, state(status="complete"))
+    [taken] = box.take()
+    box.settle(taken, accepted)
+    for _ in range(2):
+        await box.due()
+        assert box.take() == []
+    assert sent == [1, 2, 3]
+    assert run.delivered

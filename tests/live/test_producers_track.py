@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid
+from statushub.hub.model.receipt import Refusal
+from statushub.producers import Producer, SyncProducer, atrack, track
+from statushub.producers.track import Meter
+from tests.support.producing import TIMEOUT, Stored, stored, until
+from tests.support.servers import RedisServer, free_port
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def store(redis_server: RedisServer) -> Iterator[Stored]:
+    with stored(redis_server.url, f"t{uuid4().hex[:12]}") as there:
+        yield there
+
+
+@pytest.fixture
+def producer(redis_server: RedisServer, store: Stored) -> Iterator[SyncProducer]:
+    with SyncProducer(redis_server.url, tenant=store.tenant, rate=1000, patience=TIMEOUT) as there:
+        yield there
+
+
+def seen(store: Stored, content_id: str, key: str, value: object) -> None:
+    """Return once the stored status says so; the caller has no event loop to wait in."""
+    with contextlib.ExitStack() as stack:
+        pause = threading.Event()
+        timer = threading.Timer(TIMEOUT, pause.set)
+        timer.start()
+        stack.callback(timer.cancel)
+        while store.status(content_id).get(key) != value:
+            if pause.wait(0.005):
+                raise TimeoutError(f"{content_id} never had {key} {value!r}: {store.status(content_id)}")
+
+
+def test_a_sync_work_does_what_an_async_one_does(producer: SyncProducer, store: Stored) -> None:
+    """States, end, merged fields and properties, without an event loop."""
+    with producer.work("c", channel="ch", title="A film") as work:
+        work.update("generating", progress=45)
+        seen(store, "c", "progress", 45)
+        assert (work.content_id, work.channel, work.refused) == ("c", "ch", None)
+        assert store.fence("c")[0] == work.attempt
+        assert work.complete(size=3)
+    assert store.status("c")["status"] == "complete"
+    assert store.status("c")["title"] == "A film"
+
+
+def test_a_sync_exception_is_reported(producer: SyncProducer, store: Stored) -> None:
+    """An error and an interruption from the keyboard end the content, each in its way."""
+    with contextlib.suppress(ValueError), producer.work("c", channel="ch"):
+        raise ValueError("torn")
+    with contextlib.suppress(KeyboardInterrupt), producer.work("d", channel="ch"):
+        raise KeyboardInterrupt
+    with producer.work("e", channel="ch") as work:
+        assert work.fail("too dark", error_code="dark")
+    assert store.status("c")["error_message"] == "torn"
+    assert store.status("d")["error_code"] == "cancelled"
+    assert store.status("e")["error_code"] == "dark"
+
+
+def test_sync_nonsense_is_raised_at_the_call(producer: SyncProducer) -> None:
+    """What breaks a rule raises in the thread that says it."""
+    with pytest.raises(Invalid):
+        producer.work("c", channel="*")
+    with producer.work("c", channel="ch") as work:
+        with pytest.raises(Invalid):
+            work.update("generating", progress=-1)
+        work.complete()
+        with pytest.raises(Invalid):
+            work.update("generating")
+    with pytest.raises(ConfigError):
+        SyncProducer("memory:")
+
+
+def test_one_event_is_published_from_a_thread(producer: SyncProducer, store: Stored) -> None:
+    """`publish` answers with what became of the event."""
+    assert producer.publish("c", channel="ch", status="complete", data={"size": 3}, attempt=2, seq=1).accepted
+    assert producer.publish("c", channel="ch", status="complete", attempt=1).reason is Refusal.SUPERSEDED
+    with SyncProducer(f"redis://127.0.0.1:{free_port()}") as alone, pytest.raises(BrokerUnavailable):
+        alone.publish("c", channel="ch", status="idle")
+
+
+def test_many_threads_share_a_producer(producer: SyncProducer, store: Stored) -> None:
+    """Works in eight threads end as they should, and one work may be updated from all of them."""
+
+    def toil(n: int) -> None:
+        with producer.work(f"c{n}", channel="ch") as work:
+            for step in range(200):
+                work.update("generating", step=step)
+                shared.update("generating", **{f"by{n}": step})
+
+    with producer.work("shared", channel="ch") as shared, ThreadPoolExecutor(8) as threads:
+        list(threads.map(toil, range(8)))
+    assert {store.status(f"c{n}")["status"] for n in range(8)} == {"complete"}
+    assert {store.status(f"c{n}")["step"] for n in range(8)} == {199}
+    assert {store.status("shared")[f"by{n}"] for n in range(8)} == {199}
+
+
+def test_a_flood_from_a_thread_leaves_the_latest_alone(redis_server: RedisServer, store: Stored) -> None:
+    """Of 20,000 updates a few are stored, and the last state is the last."""
+    with SyncProducer(redis_server.url, tenant=store.tenant) as producer, producer.work("c", channel="ch") as work:
+        for n in range(20_000):
+            work.update("generating", n=n)
+    assert store.status("c")["n"] == 19_999
+    assert store.events() <= 2 + 10 * TIMEOUT
+
+
+def test_a_sync_producer_reports_within_its_block(redis_server: RedisServer) -> None:
+    """Outside of its block it is refused."""
+    producer = SyncProducer(redis_server.url)
+    with pytest.raises(RuntimeError):
+        producer.work("c", channel="ch")
+
+
+def test_a_loop_is_tracked(producer: SyncProducer, store: Stored) -> None:
+    """While it runs, a loop tells its progress, pace and remaining time; at its end that all is done."""
+    items = track(["a", "b", "c", "d"], channel="ch", content_id="c", producer=producer, interval=0, title="Pages")
+    assert next(items) == "a"
+    seen(store, "c", "progress", 0)
+    assert next(items) == "b"
+    seen(store, "c", "progress", 25)
+    said = store.status("c")
+    assert (said["done"], said["total"], said["title"], said["status"]) == (1, 4, "Pages", "generating")
+    assert said["rate"] > 0
+    assert said["remaining_seconds"] >= 0
+    assert datetime.fromisoformat(said["estimated_completion"]) >= datetime.fromisoformat(said["timestamp"])
+    assert list(items) == ["c", "d"]
+    said = store.status("c")
+    assert (said["done"], said["total"], said["progress"], said["remaining_seconds"]) == (4, 4, 100, 0)
+    assert said["status"] == "complete"
+
+
+def test_a_loop_of_unknown_length_is_tracked(producer: SyncProducer, store: Stored) -> None:
+    """Without a length there is a count and a pace, and no progress until the end."""
+    items = track((n for n in range(3)), channel="ch", content_id="c", producer=producer, interval=0)
+    assert [next(items), next(items)] == [0, 1]
+    seen(store, "c", "done", 1)
+    assert store.status("c")["total"] is None
+    assert not {"progress", "remaining_seconds", "estimated_completion"} & store.status("c").keys()
+    assert list(items) == [2]
+    assert (store.status("c")["total"], store.status("c")["progress"]) == (3, 100)
+
+
+def test_a_loop_makes_a_producer_of_its_own(redis_server: RedisServer, store: Stored) -> None:
+    """An address is enough; an empty loop is complete."""
+    assert list(track([], channel="ch", content_id="c", url=redis_server.url, tenant=store.tenant)) == []
+    assert store.status("c")["status"] == "complete"
+
+
+def test_a_loop_that_ends_early_says_so(producer: SyncProducer, store: Stored) -> None:
+    """An error of the items is reported as it is, a loop that is left as cancelled."""
+
+    def torn() -> Iterator[int]:
+        yield 1
+        raise ValueError("page 2 is torn")
+
+    with pytest.raises(ValueError, match="torn"):
+        list(track(torn(), channel="ch", content_id="c", producer=producer))
+    for _ in track(range(10), channel="ch", content_id="d", producer=producer):
+        break
+    assert store.status("c")["error_message"] == "page 2 is torn"
+    assert store.status("d")["error_code"] == "cancelled"
+
+
+@pytest.mark.anyio
+async def test_an_async_loop_that_is_just_left_is_reported(redis_server: RedisServer, store: Stored) -> None:
+    """A generator that nobody closes is closed by the event loop, in a task of its own, its producer with it."""
+
+    async def pages() -> AsyncIterator[int]:
+        for n in range(3):
+            yield n
+
+    async for _ in atrack(pages(), channel="ch", content_id="c", url=redis_server.url, tenant=store.tenant):
+        break
+    await until(lambda: store.status("c").get("error_code") == "cancelled")
+
+
+@pytest.mark.anyio
+async def test_an_async_loop_is_tracked(redis_server: RedisServer, store: Stored) -> None:
+    """`atrack` does for `async for` what `track` does, with a producer given or of its own."""
+
+    async def pages() -> AsyncIterator[int]:
+        for n in range(3):
+            yield n
+
+    url, tenant = redis_server.url, store.tenant
+    tracked = atrack(pages(), channel="ch", content_id="c", total=3, interval=0, url=url, tenant=tenant)
+    assert [n async for n in tracked] == [0, 1, 2]
+    assert store.status("c")["done"] == 3
+    assert store.status("c")["status"] == "complete"
+    async with Producer(url, tenant=tenant) as p:
+        tracked = atrack(pages(), channel="ch", content_id="d", producer=p)
+        async with contextlib.aclosing(tracked):
+            async for _ in tracked:
+                break
+    assert store.status("d")["error_code"] == "cancelled"
+
+
+def test_a_meter_knows_its_limits() -> None:
+    """More items than announced are 100 %, none at all too; an end beyond the calendar is not told."""
+    meter = Meter(2, 0)
+    for _ in range(5):
+        meter.count()
+    assert meter.fields()["progress"] == 100
+    assert meter.fields()["remaining_seconds"] == 0
+    assert Meter(0, 0).fields() == {"done": 0, "total": 0, "progress": 100}
+    slow: dict[str, Any] = {}
+    endless = Meter(10**18, 0)
+    while "rate" not in slow:
+        endless.count()
+        slow = endless.fields()
+    assert slow["estimated_completion"] is None

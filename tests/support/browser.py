@@ -1,0 +1,77 @@
+"""A real browser for tests: pages of Chromium that fail their test on anything the console complains of.
+
+A module uses it by `pytest_plugins = ["tests.support.browser"]`. Playwright's synchronous interface keeps an event
+loop of its own running in the thread for as long as it is open. It is open for the time of one module, so
+that a module of asynchronous tests never meets it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+"""Runs as root in a container, without a screen, and asks nobody outside for anything."""
+
+EXPECT_MS = 20_000
+"""How long a condition may take to come true: a reconnect takes up to 8 s, and the machine may be slow."""
+
+
+def chromium() -> str:
+    """The path of an installed Chromium or Chrome."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if path := shutil.which(name):
+            return path
+    raise RuntimeError("browser tests need chromium: run tests/support/install-tools")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One headless browser for the tests of a module."""
+    expect.set_options(timeout=EXPECT_MS)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def tolerated() -> list[str]:
+    """Parts of complaints that a test expects: it appends them before they can come."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, tolerated: list[str]) -> Iterator[Page]:
+    """A page of its own profile. Its console's errors and warnings, and uncaught errors, fail the test."""
+    complaints: list[str] = []
+
+    def console(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(f"{message.type}: {message.text} ({message.location['url']})")
+
+    def uncaught(error: Error) -> None:
+        complaints.append(f"uncaught: {error.message}")
+
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
+    )
+    opened = context.new_page()
+    opened.on("console", console)
+    opened.on("pageerror", uncaught)
+    yield opened
+    context.close()
+    unexpected = [said for said in complaints if not any(part in said for part in tolerated)]
+    if unexpected:
+        pytest.fail("the page complained:\n" + "\n".join(unexpected))

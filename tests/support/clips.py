@@ -1,0 +1,252 @@
+"""Sources to encode, each odd in one way, and a look at what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+from threading import Thread
+from typing import Any, cast
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from statushub.producers.clip import pictures
+
+
+class Track:
+    """What a player would see of one rendition."""
+
+    def __init__(self, playlist: Path) -> None:
+        with av.open(str(playlist)) as container:
+            video = container.streams.video[0]
+            self.width, self.height = video.codec_context.width, video.codec_context.height
+            self.pix_fmt = video.codec_context.pix_fmt
+            self.transfer = video.codec_context.color_trc
+            self.corners: list[list[int]] = []
+            self.audio = [(each.codec_context.name, each.layout.nb_channels) for each in container.streams.audio]
+            self.times: list[float] = []
+            self.heard: list[tuple[float, float]] = []
+            frames: Iterator[object] = container.decode()
+            for frame in frames:
+                if isinstance(frame, VideoFrame):
+                    self.times.append(frame.time)
+                    self.corners = self.corners or corners(frame)
+                elif isinstance(frame, AudioFrame):
+                    self.heard.append((float((frame.pts or 0) * (frame.time_base or 0)), loudness(frame)))
+
+    @property
+    def seconds(self) -> float:
+        """From the first picture to the last."""
+        return self.times[-1] - self.times[0]
+
+    def loud(self, start: float, end: float) -> float:
+        """The greatest loudness from `start` to `end` seconds, counted from the first sound."""
+        first = self.heard[0][0]
+        return max(level for time, level in self.heard if start <= time - first < end)
+
+
+def play(destination: Path) -> list[Track]:
+    """Play every rendition that the master playlist lists through to its end."""
+    lines = (destination / "master.m3u8").read_text().splitlines()
+    return [Track(destination / line) for line in lines if line and not line.startswith("#")]
+
+
+def sound_of(init: Path, segment: Path) -> tuple[float, float]:
+    """When the first and the last sound in a segment are heard, in seconds."""
+    with av.open(BytesIO(init.read_bytes() + segment.read_bytes()), "r", format="mp4") as container:
+        packets = [each for each in container.demux(audio=0) if each.pts is not None]
+        times = [float((each.pts or 0) * each.time_base) for each in packets]
+    return times[0], times[-1]
+
+
+def corners(frame: VideoFrame) -> list[list[int]]:
+    """The brightness in the middle of each quarter: upper left and right, lower left and right."""
+    plane = frame.planes[0]
+    pixels = bytes(plane)
+    return [
+        [pixels[frame.height * row // 4 * plane.line_size + frame.width * column // 4] for column in (1, 3)]
+        for row in (1, 3)
+    ]
+
+
+def loudness(frame: AudioFrame) -> float:
+    """The greatest sample of a frame of planar floats, 0 to 1."""
+    return max(abs(sample) for sample in memoryview(frame.planes[0]).cast("B").cast("f")[: frame.samples])
+
+
+def write(
+    path: Path,
+    frames: Iterable[VideoFrame],
+    *,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    fps: int = 30,
+    rotation: int = 0,
+    aspect: Fraction | None = None,
+    options: Mapping[str, str] | None = None,
+    sound: Sequence[AudioFrame] = (),
+    sound_codec: str = "aac",
+    together: bool = False,
+    target: Any = None,
+    container_format: str | None = None,
+) -> Path:
+    """Write `frames` and `sound` to `path` (or the file object `target`), as they are.
+
+    `together` writes the sound beside the pictures of its time, else after them.
+    """
+    with av.open(target or str(path), "w", format=container_format) as container:
+        encoder = dict(options or ({"preset": "ultrafast"} if codec == "libx264" else {}))
+        video, first = cast(VideoStream, container.add_stream(codec, rate=fps, options=encoder)), True
+        audio, rest = None, list(sound)
+        if sound:
+            audio = cast(AudioStream, container.add_stream(sound_codec, rate=sound[0].sample_rate))
+            audio.layout = sound[0].layout.name
+        for frame in frames:
+            if first:
+                _describe(video, frame, pix_fmt, rotation, aspect)
+                first = False
+            container.mux(video.encode(frame.reformat(format=pix_fmt) if frame.format.name != pix_fmt else frame))
+            while together and audio is not None and rest and (rest[0].time or 0) <= frame.time:
+                container.mux(audio.encode(rest.pop(0)))
+        container.mux(video.encode(None))
+        if audio is not None:
+            for portion in rest:
+                container.mux(audio.encode(portion))
+            container.mux(audio.encode(None))
+    return path
+
+
+def _describe(video: VideoStream, frame: VideoFrame, pix_fmt: str, rotation: int, aspect: Fraction | None) -> None:
+    video.width, video.height, video.pix_fmt = frame.width, frame.height, pix_fmt
+    context = video.codec_context
+    context.colorspace, context.color_primaries = frame.colorspace, frame.color_primaries
+    context.color_trc = frame.color_trc
+    video.codec_context.time_base = frame.time_base or Fraction(1, 30)
+    if aspect:
+        video.codec_context.sample_aspect_ratio = aspect
+    if rotation:
+        video.set_display_rotation(rotation)
+
+
+def moving(seconds: float = 1.0, width: int = 160, height: int = 90, fps: int = 30) -> Iterator[VideoFrame]:
+    """Pictures of the demo clip."""
+    return pictures(seconds, width, height, fps)
+
+
+def at(frames: Iterable[VideoFrame], times: Iterable[float]) -> Iterator[VideoFrame]:
+    """`frames` at these `times`, in seconds."""
+    for frame, time in zip(frames, times, strict=False):
+        frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+        yield frame
+
+
+def plain(width: int, height: int, luma: Sequence[Sequence[int]], count: int = 15) -> Iterator[VideoFrame]:
+    """Gray pictures of equal fields: `luma[row][column]` is the brightness of each."""
+    for number in range(count):
+        frame = VideoFrame(width, height, "yuv420p")
+        plane = frame.planes[0]
+        fields = [
+            b"".join(bytes((value,)) * (width // len(row)) for value in row).ljust(plane.line_size, b"\x10")
+            for row in luma
+        ]
+        plane.update(b"".join(field * (height // len(luma)) for field in fields).ljust(plane.buffer_size, b"\x10"))
+        for chroma in frame.planes[1:]:
+            chroma.update(b"\x80" * chroma.buffer_size)
+        frame.pts, frame.time_base = number, Fraction(1, 30)
+        yield frame
+
+
+def pq(width: int, height: int, luma: int) -> Iterator[VideoFrame]:
+    """Ten-bit gray pictures in the colours of HDR television (BT.2100, PQ)."""
+    for number in range(15):
+        frame = VideoFrame(width, height, "yuv420p10le")
+        for plane, value in zip(frame.planes, (luma, 512, 512), strict=True):
+            plane.update(value.to_bytes(2, "little") * (plane.buffer_size // 2))
+        frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range = 9, 9, 16, 1
+        frame.pts, frame.time_base = number, Fraction(1, 30)
+        yield frame
+
+
+def tone(
+    seconds: float, *, layout: str = "stereo", rate: int = 44_100, start: float = 0.0, form: str = "fltp"
+) -> list[AudioFrame]:
+    """A square wave of half the full loudness."""
+    wave = memoryview(b"".join(_sample(form, high) * 50 for high in (True, False)))
+    frames = []
+    for at_sample in range(0, round(seconds * rate), 1024):
+        frame = AudioFrame(format=form, layout=layout, samples=1024)
+        frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+        frame.pts = round(start * rate) + at_sample
+        for plane in frame.planes:
+            plane.update((bytes(wave) * (plane.buffer_size // len(wave) + 1))[: plane.buffer_size])
+        frames.append(frame)
+    return frames
+
+
+def _sample(form: str, high: bool) -> bytes:
+    if form == "s16":
+        return (16_384 if high else -16_384).to_bytes(2, "little", signed=True)
+    return b"\x00\x00\x00\x3f" if high else b"\x00\x00\x00\xbf"
+
+
+class OneWay:
+    """A file that can be written and not rewound: what is piped into it never learns its length."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+
+    def write(self, data: bytes) -> int:
+        return self._file.write(data)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@contextmanager
+def serving(body: bytes) -> Iterator[str]:
+    """A real web server on a free port; yields its base URL.
+
+    `/clip.mp4` is `body`, `/chunked.mp4` the same without a length, `/broken.mp4` ends half-way,
+    `/moved.mp4` redirects, `/forbidden.mp4` answers 403 and everything else 404.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path == "/moved.mp4":
+                self.answer(302, Location="/clip.mp4")
+            elif path == "/forbidden.mp4":
+                self.answer(403)
+            elif path in ("/clip.mp4", "/broken.mp4"):
+                self.answer(200, **{"Content-Length": str(len(body))})
+                self.wfile.write(body if path == "/clip.mp4" else body[: len(body) // 2])
+            elif path == "/chunked.mp4":
+                self.answer(200)
+                self.wfile.write(body)
+            else:
+                self.answer(404)
+
+        def answer(self, status: int, **headers: str) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Be quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

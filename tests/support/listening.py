@@ -1,0 +1,73 @@
+"""A Redis broker with a listener, and a client that does to the server what a broker never would."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import anyio
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from statushub.hub.brokers.redis.broker import RedisBroker
+from statushub.hub.model.publication import Publication, publication
+from tests.support import recorder
+
+PATIENCE_SECONDS = 30.0
+
+
+class Recorder(recorder.Recorder):
+    """Keeps also `told`: the words `lost` and `restored`, in the order they were said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def lost(self) -> None:
+        self.told.append("lost")
+        super().lost()
+
+    def restored(self) -> None:
+        self.told.append("restored")
+        super().restored()
+
+    @property
+    def contents(self) -> list[str]:
+        return [event.content_id for event in self.events]
+
+
+def update(content_id: str = "a", *, channel: str = "c", lease: float | None = None) -> Publication:
+    """A publication that ends nothing."""
+    return publication(channel=channel, content_id=content_id, data={"status": "generating"}, lease=lease)
+
+
+@asynccontextmanager
+async def listening(url: str, *, deadline: float = 5.0) -> AsyncIterator[tuple[RedisBroker, Recorder]]:
+    """An entered broker and what it tells."""
+    broker, listener = RedisBroker(url, deadline=deadline), Recorder()
+    broker.listen(listener)
+    async with broker:
+        yield broker, listener
+
+
+@asynccontextmanager
+async def admin(url: str) -> AsyncIterator[Any]:
+    """A plain client. Untyped, as redis-py's `execute_command` is."""
+    client: Any = Redis.from_url(url, protocol=2)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def until_answer(client: Any, wanted: str, *command: str | int) -> None:
+    """Return once the server's answer to a command contains `wanted`: Redis announces none of this."""
+    with anyio.fail_after(PATIENCE_SECONDS):
+        while True:
+            with suppress(RedisError):
+                answer = str(await client.execute_command(*command))
+                # redis-py makes a dictionary of some answers, and not of others.
+                if wanted in answer.replace("'", "").replace(": ", ":"):
+                    return
+            await anyio.sleep(0.02)

@@ -1,0 +1,136 @@
+"""A hub on a real socket, run by uvicorn in a thread of the test's process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import socket
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+import anyio
+import uvicorn
+import uvloop
+from uvicorn.server import ServerState
+
+from statushub.hub.app import create_app, open_hub
+from statushub.hub.brokers.contract import Broker
+from statushub.hub.config import Config
+from statushub.hub.http.handover import HandoverProtocol
+from statushub.hub.hub import Hub
+from statushub.hub.server import Server, base_url, bind
+
+START_SECONDS = 20.0
+
+T = TypeVar("T")
+
+
+class LiveHub:
+    """A running hub: where it is, what it is, and how to end it."""
+
+    def __init__(self, settings: Config, broker: Broker | None, http: Any, listener: socket.socket) -> None:
+        self.base_url = base_url(listener)
+        self._listener = listener
+        self._settings = settings
+        self._broker = broker
+        self._http = http
+        self._started: queue.Queue[tuple[Hub, Server, asyncio.AbstractEventLoop] | BaseException] = queue.Queue()
+        options = {"loop_factory": uvloop.new_event_loop}
+        self._thread = threading.Thread(target=anyio.run, args=(self._run,), kwargs={"backend_options": options})
+        self._thread.start()
+        started = self._started.get(timeout=START_SECONDS)
+        if isinstance(started, BaseException):
+            self._thread.join(START_SECONDS)
+            raise started
+        self.hub, self._server, self._loop = started
+
+    async def _run(self) -> None:
+        try:
+            async with open_hub(self._settings, self._broker) as hub:
+                app = create_app(self._settings, hub)
+                config = uvicorn.Config(
+                    app,
+                    http=self._http,
+                    ws="none",
+                    log_level="error",
+                    timeout_graceful_shutdown=round(self._settings.grace),
+                    lifespan="off",
+                )
+                config.load()
+                server = Server(config, hub)
+                self._listener.listen()
+                self._started.put((hub, server, asyncio.get_running_loop()))
+                await server.serve(sockets=[self._listener])
+        except BaseException as error:
+            self._started.put(error)
+            raise
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Call a function of the hub's on its loop, and return when it has returned."""
+        done = threading.Event()
+
+        def call() -> None:
+            function()
+            done.set()
+
+        self._loop.call_soon_threadsafe(call)
+        if not done.wait(START_SECONDS):
+            raise TimeoutError(f"{function} did not return")
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await something on the hub's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(START_SECONDS)
+
+    @property
+    def application(self) -> Any:
+        """The application that requests go to."""
+        return self._server.config.loaded_app
+
+    @application.setter
+    def application(self, application: Any) -> None:
+        self._server.config.loaded_app = application
+
+    @property
+    def server_state(self) -> ServerState:
+        """uvicorn's account of its connections and tasks."""
+        return self._server.server_state
+
+    def stop(self) -> None:
+        """Stop as SIGTERM would: farewells first."""
+        self._server.should_exit = True
+        self._thread.join(START_SECONDS)
+        self._listener.close()
+        if self._thread.is_alive():
+            raise TimeoutError("the server did not stop")
+
+
+@contextlib.contextmanager
+def live_hub(
+    broker: str | Broker = "memory:", *, http: Any = HandoverProtocol, port: int = 0, **settings: Any
+) -> Iterator[LiveHub]:
+    """A whole hub for the time of the block; `broker` is a URL or a broker of its own; `http` as uvicorn's."""
+    if isinstance(broker, str):
+        settings["broker"] = broker
+    hub = LiveHub(Config(**settings), None if isinstance(broker, str) else broker, http, bind("127.0.0.1", port))
+    try:
+        yield hub
+    finally:
+        hub.stop()
+
+
+@contextlib.contextmanager
+def live_server(app: Any, *, http: Any = HandoverProtocol, port: int = 0) -> Iterator[str]:
+    """Any ASGI application for the time of the block; gives the base URL."""
+    listener = bind("127.0.0.1", port)
+    server = uvicorn.Server(uvicorn.Config(app, http=http, log_level="critical", timeout_graceful_shutdown=5))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    listener.listen()
+    thread.start()
+    try:
+        yield base_url(listener)
+    finally:
+        server.should_exit = True
+        thread.join(START_SECONDS)
+        listener.close()

@@ -1,0 +1,50 @@
+"""What producers say, in the shortest words."""
+
+from __future__ import annotations
+
+from statushub.hub.brokers.contract import Broker
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.publication import Publication, publication
+from statushub.hub.model.receipt import Receipt
+
+CHANNEL = "films"
+
+
+def said(
+    content_id: str,
+    status: str = "generating",
+    *,
+    channel: str = CHANNEL,
+    attempt: int | None = None,
+    seq: int | None = None,
+    lease: float | None = None,
+    **data: object,
+) -> Publication:
+    """A publication with this status, on `CHANNEL` unless another is named."""
+    return publication(
+        channel=channel,
+        content_id=content_id,
+        data={"status": status, **data},
+        attempt=attempt,
+        seq=seq,
+        lease=lease,
+    )
+
+
+def raw(content_id: str, data: bytes, *, channel: str = CHANNEL, lease: float | None = None) -> Publication:
+    """A publication whose data nobody checked."""
+    return Publication(channel=channel, content_id=content_id, type="raw", data=data, terminal=False, lease=lease)
+
+
+async def tell(broker: Broker, tenant: str, publication: Publication) -> Receipt:
+    """Publish one and return its receipt."""
+    (receipt,) = await broker.publish(tenant, [publication])
+    return receipt
+
+
+async def accepted(broker: Broker, tenant: str, publication: Publication) -> Cursor:
+    """Publish one that must be accepted and return its cursor."""
+    receipt = await tell(broker, tenant, publication)
+    if receipt.cursor is None:
+        raise AssertionError(f"refused: {receipt.reason}")
+    return receipt.cursor

@@ -1,0 +1,51 @@
+"""A whole hub on a real socket, in the event loop of the test: what must be done to the hub can be done."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import anyio
+import httpx
+import uvicorn
+
+from statushub.hub.app import create_app, open_hub
+from statushub.hub.config import Config
+from statushub.hub.http.handover import HandoverProtocol
+from statushub.hub.hub import Hub
+from statushub.hub.model.names import DEFAULT_TENANT
+from statushub.hub.model.publication import Publication
+from statushub.hub.server import Server, base_url, bind
+
+
+@asynccontextmanager
+async def serving(broker: str = "memory:", **settings: Any) -> AsyncIterator[tuple[Hub, httpx.AsyncClient]]:
+    """The hub and a client of it, for the time of the block."""
+    config, listener = Config(broker=broker, **settings), bind("127.0.0.1", 0)
+    async with open_hub(config) as hub, anyio.create_task_group() as tasks:
+        options = uvicorn.Config(
+            create_app(config, hub),
+            http=HandoverProtocol,
+            ws="none",
+            log_level="critical",
+            lifespan="off",
+            access_log=False,
+        )
+        server = Server(options, hub)
+        listener.listen()
+        tasks.start_soon(partial(server.serve, sockets=[listener]))
+        try:
+            async with httpx.AsyncClient(base_url=base_url(listener)) as client:
+                yield hub, client
+        finally:
+            server.should_exit = True
+    listener.close()
+
+
+async def write(hub: Hub, content_id: str, data: bytes, *, type: str = "custom", channel: str = "ch") -> None:
+    """Store data that nobody checked, as a worker does that calls the broker past the hub."""
+    publication = Publication(channel=channel, content_id=content_id, type=type, data=data, terminal=False)
+    [receipt] = await hub.broker.publish(DEFAULT_TENANT, [publication])
+    assert receipt.accepted

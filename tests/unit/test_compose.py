@@ -1,0 +1,153 @@
+"""The compose file, the image and the proxy: what can be checked without running containers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from statushub.hub.api.events import OVERLOAD_RETRY_MS
+from statushub.hub.cli import cli
+from statushub.hub.config import BODY_BYTES, HEARTBEAT_SECONDS, Config, load
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = (ROOT / "docker-compose.yml").read_text()
+NGINX = (ROOT / "deploy" / "nginx.conf").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def section(name: str) -> str:
+    """What the compose file says under a service's, or an anchor's, key."""
+    found = re.search(rf"^(|  ){name}:[^\n]*\n(?:(?:\1 +[^\n]*)?\n)*", COMPOSE, re.MULTILINE)
+    assert found, name
+    return found[0]
+
+
+def directive(name: str) -> str:
+    """The value of a directive that the proxy's settings hold once."""
+    [value] = re.findall(rf"^ *{name} ([^;]*);", NGINX, re.MULTILINE)
+    return str(value)
+
+
+def has_compose() -> bool:
+    """Whether this machine's docker knows compose. No engine is needed to check a file."""
+    return (
+        shutil.which("docker") is not None
+        and not subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode
+    )
+
+
+def test_the_compose_file_is_sound() -> None:
+    """Docker accepts it, where docker is here; in any case each name that is used is defined."""
+    if has_compose():
+        command = [
+            "docker",
+            "compose",
+            "--file",
+            str(ROOT / "docker-compose.yml"),
+            "--profile",
+            "encode",
+            "config",
+            "-q",
+        ]
+        subprocess.run(command, check=True)
+    assert "\t" not in COMPOSE
+    services = re.findall(r"^  ([\w-]+):", section("services"), re.MULTILINE)
+    assert services == ["redis", "hub-1", "hub-2", "proxy", "encode"]
+    for awaited in re.findall(r"^ +([\w-]+):\n +condition: service_healthy$", COMPOSE, re.MULTILINE):
+        assert "healthcheck:" in (section("x-hub") if awaited.startswith("hub") else section(awaited))
+    assert set(re.findall(r"^  ([\w-]+):", COMPOSE.partition("\nnetworks:")[2], re.MULTILINE)) == {
+        *{"inner", "outer"},
+        *{"redis", "results"},
+    }
+
+
+def test_one_port_is_published_and_on_loopback() -> None:
+    """The hubs ask nobody who they are, so only this machine may reach them."""
+    assert re.findall(r"ports: (.*)", COMPOSE) == ['["127.0.0.1:8080:8080"]']
+    assert "internal: true" in section("inner")
+    for service in ("redis", "x-hub", "encode"):
+        assert "networks: [inner]" in section(service)
+
+
+def test_the_hubs_start_with_their_command() -> None:
+    """The command line in the compose file is one that `statushub` understands."""
+    words = re.search(r'command: \["serve", (.*)\]', section("x-hub"))
+    assert words
+    arguments = re.findall(r'"([^"]*)"', words[1])
+    flags = cli.commands["serve"].make_context("serve", arguments).params
+    settings = load({}, **{name: value or None for name, value in flags.items()})
+    assert (settings.host, settings.insecure, settings.port) == ("0.0.0.0", True, Config().port)
+    assert settings.broker == "redis://redis:6379/0"
+    assert f"http://127.0.0.1:{settings.port}/readyz" in section("x-hub")
+    grace = re.search(r"stop_grace_period: (\d+)s", section("x-hub"))
+    assert grace
+    assert int(grace[1]) > settings.grace
+
+
+def test_the_encoder_starts_with_its_command() -> None:
+    """Both of the worker's command lines are ones that `statushub` understands."""
+    lines = re.findall(r"statushub encode (.*)", section("encode"))
+    assert len(lines) == 2
+    for line in lines:
+        assert cli.commands["encode"].make_context("encode", line.split()).params["broker"] == "redis://redis:6379/0"
+
+
+def test_redis_keeps_what_it_accepted() -> None:
+    """Written to disk, and nothing dropped for want of memory."""
+    assert '"--appendonly", "yes", "--maxmemory-policy", "noeviction"' in section("redis")
+    assert "redis:/data" in section("redis")
+
+
+def test_the_proxy_passes_streams_at_once() -> None:
+    """No buffer, cache or compression between a hub and its viewers, and connections that are kept."""
+    assert directive("proxy_buffering") == "off"
+    assert directive("proxy_cache") == "off"
+    assert directive("gzip") == "off"
+    assert directive("proxy_http_version") == "1.1"
+    assert directive("proxy_set_header Connection") == "$upgrade_connection"
+    assert "'' '';" in NGINX
+    assert directive("http2") == "on"
+
+
+def test_the_proxy_waits_longer_than_a_stream_is_silent() -> None:
+    """Two heartbeats may be lost before it hangs up."""
+    seconds = int(directive("proxy_read_timeout").removesuffix("s"))
+    assert seconds > 2 * HEARTBEAT_SECONDS
+    assert int(directive("proxy_send_timeout").removesuffix("s")) == seconds
+    assert seconds > OVERLOAD_RETRY_MS[1] / 1000
+
+
+def test_the_proxy_takes_what_a_hub_takes() -> None:
+    """A publish of the largest size is the hub's to evaluate."""
+    assert directive("client_max_body_size") == f"{BODY_BYTES // 1024**2}m"
+
+
+def test_the_proxy_spreads_over_every_hub() -> None:
+    """The hubs of the compose file are those of the proxy, on the hub's port."""
+    assert set(re.findall(r"server (hub-\d):(\d+)", NGINX)) == {
+        ("hub-1", str(Config().port)),
+        ("hub-2", str(Config().port)),
+    }
+    assert set(re.findall(r"^  (hub-\d):", COMPOSE, re.MULTILINE)) == {"hub-1", "hub-2"}
+
+
+def test_the_proxy_logs_no_query() -> None:
+    """A ticket in a query would else be in the log."""
+    log_format = directive("log_format plain")
+    assert "$uri" in log_format
+    assert "$request " not in log_format
+    assert "$request_uri" not in log_format
+    assert "$args" not in log_format
+
+
+def test_the_image_is_small_and_has_no_rights() -> None:
+    """A slim base, a wheel, a user without privileges, and a container that ends at SIGTERM."""
+    assert DOCKERFILE.count("FROM python:3.11-slim") == 2
+    last = DOCKERFILE.rpartition("FROM ")[2]
+    assert re.search(r"^USER statushub$", last, re.MULTILINE)
+    assert "[encode]" in last
+    assert 'ENTRYPOINT ["statushub"]' in last
+    for source in re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE):
+        assert all((ROOT / name).exists() for name in source.split())

@@ -1,0 +1,159 @@
+"""Announcements of one batch reach each viewer in the clock's order, in as few writes as may be."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
+from statushub.hub.hub import Hub
+from statushub.hub.model.event import Announcement, Event
+from statushub.hub.model.publication import publication
+from statushub.hub.replicas.replica import Replica
+from statushub.hub.viewers.viewer import PushViewer
+from tests.support.waiting import WAIT_SECONDS
+
+pytestmark = pytest.mark.anyio
+
+TENANT = "t"
+
+
+class RecordingTransport(asyncio.Transport):
+    """Keeps every write apart; after `room` of them its socket is full."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.room = 1_000
+        self.viewer: PushViewer | None = None
+
+    def write(self, data: Any) -> None:
+        self.writes.append(data)
+        if len(self.writes) == self.room and self.viewer:
+            self.viewer.pause_writing()
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    @property
+    def offsets(self) -> list[int]:
+        """The ids written, without their epoch."""
+        return [int(offset) for offset in re.findall(rb"^id: \w+-(\d+)", b"".join(self.writes), re.MULTILINE)]
+
+
+@asynccontextmanager
+async def running_hub() -> AsyncIterator[Hub]:
+    """A hub over a broker in memory, whose channels `a` and `b` have one content each, at 1 and 2."""
+    broker = EmbeddedBroker(None)
+    hub = Hub(broker)
+    async with broker, hub:
+        for channel in ("a", "b"):
+            await broker.publish(TENANT, [publication(channel=channel, content_id=channel, data={"status": "idle"})])
+        yield hub
+
+
+async def viewing(hub: Hub, *channels: str) -> RecordingTransport:
+    """A viewer that has been sent today's state, with its writes forgotten."""
+    transport = RecordingTransport()
+    viewer = PushViewer(hub, hub.replicas(TENANT, channels), None, set(), paused=False)
+    await settled(*viewer.replicas)
+    viewer.connection_made(transport)
+    transport.viewer = viewer
+    transport.writes.clear()
+    return transport
+
+
+async def settled(*replicas: Replica) -> None:
+    """Return when these are in sync."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        for replica in replicas:
+            await replica.settled.wait()
+
+
+def announcements(hub: Hub, *places: tuple[str, int, int], epoch: str | None = None) -> Sequence[Announcement]:
+    """Announcements of (channel, offset, the channel's offset before)."""
+    known = hub.replica(TENANT, "a").epoch or ""
+    return [
+        Announcement(
+            tenant=TENANT,
+            epoch=epoch or known,
+            prev=prev,
+            event=Event(channel=channel, content_id=f"c{offset}", offset=offset, type="t", data=b"{}"),
+        )
+        for channel, offset, prev in places
+    ]
+
+
+async def test_events_of_one_channel_leave_in_one_write() -> None:
+    """Each viewer's write is a system call, however many events it holds."""
+    async with running_hub() as hub:
+        one, other = await viewing(hub, "a"), await viewing(hub, "a")
+        hub.announced(announcements(hub, ("a", 3, 1), ("a", 4, 3), ("a", 5, 4)))
+        for transport in (one, other):
+            assert (len(transport.writes), transport.offsets) == (1, [3, 4, 5])
+        assert hub.counts.deliveries == 6
+
+
+async def test_channels_nobody_looks_at_do_not_part_a_run() -> None:
+    """What is announced of them in between changes nothing."""
+    async with running_hub() as hub:
+        transport = await viewing(hub, "a")
+        hub.announced(announcements(hub, ("a", 3, 1), ("x", 4, 0), ("a", 5, 3)))
+        assert (len(transport.writes), transport.offsets) == (1, [3, 5])
+
+
+async def test_a_viewer_of_several_channels_sees_the_clocks_order() -> None:
+    """Joining one channel's events never lets them overtake another's."""
+    async with running_hub() as hub:
+        transport = await viewing(hub, "a", "b")
+        hub.announced(announcements(hub, ("a", 3, 1), ("a", 4, 3), ("b", 5, 2), ("a", 6, 4), ("b", 7, 5)))
+        assert transport.offsets == [3, 4, 5, 6, 7]
+
+
+async def test_what_was_announced_before_is_not_written_again() -> None:
+    """Whether it comes late or twice."""
+    async with running_hub() as hub:
+        transport = await viewing(hub, "a")
+        hub.announced(announcements(hub, ("a", 3, 1), ("a", 3, 1), ("a", 1, 0), ("a", 4, 3)))
+        assert transport.offsets == [3, 4]
+
+
+async def test_what_precedes_a_hole_is_written_before_its_viewers_are_behind() -> None:
+    """It was applied, so that nobody would read it again for them; what the hole hides is read, once."""
+    async with running_hub() as hub:
+        transport = await viewing(hub, "a")
+        hub.announced(announcements(hub, ("a", 3, 1), ("a", 9, 8)))
+        assert transport.offsets == [3]
+        await settled(hub.replica(TENANT, "a"))
+        assert transport.offsets == [3]
+
+
+async def test_what_precedes_a_new_epoch_is_written_before_the_reset() -> None:
+    """The old epoch's events are not lost from the view that they belonged to."""
+    async with running_hub() as hub:
+        transport = await viewing(hub, "a")
+        hub.announced([*announcements(hub, ("a", 3, 1)), *announcements(hub, ("a", 9, 0), epoch="other")])
+        assert transport.offsets == [3]
+
+
+async def test_a_socket_that_fills_within_a_batch_gets_no_more_and_misses_nothing() -> None:
+    """Its viewer is behind at what was written last, and catches up from there."""
+    async with running_hub() as hub:
+        transport = await viewing(hub, "a", "b")
+        transport.room = 2
+        hub.announced(announcements(hub, ("a", 3, 1), ("b", 4, 2), ("a", 5, 3), ("b", 6, 4)))
+        assert transport.offsets == [3, 4]
+        assert transport.viewer is not None
+        transport.viewer.resume_writing()
+        assert transport.offsets == [3, 4, 5, 6]

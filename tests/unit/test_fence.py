@@ -1,0 +1,85 @@
+"""The fence alone: every rule of contract.py as a table, and what holds for all of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statushub.hub.brokers.fence import Accepted, FenceState, Repeat, evaluate
+from statushub.hub.model.publication import Publication
+from statushub.hub.model.receipt import Refusal
+
+OPEN = FenceState(channel="films", attempt=2, seq=5, given=40, closed=False)
+CLOSED = FenceState(channel="films", attempt=2, seq=5, given=40, closed=True)
+UNCOUNTED = FenceState(channel="films", attempt=2, seq=None, given=40, closed=False)
+
+counters = st.none() | st.integers(0, 4)
+standings = st.builds(
+    FenceState,
+    channel=st.just("films"),
+    attempt=st.integers(0, 4),
+    seq=counters,
+    given=st.just(40),
+    closed=st.booleans(),
+)
+
+
+def offered(attempt: int | None, seq: int | None, channel: str = "films") -> Publication:
+    return Publication(channel=channel, content_id="a", type="t", data=b"{}", terminal=False, attempt=attempt, seq=seq)
+
+
+@pytest.mark.parametrize(
+    ("standing", "attempt", "seq", "verdict"),
+    [
+        (None, None, None, Accepted(attempt=1, seq=None)),
+        (None, 0, 0, Accepted(attempt=0, seq=0)),
+        (None, 7, 3, Accepted(attempt=7, seq=3)),
+        (OPEN, 1, 9, Refusal.SUPERSEDED),
+        (CLOSED, 1, 9, Refusal.SUPERSEDED),
+        (OPEN, 3, 1, Accepted(attempt=3, seq=1)),
+        (CLOSED, 3, None, Accepted(attempt=3, seq=None)),
+        (OPEN, 2, 5, Repeat(offset=40)),
+        (OPEN, None, 5, Repeat(offset=40)),
+        (CLOSED, 2, 5, Repeat(offset=40)),
+        (OPEN, 2, 4, Refusal.SUPERSEDED),
+        (CLOSED, None, 4, Refusal.SUPERSEDED),
+        (CLOSED, 2, 6, Refusal.CLOSED),
+        (CLOSED, None, None, Refusal.CLOSED),
+        (OPEN, 2, 6, Accepted(attempt=2, seq=6)),
+        (OPEN, None, 6, Accepted(attempt=2, seq=6)),
+        (OPEN, None, None, Accepted(attempt=2, seq=5, given=40)),
+        (UNCOUNTED, 2, 0, Accepted(attempt=2, seq=0)),
+    ],
+)
+def test_the_rules(
+    standing: FenceState | None, attempt: int | None, seq: int | None, verdict: Accepted | Repeat | Refusal
+) -> None:
+    """Each rule, before and after the end of the attempt."""
+    assert evaluate(standing, offered(attempt, seq)) == verdict
+
+
+@given(standings, counters, counters)
+def test_another_channel_is_refused_before_all_else(standing: FenceState, attempt: int | None, seq: int | None) -> None:
+    """No attempt and no seq moves a content."""
+    assert evaluate(standing, offered(attempt, seq, channel="books")) is Refusal.WRONG_CHANNEL
+
+
+@given(standings, counters, counters)
+def test_what_is_accepted_never_goes_back(standing: FenceState, attempt: int | None, seq: int | None) -> None:
+    """The attempt never falls, the seq never falls within it, and the end is left by a higher attempt alone."""
+    verdict = evaluate(standing, offered(attempt, seq))
+    if isinstance(verdict, Accepted):
+        assert verdict.attempt >= standing.attempt
+        if verdict.attempt == standing.attempt:
+            assert not standing.closed
+            assert (verdict.seq or 0) >= (standing.seq or 0)
+
+
+@given(standings, st.integers(0, 4), st.integers(0, 4))
+def test_what_was_accepted_is_a_repeat(standing: FenceState, attempt: int, seq: int) -> None:
+    """A publication with attempt and seq, offered again, is known for what it is."""
+    verdict = evaluate(standing, offered(attempt, seq))
+    if isinstance(verdict, Accepted):
+        after = FenceState(channel="films", attempt=verdict.attempt, seq=verdict.seq, given=41, closed=True)
+        assert evaluate(after, offered(attempt, seq)) == Repeat(offset=41)

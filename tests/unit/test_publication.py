@@ -1,0 +1,267 @@
+"""What a producer may say, and in which form it is stored."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statushub.hub.model.cursor import COUNTER_MAX, Cursor
+from statushub.hub.model.errors import Invalid, TooLarge
+from statushub.hub.model.event import Event, decode
+from statushub.hub.model.names import check_name, check_tenant
+from statushub.hub.model.publication import EVENT_BYTES, Publication, publication, stalled
+from statushub.hub.model.vocabulary import Phase, phase_of
+
+
+def made(data: dict[str, Any] | None = None, **more: Any) -> tuple[Publication, dict[str, Any]]:
+    """A publication of `data`, and the data as stored."""
+    publication_ = publication(channel="c", content_id="x", data=data or {}, **more)
+    return publication_, json.loads(publication_.data)
+
+
+@pytest.mark.parametrize(
+    ("status", "content_status", "processing_status", "type", "terminal"),
+    [
+        ("idle", "idle", None, "content_status_update", False),
+        ("generating", "generating", None, "content_status_update", False),
+        ("complete", "complete", "completed", "processing_complete", True),
+        ("error", "error", "failed", "processing_error", True),
+        ("PENDING", "idle", "pending", "encoding_progress", False),
+        ("PROCESSING", "generating", None, "encoding_progress", False),
+        ("READY", "complete", "completed", "processing_complete", True),
+        ("FAILED", "error", "failed", "processing_error", True),
+        ("pending", "idle", "pending", "content_status_update", False),
+        ("processing", "generating", None, "content_status_update", False),
+        ("completed", "complete", "completed", "processing_complete", True),
+        ("failed", "error", "failed", "processing_error", True),
+    ],
+)
+def test_every_vocabulary_maps_onto_the_one_of_the_wire(
+    status: str, content_status: str, processing_status: str | None, type: str, terminal: bool
+) -> None:
+    """Status, processing status and type follow from any vocabulary's status."""
+    publication_, data = made({"status": status})
+    assert (data["status"], data["processing_status"]) == (content_status, processing_status)
+    assert (publication_.type, publication_.terminal) == (type, terminal)
+
+
+@pytest.mark.parametrize(
+    ("data", "type", "status"),
+    [
+        ({"processing_status": "summarizing"}, None, "generating"),
+        ({"processing_status": "completed"}, None, "complete"),
+        ({}, "encoding_progress", "generating"),
+        ({}, "processing_complete", "complete"),
+        ({}, "processing_error", "error"),
+        ({"status": "generating"}, "my.own-type:1", "generating"),
+    ],
+)
+def test_the_status_follows_from_what_else_is_said(data: dict[str, Any], type: str | None, status: str) -> None:
+    """A type or a known processing status says enough; types that nobody knows pass through."""
+    publication_, stored = made(data, type=type)
+    assert stored["status"] == status
+    assert type in (None, publication_.type)
+
+
+def test_what_the_producer_put_in_is_kept_in_order_and_to_the_digit() -> None:
+    """Extra fields survive byte for byte: empty lists, large numbers, any text."""
+    extra = {"list": [], "object": {}, "large": 2**60 + 1, "text": "ü\u2028\u0000", "null": None, "float": 0.1}
+    _, stored = made({"status": "generating", **extra})
+    assert {key: stored[key] for key in extra} == extra
+    assert list(stored)[:4] == ["content_id", "channel_id", "status", "processing_status"]
+    assert list(stored)[-1] == "timestamp"
+
+
+@pytest.mark.parametrize(
+    ("said", "stored"),
+    [
+        ("2025-07-31T13:00:00Z", "2025-07-31T13:00:00.000Z"),
+        ("2025-07-31T15:00:00.1239+02:00", "2025-07-31T13:00:00.123Z"),
+        ("0099-01-01T00:00:00+00:00", "0099-01-01T00:00:00.000Z"),
+    ],
+)
+def test_timestamps_are_brought_to_utc(said: str, stored: str) -> None:
+    """ISO 8601 with milliseconds and Z, whatever offset was given."""
+    assert made({"status": "idle", "timestamp": said})[1]["timestamp"] == stored
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, "The producer reported an error and gave no reason."),
+        ({"error": "disk full"}, "disk full"),
+        ({"error_reason": "codec"}, "codec"),
+        ({"error_message": "m", "error": "e"}, "m"),
+        ({"error_message": 7}, "The producer reported an error and gave no reason."),
+    ],
+)
+def test_an_error_always_has_a_message(data: dict[str, Any], message: str) -> None:
+    """`processing_error` carries `error_message`, from whichever field says it."""
+    assert made({"status": "error", **data})[1]["error_message"] == message
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"channel": ""}, "channel"),
+        ({"channel": None}, "channel"),
+        ({"channel": "a*"}, "channel"),
+        ({"channel": " a"}, "channel"),
+        ({"channel": "a\nb"}, "channel"),
+        ({"channel": "x" * 129}, "channel"),
+        ({"content_id": 7}, "content_id"),
+        ({"content_id": "a\x00"}, "content_id"),
+        ({"content_id": "a\u2028b"}, "content_id"),
+        ({"data": None}, "data"),
+        ({"data": []}, "data"),
+        ({"data": {}}, "data.status"),
+        ({"data": {"status": 7}}, "data.status"),
+        ({"data": {"status": "Complete"}}, "data.status"),
+        ({"data": {"processing_status": "dancing"}}, "data.status"),
+        ({"data": {"status": "generating", "processing_status": "completed"}}, "data.processing_status"),
+        ({"data": {"status": "complete", "processing_status": "summarizing"}}, "data.processing_status"),
+        ({"data": {"status": "complete", "processing_status": "dancing"}}, "data.processing_status"),
+        ({"data": {"status": "idle", "processing_status": 3}}, "data.processing_status"),
+        ({"data": {"status": "idle", "progress": "45"}}, "data.progress"),
+        ({"data": {"status": "idle", "progress": True}}, "data.progress"),
+        ({"data": {"status": "idle", "progress": -1}}, "data.progress"),
+        ({"data": {"status": "idle", "progress": 100.5}}, "data.progress"),
+        ({"data": {"status": "idle", "progress": float("nan")}}, "data.progress"),
+        ({"data": {"status": "idle", "timestamp": "yesterday"}}, "data.timestamp"),
+        ({"data": {"status": "idle", "timestamp": 7}}, "data.timestamp"),
+        ({"data": {"status": "idle", "timestamp": "2025-07-31T13:00:00"}}, "data.timestamp"),
+        ({"data": {"status": "idle", "timestamp": "0001-01-01T00:00:00+14:00"}}, "data.timestamp"),
+        ({"data": {"status": "idle", "content_id": "other"}}, "data.content_id"),
+        ({"data": {"status": "idle", "channel_id": "other"}}, "data.channel_id"),
+        ({"data": {"status": "idle", "object": object()}}, "data"),
+        ({"type": "ready"}, "type"),
+        ({"type": "error"}, "type"),
+        ({"type": "a b"}, "type"),
+        ({"type": 7}, "type"),
+        ({"type": "processing_complete"}, "type"),
+        ({"type": "content_status_update", "data": {"status": "complete"}}, "type"),
+        ({"type": "processing_complete", "data": {"status": "error"}}, "type"),
+        ({"type": "my.own-type:1", "data": {"status": "complete"}}, "type"),
+        ({"type": "my.own-type:1", "data": {"processing_status": "failed"}}, "type"),
+        ({"attempt": -1}, "attempt"),
+        ({"attempt": 1.0}, "attempt"),
+        ({"attempt": True}, "attempt"),
+        ({"seq": COUNTER_MAX + 1}, "seq"),
+        ({"seq": "1"}, "seq"),
+        ({"lease": 0}, "lease"),
+        ({"lease": float("inf")}, "lease"),
+        ({"lease": float("nan")}, "lease"),
+        ({"lease": "60"}, "lease"),
+        ({"lease": True}, "lease"),
+    ],
+)
+def test_nonsense_is_refused_by_the_name_of_its_field(change: dict[str, Any], field: str) -> None:
+    """`Invalid`, with the field as a path."""
+    said: dict[str, Any] = {"channel": "c", "content_id": "x", "data": {"status": "generating"}}
+    with pytest.raises(Invalid) as caught:
+        publication(**(said | change))
+    assert caught.value.field == field
+    assert field in caught.value.message
+
+
+def test_data_over_the_limit_are_too_large() -> None:
+    """64 KiB of data, counted as stored."""
+    with pytest.raises(TooLarge, match="at most 65536"):
+        made({"status": "idle", "text": "x" * EVENT_BYTES})
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
+    max_leaves=10,
+)
+known_keys = st.sampled_from(["status", "processing_status", "progress", "timestamp", "content_id", "error_message"])
+
+
+@given(
+    data=json_values | st.dictionaries(known_keys | st.text(), json_values),
+    type=json_values,
+    attempt=json_values,
+    seq=json_values,
+    lease=json_values,
+)
+def test_whatever_is_said_is_stored_whole_or_refused(data: Any, type: Any, attempt: Any, seq: Any, lease: Any) -> None:
+    """Anything that JSON can say gives sound data or `Invalid`, nothing else."""
+    try:
+        publication_ = publication(
+            channel="c", content_id="x", data=data, type=type, attempt=attempt, seq=seq, lease=lease
+        )
+    except Invalid as error:
+        field = error.field
+    else:
+        field = "none"
+        stored = decode(publication_.data)
+        assert stored["content_id"] == "x"
+        assert phase_of(stored).terminal == publication_.terminal
+    assert field
+
+
+def test_a_stalled_content_keeps_what_it_last_said() -> None:
+    """The ending by lease is an error with a stable code, and the other fields stay."""
+    _, data = made({"status": "generating", "progress": 41, "title": "clip"})
+    event = Event(channel="c", content_id="x", offset=3, type="t", data=json.dumps(data).encode())
+    ending = stalled(event)
+    said = decode(ending.data)
+    assert (ending.type, ending.terminal) == ("processing_error", True)
+    assert (said["status"], said["processing_status"], said["error_code"]) == ("error", "failed", "stalled")
+    assert (said["progress"], said["title"]) == (41, "clip")
+    assert said["error_message"]
+
+
+def test_a_stalled_content_of_a_foreign_publisher_ends_nevertheless() -> None:
+    """Data that are no JSON object are replaced."""
+    event = Event(channel="c", content_id="x", offset=3, type="t", data=b"\xff")
+    assert decode(stalled(event).data)["content_id"] == "x"
+
+
+@pytest.mark.parametrize("text", ["k3f9a2-184", "a-0", f"z-{COUNTER_MAX}"])
+def test_a_cursor_reads_as_it_is_written(text: str) -> None:
+    """Epoch, dash, offset."""
+    assert str(Cursor.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "k", "k-", "-1", "k--1", "k-01", "K-1", "k-1 ", "k-1\n", "k-٣", f"k-{COUNTER_MAX + 1}", "k" * 70 + "-1"],
+)
+def test_what_is_no_cursor_is_refused(text: str) -> None:
+    """With the field that held it."""
+    with pytest.raises(Invalid) as caught:
+        Cursor.parse(text, field="since")
+    assert caught.value.field == "since"
+
+
+@given(st.text(max_size=140))
+def test_names_never_hold_what_breaks_a_line_or_a_key(name: str) -> None:
+    """A legal name has no control character, no separator but the space, no star."""
+    try:
+        check_name(name, "channel")
+    except Invalid:
+        return
+    assert 0 < len(name) <= 128
+    assert not set(name) & set("\n\r\t\x00\x1f*\u2028\u2029\x85")
+    assert name.strip() == name
+
+
+@pytest.mark.parametrize("tenant", ["", "a b", "a{b}", "x" * 65, None, "ü"])
+def test_tenants_have_plain_names(tenant: object) -> None:
+    """A tenant's name stands in a hash tag and in a claim."""
+    with pytest.raises(Invalid):
+        check_tenant(tenant)
+    assert check_tenant("acme-1_x") == "acme-1_x"
+
+
+def test_unknown_statuses_count_as_being_processed() -> None:
+    """A foreign publisher's word is no ending."""
+    assert phase_of({"status": "dancing"}) is Phase.PROCESSING
+    assert phase_of({"status": "idle", "processing_status": "pending"}) is Phase.PENDING
+    assert phase_of({"status": "idle"}) is Phase.IDLE

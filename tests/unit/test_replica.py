@@ -1,0 +1,120 @@
+"""A replica is the channel's state, in the clock's order, whatever came in between."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statushub.hub.brokers.contract import Snapshot
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.event import Announcement, Event
+from statushub.hub.replicas.replica import Replica, Tenant, merged
+from statushub.hub.wire import sse
+
+pytestmark = pytest.mark.anyio
+
+
+def event(offset: int, content_id: str = "a", data: bytes = b"{}", channel: str = "c") -> Event:
+    return Event(channel=channel, content_id=content_id, offset=offset, type="t", data=data)
+
+
+def snapshot(*events: Event, epoch: str = "e", offset: int | None = None) -> Snapshot:
+    clock = max((event.offset for event in events), default=0) if offset is None else offset
+    return Snapshot(cursor=Cursor(epoch=epoch, offset=clock), events=list(events))
+
+
+def announcement(offset: int, prev: int, content_id: str = "a", epoch: str = "e") -> Announcement:
+    return Announcement(tenant="t", epoch=epoch, prev=prev, event=event(offset, content_id))
+
+
+def loaded(*events: Event) -> Replica:
+    replica = Replica(Tenant("t"), "c")
+    replica.load(snapshot(*events))
+    return replica
+
+
+@given(st.lists(st.sampled_from("abcdef"), max_size=60), st.integers(0, 60))
+def test_since_gives_the_latest_of_each_content_in_order(content_ids: list[str], offset: int) -> None:
+    """Whatever was applied, and from wherever it is read."""
+    replica = loaded()
+    for number, content_id in enumerate(content_ids, 1):
+        replica.apply(event(number, content_id))
+    latest = {content_id: number for number, content_id in enumerate(content_ids, 1)}
+    expected = sorted((number, content_id) for content_id, number in latest.items() if number > offset)
+    assert [(entry.offset, entry.event.content_id) for entry in replica.since(offset)] == expected
+
+
+def test_a_snapshot_of_the_same_epoch_adds_and_one_of_another_replaces() -> None:
+    """What is older than what is known changes nothing."""
+    replica = loaded(event(1, "a"), event(4, "b"))
+    replica.load(snapshot(event(6, "a"), offset=9))
+    assert ([entry.offset for entry in replica.since(0)], replica.last) == ([4, 6], 9)
+    replica.load(snapshot(event(2, "c"), epoch="f"))
+    assert [entry.event.content_id for entry in replica.since(0)] == ["c"]
+    assert (replica.cursor, set(replica.tenant.contents)) == (Cursor(epoch="f", offset=2), {"c"})
+
+
+@pytest.mark.parametrize(
+    ("waiting", "whole", "offsets"),
+    [
+        ([announcement(2, 1), announcement(5, 3, "b")], True, [3, 5]),
+        ([announcement(4, 3), announcement(6, 5)], False, [4]),
+        ([announcement(4, 3, epoch="f")], False, [3]),
+        ([], True, [3]),
+    ],
+)
+def test_what_waited_is_replayed_unless_something_is_missing(
+    waiting: list[Announcement], whole: bool, offsets: list[int]
+) -> None:
+    """Old ones are passed over; a hole or another epoch calls for another read."""
+    replica = loaded(event(3, "a"))
+    replica.waiting += waiting
+    assert replica.replay() is whole
+    assert [entry.offset for entry in replica.since(0)] == offsets
+    assert not replica.waiting
+
+
+def test_contents_are_forgotten_oldest_first() -> None:
+    """By when their last event was applied here."""
+    replica = loaded(event(1, "a"), event(2, "b"))
+    replica.apply(event(3, "a"))
+    replica.forget(replica.entries["b"].applied + 1e-9)
+    assert list(replica.entries) == ["a"]
+    assert set(replica.tenant.contents) == {"a"}
+    replica.forget(replica.entries["a"].applied + 1e-9)
+    assert not replica.entries
+    assert replica.last == 3
+
+
+def test_a_content_that_another_channel_took_over_stays_known_there() -> None:
+    """It vanished from one channel and was published to another: the first one's clean-up does not touch it."""
+    tenant = Tenant("t")
+    first, second = Replica(tenant, "c"), Replica(tenant, "d")
+    first.load(snapshot(event(1)))
+    second.load(snapshot(event(2, channel="d")))
+    first.clear()
+    assert tenant.contents == second.entries
+
+
+def test_several_channels_merge_in_one_order() -> None:
+    """By offset, whatever channel it is."""
+    tenant = Tenant("t")
+    one, other = Replica(tenant, "c"), Replica(tenant, "d")
+    one.load(snapshot(event(1, "a"), event(5, "b")))
+    other.load(snapshot(event(2, "x"), event(6, "y")))
+    assert [entry.offset for entry in merged((one, other), 1)] == [2, 5, 6]
+
+
+@given(st.binary(max_size=200).filter(lambda data: b"\r" not in data and b"\n" not in data), st.integers(1, 2**53))
+def test_a_chunk_holds_its_frame(data: bytes, offset: int) -> None:
+    """What is chunked is unchunked to the byte, and the data stand in one line."""
+    frame = sse.event("e", event(offset, data=data))
+    assert sse.unchunk(sse.chunk(frame)) == frame
+    assert frame == b"id: e-%d\nevent: t\ndata: %b\n\n" % (offset, data)
+
+
+def test_a_foreign_publisher_cannot_break_the_lines() -> None:
+    """Line breaks between JSON tokens become spaces; no data can add a line to a frame."""
+    frame = sse.event("e", event(1, data=b'{\r\n"a": 1,\n\nid: 7\n}'))
+    assert frame == b'id: e-1\nevent: t\ndata: {  "a": 1,  id: 7 }\n\n'

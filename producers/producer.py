@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -13,6 +12,7 @@ from typing import Any, Final, Self
 
 import anyio
 
+from statushub.hub.model.backoff import Backoff
 from statushub.hub.model.errors import BrokerUnavailable, Invalid
 from statushub.hub.model.names import DEFAULT_TENANT, check_tenant
 from statushub.hub.model.publication import Publication, publication
@@ -31,9 +31,11 @@ RATE: Final = 10.0
 PATIENCE_SECONDS: Final = 5.0
 """How long a finished work waits for its last state to arrive: a restart of the hub, not an outage."""
 
-FIRST_RETRY_SECONDS: Final = 0.1
-LAST_RETRY_SECONDS: Final = 5.0
-"""The pauses between tries double from the first to the last: a hub that returns is noticed within seconds."""
+FIRST_DELAY_SECONDS: Final = 0.1
+"""Before the first repeat of a call that failed: longer than a lost packet takes to be sent again."""
+
+LONGEST_DELAY_SECONDS: Final = 5.0
+"""Between repeats: a hub that is back is noticed within seconds."""
 
 NAMED_CONTENTS: Final = 20
 """Most contents that one warning names: the log is read by people."""
@@ -79,7 +81,7 @@ class Producer:
         self._outbox = Outbox(rate=rate)
         self._tasks = asyncio.TaskGroup()
         self._flusher: asyncio.Task[None] | None = None
-        self._failures = 0
+        self._backoff = Backoff(FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
         self._lost_at: float | None = None
         self._trouble: type[BrokerUnavailable | Denied] | None = None
 
@@ -205,15 +207,14 @@ class Producer:
             self._trouble = type(error)
             denied = isinstance(error, Denied)
             logger.warning("%s; states are %s until this is mended", error, "dropped" if denied else "kept")
-        pause = min(FIRST_RETRY_SECONDS * 2.0 ** min(self._failures, 16), LAST_RETRY_SECONDS)
-        self._failures += 1
         asked = error.retry_after if isinstance(error, Busy) else 0.0
-        self._outbox.hold(max(asked, pause * random.uniform(0.5, 1.0)))
+        self._outbox.hold(max(asked, self._backoff.next()))
 
     def _found(self) -> None:
         if self._lost_at is not None:
             logger.info("%s takes states again", self._transport.name)
-        self._lost_at, self._trouble, self._failures = None, None, 0
+        self._lost_at, self._trouble = None, None
+        self._backoff.reset()
 
     def _own_up(self) -> None:
         lost = self._outbox.endings

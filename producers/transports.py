@@ -27,6 +27,7 @@ from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid, StatushubError
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Receipt, Refusal
+from statushub.hub.model.redaction import redacted
 
 ANSWER_SECONDS: Final = 5.0
 """How long an answer may take before it counts as lost. A repeat does no harm, so there is no need to wait long."""
@@ -84,8 +85,8 @@ class RedisTransport:
                 retry=Retry(NoBackoff(), 0),
             )
         except ValueError as error:
-            raise ConfigError(f"{_name(url)} is no address of a Redis: {error}", field="url") from error
-        self.name = _name(url)
+            raise ConfigError(f"{redacted(url)} is no address of a Redis: {error}", field="url") from error
+        self.name = redacted(url)
         self._tenant = tenant
         self._root = commands.root(int(self._redis.connection_pool.connection_kwargs.get("db") or 0))
 
@@ -164,7 +165,7 @@ class HttpTransport:
 
     def __init__(self, url: str, *, token: str | None = None) -> None:
         """`url` is the hub's address, with the path under which a proxy shows it, if any."""
-        self.name = _name(url)
+        self.name = redacted(url)
         self._url = f"{url.rstrip('/')}/api/publish"
         headers = {"Content-Type": "application/json"}
         if token is not None:
@@ -228,11 +229,6 @@ def open_transport(url: str, *, tenant: str, token: str | None) -> Transport:
     raise ConfigError(
         f"cannot publish to {scheme or 'an address without a scheme'}: use {', '.join(_REDIS + _HTTP)}", field="url"
     )
-
-
-def _name(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2] or parts.path}"
 
 
 def _event(publication: Publication) -> dict[str, Any]:

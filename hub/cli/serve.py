@@ -7,12 +7,12 @@ import logging.config
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import click
 
 from statushub.hub.config import Config, is_loopback, load
 from statushub.hub.logs import logging_config
+from statushub.hub.model.redaction import redacted
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -89,18 +89,10 @@ def serve(environ: Mapping[str, str], /, **flags: Any) -> None:
 
 def announce(settings: Config, url: str) -> None:
     """Log where the hub serves, and who may come in."""
-    logger.info("Serving %s; broker %s", url, without_secrets(settings.broker))
+    logger.info("Serving %s; broker %s", url, redacted(settings.broker))
     if settings.auth_required:
         logger.info("Everybody proves who they are by a token.")
     elif is_loopback(settings.host):
         logger.info("No signing key: anyone on this machine may read and publish; serving loopback only.")
     else:
         logger.warning("No signing key: anyone who reaches %s may read and publish.", url)
-
-
-def without_secrets(url: str) -> str:
-    """`url` without its user, password and query."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc and not parts.query:
-        return url
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -14,7 +14,7 @@ import pytest
 
 from statushub.hub import __version__
 from statushub.hub.cli import cli, run
-from statushub.hub.cli.serve import announce, without_secrets
+from statushub.hub.cli.serve import announce
 from statushub.hub.config import SECRETS, Config
 from tests.support.command import command, ended, serving
 from tests.support.servers import RedisServer
@@ -165,16 +165,3 @@ def test_who_may_come_in_is_said(host: str, level: int, caplog: pytest.LogCaptur
     assert "No signing key" in caplog.text
     assert "redis://redis:6379/0" in caplog.text
     assert "secret" not in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("sqlite:///statushub.db", "sqlite:///statushub.db"),
-        ("memory:", "memory:"),
-        ("redis://:pass@host:1/2?password=other", "redis://host:1/2"),
-    ],
-)
-def test_a_brokers_secrets_are_not_shown(url: str, shown: str) -> None:
-    """Of an address with secrets, the place remains."""
-    assert without_secrets(url) == shown

@@ -54,9 +54,9 @@ def test_nodes_of_a_cluster() -> None:
 
 def test_messages_name_the_server_without_credentials() -> None:
     """What stands in messages and logs says where the server is, and nothing of the user."""
-    assert parse_redis_url("redis://me:s3cret@host:7000/1").where == "Redis at host:7000"
-    assert parse_redis_url("redis+cluster://me:s3cret@a,b").where == "Redis cluster at a:6379,b:6379"
-    assert parse_redis_url("unix://me:s3cret@/run/redis.sock").where == "Redis at /run/redis.sock"
+    assert parse_redis_url("redis://me:s3cret@host:7000/1").where == "redis://host:7000/1"
+    assert parse_redis_url("redis+cluster://me:s3cret@a,b").where == "redis+cluster://a,b"
+    assert parse_redis_url("unix://me:s3cret@/run/redis.sock").where == "unix:///run/redis.sock"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections import defaultdict
 from contextlib import suppress
 from typing import Final
@@ -15,14 +14,15 @@ from statushub.hub.brokers.contract import Listener
 from statushub.hub.brokers.redis import commands
 from statushub.hub.brokers.redis.pubsub import PubSubConnection, Wanted
 from statushub.hub.brokers.redis.topology import Topology, load_functions, reported
+from statushub.hub.model.backoff import Backoff
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.names import DEFAULT_TENANT
 
-FIRST_PAUSE_SECONDS: Final = 0.05
-"""Before the first attempt to come back: most interruptions are a server that restarts at once."""
+FIRST_DELAY_SECONDS: Final = 0.05
+"""Before the first attempt to reconnect: most interruptions are a server that restarts."""
 
-LONGEST_PAUSE_SECONDS: Final = 1.0
-"""Between attempts to come back: one connection a second costs nobody much, and viewers wait for it."""
+LONGEST_DELAY_SECONDS: Final = 1.0
+"""Between attempts to reconnect: one connection a second is cheap, and viewers wait for it."""
 
 logger = logging.getLogger(__name__)
 
@@ -201,13 +201,13 @@ class Subscription:
 
     async def run(self) -> None:
         """Keep announcements coming until cancelled. Sets `tried` once the first attempt was made."""
-        pause = FIRST_PAUSE_SECONDS
+        backoff = Backoff(FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
         while True:
             session = Session(self._topology, self._listener, self._wanted, self._deadline)
             self._session = session
             try:
                 await session.open()
-                pause = FIRST_PAUSE_SECONDS
+                backoff.reset()
                 self._restored()
                 await session.watch()
             except BrokerUnavailable as error:
@@ -216,8 +216,7 @@ class Subscription:
                 self._session = None
                 await session.aclose()
             self._interrupted(session.reason)
-            await anyio.sleep(random.uniform(pause / 2, pause))
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            await anyio.sleep(backoff.next())
 
     def _restored(self) -> None:
         self.tried.set()

@@ -17,6 +17,7 @@ import msgspec
 from redis.asyncio.connection import parse_url
 
 from statushub.hub.model.errors import ConfigError
+from statushub.hub.model.redaction import redacted
 
 
 class Kind(StrEnum):
@@ -83,10 +84,9 @@ def _parse(scheme: str, kind: Kind, parts: SplitResult) -> Address:
     options: dict[str, Any] = dict(parse_url(f"{scheme}://{user}{at}host?{parts.query}"))
     options.pop("host")
     options.pop("db", None)
-    listed = ",".join(f"{host}:{port}" for host, port in nodes)
     return Address(
         kind=kind,
-        where=f"Redis {kind} at {listed}".replace("  ", " "),
+        where=redacted(parts.geturl()),
         nodes=nodes,
         service=service,
         db=db,
@@ -107,7 +107,7 @@ def _unix(user: str, parts: SplitResult, query: Mapping[str, str]) -> Address:
     options.pop("db", None)
     return Address(
         kind=Kind.SINGLE,
-        where=f"Redis at {path}",
+        where=redacted(parts.geturl()),
         nodes=(),
         service="",
         db=_database(query.get("db", "")),

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.hostile.process import HubProcess, hub_process
-from tests.hostile.test_smuggling import CHUNKS, OFFER, chunked, post
+from tests.hostile.publishes import CHUNKS, OFFER, chunked, post
 from tests.support.waiting import eventually
 from tests.support.wire import LAST, Wire, exchange, request, wire
 

@@ -14,19 +14,13 @@ import pytest
 
 from statushub.hub.http.connection import PIECE_BYTES, UNPARSED_BYTES, Connection
 from statushub.hub.http.handover import HandoverProtocol
+from tests.hostile.publishes import CHUNKS, OFFER, chunked, offer, post
 from tests.hostile.witness import unharmed
 from tests.support.live import LiveHub, live_hub
 from tests.support.tokens import SECRET, token
 from tests.support.waiting import eventually
 from tests.support.wire import LAST, READ_SECONDS, exchange, request, wire
 
-
-def offer(channel: str, content_id: str) -> bytes:
-    """What is published of a content."""
-    return f'{{"channel":"{channel}","content_id":"{content_id}","data":{{"status":"idle"}}}}'.encode()
-
-
-OFFER = offer("c", "a")
 HELD = b"GET /api/contents/silent/changes?wait=1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 """A request that is under way for long enough to send others behind it."""
 
@@ -39,19 +33,6 @@ READ_BYTES = 256 * 1024
 NEXT = LAST
 """What a confused hub would answer with 200."""
 
-
-def post(*fields: str, body: bytes = b"", version: str = "1.1") -> bytes:
-    """A POST with these fields for its framing."""
-    lines = [f"POST /api/publish HTTP/{version}", "Host: localhost", "Content-Type: application/json", *fields]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
-
-
-def chunked(body: bytes, *fields: str) -> bytes:
-    """A POST whose body is these chunks."""
-    return post("Transfer-Encoding: chunked", *fields, body=body)
-
-
-CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(OFFER), OFFER)
 
 CLEAR = {
     "a length": (post(f"Content-Length: {len(OFFER)}", body=OFFER), 200),

@@ -12,8 +12,8 @@ import pytest
 
 from statushub.hub.app import ROUTES
 from tests.hostile.process import hub_process
+from tests.hostile.publishes import CHUNKS, OFFER, chunked
 from tests.hostile.seed import SEED
-from tests.hostile.test_smuggling import CHUNKS, OFFER, chunked
 from tests.hostile.witness import check_settled
 from tests.support.live import LiveHub
 from tests.support.tokens import token

@@ -20,10 +20,10 @@ from sse_starlette.sse import AppStatus
 from starlette.types import Message, Receive, Scope, Send
 
 from statushub.hub.http.handover import HandoverProtocol
-from tests.live.test_streams import publish, stream
 from tests.support.live import LiveHub, live_hub, live_server
+from tests.support.publishing import publish
 from tests.support.servers import RedisServer, free_port
-from tests.support.sse_client import StreamClient, open_stream
+from tests.support.sse_client import StreamClient, open_stream, stream
 from tests.support.waiting import eventually
 
 UPGRADE = (

@@ -3,51 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
 from statushub.hub.brokers import open_broker
-from statushub.hub.brokers.contract import Broker, Listener, Snapshot
+from statushub.hub.brokers.contract import Broker, Snapshot
 from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable
-from statushub.hub.model.event import Announcement, Event
 from statushub.hub.replicas.replica import Replica
-from tests.live.test_streams import publish, said, stream
 from tests.support.live import live_hub
-from tests.support.sse_client import open_stream
+from tests.support.losing_broker import losing_broker
+from tests.support.publishing import publish
+from tests.support.sse_client import open_stream, said, stream
 from tests.support.waiting import eventually
 
 PATHS = [pytest.param(HandoverProtocol, id="handover"), pytest.param("h11", id="portable")]
-
-
-class Losing:
-    """A listener that passes on what `keep` lets through: a link that loses announcements."""
-
-    def __init__(self, listener: Listener, keep: Callable[[Event], bool]) -> None:
-        self.listener = listener
-        self.keep = keep
-
-    def announced(self, batch: Sequence[Announcement]) -> None:
-        kept = [announcement for announcement in batch if self.keep(announcement.event)]
-        self.listener.announced(kept)
-
-    def lost(self) -> None:
-        self.listener.lost()
-
-    def restored(self) -> None:
-        self.listener.restored()
-
-
-def losing_broker(keep: Callable[[Event], bool]) -> Broker:
-    """An embedded broker whose announcements get lost on the way to the hub."""
-    broker = open_broker("memory:")
-    listen = broker.listen
-    broker.listen = lambda listener: listen(Losing(listener, keep))  # type: ignore[method-assign]
-    return broker
 
 
 @pytest.mark.parametrize("http", PATHS)

@@ -14,7 +14,8 @@ import pytest
 from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.viewers.viewer import PushViewer
 from tests.support.live import LiveHub, live_hub
-from tests.support.sse_client import Frame, StreamClient, open_stream
+from tests.support.publishing import publish
+from tests.support.sse_client import open_stream, said, stream
 from tests.support.waiting import eventually
 from tests.support.wire import request, wire
 
@@ -32,27 +33,6 @@ def hub(http: Any) -> Iterator[LiveHub]:
     """A hub on an embedded broker in memory."""
     with live_hub(http=http, heartbeat=0.3) as hub:
         yield hub
-
-
-def publish(hub: LiveHub, content_id: str, status: str, channel: str = "c", **data: Any) -> str:
-    """Publish over HTTP; returns the cursor."""
-    body = {"channel": channel, "content_id": content_id, "data": {"status": status, **data}}
-    answer = httpx.post(f"{hub.base_url}/api/publish", json=body).json()
-    return str(answer["cursor"])
-
-
-@contextlib.contextmanager
-def stream(hub: LiveHub, *, channel: str = "c", cursor: str | None = None, **options: Any) -> Iterator[StreamClient]:
-    """The stream of one channel, resumed from `cursor` where one is given."""
-    headers = {"Last-Event-ID": cursor} if cursor else {}
-    with open_stream(hub.base_url, f"/api/contents/{channel}/events", headers, **options) as client:
-        assert client.status == 200
-        yield client
-
-
-def said(frames: list[Frame]) -> list[tuple[str | None, str]]:
-    """Type and content id of each frame."""
-    return [(frame.event, frame.json.get("content_id", "")) for frame in frames]
 
 
 def test_a_stream_begins_with_the_whole_state_and_then_is_live(hub: LiveHub) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.live.test_streams import publish, said, stream
 from tests.support.live import LiveHub, live_hub
+from tests.support.publishing import publish
 from tests.support.servers import RedisServer, running_redis
+from tests.support.sse_client import said, stream
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.redis

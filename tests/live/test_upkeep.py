@@ -13,11 +13,11 @@ from statushub.hub.brokers.contract import Broker, Snapshot
 from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.publication import publication
-from tests.live.test_recovery import losing_broker
-from tests.live.test_streams import publish, said, stream
 from tests.support.live import LiveHub, live_hub
+from tests.support.losing_broker import losing_broker
+from tests.support.publishing import publish
 from tests.support.servers import RedisServer
-from tests.support.sse_client import open_stream
+from tests.support.sse_client import open_stream, said, stream
 from tests.support.waiting import eventually
 
 PATHS = [pytest.param(HandoverProtocol, id="handover"), pytest.param("h11", id="portable")]

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tests.support.publishing import Served
+
 READ_SECONDS = 10.0
 
 
@@ -151,3 +153,17 @@ def open_stream(
         yield StreamClient(
             connection, int(status_line.split()[1]), {name.lower(): value.strip() for name, _, value in pairs}, rest
         )
+
+
+@contextlib.contextmanager
+def stream(hub: Served, *, channel: str = "c", cursor: str | None = None, **options: Any) -> Iterator[StreamClient]:
+    """The stream of one channel, resumed from `cursor` where one is given."""
+    headers = {"Last-Event-ID": cursor} if cursor else {}
+    with open_stream(hub.base_url, f"/api/contents/{channel}/events", headers, **options) as client:
+        assert client.status == 200
+        yield client
+
+
+def said(frames: list[Frame]) -> list[tuple[str | None, str]]:
+    """Type and content id of each frame."""
+    return [(frame.event, frame.json.get("content_id", "")) for frame in frames]

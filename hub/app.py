@@ -18,8 +18,8 @@ from statushub.hub.auth.tokens import open_auth
 from statushub.hub.brokers import open_broker
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.config import Config
+from statushub.hub.http.errors import exception_handlers
 from statushub.hub.http.middleware import HostAndSizeMiddleware
-from statushub.hub.http.response import exception_handlers
 from statushub.hub.hub import Hub
 from statushub.hub.viewers.quotas import RateLimiter, StreamLimits
 
@@ -77,13 +77,28 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
     app.router.redirect_slashes = False
     app.state.config = settings
     app.state.hub = hub
-    app.state.auth = open_auth(settings)
+    app.state.auth = open_auth(
+        secret=settings.secret,
+        public_key=settings.public_key,
+        jwks_url=settings.jwks_url,
+        ticket_secret=settings.ticket_secret,
+        ticket_ttl=settings.ticket_ttl,
+        cookie=settings.cookie,
+        issuer=settings.issuer,
+        audience=settings.audience,
+        origins=settings.cors_origins,
+    )
     app.state.rates = RateLimiter(settings.publish_rate)
     origins = Origins(settings.cors_origins)
     # Outside of everything, the handler of crashes included: an error without CORS headers reaches a page
     # as a CORS error, whatever it was.
     return CORSMiddleware(
-        HostAndSizeMiddleware(app, settings),
+        HostAndSizeMiddleware(
+            app,
+            head_bytes=settings.max_head,
+            local_only=not settings.auth_required and config.is_loopback(settings.host),
+            refused=lambda error: app.state.hub.counts.refuse(error),
+        ),
         allow_origins=origins.listed,
         allow_origin_regex=origins.expression,
         # With cookies, which a page must have been named for.

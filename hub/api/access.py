@@ -11,10 +11,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from statushub.hub.auth.revocations import TOKEN_SECONDS_MAX, Revocation
-from statushub.hub.auth.tokens import Authenticator
-from statushub.hub.config import Config
-from statushub.hub.http.request import hub_of, identify, read_json
+from statushub.hub.http.body import read_json
+from statushub.hub.http.client import identify
 from statushub.hub.http.response import json_response
+from statushub.hub.http.state import authenticator_of, config_of, hub_of
 from statushub.hub.model.errors import Forbidden, Invalid, Unauthorized
 
 TICKET_PATTERNS: Final = 16
@@ -54,7 +54,7 @@ async def give_ticket(request: Request) -> Response:
     wish = _TicketRequest()
     if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
         wish = await read_json(request, _ticket_decoder, limit=ACCESS_BODY_BYTES)
-    ticket, seconds = _auth(request).tickets.give(bearer, wish.read)
+    ticket, seconds = authenticator_of(request).tickets.give(bearer, wish.read)
     return json_response({"ticket": ticket, "expires_in": round(seconds, 3)}, headers=_NO_STORE)
 
 
@@ -94,13 +94,8 @@ async def revoke(request: Request) -> Response:
     return Response(status_code=204)
 
 
-def _auth(request: Request) -> Authenticator:
-    auth: Authenticator = request.app.state.auth
-    return auth
-
-
 def _with_cookie(request: Request, value: str, seconds: int) -> Response:
-    settings: Config = request.app.state.config
+    settings = config_of(request)
     response = Response(status_code=204, headers=_NO_STORE)
     response.set_cookie(
         settings.cookie,

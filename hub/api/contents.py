@@ -13,18 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from statushub.hub import polls
-from statushub.hub.http.request import (
-    POLL_BODY_BYTES,
-    address_of,
-    channel_of,
-    check_names,
-    hub_of,
-    identify,
-    query_value,
-    read_json,
-    while_connected,
-)
+from statushub.hub.http.body import POLL_BODY_BYTES, read_json
+from statushub.hub.http.client import address_of, identify
+from statushub.hub.http.disconnect import while_connected
+from statushub.hub.http.names import channel_of, check_names
+from statushub.hub.http.query import query_value
 from statushub.hub.http.response import poll_response
+from statushub.hub.http.state import hub_of
 from statushub.hub.model import status
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import Invalid

@@ -17,8 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from statushub.hub.http.client import address_of, identify
 from statushub.hub.http.handover import MakeProtocol, Take, abort, taker
-from statushub.hub.http.request import address_of, identify
 from statushub.hub.hub import Hub
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import Invalid, KeysUnavailable

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from statushub.hub import metrics
-from statushub.hub.http.request import hub_of
 from statushub.hub.http.response import json_response
+from statushub.hub.http.state import hub_of
 
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 

@@ -10,8 +10,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from statushub.hub import polls
-from statushub.hub.http.request import POLL_BODY_BYTES, check_names, hub_of, identify, read_json
+from statushub.hub.http.body import POLL_BODY_BYTES, read_json
+from statushub.hub.http.client import identify
+from statushub.hub.http.names import check_names
 from statushub.hub.http.response import poll_response
+from statushub.hub.http.state import hub_of
 from statushub.hub.model import status
 from statushub.hub.model.event import Event
 from statushub.hub.model.vocabulary import JOB_STATUS, Phase

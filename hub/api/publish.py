@@ -12,12 +12,13 @@ from starlette.routing import Route
 
 from statushub.hub.auth.identity import Identity
 from statushub.hub.config import Config
-from statushub.hub.http.request import address_of, hub_of, identify, placed, read_json
+from statushub.hub.http.body import read_json
+from statushub.hub.http.client import address_of, identify
 from statushub.hub.http.response import json_response
+from statushub.hub.http.state import config_of, hub_of, rate_limiter_of
 from statushub.hub.model.errors import Forbidden, Invalid, TooLarge
 from statushub.hub.model.publication import Publication, publication
 from statushub.hub.model.receipt import Receipt
-from statushub.hub.viewers.quotas import RateLimiter
 
 BATCH_EVENTS: Final = 1_000
 """Most events of one publish: a second of a busy producer, and a few milliseconds of the broker's time."""
@@ -53,8 +54,7 @@ async def publish(request: Request) -> Response:
     One event at fault refuses the whole body: nothing is stored.
     """
     identity = await identify(request)
-    settings: Config = request.app.state.config
-    rates: RateLimiter = request.app.state.rates
+    settings, rates = config_of(request), rate_limiter_of(request)
     publisher = identity.publisher or address_of(request)
     # Before the body is read, too: whoever publishes too much costs no more than this.
     rates.spend(publisher, 0)
@@ -86,8 +86,13 @@ def _publications(offers: Sequence[_Offer], identity: Identity, settings: Config
         for offer in offers:
             publications.append(_publication(offer, identity, settings))  # noqa: PERF401
     except (Forbidden, Invalid) as error:
-        raise placed(error, f"events[{len(publications)}].{error.field}") from error
+        raise _located(error, f"events[{len(publications)}].{error.field}") from error
     return publications
+
+
+def _located(error: Forbidden | Invalid, field: str) -> Forbidden | Invalid:
+    """The same error with the full path of its field, such as `events[3].data.status`."""
+    return type(error)(error.message.replace(str(error.field), field, 1), field=field, limit=error.limit)
 
 
 def _publication(offer: _Offer, identity: Identity, settings: Config) -> Publication:

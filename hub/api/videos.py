@@ -16,8 +16,9 @@ from starlette.routing import Route
 
 from statushub.hub import polls
 from statushub.hub.auth.identity import Identity
-from statushub.hub.http.request import hub_of, identify
+from statushub.hub.http.client import identify
 from statushub.hub.http.response import json_response, poll_response
+from statushub.hub.http.state import hub_of
 from statushub.hub.model import status
 from statushub.hub.model.errors import StatushubError
 from statushub.hub.model.event import Event

@@ -18,7 +18,6 @@ from statushub.hub.auth.origins import Origins
 from statushub.hub.auth.patterns import Patterns
 from statushub.hub.auth.revocations import TOKEN_SECONDS_MAX
 from statushub.hub.auth.tickets import Tickets
-from statushub.hub.config import Config
 from statushub.hub.model.errors import Forbidden, Invalid, Unauthorized
 from statushub.hub.model.names import DEFAULT_TENANT, check_tenant
 
@@ -154,24 +153,40 @@ class Authenticator:
         raise Forbidden("the cookie was sent from a page that may not use it: name its origin with --cors-origin")
 
 
-def open_auth(settings: Config) -> Authenticator:
-    """The authenticator of these settings. Raises `ConfigError` where a key is none."""
+def open_auth(
+    *,
+    secret: str = "",
+    public_key: str = "",
+    jwks_url: str = "",
+    ticket_secret: str = "",
+    ticket_ttl: float,
+    cookie: str,
+    issuer: str = "",
+    audience: str = "",
+    origins: Sequence[str],
+) -> Authenticator:
+    """An authenticator with these keys; without any it requires no token.
+
+    `secret` verifies HS256 tokens; `public_key` is the path of a PEM file, `jwks_url` the address of a JSON Web Key
+    Set. Tickets are good for `ticket_ttl` seconds and signed with `ticket_secret`, else with `secret`, else with a
+    key that only this process has. `cookie` is the name of the cookie that may hold a token; `issuer` and `audience`
+    are checked where they are not empty; pages of `origins` may send the cookie. Raises `ConfigError` where the
+    file holds no public key.
+    """
     keys: list[Key] = []
-    if settings.secret:
-        keys.append(Secret(settings.secret.encode()))
-    if settings.public_key:
-        keys.append(PublicKey(settings.public_key))
-    if settings.jwks_url:
-        keys.append(KeySet(settings.jwks_url))
-    # Where one process serves alone, nobody else need read its tickets.
-    secret = settings.ticket_secret or settings.secret or secrets.token_hex()
+    if secret:
+        keys.append(Secret(secret.encode()))
+    if public_key:
+        keys.append(PublicKey(public_key))
+    if jwks_url:
+        keys.append(KeySet(jwks_url))
     return Authenticator(
         keys,
-        Tickets(secret.encode(), settings.ticket_ttl),
-        origins=Origins(settings.cors_origins),
-        cookie=settings.cookie,
-        issuer=settings.issuer or None,
-        audience=settings.audience or None,
+        Tickets((ticket_secret or secret or secrets.token_hex()).encode(), ticket_ttl),
+        origins=Origins(origins),
+        cookie=cookie,
+        issuer=issuer or None,
+        audience=audience or None,
     )
 
 

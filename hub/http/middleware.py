@@ -1,38 +1,43 @@
-"""The gate before every route: what is not even looked at, whatever it asks for."""
+"""Host and size middleware: refuses requests before any route sees them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from starlette.applications import Starlette
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from statushub.hub.config import Config, is_loopback
-from statushub.hub.http.response import error_response
-from statushub.hub.hub import Hub
+from statushub.hub.config import is_loopback
+from statushub.hub.http.errors import error_response
 from statushub.hub.model.errors import Forbidden, HeadTooLarge, StatushubError
 
 FIELD_BYTES: Final = 4
-"""What a header field has beside its name and value: a colon, a space, and the line's end."""
+"""What a header field has beside its name and value: a colon, a space, and the end of the line."""
 
-HOSTS: Final = 64
-"""Names that need not be looked at again: those of this machine are few."""
+HOSTS_CACHED: Final = 64
+"""Host fields whose check is remembered: a machine has few names."""
 
 
 class HostAndSizeMiddleware:
-    """Refuses heads over their limit and, where anybody may do everything, names that are not this machine's."""
+    """Refuses request heads over `head_bytes` and, where `local_only`, hosts that are not loopback names.
 
-    def __init__(self, app: Starlette, settings: Config) -> None:
+    The host check is the defence against DNS rebinding: where no token is required, a page of any site could point
+    its own name to 127.0.0.1, be of the same origin as the hub, and read and publish everything. `refused` is called
+    with each error that is answered here.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, head_bytes: int, local_only: bool, refused: Callable[[StatushubError], None]
+    ) -> None:
         self._app = app
-        self._head_bytes = settings.max_head
-        # A page of any site can give its name this machine's address, and would be of the same origin then.
-        self._local = not settings.auth_required and is_loopback(settings.host)
+        self._head_bytes = head_bytes
+        self._local_only = local_only
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (error := self._fault(scope)) is not None:
-            hub: Hub = self._app.state.hub
-            hub.counts.refuse(error)
+            self._refused(error)
             await error_response(error)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -46,12 +51,12 @@ class HostAndSizeMiddleware:
                 host = value
         if size > self._head_bytes:
             return HeadTooLarge(f"The request's head may have at most {self._head_bytes} bytes", limit="head")
-        if self._local and not _names_loopback(host):
-            return Forbidden("Without a key the hub answers to localhost and 127.0.0.1 alone", field="host")
+        if self._local_only and not _names_loopback(host):
+            return Forbidden("Without a key the hub answers only to localhost and 127.0.0.1", field="host")
         return None
 
 
-@lru_cache(HOSTS)
+@lru_cache(HOSTS_CACHED)
 def _names_loopback(field: bytes) -> bool:
     host = field.decode("latin-1")
     name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]

@@ -16,8 +16,6 @@ from hypothesis import strategies as st
 from statushub.hub.auth.identity import Identity
 from statushub.hub.auth.patterns import ALL, Patterns
 from statushub.hub.auth.tickets import Tickets
-from statushub.hub.auth.tokens import open_auth
-from statushub.hub.config import Config
 from statushub.hub.model import status
 from statushub.hub.model.cursor import COUNTER_MAX, Cursor
 from statushub.hub.model.errors import Invalid, Unauthorized
@@ -27,7 +25,7 @@ from statushub.hub.wire import sse
 from tests.hostile.seed import examples, seeded
 from tests.support.live import LiveHub
 from tests.support.sse_client import open_stream
-from tests.support.tokens import SECRET, token
+from tests.support.tokens import SECRET, authenticator, token
 from tests.support.wire import LAST, Wire, exchange, request, wire
 
 BREAKS = [
@@ -125,7 +123,7 @@ claims = st.dictionaries(
 )
 async def test_a_token_is_one_or_nobody_is_known(said: dict[str, Any], head: dict[str, Any]) -> None:
     """Even where whoever has the key says nonsense with it: an identity, or `Unauthorized`."""
-    auth = open_auth(Config(secret=SECRET))
+    auth = authenticator()
     try:
         text = jwt.encode(said, SECRET, "HS256", headers=head)
     except (TypeError, ValueError, OverflowError, jwt.PyJWTError):
@@ -144,7 +142,7 @@ async def test_a_token_is_one_or_nobody_is_known(said: dict[str, Any], head: dic
 @given(text=texts | st.binary().map(lambda data: data.decode("latin-1")), cut=st.integers(0, 400))
 async def test_a_token_or_ticket_is_whole_or_none(text: str, cut: int) -> None:
     """With anything for it, or for any part of it."""
-    auth = open_auth(Config(secret=SECRET))
+    auth = authenticator()
     ticket, _ = auth.tickets.give(Identity(tenant="acme", read=ALL), None)
     for good, read in ((token(), auth.verify), (ticket, _awaited(auth.tickets))):
         for spoiled in (text, good[:cut] + text + good[cut:], *(_replaced(good, part, text) for part in range(3))):
@@ -176,7 +174,7 @@ async def test_whatever_the_reader_of_tokens_makes_of_one_is_unauthorized(
     def fail(*_arguments: object, **_options: object) -> None:
         raise failure
 
-    auth = open_auth(Config(secret=SECRET))
+    auth = authenticator()
     ticket, _ = auth.tickets.give(Identity(tenant="acme", read=ALL), None)
     monkeypatch.setattr(jwt, "decode", fail)
     with pytest.raises(Unauthorized):

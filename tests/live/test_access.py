@@ -15,15 +15,13 @@ import pytest
 from statushub.hub.auth.identity import Identity
 from statushub.hub.auth.revocations import Revocation, Revocations
 from statushub.hub.auth.tickets import Tickets
-from statushub.hub.auth.tokens import open_auth
-from statushub.hub.config import Config
 from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.model.errors import Unauthorized
 from tests.support.command import ended, serving
 from tests.support.live import LiveHub, live_hub
 from tests.support.servers import RedisServer, running_redis
 from tests.support.sse_client import StreamClient, open_stream
-from tests.support.tokens import OTHER_SECRET, SECRET, bearer, token
+from tests.support.tokens import OTHER_SECRET, SECRET, authenticator, bearer, token
 from tests.support.waiting import eventually
 
 CHANNEL = "/api/contents/c"
@@ -146,8 +144,8 @@ def test_a_ticket_expires() -> None:
 
 def test_hubs_take_each_others_tickets() -> None:
     """Made with the secret they share, or with the one for tickets where there are public keys alone."""
-    for shared in (Config(secret=SECRET), Config(secret=SECRET, ticket_secret=OTHER_SECRET)):
-        one, other = open_auth(shared), open_auth(shared)
+    for ticket_secret in ("", OTHER_SECRET):
+        one, other = authenticator(ticket_secret=ticket_secret), authenticator(ticket_secret=ticket_secret)
         given, _ = one.tickets.give(Identity(tenant="acme", expires=time.time() + 60), None)
         assert other.tickets.read(given).tenant == "acme"
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statushub.hub import polls
-from statushub.hub.http.request import POLL_BODY_BYTES
+from statushub.hub.http.body import POLL_BODY_BYTES
 from statushub.hub.model.errors import ConfigError
 from tests.support.live import live_hub
 from tests.support.serving import serving

@@ -22,12 +22,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from statushub.hub.auth import keys
-from statushub.hub.auth.tokens import KNOWN, open_auth
-from statushub.hub.config import Config
+from statushub.hub.auth.tokens import KNOWN
 from statushub.hub.model.errors import ConfigError, Unauthorized
 from tests.support.live import live_hub
 from tests.support.sse_client import open_stream
-from tests.support.tokens import OTHER_SECRET, SECRET, bearer, token
+from tests.support.tokens import OTHER_SECRET, SECRET, authenticator, bearer, token
 
 CHANNEL = "/api/contents/c"
 OFFER = {"channel": "c", "content_id": "a", "data": {"status": "generating"}}
@@ -330,14 +329,14 @@ def test_a_file_that_is_no_key_stops_the_hub(tmp_path: Path, content: Any, said:
     elif content:
         file.write_bytes(content)
     with pytest.raises(ConfigError, match=said) as caught:
-        open_auth(Config(public_key=str(file)))
+        authenticator(secret="", public_key=str(file))
     assert caught.value.field == "public_key"
 
 
 @pytest.mark.anyio
 async def test_known_tokens_are_few_and_expire() -> None:
     """The oldest is forgotten; one that was good is not good for ever."""
-    auth = open_auth(Config(secret=SECRET))
+    auth = authenticator()
     for number in range(KNOWN + 10):
         await auth.verify(token(sub=str(number)))
     assert len(auth._known) == KNOWN

@@ -18,7 +18,7 @@ from statushub.hub import __version__, config
 from statushub.hub.api import access, contents, events, jobs, publish
 from statushub.hub.app import ROUTES
 from statushub.hub.auth import patterns, revocations, tickets, tokens
-from statushub.hub.http import request
+from statushub.hub.http import query
 from statushub.hub.model.cursor import COUNTER_MAX, CURSOR_CHARACTERS
 from statushub.hub.model.names import DEFAULT_TENANT, NAME_CHARACTERS
 from statushub.hub.model.publication import EVENT_BYTES, LEASE_SECONDS_MAX
@@ -141,7 +141,7 @@ def test_the_limits_in_words_are_the_real_ones() -> None:
             description()["info"]["description"],
             (
                 f"{config.HEAD_BYTES >> 10} KiB",
-                f"{request.QUERY_BYTES >> 10} KiB",
+                f"{query.QUERY_BYTES >> 10} KiB",
                 f"{config.REQUEST_SECONDS:g} s",
                 f"`{DEFAULT_TENANT}`",
             ),

@@ -7,6 +7,8 @@ from typing import Any
 
 import jwt
 
+from statushub.hub.auth.tokens import Authenticator, open_auth
+
 SECRET = "0123456789abcdef" * 4
 OTHER_SECRET = "fedcba9876543210" * 4
 
@@ -22,3 +24,9 @@ def token(secret: Any = SECRET, algorithm: str = "HS256", *, head: dict[str, Any
 def bearer(secret: Any = SECRET, algorithm: str = "HS256", **claims: Any) -> dict[str, str]:
     """The header with such a token."""
     return {"Authorization": f"Bearer {token(secret, algorithm, **claims)}"}
+
+
+def authenticator(**keys: Any) -> Authenticator:
+    """An authenticator with these keys, as `open_auth` takes them."""
+    chosen: dict[str, Any] = {"secret": SECRET, "ticket_ttl": 30.0, "cookie": "statushub_token", "origins": ()} | keys
+    return open_auth(**chosen)

@@ -1,0 +1,26 @@
+"""The query string, read within its limit."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+
+from statushub.hub.model.errors import Invalid, TooLarge
+
+QUERY_BYTES: Final = 4096
+"""Longest query string. The longest sensible one, 64 channel names of ordinary length, has about 2 KiB."""
+
+
+def query_value(request: Request, name: str) -> str | None:
+    """The query parameter `name`, or None where it is missing. Other parameters are ignored.
+
+    Raises `TooLarge` where the query string is over `QUERY_BYTES`, `Invalid` where the parameter is given twice.
+    """
+    length = len(request.scope["query_string"])
+    if length > QUERY_BYTES:
+        raise TooLarge(f"The query string has {length} bytes; at most {QUERY_BYTES} are allowed", field="query")
+    values = request.query_params.getlist(name)
+    if len(values) > 1:
+        raise Invalid(f"{name} is given {len(values)} times", field=name)
+    return values[0] if values else None

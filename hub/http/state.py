@@ -1,0 +1,34 @@
+"""The parts of the application that requests need, as `create_app` puts them into `app.state`."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from statushub.hub.auth.tokens import Authenticator
+from statushub.hub.config import Config
+from statushub.hub.hub import Hub
+from statushub.hub.viewers.quotas import RateLimiter
+
+
+def hub_of(request: Request) -> Hub:
+    """The hub that answers this request."""
+    hub: Hub = request.app.state.hub
+    return hub
+
+
+def config_of(request: Request) -> Config:
+    """The settings of the application."""
+    config: Config = request.app.state.config
+    return config
+
+
+def authenticator_of(request: Request) -> Authenticator:
+    """The authenticator of the application."""
+    authenticator: Authenticator = request.app.state.auth
+    return authenticator
+
+
+def rate_limiter_of(request: Request) -> RateLimiter:
+    """The rate limiter of all publishers."""
+    rates: RateLimiter = request.app.state.rates
+    return rates

@@ -17,7 +17,7 @@ from av.audio.stream import AudioStream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from statushub.producers.clip import pictures
+from statushub.producers.clip import generate
 
 
 class Track:
@@ -78,7 +78,8 @@ def corners(frame: VideoFrame) -> list[list[int]]:
 
 def loudness(frame: AudioFrame) -> float:
     """The greatest sample of a frame of planar floats, 0 to 1."""
-    return max(abs(sample) for sample in memoryview(frame.planes[0]).cast("B").cast("f")[: frame.samples])
+    samples = memoryview(frame.planes[0]).cast("B").cast("f")[: frame.samples]
+    return max(max(samples), -min(samples))
 
 
 def write(
@@ -136,8 +137,8 @@ def _describe(video: VideoStream, frame: VideoFrame, pix_fmt: str, rotation: int
 
 
 def moving(seconds: float = 1.0, width: int = 160, height: int = 90, fps: int = 30) -> Iterator[VideoFrame]:
-    """Pictures of the demo clip."""
-    return pictures(seconds, width, height, fps)
+    """Pictures of ffmpeg's test pattern."""
+    return _pictures(f"testsrc2=size={width}x{height}:rate={fps}:duration={seconds}", "format=yuv420p")
 
 
 def at(frames: Iterable[VideoFrame], times: Iterable[float]) -> Iterator[VideoFrame]:
@@ -149,51 +150,43 @@ def at(frames: Iterable[VideoFrame], times: Iterable[float]) -> Iterator[VideoFr
 
 def plain(width: int, height: int, luma: Sequence[Sequence[int]], count: int = 15) -> Iterator[VideoFrame]:
     """Gray pictures of equal fields: `luma[row][column]` is the brightness of each."""
-    for number in range(count):
-        frame = VideoFrame(width, height, "yuv420p")
-        plane = frame.planes[0]
-        fields = [
-            b"".join(bytes((value,)) * (width // len(row)) for value in row).ljust(plane.line_size, b"\x10")
-            for row in luma
-        ]
-        plane.update(b"".join(field * (height // len(luma)) for field in fields).ljust(plane.buffer_size, b"\x10"))
-        for chroma in frame.planes[1:]:
-            chroma.update(b"\x80" * chroma.buffer_size)
-        frame.pts, frame.time_base = number, Fraction(1, 30)
-        yield frame
+    fields = [
+        f"{value}*eq(floor(Y/H*{len(luma)}),{row})*eq(floor(X/W*{len(values)}),{column})"
+        for row, values in enumerate(luma)
+        for column, value in enumerate(values)
+    ]
+    return _pictures(
+        f"nullsrc=size={width}x{height}:rate=30:duration={count / 30}",
+        "format=yuv420p",
+        f"geq=lum={'+'.join(fields)}:cb=128:cr=128",
+    )
 
 
 def pq(width: int, height: int, luma: int) -> Iterator[VideoFrame]:
     """Ten-bit gray pictures in the colours of HDR television (BT.2100, PQ)."""
-    for number in range(15):
-        frame = VideoFrame(width, height, "yuv420p10le")
-        for plane, value in zip(frame.planes, (luma, 512, 512), strict=True):
-            plane.update(value.to_bytes(2, "little") * (plane.buffer_size // 2))
-        frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range = 9, 9, 16, 1
-        frame.pts, frame.time_base = number, Fraction(1, 30)
-        yield frame
+    return _pictures(
+        f"nullsrc=size={width}x{height}:rate=30:duration=0.5",
+        "format=yuv420p10le",
+        f"geq=lum={luma}:cb=512:cr=512",
+        "setparams=colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084:range=tv",
+    )
 
 
 def tone(
     seconds: float, *, layout: str = "stereo", rate: int = 44_100, start: float = 0.0, form: str = "fltp"
 ) -> list[AudioFrame]:
-    """A square wave of half the full loudness."""
-    wave = memoryview(b"".join(_sample(form, high) * 50 for high in (True, False)))
-    frames = []
-    for at_sample in range(0, round(seconds * rate), 1024):
-        frame = AudioFrame(format=form, layout=layout, samples=1024)
-        frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
-        frame.pts = round(start * rate) + at_sample
-        for plane in frame.planes:
-            plane.update((bytes(wave) * (plane.buffer_size // len(wave) + 1))[: plane.buffer_size])
-        frames.append(frame)
-    return frames
+    """A sine of half the full loudness in each channel."""
+    frames = generate(
+        f"aevalsrc=0.5*sin(2*PI*441*t):channel_layout={layout}:sample_rate={rate}:nb_samples=1024:duration={seconds}",
+        f"aformat=sample_fmts={form}",
+        f"asetpts=PTS+{start}/TB",
+        "abuffersink",
+    )
+    return cast(list[AudioFrame], list(frames))
 
 
-def _sample(form: str, high: bool) -> bytes:
-    if form == "s16":
-        return (16_384 if high else -16_384).to_bytes(2, "little", signed=True)
-    return b"\x00\x00\x00\x3f" if high else b"\x00\x00\x00\xbf"
+def _pictures(*filters: str) -> Iterator[VideoFrame]:
+    return cast(Iterator[VideoFrame], generate(*filters, "buffersink"))
 
 
 class OneWay:

@@ -10,7 +10,7 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM python:3.11-slim
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
-    pip install --no-cache-dir "$(echo /wheels/statushub-*.whl)[encode]" \
+    pip install --no-cache-dir "$(echo /wheels/statushub-*.whl)[all]" \
     && useradd --system --uid 10001 --home-dir /data --create-home statushub
 USER statushub
 # The embedded broker's file and the results of encodes go here, unless they are told to go elsewhere.

@@ -110,6 +110,6 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
     )
 
 
-def from_environment() -> ASGIApp:
+def app_from_environment() -> ASGIApp:
     """The application of the settings in the environment, for any server that takes a factory."""
     return create_app(config.load(os.environ))

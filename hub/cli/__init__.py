@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from statushub.extras import MissingExtra, required
 from statushub.hub import __version__
 from statushub.hub.cli.demo import demo
 from statushub.hub.cli.encode import encode
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code. What goes wrong is one line on stderr."""
     try:
-        code = cli.main(list(arguments), prog_name="statushub", standalone_mode=False, obj=os.environ)
+        with required("this command"):
+            code = cli.main(list(arguments), prog_name="statushub", standalone_mode=False, obj=os.environ)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return USAGE
@@ -65,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(error.format_message(), error.exit_code, _hint(error))
     except StatushubError as error:
         return _complain(error.message, USAGE if error.code in USAGE_CODES else TROUBLE)
-    except OSError as error:
+    except (MissingExtra, OSError) as error:
         return _complain(str(error), TROUBLE)
     return code if isinstance(code, int) else 0
 

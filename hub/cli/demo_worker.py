@@ -18,9 +18,9 @@ import anyio
 import anyio.to_thread
 
 from statushub.hub.model.errors import BrokerUnavailable
-from statushub.producers import Producer
 from statushub.producers.clip import write_clip
 from statushub.producers.encode import EncodeError, Options, encode
+from statushub.producers.producer import Producer
 
 CHANNEL: Final = "encodes"
 """The channel that the dashboard opens by default."""

@@ -80,11 +80,8 @@ def encode(
 
 
 def require_encoder() -> None:
-    """Raise `Failure`, which says what to install, where videos cannot be encoded."""
-    try:
-        importlib.import_module("statushub.producers.encode")
-    except ImportError as error:
-        raise Failure(str(error)) from error
+    """Raise `MissingExtra`, which says what to install, where videos cannot be encoded."""
+    importlib.import_module("statushub.producers.encode")
 
 
 def default_name(source: str) -> str:

@@ -10,7 +10,7 @@ import click
 from statushub.hub.cli.failure import USAGE, Failure
 
 if TYPE_CHECKING:
-    from statushub.producers import Producer
+    from statushub.producers.producer import Producer
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -37,7 +37,7 @@ def producer(*, hub: str | None, broker: str | None, tenant: str | None, token: 
 
     Raises `Failure` where the options contradict each other, `ConfigError` and `Invalid` where one is wrong.
     """
-    from statushub.producers import Producer
+    from statushub.producers.producer import Producer
 
     if hub and broker:
         raise Failure("--hub and --broker exclude each other: one of them takes the status", USAGE)

@@ -5,13 +5,11 @@ Needs the optional extra: `pip install 'statushub[encode]'` (PyAV, whose wheel b
 
 from __future__ import annotations
 
-try:
+from statushub.extras import required
+
+with required("statushub.encode"):
     import av as _av
     import fsspec as _fsspec
-except ImportError as error:
-    raise ImportError(
-        f"producers.encode needs {error.name}, which is not installed: pip install 'statushub[encode]'"
-    ) from error
 
 from statushub.producers.encode.errors import (
     DestinationUnwritable,

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Final
 
-from statushub.producers import Producer
+from statushub import Producer
 
 WORKS_AT_ONCE: Final = 1_000
 """Works that report before the loop turns: as many as fill one call of the SDK's."""

@@ -161,7 +161,7 @@ def hub_portable(folder: Path) -> Iterator[Running]:
     """This hub on a server that cannot hand connections over, over Redis."""
     with _redis(folder) as redis:
         port = free_port()
-        factory = ("--factory", "statushub.hub.app:from_environment", "--http", "h11")
+        factory = ("--factory", "statushub:app_from_environment", "--http", "h11")
         env = environment({**HUB_ENVIRONMENT, "STATUSHUB_BROKER": redis.url})
         with _uvicorn(port, *factory, env=env) as process:
             yield _hub(port, process, redis)

@@ -9,7 +9,7 @@ import anyio
 import httpx
 import pytest
 
-from statushub.producers import Producer
+from statushub import Producer
 from statushub.producers.clip import write_clip
 from statushub.producers.encode import NotAVideo, Options, encode
 from tests.support.live import live_hub

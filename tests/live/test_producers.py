@@ -10,9 +10,9 @@ from uuid import uuid4
 import anyio
 import pytest
 
+from statushub import Denied, Producer
 from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid, TooLarge
 from statushub.hub.model.receipt import Refusal
-from statushub.producers import Denied, Producer
 from statushub.producers.producer import settings
 from tests.support.producing import TIMEOUT, Relay, Stored, stored, until
 from tests.support.servers import RedisServer, free_port, running_redis

@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from statushub import Denied, Producer
 from statushub.hub.app import create_app
 from statushub.hub.config import Config
 from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid
 from statushub.hub.model.publication import Publication, publication
 from statushub.hub.model.receipt import Refusal
-from statushub.producers import Denied, Producer
 from statushub.producers.transports import Busy, HttpTransport
 from tests.support.live import live_server
 from tests.support.producing import TIMEOUT, Moody, until

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import pytest
 
+from statushub import Producer, SyncProducer, atrack, track
 from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid
 from statushub.hub.model.receipt import Refusal
-from statushub.producers import Producer, SyncProducer, atrack, track
 from statushub.producers.track import Meter
 from tests.support.producing import TIMEOUT, Stored, stored, until
 from tests.support.servers import RedisServer, free_port

@@ -147,7 +147,7 @@ def test_the_image_is_small_and_has_no_rights() -> None:
     assert DOCKERFILE.count("FROM python:3.11-slim") == 2
     last = DOCKERFILE.rpartition("FROM ")[2]
     assert re.search(r"^USER statushub$", last, re.MULTILINE)
-    assert "[encode]" in last
+    assert "[all]" in last
     assert 'ENTRYPOINT ["statushub"]' in last
     for source in re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE):
         assert all((ROOT / name).exists() for name in source.split())

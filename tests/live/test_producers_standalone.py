@@ -1,0 +1,77 @@
+"""`work` and `awork`: a work that brings its own producer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from statushub import ConfigError, Invalid, awork, work
+from tests.support.producing import Stored, stored
+from tests.support.servers import RedisServer, free_port
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def store(redis_server: RedisServer) -> Iterator[Stored]:
+    with stored(redis_server.url, f"t{uuid4().hex[:12]}") as there:
+        yield there
+
+
+def test_a_work_is_reported(redis_server: RedisServer, store: Stored) -> None:
+    """Its fields and its end, under the attempt that was given; all of it has arrived when the block is left."""
+    with work("c", channel="ch", url=redis_server.url, tenant=store.tenant, attempt=7, title="A film") as reported:
+        reported.update("generating", progress=45)
+    assert store.status("c").items() >= {"status": "complete", "progress": 100, "title": "A film"}.items()
+    assert store.fence("c")[0] == 7
+
+
+def test_an_error_of_a_work_is_reported_and_raised(redis_server: RedisServer, store: Stored) -> None:
+    """As within a producer."""
+    with pytest.raises(ValueError, match="torn"), work("c", channel="ch", url=redis_server.url, tenant=store.tenant):
+        raise ValueError("torn")
+    assert store.status("c")["error_message"] == "torn"
+
+
+@pytest.mark.anyio
+async def test_an_async_work_is_reported(redis_server: RedisServer, store: Stored) -> None:
+    """As the other, in an event loop."""
+    async with awork("c", channel="ch", url=redis_server.url, tenant=store.tenant, title="A film") as reported:
+        await reported.update("generating", progress=45)
+    assert store.status("c").items() >= {"status": "complete", "progress": 100, "title": "A film"}.items()
+    with pytest.raises(ValueError, match="torn"):
+        async with awork("d", channel="ch", url=redis_server.url, tenant=store.tenant):
+            raise ValueError("torn")
+    assert store.status("d")["error_message"] == "torn"
+
+
+def test_a_work_is_a_decorator(redis_server: RedisServer, store: Stored) -> None:
+    """Each call of the function is a work, with a later attempt."""
+
+    @work("c", channel="ch", url=redis_server.url, tenant=store.tenant)
+    def encode() -> None:
+        attempts.append(store.fence("c")[0] if store.lookup("c") else 0)
+
+    attempts: list[int] = []
+    encode()
+    encode()
+    assert attempts[0] == 0
+    assert 0 < attempts[1] < store.fence("c")[0]
+
+
+def test_an_unreachable_hub_does_not_fail_the_work(caplog: pytest.LogCaptureFixture) -> None:
+    """The block runs to its end, and the loss is logged."""
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(KeyError), work("c", channel="ch", url=url, patience=0.1):
+        raise KeyError("ours")
+    assert "could not be delivered: c" in caplog.text
+
+
+def test_wrong_words_are_raised_on_entering() -> None:
+    """An address that is none, and a name that breaks a rule."""
+    with pytest.raises(ConfigError), work("c", channel="ch", url="ftp://127.0.0.1"):
+        pass
+    with pytest.raises(Invalid), work("c", channel="*"):
+        pass

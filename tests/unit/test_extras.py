@@ -1,0 +1,155 @@
+"""The extras, and what is said where one is missing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module, metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from statushub.extras import EXTRAS, MissingExtra, required
+from tests.support.requirements import brought, declared, project
+
+ROOT = Path(__file__).parents[2]
+OWN = tuple(declared())
+OPTIONAL = project()["optional-dependencies"]
+
+WITHOUT = """
+import runpy, sys
+for module in {missing!r}:
+    sys.modules[module] = None
+{code}
+"""
+
+
+@cache
+def modules() -> dict[str, set[str]]:
+    """The canonical names of the installed distributions that bring each top-level module."""
+    found = metadata.packages_distributions()
+    return {module: {canonicalize_name(name) for name in names} for module, names in found.items()}
+
+
+def without(missing: Sequence[str], code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a process in which these modules are not installed."""
+    script = WITHOUT.format(missing=list(missing), code=code)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+
+
+def statushub(*arguments: str) -> str:
+    """Code that runs a command line."""
+    return f"sys.argv = {['statushub', *arguments]!r}; runpy.run_module('statushub', run_name='__main__')"
+
+
+def test_a_worker_needs_four_libraries() -> None:
+    """And no web server, command line or encoder with them."""
+    assert {Requirement(line).name for line in project()["dependencies"]} == {"anyio", "httpx", "msgspec", "redis"}
+    assert not brought(OWN) & {"starlette", "uvicorn", "click", "rich", "cryptography", "av", "hiredis"}
+
+
+def test_all_is_every_extra() -> None:
+    """The demo and the image take it."""
+    assert brought(OWN, "all") == brought(OWN, *OPTIONAL)
+
+
+@pytest.mark.parametrize("module", EXTRAS)
+def test_an_extra_brings_its_modules(module: str) -> None:
+    """The extra that an error names installs the module that is missing; the base does not."""
+    assert modules()[module] & brought(OWN, EXTRAS[module])
+    assert not modules()[module] & brought(OWN)
+
+
+@pytest.mark.parametrize("extra", ["cli", "server", "encode"])
+def test_what_an_extra_requires_is_known_by_a_module(extra: str) -> None:
+    """A library that is added to an extra is named when it is missing."""
+    known = {name for module in EXTRAS if EXTRAS[module] == extra for name in modules()[module]}
+    base = {canonicalize_name(Requirement(line).name) for line in project()["dependencies"]}
+    needed = {canonicalize_name(Requirement(line).name) for line in OPTIONAL[extra]} - {"statushub"}
+    assert needed - base <= known
+
+
+def test_every_import_is_required_by_something() -> None:
+    """Each foreign module that the source imports comes with the base or with an extra."""
+    brought_by_base = brought(OWN)
+    base = {module for module, names in modules().items() if names & brought_by_base}
+    for source in (path for folder in ("hub", "producers", "statushub") for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(source.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            foreign = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"statushub"}
+            assert foreign <= base | EXTRAS.keys(), source
+
+
+def test_another_missing_module_is_not_explained() -> None:
+    """A fault of ours is not presented as a fault of the installation."""
+    with pytest.raises(ModuleNotFoundError) as caught, required("this"):
+        import_module("statushub.nothing")
+    assert not isinstance(caught.value, MissingExtra)
+
+
+@pytest.mark.parametrize(
+    ("missing", "code", "message"),
+    [
+        (
+            ["click"],
+            statushub("serve"),
+            "statushub: the command line needs click, which is not installed: pip install 'statushub[cli]';"
+            " 'statushub[server]' also runs a hub",
+        ),
+        (
+            ["starlette"],
+            statushub("serve"),
+            "statushub: this command needs starlette, which is not installed: pip install 'statushub[server]'",
+        ),
+        (
+            ["av"],
+            statushub("encode", "clip.mp4"),
+            "statushub: statushub.encode needs av, which is not installed: pip install 'statushub[encode]'",
+        ),
+        (
+            ["jwt"],
+            statushub("token", "--read", "**"),
+            "statushub: this command needs jwt, which is not installed: pip install 'statushub[server]'",
+        ),
+    ],
+    ids=["no command line", "no server", "no encoder", "no tokens"],
+)
+def test_a_command_says_which_extra_is_missing(missing: list[str], code: str, message: str) -> None:
+    """One line on stderr, and exit code 1."""
+    ended = without(missing, code)
+    assert (ended.stderr, ended.stdout, ended.returncode) == (f"{message}\n", "", 1)
+
+
+@pytest.mark.parametrize(
+    ("missing", "code", "message"),
+    [
+        (
+            ["starlette"],
+            "from statushub import create_app",
+            "statushub.create_app needs starlette, which is not installed: pip install 'statushub[server]'",
+        ),
+        (
+            ["av"],
+            "import statushub.encode",
+            "statushub.encode needs av, which is not installed: pip install 'statushub[encode]'",
+        ),
+    ],
+)
+def test_an_import_says_which_extra_is_missing(missing: list[str], code: str, message: str) -> None:
+    """As the last line of the traceback."""
+    ended = without(missing, code)
+    assert ended.stderr.splitlines()[-1] == f"statushub.extras.MissingExtra: {message}"
+
+
+def test_publishing_commands_need_no_server() -> None:
+    """`publish` runs with the command line's extra: it fails only because no hub listens."""
+    missing = [module for module, extra in EXTRAS.items() if extra != "cli"]
+    ended = without(missing, statushub("publish", "ch", "c", "processing", "--hub", "http://127.0.0.1:9"))
+    assert ended.stderr.startswith("statushub: http://127.0.0.1:9"), ended.stderr
+    assert ended.returncode == 1

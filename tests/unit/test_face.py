@@ -1,0 +1,67 @@
+"""The public face: what `import statushub` shows, and what it costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import statushub
+import statushub.encode
+import statushub.producers.encode
+from statushub.extras import EXTRAS
+
+SOURCE = Path(statushub.__file__).read_text()
+
+
+def typed() -> dict[str, str]:
+    """The module from which a type checker takes each name."""
+    [block] = [node for node in ast.parse(SOURCE).body if isinstance(node, ast.If) and ast.unparse(node.test)[0] == "T"]
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: node.module or "" for node in imports for alias in node.names}
+
+
+@pytest.mark.parametrize("name", sorted({*statushub.__all__} - {"__version__"}))
+def test_a_name_is_loaded_from_where_it_is_typed(name: str) -> None:
+    """What an editor shows is what the program gets."""
+    assert getattr(statushub, name) is getattr(import_module(typed()[name]), name)
+
+
+def test_every_typed_name_is_public() -> None:
+    """Both ways: `__all__` is what is imported for type checkers, and the version."""
+    assert {*statushub.__all__} == {*typed(), "__version__"}
+    assert statushub.__all__ == sorted(statushub.__all__)
+    assert dir(statushub) == statushub.__all__
+
+
+def test_the_encoder_is_whole() -> None:
+    """The longer name has all that the package has."""
+    assert statushub.encode.__all__ == statushub.producers.encode.__all__
+    assert all(hasattr(statushub.encode, name) for name in statushub.encode.__all__)
+
+
+def test_a_misspelt_name_is_unknown() -> None:
+    """As in any module."""
+    with pytest.raises(AttributeError, match="module 'statushub' has no attribute 'Prodcer'"):
+        getattr(statushub, "Prodcer")  # noqa: B009
+    with pytest.raises(ImportError):
+        exec("from statushub import Prodcer")
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import statushub", {"anyio", "asyncio", "httpx", "msgspec", "redis", *EXTRAS}),
+        ("from statushub import Invalid, Receipt", {"anyio", "asyncio", "httpx", "redis", *EXTRAS}),
+        ("from statushub import Producer", {"av", "prometheus_client", "sqlite3", "starlette", "uvicorn"}),
+    ],
+)
+def test_an_import_loads_nothing_slow_that_it_does_not_need(code: str, absent: set[str]) -> None:
+    """The clients of HTTP and Redis are loaded when they are used, and a web server never by a worker."""
+    script = f"import sys; {code}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    assert not absent & {module.partition(".")[0] for module in loaded.stdout.split()}

@@ -11,13 +11,13 @@ from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from statushub.hub import config
 from statushub.hub.api import access, contents, dashboard, description, events, health, jobs, publish, videos
 from statushub.hub.auth.origins import Origins
 from statushub.hub.auth.tokens import open_auth
 from statushub.hub.brokers import open_broker
 from statushub.hub.brokers.contract import Broker
-from statushub.hub.config import Config
+from statushub.hub.config import Config, is_loopback
+from statushub.hub.environment import load
 from statushub.hub.http.errors import exception_handlers
 from statushub.hub.http.middleware import HostAndSizeMiddleware
 from statushub.hub.hub import Hub
@@ -96,7 +96,7 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
         HostAndSizeMiddleware(
             app,
             head_bytes=settings.max_head,
-            local_only=not settings.auth_required and config.is_loopback(settings.host),
+            local_only=not settings.auth_required and is_loopback(settings.host),
             refused=lambda error: app.state.hub.counts.refuse(error),
         ),
         allow_origins=origins.listed,
@@ -112,4 +112,4 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
 
 def app_from_environment() -> ASGIApp:
     """The application of the settings in the environment, for any server that takes a factory."""
-    return create_app(config.load(os.environ))
+    return create_app(load(os.environ))

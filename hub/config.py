@@ -1,273 +1,259 @@
-"""The settings, and the only place where the environment is read."""
+"""The settings of a hub: type, range, default and description of each.
+
+`Config` is the only declaration. `settings` reads it, and from there come the environment variables
+(`environment`), the flags of `statushub serve` (`cli/serve`) and the table in docs/deployment.md
+(`cli/settings_table`).
+"""
 
 from __future__ import annotations
 
 import ipaddress
-import re
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Annotated, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from statushub.hub.brokers.contract import RETENTION_SECONDS
-from statushub.hub.model.errors import ConfigError
 from statushub.hub.model.names import NAME_CHARACTERS
 from statushub.hub.model.publication import EVENT_BYTES
 
-PREFIX: Final = "STATUSHUB_"
-"""What every environment variable of a setting begins with."""
-
 LOCAL_ORIGINS: Final = ("http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*")
-"""The pages that may read a hub by default: those served on the same machine."""
+"""Origins allowed by default: pages served on the same machine."""
+
+LOCAL_PROXIES: Final = ("127.0.0.1", "::1")
+"""Proxies trusted by default: those on the same machine."""
 
 HEARTBEAT_SECONDS: Final = 15.0
-"""Between heartbeats: under the 30 to 60 s after which proxies and phones give up a silent connection."""
+"""Between heartbeats: under the 30 to 60 s after which proxies and mobile networks close an idle connection."""
 
 STALL_SECONDS: Final = 60.0
-"""How long a socket may take nothing before it is closed."""
+"""How long a socket may accept no bytes before it is closed."""
 
 MAX_STREAMS: Final = 50_000
-"""Streams one process holds by default: at 10 µs a delivery, half a second of CPU for an event to all."""
+"""Streams of one process: at 10 µs per delivery, an event to all of them takes half a second of CPU."""
 
 MAX_STREAMS_TENANT: Final = 50_000
-"""Streams of one tenant: by default all that there are. Lower it where tenants share a hub."""
+"""Streams of one tenant: by default all of the process. Lower it where tenants share a hub."""
 
 MAX_STREAMS_SUB: Final = 100
-"""Streams of one subject: somebody's tabs on all their machines, and a script that forgot to close some."""
+"""Streams of one subject: a user's tabs on several machines, and a script that leaks some."""
 
 MAX_STREAMS_ADDRESS: Final = 1_000
-"""Streams of one address: an office behind one. A proxy that is not named in `proxies` looks like an office."""
+"""Streams of one address: an office behind NAT. All clients of a proxy that is not in `proxies` count as one."""
 
 PUBLISH_RATE: Final = 10_000.0
-"""Events a second of one publisher: a busy worker's, and a fifth of what one Redis takes from all."""
+"""Events per second of one publisher: a busy worker, and a fifth of what one Redis accepts in total."""
 
 BODY_BYTES: Final = 8 * 1024 * 1024
-"""Largest body. 1,000 events of a few hundred bytes have under 1 MiB; parsing 8 MiB holds the event loop for a
-few tens of milliseconds, which the streams can bear."""
+"""Largest body. 1,000 events of a few hundred bytes take under 1 MiB; parsing 8 MiB blocks the event loop for a
+few tens of milliseconds."""
 
 HEAD_BYTES: Final = 16 * 1024
-"""Largest request head: a token of 8 KiB, an address of 4 KiB, and what browsers add."""
+"""Largest request head: a token of 8 KiB, a URL of 4 KiB, and the headers that browsers add."""
 
 REQUEST_SECONDS: Final = 10.0
-"""For a request's head to arrive, and then for its body: a phone in a tunnel gets through, a slow loris does not."""
+"""For a request's head to arrive, and then for its body: long enough for a slow mobile link, short enough against
+slow-loris clients."""
 
 TICKET_SECONDS: Final = 30.0
-"""How long a ticket opens streams: as often as a connection that flaps reconnects, and no longer."""
+"""Lifetime of a ticket: it covers the reconnects of an unstable connection, and is short because URLs are logged."""
 
 SECRET_BYTES: Final = 32
-"""Shortest secret: HS256 wants a key as long as its hash (RFC 7518, section 3.2)."""
+"""Shortest secret: HS256 needs a key at least as long as its hash (RFC 7518, section 3.2)."""
 
 GRACE_SECONDS: Final = 10.0
-"""How long a stopping hub waits for requests under way; orchestrators kill after 10 to 30 s."""
+"""How long a stopping hub waits for running requests; orchestrators kill after 10 to 30 s."""
+
+
+class Flag(msgspec.Struct, frozen=True, kw_only=True):
+    """What the flag of a setting is called, where its name and type do not say so."""
+
+    name: str = ""
+    """By default `--` and the setting's name."""
+    metavar: str = ""
+    """Placeholder for the value in the help; by default `TEXT`."""
+    form: str = ""
+    """What a `pattern` accepts, in words, for its error."""
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """Marks a setting that has no flag: other users of the machine can read a process's command line."""
+
+
+Seconds = Annotated[float, Flag(metavar="SECONDS")]
+Bytes = Annotated[int, Flag(metavar="BYTES")]
+Streams = Annotated[int, Meta(ge=1, le=10_000_000), Flag(metavar="COUNT")]
+LogLevel = Literal["critical", "error", "warning", "info", "debug"]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting. The environment variable of each is `STATUSHUB_` and its name in capitals."""
+    """Every setting. Descriptions are Markdown.
 
-    host: str = "127.0.0.1"
-    port: int = 8000
-    broker: str = "sqlite:///statushub.db"
-    workers: int = 1
-    insecure: bool = False
-    """Serve addresses other than loopback although nobody has to prove who they are."""
-    secret: str = ""
-    """Known to the hub and to whoever mints HS256 tokens; and tickets are made with it."""
-    secret_file: str = ""
-    """Where the secret is read from instead."""
-    public_key: str = ""
-    """A file with the public key of whoever mints tokens, in PEM."""
-    jwks_url: str = ""
-    """Where the public keys of whoever mints tokens are fetched."""
-    issuer: str = ""
-    """The `iss` that tokens must have; any where it is empty."""
-    audience: str = ""
-    """The `aud` that tokens must have; any where it is empty."""
-    ticket_secret: str = ""
-    """Tickets are made with it where there is no `secret`; the same on every hub."""
-    ticket_ttl: float = TICKET_SECONDS
-    cookie: str = "statushub_token"
-    cors_origins: tuple[str, ...] = LOCAL_ORIGINS
-    """Origins whose pages may read and publish; `*` for all, `:*` for any port."""
-    retention: float = RETENTION_SECONDS
-    heartbeat: float = HEARTBEAT_SECONDS
-    stall_timeout: float = STALL_SECONDS
-    grace: float = GRACE_SECONDS
-    max_streams: int = MAX_STREAMS
-    max_streams_tenant: int = MAX_STREAMS_TENANT
-    max_streams_sub: int = MAX_STREAMS_SUB
-    max_streams_address: int = MAX_STREAMS_ADDRESS
-    publish_rate: float = PUBLISH_RATE
-    max_body: int = BODY_BYTES
-    max_event: int = EVENT_BYTES
-    max_name: int = NAME_CHARACTERS
-    max_head: int = HEAD_BYTES
-    request_timeout: float = REQUEST_SECONDS
-    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
-    """Addresses of proxies, whose word on who asks is believed; `*` for any."""
-    access_log: bool = False
-    log_level: str = "info"
+    Constructing one checks nothing: ranges and the rules between settings are checked by `environment.load`.
+    """
+
+    host: Annotated[
+        str,
+        Meta(description="Address to listen on. Any other than loopback needs a key or `--insecure`."),
+        Flag(metavar="ADDRESS"),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65_535, description="Port to listen on; `0` for a free one."), Flag(metavar="PORT")
+    ] = 8000
+    broker: Annotated[
+        str,
+        Meta(description="Broker to use: `sqlite:///FILE`, `memory:` or `redis://HOST:PORT/DB`."),
+        Flag(metavar="URL"),
+    ] = "sqlite:///statushub.db"
+    workers: Annotated[
+        int,
+        Meta(ge=1, le=256, description="Processes that share the port. More than one needs Redis."),
+        Flag(metavar="COUNT"),
+    ] = 1
+    insecure: Annotated[
+        bool,
+        Meta(
+            description="Serve an address other than loopback without authentication: every client may read and "
+            "publish everything."
+        ),
+    ] = False
+    secret: Annotated[
+        str,
+        Meta(
+            description=f"Secret that signs HS256 tokens, at least {SECRET_BYTES} bytes. It has no flag, because other "
+            "users of the machine can read a command line."
+        ),
+        Secret(),
+    ] = ""
+    secret_file: Annotated[
+        str,
+        Meta(description="File that holds the secret, instead of `STATUSHUB_SECRET`."),
+        Flag(metavar="FILE"),
+    ] = ""
+    public_key: Annotated[
+        str,
+        Meta(description="File with the public key (PEM) that verifies RS256, ES256 or EdDSA tokens."),
+        Flag(metavar="FILE"),
+    ] = ""
+    jwks_url: Annotated[
+        str,
+        Meta(
+            description="URL of the JSON Web Key Set that verifies tokens. It is cached for 5 minutes, and fetched "
+            "again for an unknown key id."
+        ),
+        Flag(metavar="URL"),
+    ] = ""
+    issuer: Annotated[str, Meta(description="The `iss` claim that tokens must have.")] = ""
+    audience: Annotated[str, Meta(description="The `aud` claim that tokens must have.")] = ""
+    ticket_secret: Annotated[
+        str,
+        Meta(
+            description=f"Secret that signs tickets, at least {SECRET_BYTES} bytes; by default the secret of tokens. "
+            "Needed with public keys on Redis, and the same on every hub."
+        ),
+        Secret(),
+    ] = ""
+    ticket_ttl: Annotated[Seconds, Meta(ge=1, le=24 * 3600, description="Seconds that a ticket is valid.")] = (
+        TICKET_SECONDS
+    )
+    cookie: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z0-9_.-]+\Z", description="Name of the cookie that may hold a token."),
+        Flag(metavar="NAME", form="a cookie name (letters, digits, '_', '.', '-')"),
+    ] = "statushub_token"
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Origin whose pages may read and publish; a port of `*` matches any port, and `*` any origin."
+        ),
+        Flag(name="--cors-origin", metavar="ORIGIN"),
+    ] = LOCAL_ORIGINS
+    retention: Annotated[
+        Seconds,
+        Meta(
+            ge=1,
+            le=10 * 365 * 24 * 3600,
+            description="Seconds that a content is kept after its last event. A hub that read it shortly before that "
+            "may show it for as long again.",
+        ),
+    ] = RETENTION_SECONDS
+    heartbeat: Annotated[Seconds, Meta(ge=0.1, le=3600, description="Seconds between the heartbeats of a stream.")] = (
+        HEARTBEAT_SECONDS
+    )
+    stall_timeout: Annotated[
+        Seconds,
+        Meta(ge=0.1, le=24 * 3600, description="Seconds after which a stream whose socket accepts no bytes is closed."),
+    ] = STALL_SECONDS
+    grace: Annotated[
+        Seconds, Meta(ge=0, le=3600, description="Seconds that a stopping hub waits for running requests.")
+    ] = GRACE_SECONDS
+    max_streams: Annotated[
+        Streams, Meta(description="Open streams of one process. Further clients are told to reconnect a while later.")
+    ] = MAX_STREAMS
+    max_streams_tenant: Annotated[Streams, Meta(description="Open streams of one tenant in a process.")] = (
+        MAX_STREAMS_TENANT
+    )
+    max_streams_sub: Annotated[Streams, Meta(description="Open streams of one token subject in a process.")] = (
+        MAX_STREAMS_SUB
+    )
+    max_streams_address: Annotated[
+        Streams,
+        Meta(
+            description="Open streams of one client address in a process. Name your proxies with `--proxy`, or all of "
+            "their clients count as one."
+        ),
+    ] = MAX_STREAMS_ADDRESS
+    publish_rate: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=10_000_000,
+            description="Events per second that a process accepts from one publisher over HTTP. More get 429 with "
+            "`Retry-After`.",
+        ),
+        Flag(metavar="RATE"),
+    ] = PUBLISH_RATE
+    max_body: Annotated[Bytes, Meta(ge=1024, le=1024**3, description="Bytes of a request body (413).")] = BODY_BYTES
+    max_event: Annotated[Bytes, Meta(ge=256, le=EVENT_BYTES, description="Bytes of an event's `data` (413).")] = (
+        EVENT_BYTES
+    )
+    max_name: Annotated[
+        int,
+        Meta(ge=8, le=NAME_CHARACTERS, description="Characters of the name of a channel or content (422)."),
+        Flag(metavar="CHARACTERS"),
+    ] = NAME_CHARACTERS
+    max_head: Annotated[Bytes, Meta(ge=1024, le=1024**2, description="Bytes of a request head (431).")] = HEAD_BYTES
+    request_timeout: Annotated[
+        Seconds,
+        Meta(ge=0.1, le=3600, description="Seconds for a request head to arrive, and then for its body (408)."),
+    ] = REQUEST_SECONDS
+    proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Address of a reverse proxy whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted; `*` "
+            "for any."
+        ),
+        Flag(name="--proxy", metavar="ADDRESS"),
+    ] = LOCAL_PROXIES
+    access_log: Annotated[bool, Meta(description="Log every request, without its query.")] = False
+    log_level: Annotated[LogLevel, Meta(description="Least severity that is logged."), Flag(metavar="LEVEL")] = "info"
 
     @property
     def auth_required(self) -> bool:
-        """Whether there is a key, so that everybody has to prove who they are."""
+        """Whether a key is configured, so that every request needs a token."""
         return bool(self.secret or self.public_key or self.jwks_url)
 
     @property
     def embedded(self) -> bool:
-        """Whether the broker lives in this process alone."""
+        """Whether the broker runs inside this process, and only there."""
         return not self.broker.startswith(("redis", "unix"))
 
 
-def load(environ: Mapping[str, str], **overrides: Any) -> Config:
-    """The settings from `environ`, with those of `overrides` that are not None before them.
-
-    Raises `ConfigError` whose `field` is the setting that is unknown or invalid.
-    """
-    values: dict[str, Any] = {}
-    for variable, text in environ.items():
-        if variable.startswith(PREFIX) and variable not in CLIENT_VARIABLES:
-            name = variable.removeprefix(PREFIX).lower()
-            values[name] = _parse(name, text, variable)
-    for name, value in overrides.items():
-        if name not in Config.__struct_fields__:
-            raise ConfigError(f"there is no setting {name!r}", field=name)
-        if value is not None:
-            values[name] = value
-    if values.get("secret_file"):
-        values["secret"] = _secret(values)
-    return _check(Config(**values))
-
-
-CLIENT_VARIABLES: Final = frozenset({"STATUSHUB_URL", "STATUSHUB_TOKEN", "STATUSHUB_TENANT"})
-"""Variables that producers read: they say where to publish, and are no settings of a hub."""
-
-
-SECRETS: Final = ("secret", "ticket_secret")
-"""Settings that have no flag: a command line can be read by everybody on the machine."""
-
-
-def _secret(values: Mapping[str, Any]) -> str:
-    if values.get("secret"):
-        raise ConfigError("secret and secret_file exclude each other", field="secret_file")
-    path = values["secret_file"]
-    try:
-        return Path(path).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"secret_file {path!r} cannot be read: {error}", field="secret_file") from error
-
-
-def _parse(name: str, text: str, variable: str) -> Any:
-    parse = _PARSERS.get(Config.__annotations__.get(name, ""))
-    if parse is None:
-        raise ConfigError(f"{variable} is no setting; there are {_known()}", field=name)
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise ConfigError(f"{variable} is invalid: {error}", field=name) from error
-
-
-def _boolean(text: str) -> bool:
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    if text.lower() not in words:
-        raise ValueError(f"{text!r} is neither true nor false")
-    return words[text.lower()]
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    return tuple(origin.strip() for origin in text.split(",") if origin.strip())
-
-
-_PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
-    "str": str,
-    "int": int,
-    "float": float,
-    "bool": _boolean,
-    "tuple[str, ...]": _origins,
-}
-
-
-def _known() -> str:
-    return ", ".join(PREFIX + name.upper() for name in Config.__struct_fields__)
-
-
-def _check(config: Config) -> Config:
-    _within(config, "port", 0, 65_535)
-    _within(config, "workers", 1, 256)
-    for name in ("max_streams", "max_streams_tenant", "max_streams_sub", "max_streams_address"):
-        _within(config, name, 1, 10_000_000)
-    _within(config, "publish_rate", 0.1, 10_000_000)
-    _within(config, "max_body", 1024, 1024**3)
-    _within(config, "max_event", 256, EVENT_BYTES)
-    _within(config, "max_name", 8, NAME_CHARACTERS)
-    _within(config, "max_head", 1024, 1024**2)
-    _within(config, "request_timeout", 0.1, 3600)
-    _within(config, "ticket_ttl", 1, 24 * 3600)
-    _within(config, "heartbeat", 0.1, 3600)
-    _within(config, "stall_timeout", 0.1, 24 * 3600)
-    _within(config, "grace", 0, 3600)
-    _within(config, "retention", 1, 10 * 365 * 24 * 3600)
-    levels = ("critical", "error", "warning", "info", "debug")
-    if config.log_level not in levels:
-        raise ConfigError(
-            f"log_level is {config.log_level!r}; it must be one of {', '.join(levels)}", field="log_level"
-        )
-    if not (config.auth_required or config.insecure or is_loopback(config.host)):
-        raise ConfigError(
-            f"host is {config.host!r}, and whoever reaches that address could read and publish everything: "
-            "set STATUSHUB_SECRET to what `openssl rand -hex 32` prints, and let everybody show a token made with "
-            "it; or, where something before the hub tells who may pass, say --insecure",
-            field="host",
-        )
-    _check_keys(config)
-    if config.workers > 1 and config.embedded:
-        raise ConfigError(
-            f"workers is {config.workers}, and the embedded broker lives in one process: use a redis:// broker",
-            field="workers",
-        )
-    return config
-
-
-def _check_keys(config: Config) -> None:
-    if config.public_key and config.jwks_url:
-        raise ConfigError("public_key and jwks_url exclude each other", field="jwks_url")
-    address = urlsplit(config.jwks_url)
-    if (
-        config.jwks_url
-        and address.scheme != "https"
-        and not (address.scheme == "http" and is_loopback(address.hostname or ""))
-    ):
-        raise ConfigError("jwks_url must be https: whoever could change its answer could sign tokens", field="jwks_url")
-    if config.auth_required and not (config.secret or config.ticket_secret or config.embedded):
-        raise ConfigError(
-            "ticket_secret is missing: hubs that share a Redis must be able to read each other's tickets; "
-            "set STATUSHUB_TICKET_SECRET on all of them to what `openssl rand -hex 32` prints",
-            field="ticket_secret",
-        )
-    for name in SECRETS:
-        length = len(getattr(config, name).encode())
-        if 0 < length < SECRET_BYTES:
-            raise ConfigError(
-                f"{name} has {length} bytes and could be guessed; it needs at least {SECRET_BYTES}: "
-                "make one with `openssl rand -hex 32`",
-                field=name,
-            )
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", config.cookie):
-        raise ConfigError(f"cookie {config.cookie!r} is no name of a cookie", field="cookie")
-
-
 def is_loopback(host: str) -> bool:
-    """Whether `host` can be reached from this machine alone."""
+    """Whether `host` is a loopback address or its name, which other machines cannot reach."""
     if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _within(config: Config, name: str, least: float, most: float) -> None:
-    value = getattr(config, name)
-    if not least <= value <= most:
-        raise ConfigError(f"{name} is {value:g}; it must be from {least:g} to {most:g}", field=name)

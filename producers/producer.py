@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 import anyio
 
+from statushub.hub.model import variables
 from statushub.hub.model.backoff import Backoff
 from statushub.hub.model.errors import BrokerUnavailable, Invalid
 from statushub.hub.model.names import DEFAULT_TENANT, check_tenant
@@ -233,9 +234,9 @@ class Producer:
 
 
 def settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """What the environment says: `STATUSHUB_URL`, `STATUSHUB_TENANT`, `STATUSHUB_TOKEN`."""
+    """The `url`, `tenant` and `token` that `environ` configures, or their defaults."""
     return {
-        "url": environ.get("STATUSHUB_URL") or DEFAULT_URL,
-        "tenant": environ.get("STATUSHUB_TENANT") or DEFAULT_TENANT,
-        "token": environ.get("STATUSHUB_TOKEN", ""),
+        "url": environ.get(variables.URL) or DEFAULT_URL,
+        "tenant": environ.get(variables.TENANT) or DEFAULT_TENANT,
+        "token": environ.get(variables.TOKEN, ""),
     }

@@ -33,7 +33,11 @@ Examples:
 """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+HELP_COLUMNS: Final = 100
+"""Widest help, in a terminal that has room: at click's 80 the options of `serve` wrap three times."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_COLUMNS}, epilog=EPILOG)
 @click.version_option(__version__, message="statushub %(version)s")
 def cli() -> None:
     """A real-time status hub: workers publish, browsers see it the moment it changes.

@@ -17,7 +17,8 @@ from typing import Any, Final
 import click
 
 from statushub.hub.cli.encode import require_encoder
-from statushub.hub.config import Config, load
+from statushub.hub.config import Config
+from statushub.hub.environment import load
 from statushub.hub.logs import logging_config
 from statushub.hub.model.errors import ConfigError
 

@@ -13,7 +13,7 @@ import click
 from statushub.hub.auth.patterns import Patterns
 from statushub.hub.auth.revocations import TOKEN_SECONDS_MAX
 from statushub.hub.cli.failure import USAGE, Failure
-from statushub.hub.config import load
+from statushub.hub.environment import load
 from statushub.hub.model.errors import Invalid
 from statushub.hub.model.names import DEFAULT_TENANT, check_tenant
 

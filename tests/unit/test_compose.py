@@ -9,7 +9,8 @@ from pathlib import Path
 
 from statushub.hub.api.events import OVERLOAD_RETRY_MS
 from statushub.hub.cli import cli
-from statushub.hub.config import BODY_BYTES, HEARTBEAT_SECONDS, Config, load
+from statushub.hub.config import BODY_BYTES, HEARTBEAT_SECONDS, Config
+from statushub.hub.environment import load
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()

@@ -1,64 +1,225 @@
-"""Settings: from the environment and from flags, and every mistake by its name."""
+"""Settings: their declaration, their three ways in (variable, flag, default), and the errors that name them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from msgspec import inspect
 
-from statushub.hub.config import LOCAL_ORIGINS, Config, load
+from statushub.hub.cli import cli
+from statushub.hub.cli.setting_options import given
+from statushub.hub.cli.settings_table import BEGIN, COMMAND, END, table, updated
+from statushub.hub.config import LOCAL_ORIGINS, Config
+from statushub.hub.environment import load
 from statushub.hub.model.errors import ConfigError
+from statushub.hub.settings import SETTINGS, Setting
 from tests.support.tokens import SECRET
+
+PAGE = Path(__file__).parents[2] / "docs/deployment.md"
+
+COMPATIBLE: dict[str, Any] = {"insecure": True, "broker": "redis://localhost", "ticket_secret": SECRET}
+"""Settings with which any single other setting is valid: the rules between settings are tested on their own."""
+
+TEXTS = {
+    "secret": (SECRET, SECRET),
+    "ticket_secret": (SECRET, SECRET),
+    "jwks_url": ("https://issuer/keys", "https://issuer/keys"),
+    "host": ("0.0.0.0", "0.0.0.0"),
+    "log_level": ("debug", "debug"),
+    "insecure": ("on", True),
+    "access_log": ("YES", True),
+    "cors_origins": ("https://a, https://b:*,", ("https://a", "https://b:*")),
+    "proxies": ("10.0.0.1,10.0.0.2", ("10.0.0.1", "10.0.0.2")),
+}
+"""A text and its value, for the settings that do not take a number or any text."""
+
+FLAGGED = [setting for setting in SETTINGS.values() if setting.flag]
+NUMBERS = [setting for setting in SETTINGS.values() if isinstance(setting.kind, inspect.IntType | inspect.FloatType)]
+
+
+def by_name(setting: Setting) -> str:
+    return setting.name
+
+
+def sample(setting: Setting, tmp_path: Path) -> tuple[str, Any]:
+    """A text that is valid for this setting and not its default, and the value that it stands for."""
+    if setting in NUMBERS:
+        low, high = limits(setting)
+        number = high if setting.default != high else low
+        return str(number), number
+    if setting.name == "secret_file":
+        (tmp_path / "secret").write_text(SECRET)
+        return (str(tmp_path / "secret"),) * 2
+    return TEXTS.get(setting.name, ("some-text", "some-text"))
+
+
+def limits(setting: Setting) -> tuple[float, float]:
+    """The least and the greatest valid number."""
+    assert isinstance(setting.kind, inspect.IntType | inspect.FloatType)
+    assert setting.kind.ge is not None
+    assert setting.kind.le is not None
+    return setting.kind.ge, setting.kind.le
+
+
+def option(setting: Setting) -> click.Option:
+    """The option of `statushub serve` for this setting."""
+    [found] = [option for option in cli.commands["serve"].params if option.name == setting.name]
+    assert isinstance(found, click.Option)
+    return found
+
+
+def from_flags(*arguments: str) -> dict[str, Any]:
+    """The settings that a command line gives."""
+    return given(cli.commands["serve"].make_context("serve", list(arguments)).params)
+
+
+def compatible(setting: Setting) -> dict[str, Any]:
+    return {name: value for name, value in COMPATIBLE.items() if name != setting.name}
+
+
+def test_every_field_is_a_setting() -> None:
+    """In the order in which they are declared, with a description that is a sentence."""
+    assert tuple(SETTINGS) == Config.__struct_fields__
+    assert all(setting.description.endswith(".") for setting in SETTINGS.values())
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=by_name)
+def test_a_setting_is_read_from_its_variable(setting: Setting, tmp_path: Path) -> None:
+    """`STATUSHUB_` and its name in capitals."""
+    text, value = sample(setting, tmp_path)
+    config = load({f"STATUSHUB_{setting.name.upper()}": text}, **compatible(setting))
+    assert getattr(config, setting.name) == value != setting.default
+
+
+@pytest.mark.parametrize("setting", FLAGGED, ids=by_name)
+def test_a_setting_is_read_from_its_flag(setting: Setting, tmp_path: Path) -> None:
+    """With the same meaning as in the variable; a repeatable flag has one value at a time, a boolean none."""
+    text, value = sample(setting, tmp_path)
+    if setting.repeatable:
+        arguments = [word for item in value for word in (setting.flag, item)]
+    else:
+        arguments = [setting.flag] if setting.boolean else [setting.flag, text]
+    config = load({}, **compatible(setting), **from_flags(*arguments))
+    assert getattr(config, setting.name) == value
+
+
+def test_a_flag_that_is_not_given_changes_nothing() -> None:
+    """Not even a repeatable or a boolean one."""
+    assert load({}, **from_flags()) == load({}) == Config()
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=by_name)
+def test_a_default_is_valid(setting: Setting) -> None:
+    """And a command that prints it in its help or its docs prints what a user could write."""
+    assert setting.check(setting.default) == setting.default == getattr(Config(), setting.name)
+    assert setting.parse(",".join(setting.defaults)) == setting.default
+
+
+@pytest.mark.parametrize("setting", NUMBERS, ids=by_name)
+def test_a_number_is_held_to_its_range(setting: Setting) -> None:
+    """Both limits are valid; beyond them, variable and flag are refused with the name, the value and the range."""
+    low, high = limits(setting)
+    for valid in (low, high):
+        assert getattr(load({setting.variable: str(valid)}, **compatible(setting)), setting.name) == valid
+    for wrong in (low - 1, high + 1, "many", "nan", ""):
+        with pytest.raises(ConfigError) as caught:
+            load({setting.variable: str(wrong)}, **compatible(setting))
+        assert caught.value.field == setting.name
+        assert caught.value.message.startswith(f"{setting.variable} is invalid: {str(wrong)!r} is not a")
+        assert caught.value.message.endswith(f" from {setting.range}")
+        with pytest.raises(click.BadParameter, match=rf"from {setting.range}\.") as refused:
+            from_flags(setting.flag, str(wrong))
+        assert f"'{setting.flag}'" in refused.value.format_message()
+    with pytest.raises(ConfigError, match=f"^{setting.flag} is invalid: "):
+        load({}, **{setting.name: high + 1})
+
+
+@pytest.mark.parametrize("setting", FLAGGED, ids=by_name)
+def test_help_shows_variable_default_and_range(setting: Setting) -> None:
+    """Beside the description, which is the docs' without Markdown."""
+    told = option(setting).help or ""
+    assert told.startswith(setting.description.replace("`", ""))
+    assert f"[env var: {setting.variable}" in told
+    assert all(default in told.partition("default: ")[2] for default in setting.defaults)
+    assert setting.range in told
+
+
+def test_secrets_have_no_flag() -> None:
+    """Other users of the machine can read a command line."""
+    assert {setting.name for setting in SETTINGS.values() if not setting.flag} == {"secret", "ticket_secret"}
+    assert {option.name for option in cli.commands["serve"].params} == {setting.name for setting in FLAGGED}
+
+
+def test_the_page_has_the_table_of_the_settings() -> None:
+    """As it follows from the declarations."""
+    page = PAGE.read_text()
+    assert updated(page) == page, f"docs/deployment.md is not up to date; run: {COMMAND}"
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=by_name)
+def test_the_page_has_a_row_for_each_setting(setting: Setting) -> None:
+    """Flag, variable, default, range and description."""
+    lines = PAGE.read_text().splitlines()
+    [row] = [
+        line for line in lines if line.startswith("| ") and line.split(" | ")[1].startswith(f"`{setting.variable}`")
+    ]
+    flag, _, default, values, meaning = (cell.strip() for cell in row[2:-2].split(" | "))
+    assert flag.startswith(f"`{setting.flag}") if setting.flag else not flag
+    assert default == ", ".join(f"`{text}`" for text in setting.defaults)
+    assert values.replace("`", "") == (setting.range or ", ".join(setting.choices))
+    assert meaning == setting.description
+
+
+def test_only_the_table_of_a_page_is_written() -> None:
+    """What stands before and after it is kept; a page without its place is refused."""
+    assert updated(f"before\n{BEGIN}\nold\n{END}\nafter") == f"before\n{BEGIN}\n{table()}\n{END}\nafter"
+    with pytest.raises(ValueError, match="needs the lines"):
+        updated("a page without a table")
 
 
 def test_defaults_serve_loopback_with_a_file() -> None:
-    """An empty environment is a sensible one."""
-    config = load({"PATH": "/bin", "STATUSHUB_URL": "http://hub", "STATUSHUB_TOKEN": "t"})
+    """An environment without settings is valid, and what producers read in it is ignored."""
+    config = load({"PATH": "/bin", "STATUSHUB_URL": "http://hub", "STATUSHUB_TOKEN": "t", "STATUSHUB_TENANT": "acme"})
     assert (config.host, config.port, config.broker) == ("127.0.0.1", 8000, "sqlite:///statushub.db")
     assert config.cors_origins == LOCAL_ORIGINS
 
 
-def test_flags_stand_before_the_environment() -> None:
-    """A flag that was given wins; one that was not leaves the environment's word."""
-    environ = {"STATUSHUB_PORT": "9000", "STATUSHUB_HEARTBEAT": "2.5", "STATUSHUB_ACCESS_LOG": "yes"}
+def test_overrides_win_over_the_environment() -> None:
+    """An override that is None leaves the variable's value; a variable that is overridden may be invalid."""
+    environ = {"STATUSHUB_PORT": "many", "STATUSHUB_HEARTBEAT": " 2.5 ", "STATUSHUB_ACCESS_LOG": "yes"}
     config = load(environ, port=9001, host=None)
     assert (config.port, config.host, config.heartbeat, config.access_log) == (9001, "127.0.0.1", 2.5, True)
 
 
-def test_origins_are_a_list_with_commas() -> None:
-    """Blank places between commas are nothing."""
-    assert load({"STATUSHUB_CORS_ORIGINS": "https://a, https://b:*,"}).cors_origins == ("https://a", "https://b:*")
+@pytest.mark.parametrize(
+    ("variable", "close"),
+    [("STATUSHUB_PROT", "STATUSHUB_PORT"), ("STATUSHUB_CORS_ORIGIN", "STATUSHUB_CORS_ORIGINS"), ("STATUSHUB_", "")],
+)
+def test_an_unknown_variable_lists_the_known_ones(variable: str, close: str) -> None:
+    """And suggests the one that is spelled almost the same."""
+    with pytest.raises(ConfigError) as caught:
+        load({variable: "1"})
+    assert caught.value.message.startswith(f"{variable} is not a setting. ")
+    assert caught.value.message.partition("Did you mean ")[2].partition("?")[0] == close
+    assert all(
+        setting.variable in caught.value.message.partition("The settings are")[2] for setting in SETTINGS.values()
+    )
 
 
 @pytest.mark.parametrize(
     ("environ", "overrides", "field"),
     [
-        ({"STATUSHUB_PROT": "1"}, {}, "prot"),
-        ({"STATUSHUB_PORT": "eight"}, {}, "port"),
         ({"STATUSHUB_INSECURE": "maybe"}, {}, "insecure"),
-        ({}, {"prot": 1}, "prot"),
-        ({}, {"port": 70_000}, "port"),
-        ({}, {"heartbeat": 0.0}, "heartbeat"),
-        ({}, {"retention": 0.0}, "retention"),
-        ({}, {"grace": -1.0}, "grace"),
-        ({}, {"stall_timeout": 0.0}, "stall_timeout"),
-        ({}, {"max_streams": 0}, "max_streams"),
-        ({}, {"workers": 0}, "workers"),
+        ({"STATUSHUB_LOG_LEVEL": "loud"}, {}, "log_level"),
+        ({}, {"port": 8000.5}, "port"),
         ({}, {"workers": 2}, "workers"),
         ({}, {"workers": 2, "broker": "memory:"}, "workers"),
         ({}, {"log_level": "loud"}, "log_level"),
-        ({}, {"max_streams_tenant": 0}, "max_streams_tenant"),
-        ({}, {"max_streams_sub": 0}, "max_streams_sub"),
-        ({}, {"max_streams_address": 0}, "max_streams_address"),
-        ({}, {"publish_rate": 0.0}, "publish_rate"),
-        ({}, {"max_body": 0}, "max_body"),
-        ({}, {"max_event": 100_000}, "max_event"),
-        ({}, {"max_name": 129}, "max_name"),
-        ({}, {"max_head": 10}, "max_head"),
-        ({}, {"request_timeout": 0.0}, "request_timeout"),
-        ({}, {"ticket_ttl": 0.0}, "ticket_ttl"),
         ({}, {"cookie": "a b"}, "cookie"),
+        ({}, {"cookie": "ab\n"}, "cookie"),
         ({"STATUSHUB_SECRET": "x" * 31}, {}, "secret"),
         ({"STATUSHUB_TICKET_SECRET": "x" * 31}, {}, "ticket_secret"),
         ({"STATUSHUB_SECRET": SECRET}, {"secret_file": "/nowhere"}, "secret_file"),
@@ -71,53 +232,69 @@ def test_origins_are_a_list_with_commas() -> None:
         ({}, {"host": "example.org"}, "host"),
     ],
 )
-def test_a_wrong_setting_is_named(environ: dict[str, str], overrides: dict[str, Any], field: str) -> None:
-    """`ConfigError` says which."""
+def test_an_invalid_setting_is_named(environ: dict[str, str], overrides: dict[str, Any], field: str) -> None:
+    """By its variable or its flag; by both where two settings are in conflict."""
     with pytest.raises(ConfigError) as caught:
         load(environ, **overrides)
     assert caught.value.field == field
-    assert field.upper() in caught.value.message.upper()
+    named = caught.value.message.partition(" ")[0]
+    assert named.rstrip(":") in (SETTINGS[field].flag, SETTINGS[field].variable)
+
+
+def test_an_unknown_override_is_named() -> None:
+    """A typo in a program, not in an environment."""
+    with pytest.raises(ConfigError, match="'prot' is not a setting") as caught:
+        load({}, prot=1)
+    assert caught.value.field == "prot"
+
+
+def test_a_weak_secret_in_a_file_is_refused_by_the_name_of_the_file_setting(tmp_path: Path) -> None:
+    """Which is where it has to be changed."""
+    (tmp_path / "secret").write_text("weak")
+    with pytest.raises(ConfigError, match=r"^--secret-file .* holds 4 bytes") as caught:
+        load({"STATUSHUB_SECRET_FILE": str(tmp_path / "secret")})
+    assert "weak" not in caught.value.message
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.3.2.1", "::1"])
-def test_loopback_needs_no_permission(host: str) -> None:
-    """Whatever its spelling."""
+def test_loopback_needs_no_key(host: str) -> None:
+    """In any spelling."""
     assert load({}, host=host).host == host
 
 
-def test_other_addresses_need_a_word() -> None:
-    """`insecure` says that one knows."""
+def test_other_addresses_need_insecure() -> None:
+    """Or a key, which is tested below."""
     assert load({}, host="0.0.0.0", insecure=True).host == "0.0.0.0"
 
 
-def test_a_key_lets_others_in() -> None:
-    """Whoever has to prove who they are may come from anywhere."""
+def test_a_key_allows_other_addresses() -> None:
+    """Each kind of key turns authentication on."""
     assert load({"STATUSHUB_SECRET": SECRET}, host="0.0.0.0").auth_required
     assert load({}, public_key="a.pem", host="0.0.0.0").auth_required
     assert load({}, jwks_url="https://issuer.example.com/keys", host="0.0.0.0").auth_required
     assert not load({}).auth_required
 
 
-def test_what_refuses_a_weak_secret_says_how_to_make_a_strong_one() -> None:
-    """And so does what refuses an address that others can reach."""
+def test_refusals_say_how_to_make_a_strong_secret() -> None:
+    """That of a weak secret, and that of an address which others can reach."""
     for environ, overrides in (({"STATUSHUB_SECRET": "weak"}, {}), ({}, {"host": "0.0.0.0"})):
         with pytest.raises(ConfigError, match="openssl rand -hex 32"):
             load(environ, **overrides)
 
 
 def test_a_secret_is_read_from_its_file(tmp_path: Path) -> None:
-    """Without the line break that editors leave."""
+    """Without the line break that editors add."""
     file = tmp_path / "secret"
     file.write_text(f"{SECRET}\n")
     assert load({"STATUSHUB_SECRET_FILE": str(file)}).secret == SECRET
 
 
 def test_keys_are_fetched_from_this_machine_without_tls() -> None:
-    """Nobody stands between."""
+    """Loopback traffic cannot be intercepted from another machine."""
     assert load({}, jwks_url="http://127.0.0.1:9/keys").auth_required
 
 
 def test_several_workers_need_redis() -> None:
-    """They share nothing else."""
+    """The embedded broker belongs to one process."""
     assert load({}, workers=2, broker="redis://localhost").workers == 2
     assert Config().workers == 1

@@ -1,17 +1,19 @@
-"""The documents say what the code does: every setting, flag, route, metric and error code stands in them."""
+"""The documents say what the code does: every flag, route, metric and error code stands in them.
+
+Settings have tests/unit/test_config.py.
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import click
 import pytest
 from starlette.routing import BaseRoute, Mount, Route
 
 from statushub.hub.app import ROUTES
 from statushub.hub.cli import cli
-from statushub.hub.config import SECRETS, Config
+from statushub.hub.config import Config
 from statushub.hub.metrics import LIMITS, Counts, Measures, exposition
 from statushub.hub.model import errors
 from statushub.hub.model.vocabulary import PHASES, RESERVED_TYPES
@@ -47,22 +49,6 @@ def test_the_readme_is_short() -> None:
     assert len(text.splitlines()) < 200
     assert {"make demo", "make test"} <= set(re.findall(r"^\$ (.*)$", text, re.MULTILINE))
     assert "docs/dashboard.png" in text
-
-
-@pytest.mark.parametrize("setting", Config.__struct_fields__)
-def test_every_setting_is_documented(setting: str) -> None:
-    """Its flag, its variable and its default."""
-    assert f"`STATUSHUB_{setting.upper()}`" in DEPLOYMENT
-    if setting in SECRETS:
-        return
-    serve = cli.commands["serve"]
-    [option] = [option for option in serve.params if option.name == setting]
-    assert isinstance(option, click.Option)
-    assert f"`{option.opts[0]}`" in DEPLOYMENT
-    default = getattr(Config(), setting)
-    if isinstance(default, int | float) and not isinstance(default, bool):
-        told = f"{default:g}" if isinstance(default, float) else str(default)
-        assert f"`{told}`" in next(row for row in DEPLOYMENT.splitlines() if f"STATUSHUB_{setting.upper()}" in row)
 
 
 def test_no_flag_is_documented_that_is_not_there() -> None:

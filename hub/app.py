@@ -20,8 +20,11 @@ from statushub.hub.config import Config, is_loopback
 from statushub.hub.environment import load
 from statushub.hub.http.errors import exception_handlers
 from statushub.hub.http.middleware import HostAndSizeMiddleware
+from statushub.hub.http.rate_limiter import RateLimiter
 from statushub.hub.hub import Hub
-from statushub.hub.viewers.quotas import RateLimiter, StreamLimits
+from statushub.hub.intervals import Intervals
+from statushub.hub.replicas.limits import ReplicaLimits
+from statushub.hub.viewers.quotas import StreamLimits
 
 ROUTES: Final = (
     *events.routes,
@@ -41,7 +44,13 @@ PREFLIGHT_SECONDS: Final = 7200
 
 
 @asynccontextmanager
-async def open_hub(settings: Config, broker: Broker | None = None) -> AsyncIterator[Hub]:
+async def open_hub(
+    settings: Config,
+    broker: Broker | None = None,
+    *,
+    intervals: Intervals = Intervals(),
+    replica_limits: ReplicaLimits = ReplicaLimits(),
+) -> AsyncIterator[Hub]:
     """A running hub on the broker that `settings` name, or on `broker`, for the time of the block."""
     opened = broker or open_broker(settings.broker, retention=settings.retention)
     hub = Hub(
@@ -51,7 +60,9 @@ async def open_hub(settings: Config, broker: Broker | None = None) -> AsyncItera
         retention=settings.retention,
         grace=settings.grace,
         auth_required=settings.auth_required,
-        room=StreamLimits(
+        intervals=intervals,
+        replica_limits=replica_limits,
+        stream_limits=StreamLimits(
             hub=settings.max_streams,
             tenant=settings.max_streams_tenant,
             sub=settings.max_streams_sub,

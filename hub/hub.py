@@ -1,14 +1,8 @@
-"""The hub: takes in announcements and fans them out.
-
-Announcements come one way, from the broker, in the order of their tenant's clock; nothing on that way waits
-or asks. What does wait (making a replica, repairing a hole, coming back after the broker was away) is
-`recovery`'s.
-"""
+"""The hub: its parts put together, and the face that the API sees."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,8 +10,10 @@ from typing import Any, Final, Self
 import anyio
 
 from statushub.hub.auth import revocations
+from statushub.hub.auth.identity import Identity
 from statushub.hub.auth.revocations import Revocation
 from statushub.hub.brokers.contract import RETENTION_SECONDS, Broker
+from statushub.hub.brokers.sweeper import sweep_leases
 from statushub.hub.config import (
     GRACE_SECONDS,
     HEARTBEAT_SECONDS,
@@ -27,29 +23,43 @@ from statushub.hub.config import (
     MAX_STREAMS_TENANT,
     STALL_SECONDS,
 )
+from statushub.hub.intervals import Intervals
 from statushub.hub.metrics import Counts, Measures
+from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable
-from statushub.hub.model.event import Announcement
+from statushub.hub.model.event import Event
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Receipt
+from statushub.hub.replicas.audit import Auditor
+from statushub.hub.replicas.eviction import Evictor
+from statushub.hub.replicas.follow import follow
+from statushub.hub.replicas.ingest import Ingest
+from statushub.hub.replicas.limits import ReplicaLimits
 from statushub.hub.replicas.lookup import LookupBatcher
-from statushub.hub.replicas.replica import Replica, Tenant
-from statushub.hub.replicas.sync import Recovery
-from statushub.hub.replicas.upkeep import Upkeep
+from statushub.hub.replicas.polls import Lookup, Polls, Reading
+from statushub.hub.replicas.registry import Registry
+from statushub.hub.replicas.replica import Replica
+from statushub.hub.replicas.sync import Synchronizer
 from statushub.hub.viewers.expiry import StreamExpiry
+from statushub.hub.viewers.fanout import fan_out
 from statushub.hub.viewers.heartbeat import Heartbeat
+from statushub.hub.viewers.long_poll import Changes, long_poll
+from statushub.hub.viewers.pull import PullViewer
+from statushub.hub.viewers.push import PushViewer
 from statushub.hub.viewers.quotas import StreamLimits, StreamQuota
-from statushub.hub.viewers.viewer import DRAIN_MS, PullViewer, PushViewer, Viewer
+from statushub.hub.viewers.viewers import Viewers
 
-WAITING: Final = 10_000
-"""Announcements kept for a replica that is being synced: 200 ms of 50,000 a second, some MB. Beyond that they
-are read again."""
+DRAIN_MS: Final = 500
+"""Least milliseconds before a viewer of a stopping hub reconnects; the most are the hub's grace period, because all
+of its viewers are closed simultaneously."""
 
-ROOM: Final = StreamLimits(hub=MAX_STREAMS, tenant=MAX_STREAMS_TENANT, sub=MAX_STREAMS_SUB, address=MAX_STREAMS_ADDRESS)
+STREAM_LIMITS: Final = StreamLimits(
+    hub=MAX_STREAMS, tenant=MAX_STREAMS_TENANT, sub=MAX_STREAMS_SUB, address=MAX_STREAMS_ADDRESS
+)
 
 
 class Hub:
-    """Follows a broker for viewers and polls. An async context manager around an entered broker's life.
+    """Follows a broker for viewers and polls. An async context manager, within that of its broker.
 
     `listen` is called on the broker here, so the hub is made before the broker is entered.
     """
@@ -63,30 +73,44 @@ class Hub:
         retention: float = RETENTION_SECONDS,
         grace: float = GRACE_SECONDS,
         auth_required: bool = False,
-        room: StreamLimits = ROOM,
+        stream_limits: StreamLimits = STREAM_LIMITS,
+        replica_limits: ReplicaLimits = ReplicaLimits(),
+        intervals: Intervals = Intervals(),
     ) -> None:
-        self.broker = broker
-        self.retention = retention
-        self.drain_ms = (DRAIN_MS, max(DRAIN_MS, round(grace * 1000)))
-        self.places = StreamQuota(room)
-        self.doorkeeper = StreamExpiry(self)
-        self._auth_required = auth_required
-        self.tenants: dict[str, Tenant] = {}
-        self.pulling: set[PullViewer] = set()
-        self.draining = False
+        """`heartbeat`, `stall_timeout`, `retention` and `grace` are in seconds, as the settings of these names."""
         self.counts = Counts()
-        self.heartbeat = Heartbeat(heartbeat, stall_timeout)
-        self.recovery = Recovery(self)
-        self.lookups = LookupBatcher(self)
+        self.registry = Registry()
+        self.synchronizer = Synchronizer(broker, self.registry, self.counts, self._start, intervals.sync_retry)
+        self.ingest = Ingest(self.registry, self.synchronizer, fan_out, self.counts, replica_limits.waiting)
+        self.evictor = Evictor(
+            broker,
+            self.registry,
+            self.synchronizer,
+            retention=retention,
+            idle=intervals.idle,
+            max_idle=replica_limits.idle,
+        )
+        self.broker = broker
+        self._intervals = intervals
+        self._auth_required = auth_required
+        self._heartbeat = Heartbeat(heartbeat, stall_timeout)
+        self._quota = StreamQuota(stream_limits)
+        self._polls = Polls(self.registry, self.synchronizer, LookupBatcher(broker, self._start))
+        self._auditor = Auditor(broker, self.registry, self.synchronizer)
+        drain_ms = (DRAIN_MS, max(DRAIN_MS, round(grace * 1000)))
+        self.viewers = Viewers(self.synchronizer, self._heartbeat, self._quota, self.counts, drain_ms)
+        self._expiry = StreamExpiry(self.viewers, self.follow)
         self._stack = AsyncExitStack()
-        broker.listen(self)
+        broker.listen(self.ingest)
 
     async def __aenter__(self) -> Self:
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
-        self._tasks.start_soon(self.heartbeat.run)
-        self._tasks.start_soon(Upkeep(self).run)
+        self._tasks.start_soon(self._heartbeat.run)
+        self._tasks.start_soon(sweep_leases, self.broker, self._intervals.sweep)
+        self._tasks.start_soon(self._auditor.run, self._intervals.audit)
+        self._tasks.start_soon(self.evictor.run, self._intervals.eviction)
         if self._auth_required:
-            self._tasks.start_soon(self.doorkeeper.run)
+            self._tasks.start_soon(self._expiry.run, self._intervals.expiry)
         return self
 
     async def __aexit__(
@@ -96,125 +120,83 @@ class Hub:
         self._tasks.cancel_scope.cancel()
         await self._stack.__aexit__(kind, error, trace)
 
-    def start(self, work: Callable[..., Coroutine[Any, Any, object]], *arguments: object) -> None:
-        """Do `work` beside everything else, for as long as the hub lives."""
-        self._tasks.start_soon(work, *arguments)
+    # Streams
 
-    # What the broker tells
+    def stream_limit(self, identity: Identity, address: str) -> str | None:
+        """The name of the limit that keeps another stream out; None where there is room for it."""
+        return self._quota.full(identity, address)
 
-    def lost(self) -> None:
-        self.recovery.lost()
+    def push_viewer(
+        self,
+        identity: Identity,
+        address: str,
+        channels: Sequence[str],
+        since: Cursor | None,
+        *,
+        connections: set[object],
+        stalled: bool,
+    ) -> PushViewer:
+        """The protocol for a connection that is handed over; `connections` and `stalled` as `PushViewer` takes them."""
+        replicas = self._obtain(identity.tenant, channels)
+        return PushViewer(
+            self.viewers,
+            replicas,
+            since,
+            connections=connections,
+            stalled=stalled,
+            identity=identity,
+            address=address,
+        )
 
-    def restored(self) -> None:
-        self.recovery.restored()
-
-    def announced(self, batch: Sequence[Announcement]) -> None:
-        self.counts.announcements += len(batch)
-        run: list[bytes] = []
-        before: Replica | None = None
-        for announcement in batch:
-            tenant = self.tenants.get(announcement.tenant)
-            replica = tenant.replicas.get(announcement.event.channel) if tenant else None
-            if replica is None:
-                continue
-            in_order = replica.follows(announcement)
-            if before is not None and (replica is not before or not in_order):
-                # Whatever comes next, viewers have been written what was applied.
-                self._fan_out(before, run)
-                before, run = None, []
-            if in_order:
-                run.append(replica.apply(announcement.event).chunk)
-                before = replica
-            else:
-                self._out_of_order(replica, announcement)
-        if before is not None:
-            self._fan_out(before, run)
-
-    def _out_of_order(self, replica: Replica, announcement: Announcement) -> None:
-        """Take in what does not follow: late, early, of another epoch, or while the replica is synced."""
-        if not replica.live:
-            if len(replica.waiting) >= WAITING:
-                # The next one tells by its `prev` that these are missing, and they are read.
-                replica.waiting.clear()
-            replica.waiting.append(announcement)
-        elif announcement.epoch != replica.epoch:
-            self.recovery.begin_anew(replica.tenant)
-            replica.waiting.append(announcement)
-        elif announcement.event.offset > replica.last:
-            self.recovery.repair(replica)
-            replica.waiting.append(announcement)
-
-    def _fan_out(self, replica: Replica, run: Sequence[bytes]) -> None:
-        """Write a channel's next chunks, in one write to each viewer: each costs a system call."""
-        joined = run[0] if len(run) == 1 else b"".join(run)
-        # A copy, because a write may find the socket full and take its viewer out.
-        for write in tuple(replica.writers.values()):
-            write(joined)
-        for viewer in replica.pullers:
-            viewer.wake.set()
-        self.counts.deliveries += len(run) * (len(replica.writers) + len(replica.pullers))
-
-    # Viewers
-
-    def replicas(self, tenant: str, channels: Sequence[str]) -> tuple[Replica, ...]:
-        """The replicas of these channels, made where there are none; they may have yet to be synced."""
-        return tuple(self.replica(tenant, channel) for channel in channels)
-
-    def attach(self, viewer: Viewer) -> None:
-        """Let the viewer be told what happens to its replicas, until it is detached."""
-        self.places.take(viewer.identity, viewer.address)
-        for replica in viewer.replicas:
-            replica.viewers.add(viewer)
-        if isinstance(viewer, PushViewer):
-            self.heartbeat.add(viewer)
-        elif isinstance(viewer, PullViewer):
-            self.pulling.add(viewer)
-            for replica in viewer.replicas:
-                replica.pullers.add(viewer)
-
-    def detach(self, viewer: Viewer) -> None:
-        """Undo `attach`."""
-        self.places.leave(viewer.identity, viewer.address)
-        for replica in viewer.replicas:
-            replica.viewers.discard(viewer)
-            replica.idle_since = time.monotonic()
-            if isinstance(viewer, PushViewer):
-                replica.writers.pop(viewer, None)
-            elif isinstance(viewer, PullViewer):
-                replica.pullers.discard(viewer)
-        if isinstance(viewer, PushViewer):
-            self.heartbeat.discard(viewer)
-        elif isinstance(viewer, PullViewer):
-            self.pulling.discard(viewer)
+    def pull_viewer(
+        self, identity: Identity, address: str, channels: Sequence[str], since: Cursor | None
+    ) -> PullViewer:
+        """A viewer for a stream that stays with the web server. The caller attaches it to `viewers`."""
+        replicas = self._obtain(identity.tenant, channels)
+        return PullViewer(self.viewers, replicas, since, identity=identity, address=address)
 
     @property
-    def streams(self) -> int:
-        """How many viewers there are."""
-        return len(self.places)
+    def stall_timeout(self) -> float:
+        """How many seconds a connection may take nothing before it is closed."""
+        return self._heartbeat.stall_timeout
 
-    def viewers(self) -> list[Viewer]:
-        """All of them."""
-        return [*self.heartbeat, *self.pulling]
-
-    def live(self, replicas: Sequence[Replica]) -> bool:
-        """Whether announcements keep all of these true, on one epoch."""
-        epoch = replicas[0].epoch
-        return all(replica.live and replica.epoch == epoch for replica in replicas)
-
-    def readable(self, replicas: Sequence[Replica]) -> bool:
-        """Whether these stand at one moment of the clock: live, or frozen by one loss while the broker is lost."""
-        if self.recovery.lost_at is None:
-            return self.live(replicas)
-        if len(replicas) == 1:
-            return replicas[0].epoch is not None
-        moments = {(replica.epoch, replica.frozen) for replica in replicas}
-        return len(moments) == 1 and replicas[0].frozen > 0
+    @property
+    def draining(self) -> bool:
+        """Whether the hub stops: new streams are refused."""
+        return self.viewers.draining
 
     def drain(self) -> None:
-        """Bid every viewer farewell. New ones are not served any more."""
-        self.draining = True
-        for viewer in self.viewers():
-            viewer.shutdown()
+        """Close every stream with a word of when to reconnect, and refuse new ones."""
+        self.viewers.drain()
+
+    def trusts(self, identity: Identity) -> bool:
+        """Whether the token behind the identity has neither expired nor been revoked."""
+        return self._expiry.trusts(identity)
+
+    # Polls
+
+    async def read(self, tenant: str, channel: str) -> Reading:
+        """As `Polls.read`."""
+        return await self._polls.read(tenant, channel)
+
+    async def lookup(self, identity: Identity, content_ids: Sequence[str]) -> Lookup:
+        """As `Polls.lookup`."""
+        return await self._polls.lookup(identity, content_ids)
+
+    async def changes(
+        self, identity: Identity, address: str, channel: str, since: Cursor | None, wait: float
+    ) -> Changes:
+        """What came after `since`, waiting up to `wait` seconds for something to come.
+
+        Raises `BrokerUnavailable` as `read` does.
+        """
+        replica = await self.synchronizer.obtain_readable(identity.tenant, channel)
+        viewer = PullViewer(self.viewers, (replica,), since, identity=identity, address=address)
+        return await long_poll(viewer, self.synchronizer, wait)
+
+    def follow(self, tenant: str, channel: str) -> AsyncGenerator[Event]:
+        """As `statushub.hub.replicas.follow.follow`: the channel's events as they come, within this process."""
+        return follow(self.viewers, self.synchronizer.obtain(tenant, channel))
 
     # Publications
 
@@ -223,9 +205,11 @@ class Hub:
         return await self.broker.publish(tenant, publications)
 
     async def revoke(self, revocation: Revocation) -> None:
-        """Let every hub know that these tokens are not trusted any more."""
+        """Tell every hub that these tokens are revoked."""
         kept = revocation.until - revocation.at
         await self.broker.publish(revocations.TENANT, [revocation.publication()], retention=kept)
+
+    # Health
 
     async def ping(self) -> None:
         """Return when this hub can serve; raises `BrokerUnavailable` when it drains or the broker is away."""
@@ -233,49 +217,19 @@ class Hub:
             raise BrokerUnavailable("the hub is going down")
         await self.broker.ping()
 
-    @property
-    def age(self) -> float:
-        """For how many seconds the broker is lost; 0.0 while it is there."""
-        return 0.0 if self.recovery.lost_at is None else time.monotonic() - self.recovery.lost_at
-
     def measures(self) -> Measures:
         """What there is at this moment, for the metrics."""
-        replicas = self.every_replica()
+        replicas = list(self.registry)
         return Measures(
             counts=self.counts,
-            streams=self.streams,
+            streams=len(self.viewers),
             replicas=len(replicas),
             contents=sum(len(replica.entries) for replica in replicas),
-            lost_seconds=self.age,
+            lost_seconds=self.synchronizer.age,
         )
 
-    # Replicas
+    def _obtain(self, tenant: str, channels: Sequence[str]) -> tuple[Replica, ...]:
+        return tuple(self.synchronizer.obtain(tenant, channel) for channel in channels)
 
-    def every_replica(self) -> list[Replica]:
-        """The replicas of all tenants."""
-        return [replica for tenant in self.tenants.values() for replica in tenant.replicas.values()]
-
-    def replica(self, tenant_name: str, channel: str) -> Replica:
-        """The channel's replica, made where there is none; it may have yet to be synced."""
-        tenant = self.tenants.setdefault(tenant_name, Tenant(tenant_name))
-        replica = tenant.replicas.get(channel)
-        if replica is None:
-            replica = tenant.replicas[channel] = Replica(tenant, channel)
-            self.recovery.sync(replica)
-        replica.idle_since = time.monotonic()
-        return replica
-
-    async def drop(self, replica: Replica) -> None:
-        """Let go of a replica that nobody views."""
-        if replica.viewers:
-            return  # somebody came while others were dropped
-        tenant = replica.tenant
-        replica.clear()
-        del tenant.replicas[replica.channel]
-        await self.broker.unsubscribe(tenant.name, replica.channel)
-        successor = tenant.replicas.get(replica.channel)
-        if successor is not None:
-            # It may have subscribed before this unsubscribed.
-            self.recovery.sync(successor)
-        if not tenant.replicas:
-            self.tenants.pop(tenant.name, None)
+    def _start(self, work: Callable[..., Coroutine[Any, Any, object]], *arguments: object) -> None:
+        self._tasks.start_soon(work, *arguments)

@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from statushub.hub import polls
 from statushub.hub.http.body import POLL_BODY_BYTES, read_json
 from statushub.hub.http.client import address_of, identify
 from statushub.hub.http.disconnect import while_connected
@@ -25,7 +24,8 @@ from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import Invalid
 from statushub.hub.model.event import Event
 from statushub.hub.model.vocabulary import CONTENT_STATUS, Phase
-from statushub.hub.replicas.replica import Row, Unknown
+from statushub.hub.replicas.row import Row
+from statushub.hub.wire.batch import BATCH_LINE
 
 BATCH_IDS: Final = 100
 """Most contents of one batch poll: a long page of cards, and an answer of a few tens of kilobytes."""
@@ -49,7 +49,7 @@ async def contents(request: Request) -> Response:
     if request.path_params["channel_id"] == _BATCH:
         raise HTTPException(405, headers={"Allow": "POST"})
     tenant, channel = await _asked(request)
-    reading = await polls.read(hub_of(request), tenant, channel)
+    reading = await hub_of(request).read(tenant, channel)
     return poll_response(
         request,
         reading.cursor,
@@ -64,7 +64,7 @@ async def summary(request: Request) -> Response:
     view = query_value(request, "view")
     if view not in (None, "list"):
         raise Invalid("view must be 'list', or be left out", field="view")
-    reading = await polls.read(hub_of(request), tenant, channel)
+    reading = await hub_of(request).read(tenant, channel)
     answer = _listed if view == "list" else _summarized
     return poll_response(request, reading.cursor, reading.age, lambda: answer(reading.events))
 
@@ -75,12 +75,12 @@ async def changes(request: Request) -> Response:
     identity.check_read(channel, "channel_id")
     since, wait = query_value(request, "since"), _wait(query_value(request, "wait"))
     hub, address = hub_of(request), address_of(request)
-    if hub.places.full(identity, address):
+    if hub.stream_limit(identity, address):
         # A full hub answers, but keeps nobody waiting in a place that a stream could have.
         wait = 0.0
     # An empty cursor is none, as on the stream.
     cursor = Cursor.parse(since) if since else None
-    found = await while_connected(request, polls.changes(hub, identity, address, channel, cursor, wait))
+    found = await while_connected(request, hub.changes(identity, address, channel, cursor, wait))
     if found is None:
         return Response(status_code=204)  # nobody is there to read it
     return poll_response(
@@ -100,12 +100,12 @@ async def status_batch(request: Request) -> Response:
     identity = await identify(request)
     asked = (await read_json(request, _batch_decoder, limit=POLL_BODY_BYTES)).content_ids
     check_names(asked, "content_ids")
-    found = await polls.lookup(hub_of(request), identity, asked)
+    found = await hub_of(request).lookup(identity, asked)
     return poll_response(
         request,
         found.cursor,
         found.age,
-        lambda: {"statuses": _lines(asked, found.rows)},
+        lambda: {"statuses": _lines(asked, found.rows, found.cursor.epoch)},
     )
 
 
@@ -116,18 +116,13 @@ async def _asked(request: Request) -> tuple[str, str]:
     return identity.tenant, channel
 
 
-def _lines(content_ids: Sequence[str], rows: Sequence[Row | Unknown]) -> msgspec.Raw:
-    """A batch's lines, each of which is made once for all who ask."""
-    lines = [row.line for row in rows if row.line]
-    if len(lines) < len(rows):
-        lines = [_line_of(content_id, row) for content_id, row in zip(content_ids, rows, strict=True)]
+def _lines(content_ids: Sequence[str], rows: Sequence[Row | None], epoch: str) -> msgspec.Raw:
+    """A batch's lines; that of a known content is encoded once for all polls."""
+    lines = [
+        row.encoded(BATCH_LINE, epoch) if row else status.missing_line(content_id)
+        for content_id, row in zip(content_ids, rows, strict=True)
+    ]
     return msgspec.Raw(b"[%b]" % b",".join(lines))
-
-
-def _line_of(content_id: str, row: Row | Unknown) -> bytes:
-    if row.line is None:
-        row.line = status.line(content_id, row.event)
-    return row.line
 
 
 def _wait(text: str | None) -> float:

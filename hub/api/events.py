@@ -10,7 +10,6 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-import anyio
 from sse_starlette.sse import EventSourceResponse, SendTimeoutError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,26 +18,29 @@ from starlette.types import Receive, Scope, Send
 
 from statushub.hub.http.client import address_of, identify
 from statushub.hub.http.handover import MakeProtocol, Take, abort, taker
-from statushub.hub.hub import Hub
+from statushub.hub.http.state import hub_of
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import Invalid, KeysUnavailable
 from statushub.hub.model.names import check_name
-from statushub.hub.viewers.viewer import RETRY_MS, VOID, PullViewer, PushViewer
-from statushub.hub.wire import sse
+from statushub.hub.replicas.reader import VOID
+from statushub.hub.viewers.pull import PullViewer
+from statushub.hub.viewers.push import PushViewer
+from statushub.hub.viewers.viewer import RETRY_MS
+from statushub.hub.wire.sse import SSE
 
 STREAM_CHANNELS: Final = 64
-"""Most channels of one stream: each is a place to look when the stream catches up."""
+"""Most channels of one stream: each is another replica to read when the stream catches up."""
 
 OVERLOAD_RETRY_MS: Final = (10_000, 60_000)
-"""When a client that was turned away may come back. Any status but 200 would end an `EventSource` for good."""
+"""When a client that was refused may come back. Any status but 200 would end an `EventSource` for good."""
 
 FAREWELL_SECONDS: Final = 2.0
-"""How long sse-starlette, which hears of a stop before the hub does, leaves a stream for its farewell."""
-
-logger = logging.getLogger(__name__)
+"""How long sse-starlette, which hears of a stop before the hub does, leaves a stream to say its farewell."""
 
 HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 MEDIA_TYPE: Final = "text/event-stream"
+
+logger = logging.getLogger(__name__)
 
 
 async def channel_events(request: Request) -> Response:
@@ -62,35 +64,35 @@ routes = [
 
 async def _stream(request: Request, channels: Sequence[str], field: str) -> Response:
     since = _since(request)
-    hub: Hub = request.app.state.hub
+    hub = hub_of(request)
     try:
         identity = await identify(request)
     except KeysUnavailable:
-        return _turned_away()
+        return _refused()
     for channel in channels:
         identity.check_read(channel, field)
     if request.method == "HEAD":
         return Response(headers=HEADERS, media_type=MEDIA_TYPE)
     address = address_of(request)
     if hub.draining:
-        return _turned_away()
-    if limit := hub.places.full(identity, address):
+        return _refused()
+    if limit := hub.stream_limit(identity, address):
         hub.counts.refusals[limit] += 1
-        return _turned_away()
+        return _refused()
     take = taker(request.scope)
     if take is None:
-        return PortableStream(PullViewer(hub, hub.replicas(identity.tenant, channels), since, identity, address))
+        viewer = hub.pull_viewer(identity, address, channels, since)
+        return PortableStream(viewer, hub.stall_timeout)
 
     def make(connections: set[Any], paused: bool) -> PushViewer:
-        # Not sooner, so that whoever leaves before makes no replica.
-        replicas = hub.replicas(identity.tenant, channels)
-        return PushViewer(hub, replicas, since, connections, identity, address, paused=paused)
+        # Not before the hand-over: a client that leaves earlier makes no replica.
+        return hub.push_viewer(identity, address, channels, since, connections=connections, stalled=paused)
 
     return HandedOverStream(make, take)
 
 
-def _turned_away() -> Response:
-    return Response(sse.drain(random.randint(*OVERLOAD_RETRY_MS)), headers=HEADERS, media_type=MEDIA_TYPE)
+def _refused() -> Response:
+    return Response(SSE.drain(random.randint(*OVERLOAD_RETRY_MS)), headers=HEADERS, media_type=MEDIA_TYPE)
 
 
 def _since(request: Request) -> Cursor | None:
@@ -100,7 +102,7 @@ def _since(request: Request) -> Cursor | None:
         try:
             return Cursor.parse(last_event_id)
         except Invalid:
-            # Earned elsewhere on this origin. An error would end the EventSource; a reset is what it needs.
+            # Issued by another service of this origin. An error would end the EventSource; it needs a reset.
             return Cursor(epoch=VOID, offset=0)
     since = request.query_params.get("since")
     return Cursor.parse(since) if since else None
@@ -128,15 +130,15 @@ class HandedOverStream(Response):
 class PortableStream(EventSourceResponse):
     """The same stream for any server and protocol: a `PullViewer`, asked again and again."""
 
-    def __init__(self, viewer: PullViewer) -> None:
-        self.hub = viewer.hub
+    def __init__(self, viewer: PullViewer, stall_timeout: float) -> None:
+        """`stall_timeout` is how many seconds one send may take."""
         self.viewer = viewer
-        timeout = self.hub.heartbeat.stall_timeout
+        self.stall_timeout = stall_timeout
         super().__init__(
-            self._frames(viewer),
+            self._frames(),
             headers=HEADERS,
             ping=0,
-            send_timeout=timeout,
+            send_timeout=stall_timeout,
             shutdown_grace_period=FAREWELL_SECONDS,
         )
         # HTTP/2 forbids it and Safari rejects it (RFC 9113, section 8.2.2).
@@ -144,22 +146,19 @@ class PortableStream(EventSourceResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Here rather than in the generator, whose `finally` would not run if it were never started.
-        self.hub.attach(self.viewer)
+        self.viewer.host.attach(self.viewer)
         try:
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
-            logger.info("a viewer took nothing for %g s and is cut off", self.hub.heartbeat.stall_timeout)
+            logger.info("a viewer took nothing for %g s; its connection is aborted", self.stall_timeout)
             await abort(scope)
         finally:
-            self.hub.detach(self.viewer)
+            self.viewer.host.detach(self.viewer)
 
-    async def _frames(self, viewer: PullViewer) -> AsyncIterator[bytes]:
-        yield sse.retry(random.randint(*RETRY_MS))
-        while not viewer.closing:
-            for frame in viewer.frames():
+    async def _frames(self) -> AsyncIterator[bytes]:
+        yield SSE.retry(random.randint(*RETRY_MS))
+        while not self.viewer.closed:
+            for frame in self.viewer.frames():
                 yield frame
-            with anyio.move_on_after(viewer.hub.heartbeat.interval) as waiting:
-                await viewer.wake.wait()
-            if waiting.cancelled_caught:
-                yield sse.heartbeat()
-        yield viewer.farewell()
+            await self.viewer.wake.wait()
+        yield self.viewer.farewell()

@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from statushub.hub import polls
 from statushub.hub.http.body import POLL_BODY_BYTES, read_json
 from statushub.hub.http.client import identify
 from statushub.hub.http.names import check_names
@@ -42,12 +41,12 @@ async def batch_status(request: Request) -> Response:
     identity = await identify(request)
     asked = (await read_json(request, _decoder, limit=POLL_BODY_BYTES)).job_ids
     check_names(asked, "job_ids")
-    found = await polls.lookup(hub_of(request), identity, asked)
+    found = await hub_of(request).lookup(identity, asked)
     return poll_response(
         request,
         found.cursor,
         found.age,
-        lambda: {"jobs": {id: _job(row.event) for id, row in zip(asked, found.rows, strict=True)}},
+        lambda: {"jobs": {id: _job(row.event if row else None) for id, row in zip(asked, found.rows, strict=True)}},
     )
 
 

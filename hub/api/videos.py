@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from statushub.hub import polls
 from statushub.hub.auth.identity import Identity
 from statushub.hub.http.client import identify
 from statushub.hub.http.response import json_response, poll_response
@@ -55,11 +54,11 @@ async def progress(request: Request) -> Response:
 
 async def _known(request: Request, identity: Identity) -> Response:
     video = check_name(request.path_params["id"], "id")
-    found = await polls.lookup(hub_of(request), identity, [video])
-    event = found.rows[0].event
-    if event is None:
+    found = await hub_of(request).lookup(identity, [video])
+    row = found.rows[0]
+    if row is None:
         return _pending(request)
-    said = _progress(event)
+    said = _progress(row.event)
     return poll_response(request, found.cursor, found.age, lambda: said)
 
 

@@ -17,7 +17,7 @@ async def identify(request: Request) -> Identity:
     Raises `Unauthorized`, `Forbidden` and `KeysUnavailable` as `Authenticator.identify`.
     """
     identity = await authenticator_of(request).identify(request)
-    if not hub_of(request).doorkeeper.trusts(identity):
+    if not hub_of(request).trusts(identity):
         raise Unauthorized("the token has been revoked, or has expired")
     return identity
 

@@ -6,8 +6,8 @@ from starlette.requests import Request
 
 from statushub.hub.auth.tokens import Authenticator
 from statushub.hub.config import Config
+from statushub.hub.http.rate_limiter import RateLimiter
 from statushub.hub.hub import Hub
-from statushub.hub.viewers.quotas import RateLimiter
 
 
 def hub_of(request: Request) -> Hub:

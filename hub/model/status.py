@@ -113,20 +113,24 @@ def whole(event: Event) -> msgspec.Raw:
     return msgspec.Raw(event.data if sound else _encode(_repaired(event)))
 
 
-def line(content_id: str, event: Event | None) -> bytes:
-    """A line of a batch: the event's data, whose first field is the id, or `not_found` for None.
+def missing_line(content_id: str) -> bytes:
+    """A line of a batch for a content that is unknown."""
+    return b'{"id":%b,"status":"not_found"}' % _encode(content_id)
+
+
+def line(event: Event) -> bytes:
+    """A line of a batch: the event's data, whose first field is the id.
 
     Data are spliced unread. What is sent is, byte for byte, what was checked, so no data can break the answer,
     nor overrule the id with one of their own.
     """
-    if event is None:
-        return b'{"id":%b,"status":"not_found"}' % _encode(content_id)
+    content_id = event.content_id
     text = b'{"id":%b,%b' % (_encode(content_id), event.data[1:])
     try:
         said = _line_decoder.decode(_text(text))
     except _UNREADABLE:
         said = None
-    if said is None or said.id != content_id or said.content_id != event.content_id:
+    if said is None or said.id != content_id or said.content_id != content_id:
         return _encode({"id": content_id} | _repaired(event) | {"id": content_id})
     return text
 

@@ -1,7 +1,7 @@
-"""LookupBatcher: contents read from the broker by their ids, for all who ask at once in one read.
+"""The lookup batcher: contents read from the broker by their ids, one read for all polls that wait for one.
 
-While a read of a tenant's contents is under way, whoever asks for more waits for the next one, which asks for
-all of theirs. So the more there are who poll, the less each of them costs, here and on the broker.
+While a read of a tenant's contents is under way, further polls wait for the next one, which asks for all of theirs.
+So the more polls there are, the less each of them costs, here and on the broker.
 """
 
 from __future__ import annotations
@@ -9,28 +9,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import anyio
 
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.model.errors import BrokerUnavailable
-from statushub.hub.replicas.replica import Row, Unknown
+from statushub.hub.replicas.row import Row
+from statushub.hub.replicas.sync import Start
 
-if TYPE_CHECKING:
-    from statushub.hub.hub import Hub
-
-GATHERED_IDS: Final = 1_000
-"""Contents in one read: a few milliseconds of the broker's, for which everybody else waits."""
+BATCH_IDS: Final = 1_000
+"""Most contents in one read: a few milliseconds of the broker's, for which every other call waits."""
 
 
 class Read:
-    """One read of contents. Once it is `done`, `rows` has the row of each that was asked for."""
+    """One read of contents. Once it is `done`, `rows` has the row of each that is known."""
 
     def __init__(self) -> None:
         self.asked: set[str] = set()
         self.epoch = ""
-        self.rows: dict[str, Row | Unknown] = {}
+        self.rows: dict[str, Row] = {}
         self.done = anyio.Event()
         self.failure: Exception | None = None
 
@@ -39,12 +37,11 @@ class Read:
         content_ids = [*self.asked]
         found = await broker.lookup(tenant, content_ids)
         self.epoch = found.cursor.epoch
-        rows = [Row(event) if event else Unknown() for event in found.events]
-        self.rows = dict(zip(content_ids, rows, strict=True))
+        self.rows = {id: Row(event) for id, event in zip(content_ids, found.events, strict=True) if event}
         self.done.set()
 
     def fail(self, error: Exception) -> None:
-        """Tell those who wait for it that it came to nothing."""
+        """Let those who wait for it raise this."""
         self.failure = error
         self.done.set()
 
@@ -52,8 +49,9 @@ class Read:
 class LookupBatcher:
     """The reads of a hub's polls, one at a time for each tenant."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, broker: Broker, start: Start) -> None:
+        self._broker = broker
+        self._start = start
         self._queues: dict[str, deque[Read]] = {}
 
     async def read(self, tenant: str, content_ids: Sequence[str]) -> Read:
@@ -64,7 +62,7 @@ class LookupBatcher:
         read = self._joined(tenant, content_ids)
         await read.done.wait()
         if read.failure is not None:
-            # An error for each: one for all would keep the frames of everybody who raised it.
+            # A copy for each: a shared one would keep the frames of everything that raised it.
             raise copy(read.failure) from read.failure
         return read
 
@@ -73,8 +71,8 @@ class LookupBatcher:
         queue = self._queues.get(tenant)
         if queue is None:
             queue = self._queues[tenant] = deque()
-            self._hub.start(self._serve, tenant, queue)
-        if not queue or len(queue[-1].asked) + len(content_ids) > GATHERED_IDS:
+            self._start(self._serve, tenant, queue)
+        if not queue or len(queue[-1].asked) + len(content_ids) > BATCH_IDS:
             queue.append(Read())
         queue[-1].asked.update(content_ids)
         return queue[-1]
@@ -85,11 +83,11 @@ class LookupBatcher:
         try:
             while queue:
                 read = queue.popleft()
-                await read.perform(self._hub.broker, tenant)
-        except Exception as error:  # noqa: BLE001 - those who wait for it raise it
+                await read.perform(self._broker, tenant)
+        except Exception as error:  # noqa: BLE001 - the polls that wait for it raise it
             failure = error
         finally:
-            # A broker that does not answer is not waited for again, once for each read.
+            # A broker that does not answer is not waited for once more for each read.
             del self._queues[tenant]
             for unread in (read, *queue):
                 if not unread.done.is_set():

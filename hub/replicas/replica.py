@@ -1,4 +1,4 @@
-"""A hub's copy of one channel's state, and of a tenant's channels."""
+"""Replicas: a hub's copy of one channel's state."""
 
 from __future__ import annotations
 
@@ -7,66 +7,33 @@ import heapq
 import time
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
 
 from statushub.hub.brokers.contract import Snapshot
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Announcement, Event
-from statushub.hub.wire import sse
+from statushub.hub.replicas.row import Entry
+from statushub.hub.replicas.subscriber import Subscriber
+from statushub.hub.wire.format import WireFormat
 
-if TYPE_CHECKING:
-    from statushub.hub.viewers.viewer import PullViewer, PushViewer, Viewer
-
-
-class Row:
-    """A content's latest event, as polls tell it.
-
-    `line` is its line in the answer to a batch poll, once somebody has polled.
-    """
-
-    __slots__ = ("event", "line", "offset")
-
-    def __init__(self, event: Event) -> None:
-        self.event = event
-        self.offset = event.offset
-        self.line: bytes | None = None
-
-
-class Unknown:
-    """In a row's place where a content is not known."""
-
-    __slots__ = ("line",)
-    event: Final = None
-    offset: Final = 0
-
-    def __init__(self) -> None:
-        self.line: bytes | None = None
-
-
-class Entry(Row):
-    """A content's latest event in a replica, with the chunk that every viewer is sent, encoded once."""
-
-    __slots__ = ("applied", "chunk")
-
-    def __init__(self, epoch: str, event: Event) -> None:
-        # Not by the parent's: this is done for every event.
-        self.event = event
-        self.offset = event.offset
-        self.line = None
-        self.chunk = sse.chunk(sse.event(epoch, event))
-        self.applied = time.monotonic()
+Write = Callable[[bytes], None]
 
 
 class Replica:
-    """One channel: the latest entry of each content, in offset order.
+    """One channel: the latest entry of each content, in offset order, and who reads it.
 
     `last` is the offset on the tenant's clock up to which nothing of this channel is missing here.
     A replica is *live* while announcements keep it so; until then they wait in `waiting`. `frozen` counts
-    the loss of the broker that found it live, and is 0 since it was read again: replicas that were frozen by
-    the same loss stand at the same moment.
+    the loss of the broker that found it live, and is 0 once it was read again: replicas that were frozen by
+    the same loss stand at the same moment of the clock.
+
+    `subscribers` are all that read it. Of them, `writers` are those that get each event as it is applied, by the
+    format in which they get it, and `pollers` those that are told to catch up with each event.
+
+    `contents` is the index of its tenant: the entry of each content in any of the tenant's replicas.
     """
 
     __slots__ = (
+        "_contents",
         "channel",
         "entries",
         "epoch",
@@ -74,16 +41,16 @@ class Replica:
         "idle_since",
         "last",
         "live",
-        "pullers",
+        "pollers",
         "settled",
+        "subscribers",
         "syncing",
         "tenant",
-        "viewers",
         "waiting",
         "writers",
     )
 
-    def __init__(self, tenant: Tenant, channel: str) -> None:
+    def __init__(self, tenant: str, channel: str, contents: dict[str, Entry]) -> None:
         self.tenant = tenant
         self.channel = channel
         self.epoch: str | None = None
@@ -94,15 +61,18 @@ class Replica:
         self.syncing = False
         self.waiting: list[Announcement] = []
         self.settled = asyncio.Event()
-        self.viewers: set[Viewer] = set()
-        self.writers: dict[PushViewer, Callable[[bytes], None]] = {}
-        self.pullers: set[PullViewer] = set()
+        self.subscribers: set[Subscriber] = set()
+        self.writers: dict[WireFormat, dict[Subscriber, Write]] = {}
+        self.pollers: set[Subscriber] = set()
         self.idle_since = time.monotonic()
+        self._contents = contents
 
     @property
     def cursor(self) -> Cursor | None:
         """Where to read on from; None before the first read."""
         return None if self.epoch is None else Cursor(epoch=self.epoch, offset=self.last)
+
+    # State
 
     def follows(self, announcement: Announcement) -> bool:
         """Whether it is the next event of this channel: of its epoch, newer, and with nothing missing before it."""
@@ -114,11 +84,11 @@ class Replica:
 
     def apply(self, event: Event) -> Entry:
         """Take in an event that is newer than everything here, and return its entry."""
-        entry = Entry(self.epoch or "", event)
+        entry = Entry(event)
         # Popped first, so that the dictionary's order stays the clock's.
         self.entries.pop(event.content_id, None)
         self.entries[event.content_id] = entry
-        self.tenant.contents[event.content_id] = entry
+        self._contents[event.content_id] = entry
         self.last = event.offset
         return entry
 
@@ -156,36 +126,45 @@ class Replica:
         return newer
 
     def forget(self, applied_before: float) -> None:
-        """Drop the contents whose last event came before that moment of the monotonic clock."""
+        """Drop the contents whose last event was applied before that moment of the monotonic clock."""
         while self.entries:
             content_id, entry = next(iter(self.entries.items()))
             if entry.applied >= applied_before:
                 return
             del self.entries[content_id]
-            self.tenant.disown(entry)
+            self._disown(entry)
 
     def clear(self) -> None:
         """Drop every content."""
         for entry in self.entries.values():
-            self.tenant.disown(entry)
+            self._disown(entry)
         self.entries.clear()
         self.last = 0
 
+    def _disown(self, entry: Entry) -> None:
+        # Another replica may have an entry of the same content by now.
+        if self._contents.get(entry.event.content_id) is entry:
+            del self._contents[entry.event.content_id]
 
-class Tenant:
-    """A tenant's replicas, and the entry of each content that they hold."""
+    # Readers
 
-    __slots__ = ("contents", "name", "replicas")
+    def touch(self) -> None:
+        """Put off its eviction: it was asked for just now."""
+        self.idle_since = time.monotonic()
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.replicas: dict[str, Replica] = {}
-        self.contents: dict[str, Entry] = {}
+    def remove(self, subscriber: Subscriber) -> None:
+        """Forget a subscriber."""
+        self.subscribers.discard(subscriber)
+        self.pollers.discard(subscriber)
+        self.touch()
 
-    def disown(self, entry: Entry) -> None:
-        """Forget an entry that its replica has dropped, unless another replica has one of the same content."""
-        if self.contents.get(entry.event.content_id) is entry:
-            del self.contents[entry.event.content_id]
+    def add_writer(self, format: WireFormat, subscriber: Subscriber, write: Write) -> None:
+        """Write each event in `format` to this subscriber as it is applied."""
+        self.writers.setdefault(format, {})[subscriber] = write
+
+    def remove_writer(self, format: WireFormat, subscriber: Subscriber) -> None:
+        """Undo `add_writer`."""
+        self.writers[format].pop(subscriber, None)
 
 
 def merged(replicas: Sequence[Replica], offset: int) -> list[Entry]:

@@ -1,7 +1,7 @@
-"""Recovery: keeps replicas true where announcements alone do not.
+"""Synchronization: keeps replicas true where announcements alone do not.
 
 A replica is synced when it is made, when a hole in it shows, when its clock has another epoch, and when the broker
-is back. Meanwhile announcements wait in it, and the viewers of that channel are behind.
+is back. Meanwhile announcements wait in it, and its subscribers are paused.
 """
 
 from __future__ import annotations
@@ -10,86 +10,139 @@ import asyncio
 import logging
 import random
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import anyio
 
+from statushub.hub.brokers.contract import Broker
+from statushub.hub.metrics import Counts
 from statushub.hub.model.errors import BrokerUnavailable
-from statushub.hub.replicas.replica import Replica, Tenant
-from statushub.hub.viewers.viewer import VOID
+from statushub.hub.replicas.registry import Registry
+from statushub.hub.replicas.replica import Replica
 
-if TYPE_CHECKING:
-    from statushub.hub.hub import Hub
+CONCURRENT_SYNCS: Final = 64
+"""Replicas synced simultaneously: enough to fill a broker's pipeline, few enough to leave room for other calls."""
 
-SYNCS: Final = 64
-"""Replicas synced at once: enough to fill a broker's pipeline, few enough to leave it to others."""
+READABLE_SECONDS: Final = 5.0
+"""How long a poll waits for its replica before it is answered that the broker is unavailable."""
 
-SYNC_RETRY_SECONDS: Final = (0.2, 1.0)
-"""Least and most seconds before a sync that failed is tried again."""
+Start = Callable[..., None]
+"""Starts a coroutine function with its arguments in the hub's task group: `start(work, *arguments)`."""
 
 logger = logging.getLogger(__name__)
 
 
-class Recovery:
+class Synchronizer:
     """The syncs of a hub's replicas. `lost_at` is since when the broker is lost, on the monotonic clock, or None."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(
+        self, broker: Broker, registry: Registry, counts: Counts, start: Start, retry: tuple[float, float]
+    ) -> None:
+        """`retry` is the least and the most seconds before a failed sync is retried."""
         self.lost_at: float | None = None
-        self._hub = hub
+        self._broker = broker
+        self._registry = registry
+        self._counts = counts
+        self._start = start
+        self._retry = retry
         self._losses = 0
-        self._slots = anyio.Semaphore(SYNCS)
+        self._slots = anyio.Semaphore(CONCURRENT_SYNCS)
         self._verifying: set[Replica] = set()
 
+    @property
+    def age(self) -> float:
+        """For how many seconds the broker is lost; 0.0 while it is there."""
+        return 0.0 if self.lost_at is None else time.monotonic() - self.lost_at
+
+    def live(self, replicas: Sequence[Replica]) -> bool:
+        """Whether announcements keep all of these true, on one epoch."""
+        epoch = replicas[0].epoch
+        return all(replica.live and replica.epoch == epoch for replica in replicas)
+
+    def readable(self, replicas: Sequence[Replica]) -> bool:
+        """Whether these stand at one moment of the clock: live, or frozen by one loss while the broker is lost."""
+        if self.lost_at is None:
+            return self.live(replicas)
+        if len(replicas) == 1:
+            return replicas[0].epoch is not None
+        moments = {(replica.epoch, replica.frozen) for replica in replicas}
+        return len(moments) == 1 and replicas[0].frozen > 0
+
+    def obtain(self, tenant: str, channel: str) -> Replica:
+        """The channel's replica, made where there is none; its first sync may be under way."""
+        replica = self._registry.find(tenant, channel)
+        if replica is None:
+            replica = self._registry.add(tenant, channel)
+            self.sync(replica)
+        replica.touch()
+        return replica
+
+    async def obtain_readable(self, tenant: str, channel: str) -> Replica:
+        """The channel's replica, once it can be read.
+
+        Raises `BrokerUnavailable` where nothing is known of the channel and the broker cannot be asked.
+        """
+        replica = self.obtain(tenant, channel)
+        with anyio.move_on_after(READABLE_SECONDS):
+            while not self.readable((replica,)):
+                if self.lost_at is not None:
+                    break
+                await replica.settled.wait()
+        if not self.readable((replica,)):
+            raise BrokerUnavailable("the broker cannot be reached, and nothing is known here of that channel")
+        return replica
+
     def lost(self) -> None:
-        """The broker is lost: what there is stays as it is, and nobody is told more."""
+        """The broker is lost: replicas stay as they are, and their subscribers are paused."""
         self.lost_at = time.monotonic()
         self._losses += 1
-        for replica in self._hub.every_replica():
+        for replica in self._registry:
             if replica.live:
                 replica.frozen = self._losses
-            self._hold(replica)
-            # Whoever waits for it may have what it holds.
+            self._pause(replica)
+            # Polls that wait for it may be answered with what it holds.
             replica.settled.set()
             replica.settled = asyncio.Event()
 
     def restored(self) -> None:
-        """The broker is back: everything is read that was missed."""
+        """The broker is back: everything that was missed is read."""
         self.lost_at = None
-        for replica in self._hub.every_replica():
+        for replica in self._registry:
             self.sync(replica)
 
     def sync(self, replica: Replica) -> None:
-        """Read what is missing here, and be live again; returns at once."""
-        self._hold(replica)
+        """Read what is missing here, and be live again; returns immediately."""
+        self._pause(replica)
         if not replica.syncing:
             replica.syncing = True
-            self._hub.start(self._sync, replica)
+            self._start(self._sync, replica)
 
     def repair(self, replica: Replica) -> None:
         """Read what is missing here, since announcements of it were lost."""
-        self._void_overtaken(replica)
+        self._invalidate_overtaken(replica)
         self.sync(replica)
 
-    def begin_anew(self, tenant: Tenant) -> None:
+    def begin_anew(self, tenant: str) -> None:
         """The tenant's clock has another epoch: nothing known of it holds."""
-        for replica in tenant.replicas.values():
+        for replica in self._registry.of(tenant):
             self.sync(replica)
 
     def verify(self, replica: Replica) -> None:
         """Find out whether cursors ahead of what is known here are ahead of the clock, too, and so void."""
         if self.lost_at is None and replica not in self._verifying:
-            self._hub.start(self.verified, replica)
+            self._start(self.verified, replica)
 
     async def verified(self, replica: Replica) -> None:
-        """As `verify`; returns when it is found out, or when somebody else will find out."""
+        """As `verify`; returns when it is found out, or when a sync that is under way will find out."""
         self._verifying.add(replica)
-        asked = [viewer for viewer in replica.viewers if viewer.epoch == replica.epoch]
+        asked = [subscriber for subscriber in replica.subscribers if subscriber.cursor.epoch == replica.epoch]
         try:
             async with self._slots:
-                snapshot = await self._hub.broker.changes(replica.tenant.name, replica.channel, replica.cursor)
+                snapshot = await self._broker.changes(replica.tenant, replica.channel, replica.cursor)
         except BrokerUnavailable:
-            # Nobody would ask again; a sync does so until it is answered, and then viewers catch up.
-            if not self._dropped(replica):
+            # A sync asks until it is answered, and then subscribers catch up.
+            if replica in self._registry:
                 self.sync(replica)
             return
         finally:
@@ -101,54 +154,54 @@ class Recovery:
             # Announcements up to the clock have arrived, so those of these were lost.
             self.repair(replica)
         elif replica.live:
-            # Of other channels nothing was read: to say the same of them would hide what they may have missed.
+            # Nothing was read of other channels: to raise their `last` would hide what they may have missed.
             replica.last = max(replica.last, snapshot.cursor.offset)
-        # What is still ahead of the clock was never given out.
-        for viewer in asked:
-            if viewer.offset > snapshot.cursor.offset:
-                viewer.epoch = VOID
-        for viewer in tuple(replica.viewers):
-            viewer.catch_up()
+        for subscriber in asked:
+            if subscriber.cursor.offset > snapshot.cursor.offset:
+                # Ahead of the clock: it was never issued.
+                subscriber.invalidate()
+        for subscriber in tuple(replica.subscribers):
+            subscriber.catch_up()
 
-    def _hold(self, replica: Replica) -> None:
-        """From now on announcements wait, and so do the viewers of this replica."""
-        for viewer in replica.viewers:
-            viewer.hold()
+    def _pause(self, replica: Replica) -> None:
+        """From now on announcements wait, and so do the subscribers of this replica."""
+        for subscriber in replica.subscribers:
+            subscriber.pause()
         replica.live = False
         replica.settled.clear()
 
-    def _void_overtaken(self, replica: Replica) -> None:
-        """Reset the viewers that saw later offsets of other channels before the hole in this one showed.
+    def _invalidate_overtaken(self, replica: Replica) -> None:
+        """Reset the subscribers that saw later offsets of other channels before the hole in this one showed.
 
         What they missed has a lower offset than what they have, so no growing id can bring it to them.
         """
-        for viewer in replica.viewers:
-            if len(viewer.replicas) > 1:
-                viewer.hold()
-                viewer.epoch = VOID
+        for subscriber in replica.subscribers:
+            if subscriber.spans_channels:
+                subscriber.pause()
+                subscriber.invalidate()
 
     async def _sync(self, replica: Replica) -> None:
         """Subscribe, then read, then take in what was announced meanwhile, until nothing is missing."""
         try:
-            while self.lost_at is None and not self._dropped(replica):
-                self._hub.counts.syncs += 1
+            while self.lost_at is None and replica in self._registry:
+                self._counts.syncs += 1
                 losses = self._losses
                 try:
                     async with self._slots:
-                        if self._dropped(replica):
+                        if replica not in self._registry:
                             return
-                        await self._hub.broker.subscribe(replica.tenant.name, replica.channel)
-                        snapshot = await self._hub.broker.changes(replica.tenant.name, replica.channel, replica.cursor)
+                        await self._broker.subscribe(replica.tenant, replica.channel)
+                        snapshot = await self._broker.changes(replica.tenant, replica.channel, replica.cursor)
                 except BrokerUnavailable as error:
                     logger.debug("channel %r waits for the broker: %s", replica.channel, error.message)
-                    await anyio.sleep(random.uniform(*SYNC_RETRY_SECONDS))
+                    await anyio.sleep(random.uniform(*self._retry))
                     continue
                 except Exception:
-                    # One channel's trouble must not end everybody's streams.
-                    logger.exception("channel %r cannot be read; it is tried again", replica.channel)
-                    await anyio.sleep(random.uniform(*SYNC_RETRY_SECONDS))
+                    # A failure of one channel must not end the streams of the others.
+                    logger.exception("channel %r cannot be read; retrying", replica.channel)
+                    await anyio.sleep(random.uniform(*self._retry))
                     continue
-                if losses != self._losses or self._dropped(replica):
+                if losses != self._losses or replica not in self._registry:
                     continue  # what was read may be older than what was missed
                 replica.load(snapshot)
                 if replica.replay():
@@ -157,17 +210,12 @@ class Recovery:
         finally:
             replica.syncing = False
 
-    @staticmethod
-    def _dropped(replica: Replica) -> bool:
-        """Whether nobody asks for it any more; another may be in its place."""
-        return replica.tenant.replicas.get(replica.channel) is not replica
-
     def _go_live(self, replica: Replica) -> None:
         replica.live = True
         replica.syncing = False
         replica.settled.set()
-        for other in replica.tenant.replicas.values():
+        for other in self._registry.of(replica.tenant):
             if other.live and other.epoch != replica.epoch:
                 self.sync(other)
-        for viewer in tuple(replica.viewers):
-            viewer.catch_up()
+        for subscriber in tuple(replica.subscribers):
+            subscriber.catch_up()

@@ -1,10 +1,11 @@
-"""The doorkeeper: ends the streams of those who may not look any longer."""
+"""Stream expiry: ends the streams whose token expired or was revoked."""
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 
 import anyio
 import msgspec
@@ -12,58 +13,41 @@ import msgspec
 from statushub.hub.auth import revocations
 from statushub.hub.auth.identity import Identity
 from statushub.hub.auth.revocations import Revocations
-from statushub.hub.viewers.viewer import PullViewer
-
-if TYPE_CHECKING:
-    from statushub.hub.hub import Hub
-
-ROUND_SECONDS: Final = 1.0
-"""Between looks for tokens that have expired or were revoked: a stream outlives its token by so much, and a look at
-10,000 viewers takes a millisecond."""
+from statushub.hub.model.event import Event
+from statushub.hub.viewers.viewer import Viewer
 
 logger = logging.getLogger(__name__)
 
 
 class StreamExpiry:
-    """Follows the revocations, and looks at every viewer's token once a second."""
+    """Follows the revocations, and checks the token of every viewer periodically."""
 
-    def __init__(self, hub: Hub) -> None:
-        self.hub = hub
-        self.revocations = Revocations()
+    def __init__(self, viewers: Iterable[Viewer], follow: Callable[[str, str], AsyncGenerator[Event]]) -> None:
+        """`follow` yields the events of a tenant's channel."""
+        self._viewers = viewers
+        self._follow = follow
+        self._revocations = Revocations()
 
     def trusts(self, identity: Identity) -> bool:
         """Whether the token behind the identity has neither expired nor been revoked."""
-        return identity.expires > time.time() and not self.revocations.hold(identity)
+        return identity.expires > time.time() and not self._revocations.hold(identity)
 
-    async def run(self) -> None:
-        """Watch until cancelled."""
+    async def run(self, interval: float) -> None:
+        """Check every `interval` seconds until cancelled."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._follow)
+            tasks.start_soon(self._learn)
             while True:
-                await anyio.sleep(ROUND_SECONDS)
-                self.revocations.tidy()
-                self._look()
+                await anyio.sleep(interval)
+                self._revocations.tidy()
+                for viewer in tuple(self._viewers):
+                    if not self.trusts(viewer.identity):
+                        viewer.expire()
 
-    def _look(self) -> None:
-        for viewer in self.hub.viewers():
-            if not self.trusts(viewer.identity):
-                viewer.dismiss()
-
-    async def _follow(self) -> None:
-        replica = self.hub.replica(revocations.TENANT, revocations.CHANNEL)
-        viewer = PullViewer(self.hub, (replica,), None)
-        # Not attached as others are: it is no stream, and the hub has no farewell for it.
-        replica.viewers.add(viewer)
-        replica.pullers.add(viewer)
-        while True:
-            # After a reset, too, what was revoked stays revoked, whatever the broker has lost.
-            _, entries = viewer.take() or (False, [])
-            for entry in entries:
-                self._learn(entry.event.data)
-            await viewer.wake.wait()
-
-    def _learn(self, data: bytes) -> None:
-        try:
-            self.revocations.add(revocations.read(data))
-        except msgspec.DecodeError:
-            logger.warning("somebody else writes where revocations are kept: what cannot be read is skipped")
+    async def _learn(self) -> None:
+        # What was revoked stays revoked after a reset, even where the broker lost it.
+        async with aclosing(self._follow(revocations.TENANT, revocations.CHANNEL)) as events:
+            async for event in events:
+                try:
+                    self._revocations.add(revocations.read(event.data))
+                except msgspec.DecodeError:
+                    logger.warning("a foreign publisher writes to the channel of revocations; skipping its event")

@@ -1,25 +1,19 @@
-"""Limits on what one tenant, one subject or one address may take from the others."""
+"""Stream quotas: how many streams one tenant, one subject and one address may have."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from statushub.hub.auth.identity import Identity
-from statushub.hub.model.errors import TooManyRequests
-
-RATES_KEPT: Final = 10_000
-"""Publishers whose pace is remembered: a few MB. Beyond that those that have been quiet longest are forgotten."""
-
 
 K = TypeVar("K")
 
 
 class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How many streams there may be at once: on this hub, of one tenant, one subject and one address."""
+    """The most open streams: on this hub, of one tenant, one subject and one address."""
 
     hub: int
     tenant: int
@@ -28,10 +22,10 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamQuota:
-    """The streams that are open, by whose they are."""
+    """Counts the open streams by tenant, subject and address."""
 
-    def __init__(self, room: StreamLimits) -> None:
-        self._room = room
+    def __init__(self, limits: StreamLimits) -> None:
+        self._limits = limits
         self._all = 0
         self._tenants: Counter[str] = Counter()
         self._subjects: Counter[tuple[str, str]] = Counter()
@@ -41,15 +35,15 @@ class StreamQuota:
         return self._all
 
     def full(self, identity: Identity, address: str) -> str | None:
-        """The name of the limit that keeps this viewer out; None where there is a place."""
-        room, tenant, sub = self._room, identity.tenant, identity.sub
-        if self._all >= room.hub:
+        """The name of the limit that keeps another stream out; None where there is room for it."""
+        limits, tenant, sub = self._limits, identity.tenant, identity.sub
+        if self._all >= limits.hub:
             return "streams_hub"
-        if self._tenants[tenant] >= room.tenant:
+        if self._tenants[tenant] >= limits.tenant:
             return "streams_tenant"
-        if sub is not None and self._subjects[tenant, sub] >= room.sub:
+        if sub is not None and self._subjects[tenant, sub] >= limits.sub:
             return "streams_sub"
-        if address and self._addresses[address] >= room.address:
+        if address and self._addresses[address] >= limits.address:
             return "streams_address"
         return None
 
@@ -68,35 +62,6 @@ class StreamQuota:
         if identity.sub is not None:
             _less(self._subjects, (identity.tenant, identity.sub))
         _less(self._addresses, address)
-
-
-class RateLimiter:
-    """How fast each publisher publishes: `rate` events a second, and a second's worth of them at once.
-
-    A call is let through whole where anything is left, and its excess is owed: a batch may be larger than a
-    second's worth, and the average holds.
-    """
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._left: dict[object, tuple[float, float]] = {}
-
-    def spend(self, publisher: object, events: int, now: float | None = None) -> None:
-        """Count `events` of this publisher. Raises `TooManyRequests` where it published too much already."""
-        now = time.monotonic() if now is None else now
-        left, since = self._left.pop(publisher, (self._rate, now))
-        left = min(self._rate, left + (now - since) * self._rate)
-        if left <= 0:
-            self._left[publisher] = (left, now)
-            raise TooManyRequests(
-                f"more than {self._rate:g} events a second were published",
-                retry_after=-left / self._rate,
-                limit="publish_rate",
-            )
-        self._left[publisher] = (left - events, now)
-        if len(self._left) > RATES_KEPT:
-            # A dictionary keeps its order, and whoever publishes moves to its end.
-            del self._left[next(iter(self._left))]
 
 
 def _less(counter: Counter[K], key: K) -> None:

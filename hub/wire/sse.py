@@ -1,7 +1,6 @@
-"""Server-Sent Events, encoded: frames as the HTML standard defines them (section 9.2), and HTTP/1.1 chunks.
+"""Server-Sent Events as the HTML standard defines them (section 9.2), plain and in HTTP/1.1 chunks. No I/O.
 
-No I/O here. A frame never holds a line break of its data's: JSON has them between tokens alone, where a
-space means the same.
+A frame holds no line break of its data: JSON has them only between tokens, where a space means the same.
 """
 
 from __future__ import annotations
@@ -13,55 +12,72 @@ import msgspec
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Event
 from statushub.hub.model.timestamp import timestamp
-
-LAST_CHUNK: Final = b"0\r\n\r\n"
-"""What ends a chunked body (RFC 9112, section 7.1)."""
+from statushub.hub.wire.format import WireFormat
 
 _LINE_BREAKS: Final = bytes.maketrans(b"\r\n", b"  ")
 _encode = msgspec.json.Encoder().encode
 
 
-def event(epoch: str, event: Event) -> bytes:
-    """The frame of a content's state; its id is the cursor to resume from."""
-    data = event.data
-    if b"\n" in data or b"\r" in data:
-        data = data.translate(_LINE_BREAKS)
-    return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (epoch.encode(), event.offset, event.type.encode(), data)
+class Sse:
+    """One frame a message."""
+
+    end: Final = b""
+
+    def event(self, epoch: str, event: Event) -> bytes:
+        """The frame's id is the cursor to resume from."""
+        data = event.data
+        if b"\n" in data or b"\r" in data:
+            data = data.translate(_LINE_BREAKS)
+        return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (epoch.encode(), event.offset, event.type.encode(), data)
+
+    def retry(self, milliseconds: int) -> bytes:
+        return b"retry: %d\n\n" % milliseconds
+
+    def ready(self, cursor: Cursor, heartbeat: float) -> bytes:
+        return _control("ready", {"cursor": str(cursor), "heartbeat_ms": round(heartbeat * 1000)})
+
+    def reset(self) -> bytes:
+        """The empty id clears the browser's `Last-Event-ID`."""
+        return b"id:\n" + _control("reset", {})
+
+    def heartbeat(self) -> bytes:
+        """An event, because a comment never reaches the page."""
+        return _control("heartbeat", {"timestamp": timestamp()})
+
+    def drain(self, retry_ms: int) -> bytes:
+        return b"retry: %d\n" % retry_ms + _control("drain", {"retry_ms": retry_ms})
 
 
-def retry(milliseconds: int) -> bytes:
-    """How long the client waits before it reconnects."""
-    return b"retry: %d\n\n" % milliseconds
+class ChunkedSse:
+    """One frame a message, and one chunk of an HTTP/1.1 body a frame (RFC 9112, section 7.1)."""
+
+    end: Final = b"0\r\n\r\n"
+
+    def event(self, epoch: str, event: Event) -> bytes:
+        return _chunk(SSE.event(epoch, event))
+
+    def retry(self, milliseconds: int) -> bytes:
+        return _chunk(SSE.retry(milliseconds))
+
+    def ready(self, cursor: Cursor, heartbeat: float) -> bytes:
+        return _chunk(SSE.ready(cursor, heartbeat))
+
+    def reset(self) -> bytes:
+        return _chunk(SSE.reset())
+
+    def heartbeat(self) -> bytes:
+        return _chunk(SSE.heartbeat())
+
+    def drain(self, retry_ms: int) -> bytes:
+        return _chunk(SSE.drain(retry_ms))
 
 
-def ready(cursor: Cursor, heartbeat: float) -> bytes:
-    """The catch-up is over; `cursor` stands for all that was sent. A heartbeat comes every so many seconds."""
-    return _control("ready", {"cursor": str(cursor), "heartbeat_ms": round(heartbeat * 1000)})
+SSE: Final[WireFormat] = Sse()
+CHUNKED_SSE: Final[WireFormat] = ChunkedSse()
 
 
-def reset() -> bytes:
-    """The client's cursor is void and everything it shows may be. The empty id clears `Last-Event-ID`."""
-    return b"id:\n" + _control("reset", {})
-
-
-def heartbeat() -> bytes:
-    """A sign of life that a page can see; comments never reach it."""
-    return _control("heartbeat", {"timestamp": timestamp()})
-
-
-def drain(retry_ms: int) -> bytes:
-    """The hub is going; come back, to any hub, after `retry_ms`."""
-    return b"retry: %d\n" % retry_ms + _control("drain", {"retry_ms": retry_ms})
-
-
-def chunk(frame: bytes) -> bytes:
-    """`frame` as one chunk of a chunked body."""
+def _chunk(frame: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(frame), frame)
-
-
-def unchunk(chunk: bytes) -> bytes:
-    """The frame in a chunk that `chunk` made."""
-    return chunk[chunk.index(b"\n") + 1 : -2]
 
 
 def _control(type: str, data: dict[str, Any]) -> bytes:

@@ -16,8 +16,9 @@ from statushub.hub.hub import Hub
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Announcement, Event
 from statushub.hub.model.names import DEFAULT_TENANT
-from statushub.hub.replicas.replica import Replica, Tenant
-from statushub.hub.viewers.viewer import PushViewer
+from statushub.hub.replicas.registry import Registry
+from statushub.hub.replicas.replica import Replica
+from statushub.hub.viewers.push import PushViewer
 
 CHANNEL: Final = "ch"
 EPOCH: Final = "e"
@@ -43,23 +44,22 @@ class CountingTransport(asyncio.Transport):
 async def count(viewers: int, events: int) -> dict[str, float]:
     """For each delivery: calls of functions, bytecodes, and the most bytes held at once beyond the state."""
     hub = Hub(EmbeddedBroker(None))
-    hub.tenants[DEFAULT_TENANT] = tenant = _tenant()
-    replica = tenant.replicas[CHANNEL]
+    replica = _live_replica(hub.registry)
     transports = [CountingTransport() for _ in range(viewers)]
     for transport in transports:
-        viewer = PushViewer(hub, (replica,), None, set(), paused=False)
+        viewer = PushViewer(hub.viewers, (replica,), None, connections=set())
         viewer.connection_made(transport)
     ready = sum(transport.writes for transport in transports)
     announcements = [_announcement(number) for number in range(1, 2 * events + 2)]
-    hub.announced(announcements[:1])
+    hub.ingest.announced(announcements[:1])
     with calls_counted() as calls:
         for announcement in announcements[1 : events + 1]:
-            hub.announced([announcement])
+            hub.ingest.announced([announcement])
     tracemalloc.start()
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.reset_peak()
     for announcement in announcements[events + 1 :]:
-        hub.announced([announcement])
+        hub.ingest.announced([announcement])
     peak = tracemalloc.get_traced_memory()[1] - held
     tracemalloc.stop()
     deliveries = viewers * events
@@ -98,12 +98,11 @@ def calls_counted() -> Iterator[dict[str, int]]:
         sys.setprofile(before[0])
 
 
-def _tenant() -> Tenant:
-    tenant = Tenant(DEFAULT_TENANT)
-    replica = tenant.replicas[CHANNEL] = Replica(tenant, CHANNEL)
+def _live_replica(registry: Registry) -> Replica:
+    replica = registry.add(DEFAULT_TENANT, CHANNEL)
     replica.load(Snapshot(cursor=Cursor(epoch=EPOCH, offset=0), events=[]))
     replica.live = True
-    return tenant
+    return replica
 
 
 def _announcement(number: int) -> Announcement:

@@ -10,9 +10,9 @@ from typing import Final, cast
 
 import httpx
 import msgspec
+from statushub.hub.replicas.upkeep import AUDIT_SECONDS
 
 from statushub.hub.brokers.contract import SWEEP_GAP
-from statushub.hub.replicas.upkeep import AUDIT_SECONDS
 from tests.faults.checker import ANYTHING_LOST, NOTHING_LOST
 from tests.faults.ending import end
 from tests.faults.process import ASK_SECONDS, started, until_ready

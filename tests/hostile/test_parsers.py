@@ -21,7 +21,7 @@ from statushub.hub.model.cursor import COUNTER_MAX, Cursor
 from statushub.hub.model.errors import Invalid, Unauthorized
 from statushub.hub.model.event import Event, decode
 from statushub.hub.model.publication import publication
-from statushub.hub.wire import sse
+from statushub.hub.wire.sse import SSE
 from tests.hostile.seed import examples, seeded
 from tests.support.live import LiveHub
 from tests.support.sse_client import open_stream
@@ -212,7 +212,7 @@ def test_a_publication_is_stored_whole_or_refused(**offer: Any) -> None:
     assert b"\r" not in made.data
     assert not any(mark in name for mark in BREAKS for name in (made.channel, made.content_id, made.type))
     event = Event(channel=made.channel, content_id=made.content_id, offset=1, type=made.type, data=made.data)
-    check_frame(sse.event("k3", event), event)
+    check_frame(SSE.event("k3", event), event)
 
 
 stored = st.one_of(
@@ -240,8 +240,8 @@ def test_whatever_was_stored_is_read(data: bytes) -> None:
     said = status.read(event)
     for name in ("step_index", "remaining_seconds", "duration"):
         msgspec.json.encode([said.count(name), said.number(name), said.text(name), said.estimated_completion])
-    assert msgspec.json.decode(status.line("a", event))["id"] == "a"
-    frame = sse.event("k3", event)
+    assert msgspec.json.decode(status.line(event))["id"] == "a"
+    frame = SSE.event("k3", event)
     assert frame.count(b"\n\n") == 1
     assert b"\r" not in frame
     assert frame.count(b"\n") == 4

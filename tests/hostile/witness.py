@@ -46,7 +46,7 @@ def check_settled(hub: LiveHub) -> None:
     """It answers; and it holds no viewer, no connection and no task of those who have gone."""
     [answer] = exchange(hub.base_url, LAST)
     assert answer.status == 200
-    eventually(lambda: hub.hub.streams == 0)
+    eventually(lambda: len(hub.hub.viewers) == 0)
     eventually(lambda: not hub.server_state.connections)
     eventually(lambda: not hub.server_state.tasks)
-    assert not hub.hub.pulling
+    assert not list(hub.hub.viewers)

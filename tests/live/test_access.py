@@ -202,7 +202,7 @@ def test_a_stream_ends_when_its_token_expires(http: Any) -> None:
             other.until("ready")
             assert over(stream)
             assert httpx.get(f"{hub.base_url}{CHANNEL}/events", headers=head).status_code == 401
-            eventually(lambda: hub.hub.streams == 1)
+            eventually(lambda: len(hub.hub.viewers) == 1)
             assert hub.hub.counts.dismissals == 1
 
 

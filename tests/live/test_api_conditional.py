@@ -93,10 +93,10 @@ async def test_while_the_broker_is_lost_answers_say_their_age(name: str) -> None
     async with serving() as (hub, client):
         await client.post("/api/publish", json=EVENT)
         await client.get("/api/contents/ch")
-        hub.lost()
+        hub.ingest.lost()
         answer = await client.request(**poll)
         held = await client.request(**poll, headers={"If-None-Match": answer.headers["etag"]})
-        hub.restored()
+        hub.ingest.restored()
     assert (answer.status_code, held.status_code) == (200, 304)
     assert min(int(answer.headers["age"]), int(held.headers["age"])) >= 1
 
@@ -106,9 +106,9 @@ async def test_while_the_broker_is_lost_answers_say_their_age(name: str) -> None
 async def test_what_cannot_be_known_is_unavailable(path: str) -> None:
     """503 with when to ask again, where the broker is lost and nothing is known of the channel."""
     async with serving() as (hub, client):
-        hub.lost()
+        hub.ingest.lost()
         answer = await client.get(f"/api/contents/unknown{path}")
-        hub.restored()
+        hub.ingest.restored()
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "broker_unavailable"
     assert int(answer.headers["retry-after"]) >= 1

@@ -171,11 +171,11 @@ def test_changes_since_a_void_cursor_are_a_reset(client: httpx.Client) -> None:
 async def test_a_long_poll_ends_with_the_change_it_waits_for() -> None:
     """It is held open until something is published, and then has it."""
     async with serving() as (hub, client), anyio.create_task_group() as tasks:
-        [replica] = hub.replicas(DEFAULT_TENANT, ["ch"])
+        replica = hub.synchronizer.obtain(DEFAULT_TENANT, "ch")
         body = {"channel": "ch", "content_id": "a", "data": {"status": "generating"}}
 
         async def publish_once_somebody_waits() -> None:
-            while not replica.pullers:
+            while not replica.pollers:
                 await anyio.lowlevel.checkpoint()
             await client.post("/api/publish", json=body)
 

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statushub.hub import polls
 from statushub.hub.http.body import POLL_BODY_BYTES
 from statushub.hub.model.errors import ConfigError
 from tests.support.live import live_hub
@@ -255,8 +254,8 @@ async def test_a_crash_is_told_without_its_details(monkeypatch: pytest.MonkeyPat
     async def crash(*_arguments: object) -> None:
         raise error
 
-    async with serving(cors_origins=("https://page.example",)) as (_hub, client):
-        monkeypatch.setattr(polls, "read", crash)
+    async with serving(cors_origins=("https://page.example",)) as (hub, client):
+        monkeypatch.setattr(hub, "read", crash)
         answer = await client.get("/api/contents/ch", headers={"Origin": "https://page.example"})
         monkeypatch.undo()
         after = await client.get("/api/contents/ch")

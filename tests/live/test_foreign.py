@@ -84,9 +84,9 @@ def test_junk_is_passed_over(redis: Redis, hub: LiveHub, junk: list[Command]) ->
         for command in junk:
             execute(redis, *(w.replace(b"EPOCH", epoch.encode()) if isinstance(w, bytes) else w for w in command))
         swept = hub.hub.counts.syncs
-        hub.call(hub.hub.lost)
-        hub.call(hub.hub.restored)
-        eventually(lambda: hub.hub.counts.syncs > swept and hub.hub.age == 0.0)
+        hub.call(hub.hub.ingest.lost)
+        hub.call(hub.hub.ingest.restored)
+        eventually(lambda: hub.hub.counts.syncs > swept and hub.hub.synchronizer.lost_at is None)
         hub.run(hub.hub.broker.expire(time.time() + 60))
         publish(hub, "b", "complete")
         frames = [client.event()]

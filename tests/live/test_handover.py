@@ -20,6 +20,7 @@ from sse_starlette.sse import AppStatus
 from starlette.types import Message, Receive, Scope, Send
 
 from statushub.hub.http.handover import HandoverProtocol
+from statushub.hub.viewers.viewer import State
 from tests.support.live import LiveHub, live_hub, live_server
 from tests.support.publishing import publish
 from tests.support.servers import RedisServer, free_port
@@ -43,11 +44,11 @@ def connected(base_url: str) -> Iterator[socket.socket]:
 
 def stall(hub: LiveHub) -> Any:
     """Publish until the only viewer takes no more; returns it."""
-    (viewer,) = hub.hub.heartbeat
+    (viewer,) = hub.hub.viewers
 
     def paused() -> bool:
         publish(hub, "a", "generating", padding="x" * 60_000)
-        return viewer.paused
+        return viewer.state is State.STALLED
 
     eventually(paused)
     return viewer
@@ -112,7 +113,7 @@ def test_a_client_that_leaves_before_the_head_is_no_error() -> None:
             assert asked.wait(10)
         assert done.wait(10)
         assert not failures
-        assert hub.hub.streams == 0
+        assert len(hub.hub.viewers) == 0
 
 
 def test_a_stalled_viewer_that_half_closes_is_gone() -> None:
@@ -121,7 +122,7 @@ def test_a_stalled_viewer_that_half_closes_is_gone() -> None:
         client.until("ready")
         stall(hub)
         client.socket.shutdown(socket.SHUT_WR)
-        eventually(lambda: hub.hub.streams == 0)
+        eventually(lambda: len(hub.hub.viewers) == 0)
 
 
 def test_a_stalled_portable_stream_leaves_no_connection_behind() -> None:
@@ -167,10 +168,10 @@ def test_a_long_poll_ends_with_its_client() -> None:
             for _ in range(3):
                 connection = stack.enter_context(connected(hub.base_url))
                 connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-            eventually(lambda: hub.hub.streams == 3)
+            eventually(lambda: len(hub.hub.viewers) == 3)
             # The hub is full: a fourth is answered at once.
             assert httpx.get(hub.base_url + path, timeout=10).json()["events"] == []
-        eventually(lambda: hub.hub.streams == 0)
+        eventually(lambda: len(hub.hub.viewers) == 0)
 
 
 @pytest.mark.redis
@@ -235,9 +236,9 @@ def test_a_stalled_viewer_costs_the_kernel_little() -> None:
     """Its socket is full after what its peer has room for, not after the 4 MB that a kernel would keep."""
     with live_hub() as hub, stream(hub) as client:
         client.until("ready")
-        [viewer] = hub.hub.heartbeat
+        [viewer] = hub.hub.viewers
         sent = 0
-        while not viewer.paused:
+        while viewer.state is not State.STALLED:
             publish(hub, "a", "generating", padding="x" * 60_000)
             sent += 1
             assert sent < 200, "nothing was ever full"

@@ -13,9 +13,10 @@ import pytest
 
 from statushub.hub.auth.identity import ANONYMOUS, Identity
 from statushub.hub.http.handover import HandoverProtocol
+from statushub.hub.http.rate_limiter import MAX_PUBLISHERS, RateLimiter
 from statushub.hub.metrics import LIMITS
 from statushub.hub.model.errors import TooManyRequests
-from statushub.hub.viewers.quotas import RATES_KEPT, RateLimiter, StreamLimits, StreamQuota
+from statushub.hub.viewers.quotas import StreamLimits, StreamQuota
 from tests.support.command import serving
 from tests.support.live import LiveHub, live_hub
 from tests.support.sse_client import open_stream
@@ -64,23 +65,23 @@ def test_streams_have_a_limit(http: Any, setting: str, limit: str, outsider: dic
             stack.enter_context(open_stream(hub.base_url, STREAM, bearer(**outsider))).until("ready")
         # A long poll has no place either, but it has an answer.
         assert httpx.get(f"{hub.base_url}/api/contents/c/changes?wait=25", headers=head).status_code == 200
-        before = hub.hub.streams
+        before = len(hub.hub.viewers)
         first.close()
-        eventually(lambda: hub.hub.streams == before - 1)
+        eventually(lambda: len(hub.hub.viewers) == before - 1)
         stack.enter_context(open_stream(hub.base_url, STREAM, head)).until("ready")
 
 
-def test_places_are_given_back() -> None:
+def test_a_stream_quota_is_given_back() -> None:
     """Counted in and out, nothing of anybody is left."""
-    places = StreamQuota(StreamLimits(hub=9, tenant=9, sub=9, address=9))
+    quota = StreamQuota(StreamLimits(hub=9, tenant=9, sub=9, address=9))
     eve = Identity(tenant="t", sub="eve")
     for who, where in ((eve, "a"), (ANONYMOUS, ""), (eve, "b")):
-        places.take(who, where)
-    assert len(places) == 3
+        quota.take(who, where)
+    assert len(quota) == 3
     for who, where in ((eve, "b"), (eve, "a"), (ANONYMOUS, "")):
-        places.leave(who, where)
-    assert len(places) == 0
-    assert (places._tenants, places._subjects, places._addresses) == ({}, {}, {})
+        quota.leave(who, where)
+    assert len(quota) == 0
+    assert (quota._tenants, quota._subjects, quota._addresses) == ({}, {}, {})
 
 
 def test_an_address_is_what_a_proxy_that_is_believed_tells(tmp_path: Any) -> None:
@@ -128,9 +129,9 @@ def test_a_rate_is_an_average() -> None:
     rates.spend("a", 10, now=1000.0)
     with pytest.raises(TooManyRequests):
         rates.spend("a", 1, now=1000.0)
-    for number in range(RATES_KEPT + 5):
+    for number in range(MAX_PUBLISHERS + 5):
         rates.spend(number, 1, now=1000.0)
-    assert len(rates._left) == RATES_KEPT
+    assert len(rates) == MAX_PUBLISHERS
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from statushub.hub.brokers.contract import Found
 from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
-from statushub.hub.polls import FOLLOWED_CHANNELS
+from statushub.hub.replicas.polls import FOLLOWED_CHANNELS
 from tests.support.live import LiveHub, live_hub
 from tests.support.waiting import eventually
 
@@ -56,7 +56,7 @@ def test_the_second_poll_costs_the_broker_nothing(hub: LiveHub, broker: AskedBro
     """Both say the same, and so does the one after a change, in its new words."""
     publish(hub, ("ch", "x"), ("ch", "y"), note="früher")
     first = poll(hub, "x", "y")
-    replica = hub.hub.replica("default", "ch")
+    replica = hub.hub.synchronizer.obtain("default", "ch")
     eventually(lambda: replica.live)
     assert (poll(hub, "x", "y"), poll(hub, "x", "y")) == (first, first)
     assert broker.lookups == 1
@@ -70,7 +70,7 @@ def test_a_channel_that_is_polled_stays_followed(hub: LiveHub) -> None:
     """Each poll puts off the moment from which on nobody asks for it."""
     publish(hub, ("ch", "x"))
     poll(hub, "x")
-    replica = hub.hub.replica("default", "ch")
+    replica = hub.hub.synchronizer.obtain("default", "ch")
     eventually(lambda: replica.live)
     replica.idle_since = 0.0
     poll(hub, "x")
@@ -84,4 +84,4 @@ def test_a_poll_across_everything_makes_nothing_be_followed(hub: LiveHub, broker
     for _ in range(2):
         poll(hub, *(content_id for _, content_id in places))
     assert broker.lookups == 2
-    assert not hub.hub.tenants
+    assert not list(hub.hub.registry)

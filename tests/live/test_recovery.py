@@ -64,14 +64,14 @@ def test_streams_outlive_a_lost_broker_and_catch_up(http: Any) -> None:
     broker = losing_broker(lambda event: event.content_id != "lost")
     with live_hub(broker, http=http, heartbeat=0.2) as hub, stream(hub) as client:
         client.until("ready")
-        hub.call(hub.hub.lost)
+        hub.call(hub.hub.ingest.lost)
         publish(hub, "lost", "complete")
         assert client.frame().event == "heartbeat"
         with stream(hub) as newcomer:
             # What was known is shown; that it is all of today's is not claimed.
             assert newcomer.frame().retry
             assert newcomer.frame().event == "heartbeat"
-            hub.call(hub.hub.restored)
+            hub.call(hub.hub.ingest.restored)
             for viewer in (client, newcomer):
                 assert viewer.event().json["content_id"] == "lost"
             assert newcomer.event().event == "ready"
@@ -101,16 +101,16 @@ def test_channels_of_different_moments_are_not_shown_as_one() -> None:
         path = "/api/events?channel=a&channel=b"
         with open_stream(hub.base_url, path) as first:
             first.until("ready")
-        hub.call(hub.hub.lost)
+        hub.call(hub.hub.ingest.lost)
         losing.append(True)
         publish(hub, "a1", "complete", channel="a")
         publish(hub, "b1", "complete", channel="b")
         losing.clear()
         refused.append("a")
-        hub.call(hub.hub.restored)
-        replicas = hub.hub.tenants["default"].replicas
-        eventually(lambda: replicas["b"].live)
-        hub.call(hub.hub.lost)
+        hub.call(hub.hub.ingest.restored)
+        replica = hub.hub.synchronizer.obtain("default", "b")
+        eventually(lambda: replica.live)
+        hub.call(hub.hub.ingest.lost)
         ids = {"content_ids": ["a1", "b1"]}
         batch = httpx.post(f"{hub.base_url}/api/contents/status/batch", json=ids).json()["statuses"]
         assert [status["status"] for status in batch] == ["complete", "complete"]
@@ -118,7 +118,7 @@ def test_channels_of_different_moments_are_not_shown_as_one() -> None:
             assert client.frame().retry
             assert client.frame().event == "heartbeat"
             refused.clear()
-            hub.call(hub.hub.restored)
+            hub.call(hub.hub.ingest.restored)
             frames = client.until("ready")
             shown = {frame.json["content_id"]: frame.json["status"] for frame in frames[:-1]}
             assert shown == {"a1": "complete", "b1": "complete"}
@@ -190,7 +190,7 @@ def test_many_cursors_ahead_cost_one_question() -> None:
         assert len(reads) <= 3
 
 
-def test_a_replica_that_is_dropped_while_it_is_read_stays_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replica_that_is_dropped_while_it_is_read_stays_dropped() -> None:
     """It owns no contents afterwards: polls are answered by who is followed."""
     broker = open_broker("memory:")
     dropped: list[Replica] = []
@@ -199,7 +199,7 @@ def test_a_replica_that_is_dropped_while_it_is_read_stays_dropped(monkeypatch: p
     async def changes(tenant: str, channel: str, since: Cursor | None = None) -> Snapshot:
         snapshot = await read(tenant, channel, since)
         if dropped:
-            await hub.hub.drop(dropped.pop())
+            await hub.hub.evictor.drop(dropped.pop())
         return snapshot
 
     broker.changes = changes  # type: ignore[method-assign]
@@ -209,9 +209,9 @@ def test_a_replica_that_is_dropped_while_it_is_read_stays_dropped(monkeypatch: p
         with stream(hub) as client, stream(hub, channel="kept") as kept:
             client.until("ready")
             kept.until("ready")
-        replica = hub.hub.tenants["default"].replicas["c"]
+        replica = hub.hub.synchronizer.obtain("default", "c")
         dropped.append(replica)
-        hub.call(lambda: hub.hub.recovery.sync(replica))
+        hub.call(lambda: hub.hub.synchronizer.sync(replica))
         eventually(lambda: not replica.syncing)
         publish(hub, "a", "complete")
         batch = httpx.post(f"{hub.base_url}/api/contents/status/batch", json={"content_ids": ["a"]}).json()
@@ -242,7 +242,7 @@ def test_a_repair_that_nobody_sees_sends_nothing(http: Any) -> None:
     """After an interruption in which nothing was published, the stream goes on without a word."""
     with live_hub("memory:", http=http) as hub, stream(hub) as client:
         client.until("ready")
-        hub.call(hub.hub.lost)
-        hub.call(hub.hub.restored)
+        hub.call(hub.hub.ingest.lost)
+        hub.call(hub.hub.ingest.restored)
         publish(hub, "a", "complete")
         assert client.event().json["content_id"] == "a"

@@ -127,12 +127,12 @@ async def test_sound_data_pass_as_they_are() -> None:
 def test_where_the_data_do_not_say_the_type_does(type: str, told: str, data: bytes) -> None:
     """A page must not wait for ever for a content whose last event was an ending."""
     event = Event(channel="ch", content_id="x", offset=1, type=type, data=data)
-    assert json.loads(status.line("x", event))["status"] == told
+    assert json.loads(status.line(event))["status"] == told
 
 
 @given(st.binary() | st.sampled_from(sorted(STRANGE.values())))
 def test_any_bytes_make_a_sound_line(stored: bytes) -> None:
     """Whatever was stored."""
     event = Event(channel="ch", content_id="c", offset=1, type="t", data=stored)
-    assert strict(status.line("c", event))["id"] == "c"
+    assert strict(status.line(event))["id"] == "c"
     assert strict(bytes(status.whole(event)))["content_id"] == "c"

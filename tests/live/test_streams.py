@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from statushub.hub.http.handover import HandoverProtocol
-from statushub.hub.viewers.viewer import PushViewer
+from statushub.hub.viewers.push import PushViewer
 from tests.support.live import LiveHub, live_hub
 from tests.support.publishing import publish
 from tests.support.sse_client import open_stream, said, stream
@@ -205,13 +205,13 @@ def test_a_viewer_that_leaves_is_forgotten(hub: LiveHub) -> None:
     """Nothing of it stays behind in the hub."""
     with stream(hub) as client:
         client.until("ready")
-        assert hub.hub.streams == 1
+        assert len(hub.hub.viewers) == 1
     publish(hub, "a", "generating")
-    eventually(lambda: hub.hub.streams == 0)
-    (replica,) = hub.hub.replicas("default", ["c"])
-    assert not replica.viewers
-    assert not replica.writers
-    assert not replica.pullers
+    eventually(lambda: len(hub.hub.viewers) == 0)
+    replica = hub.hub.synchronizer.obtain("default", "c")
+    assert not replica.subscribers
+    assert not any(replica.writers.values())
+    assert not replica.pollers
 
 
 def test_later_viewers_cost_the_broker_nothing(hub: LiveHub) -> None:
@@ -222,7 +222,7 @@ def test_later_viewers_cost_the_broker_nothing(hub: LiveHub) -> None:
             client = stack.enter_context(stream(hub, cursor=cursor if number % 2 else None))
             client.until("ready")
         assert hub.hub.counts.syncs == 1
-        assert hub.hub.streams == 30
+        assert len(hub.hub.viewers) == 30
 
 
 def test_a_viewer_that_stalls_is_conflated_and_misses_no_ending(hub: LiveHub) -> None:
@@ -254,7 +254,7 @@ def test_a_viewer_that_stalls_for_good_is_closed(http: Any) -> None:
 
         def stalled() -> bool:
             publish(hub, "a", "generating", padding=padding)
-            return hub.hub.streams == 0
+            return len(hub.hub.viewers) == 0
 
         eventually(stalled)
 
@@ -339,9 +339,9 @@ def test_whoever_waits_for_an_answer_can_leave() -> None:
     with live_hub() as hub:
         with wire(hub.base_url) as opened:
             opened.send(request("GET", "/api/contents/c/changes?wait=25") + request("GET", "/") * 1_000)
-            eventually(lambda: hub.hub.streams)
+            eventually(lambda: len(hub.hub.viewers))
             opened.send(request("GET", "/") * 100)
-        eventually(lambda: not hub.hub.streams)
+        eventually(lambda: not len(hub.hub.viewers))
 
 
 def test_whoever_said_much_with_their_request_can_leave() -> None:
@@ -350,8 +350,8 @@ def test_whoever_said_much_with_their_request_can_leave() -> None:
         with wire(hub.base_url) as opened:
             opened.send(request("GET", "/api/contents/c/events") + request("GET", "/") * 5_000)
             opened.until(b"event: ready")
-            assert hub.hub.streams == 1
-        eventually(lambda: not hub.hub.streams)
+            assert len(hub.hub.viewers) == 1
+        eventually(lambda: not len(hub.hub.viewers))
 
 
 def test_a_connection_can_be_kept_alive_before_it_is_handed_over() -> None:

@@ -63,10 +63,10 @@ def test_a_hub_that_lags_neither_resets_nor_repeats(hubs: tuple[LiveHub, LiveHub
     ahead, lagging = hubs
     with stream(lagging, channel=channel) as client:
         client.until("ready")
-    lagging.call(lagging.hub.lost)
+    lagging.call(lagging.hub.ingest.lost)
     cursor = publish(ahead, "a", "complete", channel=channel)
     with stream(lagging, channel=channel, cursor=cursor) as client:
-        lagging.call(lagging.hub.restored)
+        lagging.call(lagging.hub.ingest.restored)
         assert said(client.until("ready")) == [("ready", "")]
         publish(ahead, "b", "complete", channel=channel)
         assert client.event().json["content_id"] == "b"

@@ -20,6 +20,8 @@ from statushub.hub.brokers.contract import Broker
 from statushub.hub.config import Config
 from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.hub import Hub
+from statushub.hub.intervals import Intervals
+from statushub.hub.replicas.limits import ReplicaLimits
 from statushub.hub.server import Server, base_url, bind
 
 START_SECONDS = 20.0
@@ -30,12 +32,22 @@ T = TypeVar("T")
 class LiveHub:
     """A running hub: where it is, what it is, and how to end it."""
 
-    def __init__(self, settings: Config, broker: Broker | None, http: Any, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        settings: Config,
+        broker: Broker | None,
+        http: Any,
+        listener: socket.socket,
+        intervals: Intervals,
+        replica_limits: ReplicaLimits,
+    ) -> None:
         self.base_url = base_url(listener)
         self._listener = listener
         self._settings = settings
         self._broker = broker
         self._http = http
+        self._intervals = intervals
+        self._replica_limits = replica_limits
         self._started: queue.Queue[tuple[Hub, Server, asyncio.AbstractEventLoop] | BaseException] = queue.Queue()
         options = {"loop_factory": uvloop.new_event_loop}
         self._thread = threading.Thread(target=anyio.run, args=(self._run,), kwargs={"backend_options": options})
@@ -48,7 +60,9 @@ class LiveHub:
 
     async def _run(self) -> None:
         try:
-            async with open_hub(self._settings, self._broker) as hub:
+            async with open_hub(
+                self._settings, self._broker, intervals=self._intervals, replica_limits=self._replica_limits
+            ) as hub:
                 app = create_app(self._settings, hub)
                 config = uvicorn.Config(
                     app,
@@ -108,12 +122,19 @@ class LiveHub:
 
 @contextlib.contextmanager
 def live_hub(
-    broker: str | Broker = "memory:", *, http: Any = HandoverProtocol, port: int = 0, **settings: Any
+    broker: str | Broker = "memory:",
+    *,
+    http: Any = HandoverProtocol,
+    port: int = 0,
+    intervals: Intervals = Intervals(),
+    replica_limits: ReplicaLimits = ReplicaLimits(),
+    **settings: Any,
 ) -> Iterator[LiveHub]:
     """A whole hub for the time of the block; `broker` is a URL or a broker of its own; `http` as uvicorn's."""
     if isinstance(broker, str):
         settings["broker"] = broker
-    hub = LiveHub(Config(**settings), None if isinstance(broker, str) else broker, http, bind("127.0.0.1", port))
+    given = None if isinstance(broker, str) else broker
+    hub = LiveHub(Config(**settings), given, http, bind("127.0.0.1", port), intervals, replica_limits)
     try:
         yield hub
     finally:

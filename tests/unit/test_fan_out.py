@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from statushub.hub.auth.identity import Identity
 from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
 from statushub.hub.hub import Hub
 from statushub.hub.model.event import Announcement, Event
 from statushub.hub.model.publication import publication
 from statushub.hub.replicas.replica import Replica
-from statushub.hub.viewers.viewer import PushViewer
+from statushub.hub.viewers.push import PushViewer
 from tests.support.waiting import WAIT_SECONDS
 
 pytestmark = pytest.mark.anyio
@@ -66,7 +67,7 @@ async def running_hub() -> AsyncIterator[Hub]:
 async def viewing(hub: Hub, *channels: str) -> RecordingTransport:
     """A viewer that has been sent today's state, with its writes forgotten."""
     transport = RecordingTransport()
-    viewer = PushViewer(hub, hub.replicas(TENANT, channels), None, set(), paused=False)
+    viewer = hub.push_viewer(Identity(tenant=TENANT), "", channels, None, connections=set(), stalled=False)
     await settled(*viewer.replicas)
     viewer.connection_made(transport)
     transport.viewer = viewer
@@ -81,9 +82,16 @@ async def settled(*replicas: Replica) -> None:
             await replica.settled.wait()
 
 
+def replica(hub: Hub, channel: str) -> Replica:
+    """The channel's replica, which exists."""
+    found = hub.registry.find(TENANT, channel)
+    assert found is not None
+    return found
+
+
 def announcements(hub: Hub, *places: tuple[str, int, int], epoch: str | None = None) -> Sequence[Announcement]:
     """Announcements of (channel, offset, the channel's offset before)."""
-    known = hub.replica(TENANT, "a").epoch or ""
+    known = replica(hub, "a").epoch or ""
     return [
         Announcement(
             tenant=TENANT,
@@ -99,7 +107,7 @@ async def test_events_of_one_channel_leave_in_one_write() -> None:
     """Each viewer's write is a system call, however many events it holds."""
     async with running_hub() as hub:
         one, other = await viewing(hub, "a"), await viewing(hub, "a")
-        hub.announced(announcements(hub, ("a", 3, 1), ("a", 4, 3), ("a", 5, 4)))
+        hub.ingest.announced(announcements(hub, ("a", 3, 1), ("a", 4, 3), ("a", 5, 4)))
         for transport in (one, other):
             assert (len(transport.writes), transport.offsets) == (1, [3, 4, 5])
         assert hub.counts.deliveries == 6
@@ -109,7 +117,7 @@ async def test_channels_nobody_looks_at_do_not_part_a_run() -> None:
     """What is announced of them in between changes nothing."""
     async with running_hub() as hub:
         transport = await viewing(hub, "a")
-        hub.announced(announcements(hub, ("a", 3, 1), ("x", 4, 0), ("a", 5, 3)))
+        hub.ingest.announced(announcements(hub, ("a", 3, 1), ("x", 4, 0), ("a", 5, 3)))
         assert (len(transport.writes), transport.offsets) == (1, [3, 5])
 
 
@@ -117,7 +125,7 @@ async def test_a_viewer_of_several_channels_sees_the_clocks_order() -> None:
     """Joining one channel's events never lets them overtake another's."""
     async with running_hub() as hub:
         transport = await viewing(hub, "a", "b")
-        hub.announced(announcements(hub, ("a", 3, 1), ("a", 4, 3), ("b", 5, 2), ("a", 6, 4), ("b", 7, 5)))
+        hub.ingest.announced(announcements(hub, ("a", 3, 1), ("a", 4, 3), ("b", 5, 2), ("a", 6, 4), ("b", 7, 5)))
         assert transport.offsets == [3, 4, 5, 6, 7]
 
 
@@ -125,7 +133,7 @@ async def test_what_was_announced_before_is_not_written_again() -> None:
     """Whether it comes late or twice."""
     async with running_hub() as hub:
         transport = await viewing(hub, "a")
-        hub.announced(announcements(hub, ("a", 3, 1), ("a", 3, 1), ("a", 1, 0), ("a", 4, 3)))
+        hub.ingest.announced(announcements(hub, ("a", 3, 1), ("a", 3, 1), ("a", 1, 0), ("a", 4, 3)))
         assert transport.offsets == [3, 4]
 
 
@@ -133,9 +141,9 @@ async def test_what_precedes_a_hole_is_written_before_its_viewers_are_behind() -
     """It was applied, so that nobody would read it again for them; what the hole hides is read, once."""
     async with running_hub() as hub:
         transport = await viewing(hub, "a")
-        hub.announced(announcements(hub, ("a", 3, 1), ("a", 9, 8)))
+        hub.ingest.announced(announcements(hub, ("a", 3, 1), ("a", 9, 8)))
         assert transport.offsets == [3]
-        await settled(hub.replica(TENANT, "a"))
+        await settled(replica(hub, "a"))
         assert transport.offsets == [3]
 
 
@@ -143,7 +151,7 @@ async def test_what_precedes_a_new_epoch_is_written_before_the_reset() -> None:
     """The old epoch's events are not lost from the view that they belonged to."""
     async with running_hub() as hub:
         transport = await viewing(hub, "a")
-        hub.announced([*announcements(hub, ("a", 3, 1)), *announcements(hub, ("a", 9, 0), epoch="other")])
+        hub.ingest.announced([*announcements(hub, ("a", 3, 1)), *announcements(hub, ("a", 9, 0), epoch="other")])
         assert transport.offsets == [3]
 
 
@@ -152,7 +160,7 @@ async def test_a_socket_that_fills_within_a_batch_gets_no_more_and_misses_nothin
     async with running_hub() as hub:
         transport = await viewing(hub, "a", "b")
         transport.room = 2
-        hub.announced(announcements(hub, ("a", 3, 1), ("b", 4, 2), ("a", 5, 3), ("b", 6, 4)))
+        hub.ingest.announced(announcements(hub, ("a", 3, 1), ("b", 4, 2), ("a", 5, 3), ("b", 6, 4)))
         assert transport.offsets == [3, 4]
         assert transport.viewer is not None
         transport.viewer.resume_writing()

@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from statushub.hub import polls
 from statushub.hub.auth.identity import ANONYMOUS, Identity
 from statushub.hub.auth.patterns import Patterns
 from statushub.hub.brokers.contract import Found
 from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
 from statushub.hub.hub import Hub
 from statushub.hub.model.errors import BrokerUnavailable
-from statushub.hub.replicas.lookup import GATHERED_IDS
+from statushub.hub.replicas.lookup import BATCH_IDS
 from tests.support.said import said
 
 pytestmark = pytest.mark.anyio
@@ -58,8 +57,8 @@ async def hub(broker: HeldBroker) -> AsyncIterator[Hub]:
 
 async def ask(hub: Hub, *content_ids: str, identity: Identity = ANONYMOUS) -> list[str | None]:
     """Where each content is, as a poll tells."""
-    found = await polls.lookup(hub, identity, content_ids)
-    return [row.event.channel if row.event else None for row in found.rows]
+    found = await hub.lookup(identity, content_ids)
+    return [row.event.channel if row else None for row in found.rows]
 
 
 async def held(hub: Hub, broker: HeldBroker) -> asyncio.Task[list[str | None]]:
@@ -102,10 +101,10 @@ async def test_a_read_asks_for_so_much_and_no_more(hub: Hub, broker: HeldBroker)
     broker.free.set()
     assert [await poll for poll in others] == [[None] * 100] * 25
     assert await first == [None]
-    assert [len(asked) for asked in broker.asked] == [1, GATHERED_IDS, GATHERED_IDS, 500]
+    assert [len(asked) for asked in broker.asked] == [1, BATCH_IDS, BATCH_IDS, 500]
 
 
-async def test_who_goes_takes_nobody_along(hub: Hub, broker: HeldBroker) -> None:
+async def test_a_poll_that_is_cancelled_does_not_cancel_others(hub: Hub, broker: HeldBroker) -> None:
     """A client that closes its connection leaves the read that others wait for, begun or not."""
     first = await held(hub, broker)
     going, staying = await waiting(hub, "a"), await waiting(hub, "b")
@@ -130,7 +129,7 @@ async def test_what_one_may_not_read_is_not_followed_either(hub: Hub, broker: He
     broker.free.set()
     narrow = Identity(tenant=TENANT, read=Patterns(("of-a",)))
     assert await ask(hub, "a", "b", identity=narrow) == ["of-a", None]
-    assert [*hub.tenants[TENANT].replicas] == ["of-a"]
+    assert [replica.channel for replica in hub.registry] == ["of-a"]
 
 
 async def test_what_one_may_read_is_not_told_to_another(hub: Hub, broker: HeldBroker) -> None:
@@ -150,7 +149,7 @@ async def test_a_failed_read_is_told_to_all_who_wait(hub: Hub, broker: HeldBroke
     Each is told by an error of its own, since one that all raise keeps the requests of all of them in memory.
     """
     first = await held(hub, broker)
-    others = [await waiting(hub, "a"), await waiting(hub, *(f"x{number}" for number in range(GATHERED_IDS)))]
+    others = [await waiting(hub, "a"), await waiting(hub, *(f"x{number}" for number in range(BATCH_IDS)))]
     broker.failing = failure
     broker.free.set()
     told = await asyncio.gather(first, *others, return_exceptions=True)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from statushub.hub.brokers.contract import Snapshot
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Announcement, Event
-from statushub.hub.replicas.replica import Replica, Tenant, merged
-from statushub.hub.wire import sse
+from statushub.hub.replicas.replica import Replica, merged
+from statushub.hub.replicas.row import Entry, Row
+from statushub.hub.wire.sse import CHUNKED_SSE, SSE
 
 pytestmark = pytest.mark.anyio
 
@@ -28,8 +29,8 @@ def announcement(offset: int, prev: int, content_id: str = "a", epoch: str = "e"
     return Announcement(tenant="t", epoch=epoch, prev=prev, event=event(offset, content_id))
 
 
-def loaded(*events: Event) -> Replica:
-    replica = Replica(Tenant("t"), "c")
+def loaded(*events: Event, contents: dict[str, Entry] | None = None) -> Replica:
+    replica = Replica("t", "c", {} if contents is None else contents)
     replica.load(snapshot(*events))
     return replica
 
@@ -47,12 +48,13 @@ def test_since_gives_the_latest_of_each_content_in_order(content_ids: list[str],
 
 def test_a_snapshot_of_the_same_epoch_adds_and_one_of_another_replaces() -> None:
     """What is older than what is known changes nothing."""
-    replica = loaded(event(1, "a"), event(4, "b"))
+    contents: dict[str, Entry] = {}
+    replica = loaded(event(1, "a"), event(4, "b"), contents=contents)
     replica.load(snapshot(event(6, "a"), offset=9))
     assert ([entry.offset for entry in replica.since(0)], replica.last) == ([4, 6], 9)
     replica.load(snapshot(event(2, "c"), epoch="f"))
     assert [entry.event.content_id for entry in replica.since(0)] == ["c"]
-    assert (replica.cursor, set(replica.tenant.contents)) == (Cursor(epoch="f", offset=2), {"c"})
+    assert (replica.cursor, set(contents)) == (Cursor(epoch="f", offset=2), {"c"})
 
 
 @pytest.mark.parametrize(
@@ -77,11 +79,12 @@ def test_what_waited_is_replayed_unless_something_is_missing(
 
 def test_contents_are_forgotten_oldest_first() -> None:
     """By when their last event was applied here."""
-    replica = loaded(event(1, "a"), event(2, "b"))
+    contents: dict[str, Entry] = {}
+    replica = loaded(event(1, "a"), event(2, "b"), contents=contents)
     replica.apply(event(3, "a"))
     replica.forget(replica.entries["b"].applied + 1e-9)
     assert list(replica.entries) == ["a"]
-    assert set(replica.tenant.contents) == {"a"}
+    assert set(contents) == {"a"}
     replica.forget(replica.entries["a"].applied + 1e-9)
     assert not replica.entries
     assert replica.last == 3
@@ -89,32 +92,52 @@ def test_contents_are_forgotten_oldest_first() -> None:
 
 def test_a_content_that_another_channel_took_over_stays_known_there() -> None:
     """It vanished from one channel and was published to another: the first one's clean-up does not touch it."""
-    tenant = Tenant("t")
-    first, second = Replica(tenant, "c"), Replica(tenant, "d")
+    contents: dict[str, Entry] = {}
+    first, second = Replica("t", "c", contents), Replica("t", "d", contents)
     first.load(snapshot(event(1)))
     second.load(snapshot(event(2, channel="d")))
     first.clear()
-    assert tenant.contents == second.entries
+    assert contents == second.entries
 
 
 def test_several_channels_merge_in_one_order() -> None:
     """By offset, whatever channel it is."""
-    tenant = Tenant("t")
-    one, other = Replica(tenant, "c"), Replica(tenant, "d")
+    one, other = Replica("t", "c", {}), Replica("t", "d", {})
     one.load(snapshot(event(1, "a"), event(5, "b")))
     other.load(snapshot(event(2, "x"), event(6, "y")))
     assert [entry.offset for entry in merged((one, other), 1)] == [2, 5, 6]
 
 
+class CountingFormat:
+    """Counts what it encodes."""
+
+    def __init__(self) -> None:
+        self.encoded = 0
+
+    def event(self, epoch: str, event: Event) -> bytes:
+        self.encoded += 1
+        return b"%b %d" % (epoch.encode(), event.offset)
+
+
+def test_an_event_is_encoded_once_for_each_format() -> None:
+    """However many ask for it, and in whichever order."""
+    row = Row(event(3))
+    formats = [CountingFormat() for _ in range(3)]
+    for _ in range(2):
+        for format in formats:
+            assert row.encoded(format, "e") == b"e 3"
+    assert [format.encoded for format in formats] == [1, 1, 1]
+
+
 @given(st.binary(max_size=200).filter(lambda data: b"\r" not in data and b"\n" not in data), st.integers(1, 2**53))
 def test_a_chunk_holds_its_frame(data: bytes, offset: int) -> None:
-    """What is chunked is unchunked to the byte, and the data stand in one line."""
-    frame = sse.event("e", event(offset, data=data))
-    assert sse.unchunk(sse.chunk(frame)) == frame
+    """The frame is one chunk of the body, and the data stand in one line."""
+    frame = SSE.event("e", event(offset, data=data))
+    assert CHUNKED_SSE.event("e", event(offset, data=data)) == b"%x\r\n%b\r\n" % (len(frame), frame)
     assert frame == b"id: e-%d\nevent: t\ndata: %b\n\n" % (offset, data)
 
 
 def test_a_foreign_publisher_cannot_break_the_lines() -> None:
     """Line breaks between JSON tokens become spaces; no data can add a line to a frame."""
-    frame = sse.event("e", event(1, data=b'{\r\n"a": 1,\n\nid: 7\n}'))
+    frame = SSE.event("e", event(1, data=b'{\r\n"a": 1,\n\nid: 7\n}'))
     assert frame == b'id: e-1\nevent: t\ndata: {  "a": 1,  id: 7 }\n\n'

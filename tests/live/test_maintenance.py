@@ -11,8 +11,10 @@ import pytest
 from statushub.hub.brokers import open_broker
 from statushub.hub.brokers.contract import Broker, Snapshot
 from statushub.hub.http.handover import HandoverProtocol
+from statushub.hub.intervals import Intervals
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.publication import publication
+from statushub.hub.replicas.limits import ReplicaLimits
 from tests.support.live import LiveHub, live_hub
 from tests.support.losing_broker import losing_broker
 from tests.support.publishing import publish
@@ -40,53 +42,51 @@ def on_first_read(broker: Broker, after: After) -> None:
     broker.changes = changes  # type: ignore[assignment, method-assign]
 
 
+def channels(hub: LiveHub) -> list[str]:
+    """The channels that the hub has replicas of."""
+    return [replica.channel for replica in hub.hub.registry]
+
+
 def summary(hub: LiveHub, channel: str = "c") -> Any:
     return httpx.get(f"{hub.base_url}/api/contents/{channel}/status").json()
 
 
-def test_a_replica_that_nobody_asks_for_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replica_that_nobody_asks_for_is_dropped() -> None:
     """Nothing stays behind, one that has a viewer stays, and whoever asks again is served again."""
-    monkeypatch.setattr("statushub.hub.replicas.upkeep.TIDY_SECONDS", 0.02)
-    monkeypatch.setattr("statushub.hub.replicas.upkeep.IDLE_SECONDS", 0.1)
-    with live_hub() as hub, stream(hub, channel="watched") as client:
+    with live_hub(intervals=Intervals(eviction=0.02, idle=0.1)) as hub, stream(hub, channel="watched") as client:
         client.until("ready")
         publish(hub, "a", "complete")
         assert summary(hub)["total_completed"] == 1
-        eventually(lambda: list(hub.hub.tenants["default"].replicas) == ["watched"])
-        assert not hub.hub.tenants["default"].contents
+        eventually(lambda: channels(hub) == ["watched"])
+        assert hub.hub.registry.entries("default", ["a"]) is None
         assert summary(hub)["total_completed"] == 1
         publish(hub, "w", "complete", channel="watched")
         assert client.event().json["content_id"] == "w"
 
 
-def test_replicas_of_idle_polls_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replicas_of_idle_polls_are_bounded() -> None:
     """Whoever polls names that do not exist makes the hub hold few of them, however patient it is."""
-    monkeypatch.setattr("statushub.hub.replicas.upkeep.TIDY_SECONDS", 0.02)
-    monkeypatch.setattr("statushub.hub.replicas.upkeep.IDLE_REPLICAS", 3)
-    with live_hub() as hub:
+    with live_hub(intervals=Intervals(eviction=0.02), replica_limits=ReplicaLimits(idle=3)) as hub:
         for number in range(12):
             summary(hub, f"c{number}")
-        eventually(lambda: len(hub.hub.tenants["default"].replicas) <= 3)
-        eventually(lambda: "c11" in hub.hub.tenants["default"].replicas)
+        eventually(lambda: len(channels(hub)) <= 3)
+        eventually(lambda: "c11" in channels(hub))
 
 
-def test_a_channel_that_was_dropped_can_be_followed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_channel_that_was_dropped_can_be_followed_again() -> None:
     """The last replica takes the tenant along, and the next viewer brings both back."""
-    monkeypatch.setattr("statushub.hub.replicas.upkeep.TIDY_SECONDS", 0.02)
-    monkeypatch.setattr("statushub.hub.replicas.upkeep.IDLE_SECONDS", 0.05)
-    with live_hub() as hub:
+    with live_hub(intervals=Intervals(eviction=0.02, idle=0.05)) as hub:
         for number in range(3):
             with stream(hub) as client:
                 client.until("ready")
                 publish(hub, f"a{number}", "complete")
                 assert client.event().json["content_id"] == f"a{number}"
-            eventually(lambda: not hub.hub.tenants)
+            eventually(lambda: not channels(hub))
 
 
-def test_what_retention_lets_go_is_forgotten_while_it_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_retention_lets_go_is_forgotten_while_it_is_watched() -> None:
     """A stream keeps the replica, but not the contents that the broker no longer has."""
-    monkeypatch.setattr("statushub.hub.replicas.upkeep.TIDY_SECONDS", 0.02)
-    with live_hub(retention=0.5) as hub, stream(hub) as client:
+    with live_hub(retention=0.5, intervals=Intervals(eviction=0.02)) as hub, stream(hub) as client:
         client.until("ready")
         publish(hub, "a", "complete")
         client.event()
@@ -97,9 +97,8 @@ def test_what_retention_lets_go_is_forgotten_while_it_is_watched(monkeypatch: py
 
 
 @pytest.mark.parametrize("http", PATHS)
-def test_a_read_that_fails_is_tried_again(http: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_that_fails_is_tried_again(http: Any) -> None:
     """The stream is open meanwhile, and ready afterwards."""
-    monkeypatch.setattr("statushub.hub.replicas.sync.SYNC_RETRY_SECONDS", (0.01, 0.02))
     broker = open_broker("memory:")
     failures = iter(range(3))
     read = broker.changes
@@ -110,7 +109,7 @@ def test_a_read_that_fails_is_tried_again(http: Any, monkeypatch: pytest.MonkeyP
         return await read(*arguments)
 
     broker.changes = changes  # type: ignore[assignment, method-assign]
-    with live_hub(broker, http=http) as hub:
+    with live_hub(broker, http=http, intervals=Intervals(sync_retry=(0.01, 0.02))) as hub:
         publish(hub, "a", "complete")
         with stream(hub) as client:
             assert said(client.until("ready")) == [("processing_complete", "a"), ("ready", "")]
@@ -126,9 +125,9 @@ def test_an_interruption_during_a_read_makes_it_void() -> None:
     hub: LiveHub
 
     async def interruption() -> None:
-        hub.hub.lost()
+        hub.hub.ingest.lost()
         await broker.publish("default", [offered("late")])
-        hub.hub.restored()
+        hub.hub.ingest.restored()
 
     on_first_read(broker, interruption)
     with live_hub(broker) as hub, stream(hub) as client:
@@ -136,18 +135,15 @@ def test_an_interruption_during_a_read_makes_it_void() -> None:
 
 
 @pytest.mark.parametrize("waiting", [2, 1_000])
-def test_what_is_announced_during_a_read_is_neither_lost_nor_kept_without_end(
-    monkeypatch: pytest.MonkeyPatch, waiting: int
-) -> None:
+def test_what_is_announced_during_a_read_is_neither_lost_nor_kept_without_end(waiting: int) -> None:
     """Announcements wait for the read; too many of them are read again instead."""
-    monkeypatch.setattr("statushub.hub.hub.WAITING", waiting)
     broker = open_broker("memory:")
 
     async def publications() -> None:
         await broker.publish("default", [offered(f"x{number}") for number in range(9)])
 
     on_first_read(broker, publications)
-    with live_hub(broker) as hub, stream(hub) as client:
+    with live_hub(broker, replica_limits=ReplicaLimits(waiting=waiting)) as hub, stream(hub) as client:
         frames = client.until("ready")
         assert [frame.json.get("content_id") for frame in frames[:-1]] == [f"x{number}" for number in range(9)]
         assert hub.hub.counts.syncs == (2 if waiting == 2 else 1)
@@ -187,10 +183,14 @@ def test_a_cursor_ahead_of_a_clock_that_began_anew_resets(redis_server: RedisSer
 
 
 @pytest.mark.parametrize("http", PATHS)
-def test_an_announcement_that_was_lost_unnoticed_is_found_missing(http: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_announcement_that_was_lost_unnoticed_is_found_missing(http: Any) -> None:
     """Though nothing follows it that could show the hole, as nothing does after the end of the work."""
-    monkeypatch.setattr("statushub.hub.replicas.upkeep.AUDIT_SECONDS", 0.05)
-    with live_hub(losing_broker(lambda event: event.content_id != "lost"), http=http) as hub, stream(hub) as client:
+    with (
+        live_hub(
+            losing_broker(lambda event: event.content_id != "lost"), http=http, intervals=Intervals(audit=0.05)
+        ) as hub,
+        stream(hub) as client,
+    ):
         client.until("ready")
         publish(hub, "a", "complete")
         publish(hub, "lost", "complete")
@@ -198,11 +198,13 @@ def test_an_announcement_that_was_lost_unnoticed_is_found_missing(http: Any, mon
         assert hub.hub.counts.resets == 0
 
 
-def test_a_stream_of_several_channels_is_reset_where_a_lost_one_was_overtaken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_of_several_channels_is_reset_where_a_lost_one_was_overtaken() -> None:
     """Its ids may not shrink, and the client must not keep a view without it."""
-    monkeypatch.setattr("statushub.hub.replicas.upkeep.AUDIT_SECONDS", 0.05)
     broker = losing_broker(lambda event: event.content_id != "lost")
-    with live_hub(broker) as hub, open_stream(hub.base_url, "/api/events?channel=c&channel=d") as client:
+    with (
+        live_hub(broker, intervals=Intervals(audit=0.05)) as hub,
+        open_stream(hub.base_url, "/api/events?channel=c&channel=d") as client,
+    ):
         client.until("ready")
         # Together, so that no audit comes in between.
         pair = [offered("lost", channel="d"), offered("a")]
@@ -216,10 +218,9 @@ def test_a_stream_of_several_channels_is_reset_where_a_lost_one_was_overtaken(mo
         ]
 
 
-def test_audits_of_sound_replicas_read_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_audits_of_sound_replicas_read_nothing_again() -> None:
     """However many there are while events come."""
-    monkeypatch.setattr("statushub.hub.replicas.upkeep.AUDIT_SECONDS", 0.001)
-    with live_hub() as hub, stream(hub) as client:
+    with live_hub(intervals=Intervals(audit=0.001)) as hub, stream(hub) as client:
         client.until("ready")
         for number in range(200):
             publish(hub, f"x{number}", "complete")
@@ -228,12 +229,9 @@ def test_audits_of_sound_replicas_read_nothing_again(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.redis
-def test_a_redis_that_was_emptied_is_found_out_though_nobody_publishes(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_redis_that_was_emptied_is_found_out_though_nobody_publishes(redis_server: RedisServer) -> None:
     """What viewers show is not there any more, and they are told so."""
-    monkeypatch.setattr("statushub.hub.replicas.upkeep.AUDIT_SECONDS", 0.05)
-    with live_hub(redis_server.url.replace("/0", "/4")) as hub, stream(hub) as client:
+    with live_hub(redis_server.url.replace("/0", "/4"), intervals=Intervals(audit=0.05)) as hub, stream(hub) as client:
         client.until("ready")
         publish(hub, "a", "complete")
         client.event()

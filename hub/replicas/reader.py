@@ -1,0 +1,116 @@
+"""Readers: a position in the events of some channels of one tenant."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import Final, Protocol
+
+from statushub.hub.metrics import Counts
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.replicas.replica import Replica, merged
+from statushub.hub.replicas.row import Entry
+
+VOID: Final = ""
+"""The epoch of a cursor that no clock ever issued: its holder is reset."""
+
+
+class Resync(Enum):
+    """What a reader found when it compared its cursor with its replicas."""
+
+    WAIT = auto()
+    """Nothing can be said now; it is told to catch up when it can."""
+    RESUME = auto()
+    """Its cursor holds."""
+    RESET = auto()
+    """Its cursor was void, and now stands before everything."""
+
+
+class ReaderHost(Protocol):
+    """What a reader needs of the hub."""
+
+    counts: Counts
+
+    def live(self, replicas: Sequence[Replica]) -> bool:
+        """Whether announcements keep all of these true, on one epoch."""
+
+    def readable(self, replicas: Sequence[Replica]) -> bool:
+        """Whether these stand at one moment of the clock."""
+
+    def verify(self, replica: Replica) -> None:
+        """Find out whether cursors ahead of this replica are ahead of the clock, and void."""
+
+
+class Reader(ABC):
+    """Reads replicas of one tenant from a cursor on. The offsets that it reads grow until it is reset."""
+
+    __slots__ = ("epoch", "host", "offset", "replicas")
+
+    def __init__(self, host: ReaderHost, replicas: Sequence[Replica], since: Cursor | None) -> None:
+        self.host = host
+        self.replicas = replicas
+        self.epoch = since.epoch if since else None
+        self.offset = since.offset if since else 0
+
+    @property
+    def position(self) -> int:
+        """How far the tenant's clock is known here, for this reader's channels."""
+        return max(replica.last for replica in self.replicas)
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where this reader stands."""
+        return Cursor(epoch=self.epoch or VOID, offset=self.offset)
+
+    @property
+    def spans_channels(self) -> bool:
+        return len(self.replicas) > 1
+
+    @abstractmethod
+    def pause(self) -> None:
+        """As `Subscriber.pause`."""
+
+    @abstractmethod
+    def catch_up(self) -> None:
+        """As `Subscriber.catch_up`."""
+
+    def invalidate(self) -> None:
+        self.epoch = VOID
+
+    def resync(self) -> Resync:
+        """Bring the cursor into the replicas' epoch."""
+        epoch = self.replicas[0].epoch
+        if epoch is None or not self.host.readable(self.replicas):
+            return Resync.WAIT
+        if self.epoch == epoch:
+            if self.offset <= self.position:
+                return Resync.RESUME
+            self.host.verify(self.replicas[0])
+            return Resync.WAIT
+        began = self.epoch is None
+        self.epoch, self.offset = epoch, 0
+        if began:
+            return Resync.RESUME
+        self.host.counts.resets += 1
+        return Resync.RESET
+
+    def backlog(self) -> list[Entry]:
+        """What this reader has not read, in offset order."""
+        return merged(self.replicas, self.offset)
+
+    def take(self, limit: float = math.inf) -> tuple[Resync, list[Entry]]:
+        """Resync, and read on: the entries in offset order, none where the outcome is `WAIT`.
+
+        Stops after `limit` bytes of data; the rest comes with the next call, as far as it still holds then.
+        """
+        outcome = self.resync()
+        if outcome is Resync.WAIT:
+            return outcome, []
+        backlog = self.backlog()
+        sizes = itertools.accumulate(len(entry.event.data) for entry in backlog)
+        entries = backlog[: 1 + sum(1 for _ in itertools.takewhile(limit.__gt__, sizes))]
+        self.offset = max(self.offset, self.position) if len(entries) == len(backlog) else entries[-1].offset
+        return outcome, entries

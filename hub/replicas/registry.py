@@ -1,0 +1,65 @@
+"""The registry: a hub's replicas, by tenant and channel. No I/O and no tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from statushub.hub.replicas.replica import Replica
+from statushub.hub.replicas.row import Entry
+
+
+class Tenant:
+    """A tenant's replicas by channel, and the entry of each content that they hold."""
+
+    __slots__ = ("contents", "replicas")
+
+    def __init__(self) -> None:
+        self.replicas: dict[str, Replica] = {}
+        self.contents: dict[str, Entry] = {}
+
+
+class Registry:
+    """The replicas of all tenants. A tenant is there while it has a replica."""
+
+    def __init__(self) -> None:
+        self.tenants: dict[str, Tenant] = {}
+
+    def __iter__(self) -> Iterator[Replica]:
+        for tenant in self.tenants.values():
+            yield from tenant.replicas.values()
+
+    def __contains__(self, replica: Replica) -> bool:
+        """Whether this very replica is registered; another may be in its place."""
+        return self.find(replica.tenant, replica.channel) is replica
+
+    def find(self, tenant: str, channel: str) -> Replica | None:
+        """The channel's replica."""
+        found = self.tenants.get(tenant)
+        return found.replicas.get(channel) if found else None
+
+    def of(self, tenant: str) -> Collection[Replica]:
+        """The replicas of a tenant."""
+        found = self.tenants.get(tenant)
+        return found.replicas.values() if found else ()
+
+    def add(self, tenant: str, channel: str) -> Replica:
+        """A new replica in the channel's place."""
+        owner = self.tenants.setdefault(tenant, Tenant())
+        replica = owner.replicas[channel] = Replica(tenant, channel, owner.contents)
+        return replica
+
+    def remove(self, replica: Replica) -> None:
+        """Drop a registered replica, with its contents."""
+        replica.clear()
+        owner = self.tenants[replica.tenant]
+        del owner.replicas[replica.channel]
+        if not owner.replicas:
+            del self.tenants[replica.tenant]
+
+    def entries(self, tenant: str, content_ids: Sequence[str]) -> list[Entry] | None:
+        """The entry of each content, in the order asked; None unless all are held."""
+        owner = self.tenants.get(tenant)
+        if owner is None:
+            return None
+        entries = [entry for entry in map(owner.contents.get, content_ids) if entry]
+        return entries if len(entries) == len(content_ids) else None

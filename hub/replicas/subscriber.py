@@ -1,0 +1,28 @@
+"""Subscribers: what a replica needs of those that read it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from statushub.hub.model.cursor import Cursor
+
+
+class Subscriber(Protocol):
+    """Reads one or more replicas of a tenant. Every call returns immediately."""
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where it stands."""
+
+    @property
+    def spans_channels(self) -> bool:
+        """Whether it reads several channels, which share its one cursor."""
+
+    def pause(self) -> None:
+        """A replica that it reads is no longer live: it is behind from now on."""
+
+    def catch_up(self) -> None:
+        """There may be something to read, and it may be possible to read it."""
+
+    def invalidate(self) -> None:
+        """Its cursor is void: it is reset before it reads on."""

@@ -1,0 +1,37 @@
+"""Long polls: what came after a cursor, waiting for something to come."""
+
+from __future__ import annotations
+
+import anyio
+import msgspec
+
+from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.event import Event
+from statushub.hub.replicas.reader import Resync
+from statushub.hub.replicas.sync import Synchronizer
+from statushub.hub.viewers.pull import PullViewer
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What came after a cursor; where `reset` is true, that cursor was void and this is everything."""
+
+    cursor: Cursor
+    events: list[Event]
+    reset: bool
+
+
+async def long_poll(viewer: PullViewer, synchronizer: Synchronizer, wait: float) -> Changes:
+    """What came after the viewer's cursor, waiting up to `wait` seconds. The viewer reads one readable replica."""
+    [replica] = viewer.replicas
+    viewer.host.attach(viewer)
+    try:
+        if viewer.epoch == replica.epoch and viewer.offset > replica.last:
+            await synchronizer.verified(replica)
+        outcome, entries = viewer.take()
+        with anyio.move_on_after(wait):
+            while not (entries or outcome is Resync.RESET or viewer.closed):
+                await viewer.wake.wait()
+                outcome, entries = viewer.take()
+    finally:
+        viewer.host.detach(viewer)
+    return Changes(cursor=viewer.cursor, events=[entry.event for entry in entries], reset=outcome is Resync.RESET)

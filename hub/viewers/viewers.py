@@ -1,0 +1,69 @@
+"""The open viewers of a hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from statushub.hub.metrics import Counts
+from statushub.hub.replicas.replica import Replica
+from statushub.hub.replicas.sync import Synchronizer
+from statushub.hub.viewers.heartbeat import Heartbeat
+from statushub.hub.viewers.quotas import StreamQuota
+from statushub.hub.viewers.viewer import Host, Viewer
+
+
+class Viewers:
+    """Lets viewers in and out, and is their `Host`."""
+
+    def __init__(
+        self,
+        synchronizer: Synchronizer,
+        heartbeat: Heartbeat,
+        quota: StreamQuota,
+        counts: Counts,
+        drain_ms: tuple[int, int],
+    ) -> None:
+        self.counts = counts
+        self.drain_ms = drain_ms
+        self.draining = False
+        self._synchronizer = synchronizer
+        self._heartbeat = heartbeat
+        self._quota = quota
+
+    def __len__(self) -> int:
+        return len(self._quota)
+
+    def __iter__(self) -> Iterator[Viewer]:
+        return iter(self._heartbeat)
+
+    @property
+    def heartbeat_interval(self) -> float:
+        return self._heartbeat.interval
+
+    def live(self, replicas: Sequence[Replica]) -> bool:
+        return self._synchronizer.live(replicas)
+
+    def readable(self, replicas: Sequence[Replica]) -> bool:
+        return self._synchronizer.readable(replicas)
+
+    def verify(self, replica: Replica) -> None:
+        self._synchronizer.verify(replica)
+
+    def attach(self, viewer: Viewer) -> None:
+        self._quota.take(viewer.identity, viewer.address)
+        viewer.join()
+        self._heartbeat.add(viewer)
+
+    def detach(self, viewer: Viewer) -> None:
+        self._quota.leave(viewer.identity, viewer.address)
+        viewer.leave()
+        self._heartbeat.discard(viewer)
+
+    def drain(self) -> None:
+        """Close every viewer; those that come from now on are closed immediately."""
+        self.draining = True
+        for viewer in tuple(self):
+            viewer.shutdown()
+
+
+_fits: type[Host] = Viewers

@@ -13,9 +13,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from statushub.hub.brokers.contract import RETENTION_SECONDS
 from statushub.hub.model.names import NAME_CHARACTERS
 from statushub.hub.model.publication import EVENT_BYTES
+from statushub.hub.model.retention import RETENTION_SECONDS
 
 LOCAL_ORIGINS: Final = ("http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*")
 """Origins allowed by default: pages served on the same machine."""

@@ -12,7 +12,7 @@ import anyio
 from statushub.hub.auth import revocations
 from statushub.hub.auth.identity import Identity
 from statushub.hub.auth.revocations import Revocation
-from statushub.hub.brokers.contract import RETENTION_SECONDS, Broker
+from statushub.hub.brokers.contract import Broker
 from statushub.hub.brokers.sweeper import sweep_leases
 from statushub.hub.config import (
     GRACE_SECONDS,
@@ -30,6 +30,7 @@ from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import Event
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Receipt
+from statushub.hub.model.retention import RETENTION_SECONDS
 from statushub.hub.replicas.audit import Auditor
 from statushub.hub.replicas.eviction import Evictor
 from statushub.hub.replicas.follow import follow

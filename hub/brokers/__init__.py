@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from statushub.hub.brokers.contract import RETENTION_SECONDS, Broker
+from statushub.hub.brokers.contract import Broker
 from statushub.hub.model.errors import ConfigError
+from statushub.hub.model.retention import RETENTION_SECONDS
 
 _FILE: Final = "sqlite:///"
 _MEMORY: Final = "memory:"

@@ -39,9 +39,6 @@ from statushub.hub.model.event import Announcement, Event
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Receipt
 
-RETENTION_SECONDS: Final = 7 * 24 * 3600.0
-"""How long a content outlives its last event: over a week-end, so that Monday can ask what Friday did."""
-
 SWEEP_GAP: Final = 5.0
 """Seconds between sweeps beyond which lease time stands still; hubs sweep every second."""
 

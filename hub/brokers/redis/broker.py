@@ -18,7 +18,7 @@ from typing import Any, Final, Self, TypeVar
 import anyio
 from redis.exceptions import ReadOnlyError, ResponseError
 
-from statushub.hub.brokers.contract import RETENTION_SECONDS, STALL_BATCH, Broker, Found, Listener, Offsets, Snapshot
+from statushub.hub.brokers.contract import STALL_BATCH, Broker, Found, Listener, Offsets, Snapshot
 from statushub.hub.brokers.redis import commands
 from statushub.hub.brokers.redis.subscription import Subscription
 from statushub.hub.brokers.redis.topology import Command, load_functions, open_topology, reported
@@ -29,6 +29,7 @@ from statushub.hub.model.event import Event
 from statushub.hub.model.names import DEFAULT_TENANT
 from statushub.hub.model.publication import Publication, stalled
 from statushub.hub.model.receipt import Receipt
+from statushub.hub.model.retention import RETENTION_SECONDS
 
 DEADLINE_SECONDS: Final = 5.0
 """For a server to answer, and for a silent one to be taken for dead: over a slow command or a failing

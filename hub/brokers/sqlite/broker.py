@@ -18,13 +18,14 @@ from typing import Any, Final, NamedTuple, Self
 
 import anyio
 
-from statushub.hub.brokers.contract import RETENTION_SECONDS, Broker, Found, Listener, Offsets, Snapshot
+from statushub.hub.brokers.contract import Broker, Found, Listener, Offsets, Snapshot
 from statushub.hub.brokers.sqlite.store import Store
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import Announcement
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Receipt
+from statushub.hub.model.retention import RETENTION_SECONDS
 
 GROUP_WRITES: Final = 64
 """Most writes in one transaction. Some dozen share an fsync's cost well enough; more would only let the

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import RedisServer, running_redis
+from tests.support.redis_server import RedisServer, running_redis
 
 
 def pytest_configure() -> None:

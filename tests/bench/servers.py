@@ -19,7 +19,8 @@ from tests.bench import templates
 from tests.bench.load import SOURCES, Missing, compiled
 from tests.bench.measure import LOAD_CORE, SERVER_CORE, family, on_core
 from tests.support.command import environment
-from tests.support.servers import RedisServer, free_port, wait_for_port
+from tests.support.ports import free_port, wait_for_port
+from tests.support.redis_server import RedisServer
 
 STREAMS_MAX: Final = 20_000
 """Streams a hub is told to hold: more than any workload opens."""

@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from statushub.hub.api.dashboard import WEB
 from tests.support.live import live_hub
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 
 pytest_plugins = ["tests.support.browser"]
 pytestmark = pytest.mark.browser

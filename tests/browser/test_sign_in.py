@@ -22,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 
 from statushub.hub.api.dashboard import WEB
 from tests.support.live import LiveHub, live_hub, live_server
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.tokens import OTHER_SECRET, SECRET, bearer, token
 
 pytest_plugins = ["tests.support.browser"]

@@ -17,8 +17,8 @@ from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Event, decode
 from statushub.hub.model.publication import Publication, publication
 from tests.support.recorder import Recorder
+from tests.support.redis_server import RedisServer
 from tests.support.reference import Reference
-from tests.support.servers import RedisServer
 
 TENANT = "acme"
 CHANNELS = ("films", "books")

@@ -19,8 +19,9 @@ from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import Announcement
 from statushub.hub.model.publication import Publication
 from tests.support.listening import admin, listening, until_answer, update
+from tests.support.ports import free_port
 from tests.support.recorder import Recorder
-from tests.support.servers import RedisServer, free_port, running_redis
+from tests.support.redis_server import RedisServer, running_redis
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 

@@ -14,8 +14,8 @@ from statushub.hub.brokers import open_broker
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.model.receipt import Refusal
 from tests.support.recorder import Recorder
+from tests.support.redis_server import RedisServer, running_redis
 from tests.support.said import CHANNEL, accepted, said, tell
-from tests.support.servers import RedisServer, running_redis
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 

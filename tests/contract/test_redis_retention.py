@@ -11,8 +11,8 @@ import redis
 
 from statushub.hub.brokers import open_broker
 from statushub.hub.brokers.contract import Broker
+from tests.support.redis_server import RedisServer
 from tests.support.said import CHANNEL, accepted, said
-from tests.support.servers import RedisServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 

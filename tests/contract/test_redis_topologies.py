@@ -19,8 +19,9 @@ from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.names import DEFAULT_TENANT
 from statushub.producers.transports import RedisTransport
 from tests.support.listening import PATIENCE_SECONDS, admin, listening, until_answer, update
+from tests.support.ports import free_port, wait_for_port
 from tests.support.proxy import Proxy
-from tests.support.servers import RedisServer, free_port, running_redis, wait_for_port
+from tests.support.redis_server import RedisServer, running_redis
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 

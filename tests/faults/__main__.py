@@ -17,10 +17,10 @@ from typing import Any, Final
 import uvloop
 
 from tests.faults import clock, report
-from tests.faults.ending import end
 from tests.faults.injections import INJECTIONS
 from tests.faults.lane import PLANS, Plan, Round, opened, shuffled
 from tests.faults.report import Run
+from tests.support.tasks import end
 
 SECONDS: Final = 400.0
 """For how long faults are injected by default: each a dozen times; with the start and the last rounds, well within

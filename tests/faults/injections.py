@@ -14,11 +14,11 @@ from statushub.hub.replicas.upkeep import AUDIT_SECONDS
 
 from statushub.hub.brokers.contract import SWEEP_GAP
 from tests.faults.checker import ANYTHING_LOST, NOTHING_LOST
-from tests.faults.ending import end
 from tests.faults.process import ASK_SECONDS, started, until_ready
 from tests.faults.scene import EARLY_GRACE, STALL_GRACE, Outcome, Scene
 from tests.faults.viewer import Viewer
 from tests.faults.world import RedisWorld
+from tests.support.tasks import end
 
 CONVERGE_SECONDS: Final = 15.0
 """Within which every viewer must be right again: a reconnect by `retry` takes 4 s, a dead socket 4 s to notice, and
@@ -246,7 +246,7 @@ async def fill_disk(scene: Scene) -> Outcome:
     hub.limit_files(FULL_BYTES)
     try:
         async with asyncio.timeout(CONVERGE_SECONDS):
-            while await _probed(hub.url) != httpx.codes.SERVICE_UNAVAILABLE:
+            while await _probed(hub.base_url) != httpx.codes.SERVICE_UNAVAILABLE:
                 await asyncio.sleep(ASK_SECONDS)
         await scene.lasts(1.0, 3.0)
     except TimeoutError:

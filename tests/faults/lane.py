@@ -14,13 +14,13 @@ from typing import Final
 import msgspec
 
 from tests.faults.checker import NOTHING_LOST, Checker
-from tests.faults.ending import end
 from tests.faults.history import Stored, difference
 from tests.faults.injections import INJECTIONS, Injection
 from tests.faults.load import CHANNELS, Load
 from tests.faults.scene import Outcome, Scene
 from tests.faults.viewer import Viewer
 from tests.faults.world import EmbeddedWorld, RedisWorld, World
+from tests.support.tasks import end
 
 VIEWERS: Final = 18
 PRODUCERS: Final = 8

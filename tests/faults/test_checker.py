@@ -11,7 +11,6 @@ from statushub.hub.model.receipt import Receipt, Refusal
 from tests.faults.checker import ANYTHING_LOST, NOTHING_LOST, Checker, Watch
 from tests.faults.history import Entry, Ready, Report, Reset, Shown, State, Stored, difference
 from tests.faults.resp import ANNOUNCEMENT, Dropper, value_end
-from tests.faults.viewer import Frames
 
 CHANNELS = frozenset({"c"})
 
@@ -206,15 +205,6 @@ def test_a_view_differs_by_anything() -> None:
     for view in ({}, {**there, "b": state(2, 1, content="b")}, {"a": state(2, 1)}):
         assert difference(view, there, "e")
     assert difference(there, there, "f")
-
-
-def test_a_stream_is_taken_apart_wherever_it_is_torn() -> None:
-    """In chunks of a body, and without."""
-    text = b"retry: 2000\n\nid: e-1\nevent: x\ndata: {}\n\n"
-    chunked = b"d\r\n" + text[:13] + b"\r\n" + b"%x\r\n" % len(text[13:]) + text[13:] + b"\r\n0\r\n\r\n"
-    for raw, frames in ((text, Frames(chunked=False)), (chunked, Frames(chunked=True))):
-        seen = [frame for byte in raw for frame in frames.feed(bytes([byte]))]
-        assert seen == [{"retry": " 2000"}, {"id": " e-1", "event": " x", "data": " {}"}]
 
 
 def test_only_announcements_are_dropped() -> None:

@@ -17,6 +17,7 @@ from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Event
 from tests.faults.checker import Watch
 from tests.faults.history import Entry, Ready, Reset, Shown, State
+from tests.support.frames import Frame, Frames
 from tests.support.proxy import Address
 
 CONNECT_SECONDS: Final = 3.0
@@ -41,37 +42,6 @@ SLOW_SECONDS: Final = 0.02
 
 class _Ready(msgspec.Struct):
     cursor: str
-
-
-class Frames:
-    """Takes a stream apart: HTTP chunks, where it comes in such, then frames as (event, id, data, retry)."""
-
-    def __init__(self, *, chunked: bool) -> None:
-        self._chunked = chunked
-        self._raw = b""
-        self._text = b""
-
-    def feed(self, data: bytes) -> list[dict[str, str]]:
-        """The frames that are complete with these bytes, each as its fields."""
-        if self._chunked:
-            self._raw += data
-            self._text += self._unchunked()
-        else:
-            self._text += data
-        *frames, self._text = self._text.split(b"\n\n")
-        return [dict(line.split(":", 1) for line in frame.decode().split("\n")) for frame in frames]
-
-    def _unchunked(self) -> bytes:
-        body, start = [], 0
-        while (line_end := self._raw.find(b"\r\n", start)) >= 0:
-            size = int(self._raw[start:line_end], 16)
-            end = line_end + 2 + size
-            if len(self._raw) < end + 2 or not size:
-                break
-            body.append(self._raw[line_end + 2 : end])
-            start = end + 2
-        self._raw = self._raw[start:]
-        return b"".join(body)
 
 
 class Viewer:
@@ -213,19 +183,18 @@ class Viewer:
                 self._take(frame)
             self.changed.set()
 
-    def _take(self, frame: dict[str, str]) -> None:
-        if "retry" in frame:
-            self._retry = int(frame["retry"]) / 1000
-        event, data = frame.get("event", "").strip(), frame.get("data", "").strip()
-        if event == "reset":
+    def _take(self, frame: Frame) -> None:
+        if frame.retry is not None:
+            self._retry = frame.retry / 1000
+        if frame.event == "reset":
             self.cursor = None
             self.view.clear()
             self.history.append(Reset())
-        elif event == "ready":
-            cursor = Cursor.parse(msgspec.json.decode(data, type=_Ready).cursor)
+        elif frame.event == "ready":
+            cursor = Cursor.parse(msgspec.json.decode(frame.data, type=_Ready).cursor)
             self.history.append(Ready(cursor))
-        elif frame.get("id"):
-            self._show(Cursor.parse(frame["id"].strip()), event, data.encode())
+        elif frame.id:
+            self._show(Cursor.parse(frame.id), frame.event or "", frame.data.encode())
 
     def _show(self, cursor: Cursor, event: str, data: bytes) -> None:
         said = msgspec.json.decode(data, type=_Place)

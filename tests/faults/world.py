@@ -22,10 +22,10 @@ from statushub.hub.model.names import DEFAULT_TENANT
 from tests.faults.clock import Clock
 from tests.faults.history import State, Stored
 from tests.faults.load import CHANNELS
-from tests.faults.process import ASK_SECONDS, LOG_LINES, HubProcess, started
+from tests.faults.process import ASK_SECONDS, LOG_LINES, FaultyHub, started
 from tests.faults.resp import Dropper
 from tests.support.proxy import Proxy
-from tests.support.servers import RedisServer
+from tests.support.redis_server import RedisServer
 
 SYNCED: Final = "master_link_status:up"
 """What a replica says that has everything."""
@@ -46,7 +46,7 @@ class World(ABC):
         self.folder = folder
         self.rng = rng
         self.clock = Clock(folder)
-        self.hubs: list[HubProcess] = []
+        self.hubs: list[FaultyHub] = []
         self.fronts: list[Proxy] = []
         self.brokers: list[Proxy] = []
         self.droppers: list[Dropper] = []
@@ -91,7 +91,7 @@ class World(ABC):
         """Start all of it."""
 
     async def _add_hub(self, stack: AsyncExitStack, broker: str) -> None:
-        hub = HubProcess(f"hub-{len(self.hubs)}", broker, self.folder, self.clock)
+        hub = FaultyHub(f"hub-{len(self.hubs)}", broker, self.folder, self.clock)
         stack.callback(hub.kill)
         await started(hub)
         self.hubs.append(hub)

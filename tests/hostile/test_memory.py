@@ -11,8 +11,8 @@ from typing import Final
 import httpx
 import pytest
 
-from tests.hostile.process import HubProcess, hub_process
 from tests.hostile.publishes import CHUNKS, OFFER, chunked, post
+from tests.support.hub_process import HubProcess, hub_process
 from tests.support.waiting import eventually
 from tests.support.wire import LAST, Wire, exchange, request, wire
 

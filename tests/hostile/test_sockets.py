@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from statushub.hub.app import ROUTES
-from tests.hostile.process import hub_process
 from tests.hostile.publishes import CHUNKS, OFFER, chunked
 from tests.hostile.seed import SEED
 from tests.hostile.witness import check_settled
+from tests.support.hub_process import hub_process
 from tests.support.live import LiveHub
 from tests.support.tokens import token
 from tests.support.wire import LAST, Wire, exchange, request, wire

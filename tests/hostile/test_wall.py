@@ -23,9 +23,9 @@ import httpx
 import msgspec
 import pytest
 
-from tests.hostile.process import hub_process
 from tests.hostile.seed import SEED
-from tests.support.servers import RedisServer
+from tests.support.hub_process import hub_process
+from tests.support.redis_server import RedisServer
 from tests.support.sse_client import open_stream
 from tests.support.tokens import SECRET, bearer, token
 from tests.support.wire import Answer, Wire, request, wire

@@ -19,7 +19,7 @@ from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.model.errors import Unauthorized
 from tests.support.command import ended, serving
 from tests.support.live import LiveHub, live_hub
-from tests.support.servers import RedisServer, running_redis
+from tests.support.redis_server import RedisServer, running_redis
 from tests.support.sse_client import StreamClient, open_stream
 from tests.support.tokens import OTHER_SECRET, SECRET, authenticator, bearer, token
 from tests.support.waiting import eventually

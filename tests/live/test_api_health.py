@@ -6,7 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from tests.support.servers import running_redis
+from tests.support.redis_server import running_redis
 from tests.support.serving import serving
 
 pytestmark = pytest.mark.anyio

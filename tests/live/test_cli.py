@@ -17,7 +17,7 @@ from statushub.hub.cli import cli, run
 from statushub.hub.cli.serve import announce
 from statushub.hub.config import Config
 from tests.support.command import command, ended, serving
-from tests.support.servers import RedisServer
+from tests.support.redis_server import RedisServer
 
 FLAGS = [
     (name, flag)

@@ -18,7 +18,8 @@ import pytest
 from statushub.hub.cli.encode import default_name
 from tests.support.command import command, ended, environment, line_with, read_terminal, started
 from tests.support.live import live_hub
-from tests.support.servers import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
 
 SAMPLE = ("encode", "--sample", "1", "--preset", "ultrafast", "--threads", "1")
 

@@ -20,7 +20,8 @@ from starlette.routing import Route
 
 from tests.support.command import command, ended, environment, line_with, read_terminal, serving, started
 from tests.support.live import live_hub, live_server
-from tests.support.servers import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.support.command import ended, serving, started
-from tests.support.servers import RedisServer
+from tests.support.redis_server import RedisServer
 from tests.support.sse_client import open_stream
 from tests.support.waiting import eventually
 

@@ -12,7 +12,7 @@ from redis import Redis
 
 from tests.support.live import LiveHub, live_hub
 from tests.support.publishing import publish
-from tests.support.servers import running_redis
+from tests.support.redis_server import running_redis
 from tests.support.sse_client import said, stream
 from tests.support.waiting import eventually
 

@@ -22,8 +22,9 @@ from starlette.types import Message, Receive, Scope, Send
 from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.viewers.viewer import State
 from tests.support.live import LiveHub, live_hub, live_server
+from tests.support.ports import free_port
 from tests.support.publishing import publish
-from tests.support.servers import RedisServer, free_port
+from tests.support.redis_server import RedisServer
 from tests.support.sse_client import StreamClient, open_stream, stream
 from tests.support.waiting import eventually
 

@@ -18,7 +18,7 @@ from statushub.hub.replicas.limits import ReplicaLimits
 from tests.support.live import LiveHub, live_hub
 from tests.support.losing_broker import losing_broker
 from tests.support.publishing import publish
-from tests.support.servers import RedisServer
+from tests.support.redis_server import RedisServer
 from tests.support.sse_client import open_stream, said, stream
 from tests.support.waiting import eventually
 

@@ -14,8 +14,11 @@ from statushub import Denied, Producer
 from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid, TooLarge
 from statushub.hub.model.receipt import Refusal
 from statushub.producers.producer import settings
-from tests.support.producing import TIMEOUT, Relay, Stored, stored, until
-from tests.support.servers import RedisServer, free_port, running_redis
+from tests.support.ports import free_port
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer, running_redis
+from tests.support.stored import Stored, stored
+from tests.support.waiting import WAIT_SECONDS, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
@@ -26,7 +29,9 @@ def store(redis_server: RedisServer) -> Iterator[Stored]:
         yield there
 
 
-def producer(redis_server: RedisServer, store: Stored, rate: float = 1000.0, patience: float = TIMEOUT) -> Producer:
+def producer(
+    redis_server: RedisServer, store: Stored, rate: float = 1000.0, patience: float = WAIT_SECONDS
+) -> Producer:
     return Producer(redis_server.url, tenant=store.tenant, rate=rate, patience=patience)
 
 
@@ -85,14 +90,14 @@ async def test_a_flood_leaves_the_latest_alone(redis_server: RedisServer, store:
     assert store.status("c")["n"] == 19_999
     assert store.status("c")["status"] == "complete"
     # The first, the end, and ten in each second that the flood lasted.
-    assert 3 <= store.events() <= 2 + 10 * TIMEOUT
+    assert 3 <= store.events() <= 2 + 10 * WAIT_SECONDS
     assert store.fence("c")[1] == store.events()
 
 
 async def test_a_flood_is_seen_while_it_lasts(redis_server: RedisServer, store: Stored) -> None:
     """A program that does nothing but update lets its updates out."""
     async with producer(redis_server, store, rate=10) as p, p.work("c", channel="ch") as work:
-        with anyio.fail_after(TIMEOUT):
+        with anyio.fail_after(WAIT_SECONDS):
             n = 0
             while not (n % 1000 == 999 and store.events()):
                 n += 1
@@ -351,7 +356,7 @@ async def test_many_contents_leave_in_few_calls(redis_server: RedisServer, store
 async def test_a_killed_redis_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     """While Redis is dead the latest state is kept; after its restart it is stored once."""
     with running_redis(tmp_path) as server, stored(server.url, "acme") as store:
-        p = Producer(server.url, tenant="acme", rate=1000, patience=TIMEOUT)
+        p = Producer(server.url, tenant="acme", rate=1000, patience=WAIT_SECONDS)
         async with p, p.work("c", channel="ch") as work:
             await work.update("generating", n=1)
             await until(lambda: store.events() == 1)
@@ -368,7 +373,7 @@ async def test_a_killed_redis_loses_nothing_and_doubles_nothing(tmp_path: Path) 
 async def test_a_redis_that_forgot_everything_is_told_again(tmp_path: Path) -> None:
     """The library, the tenant and the state come back after Redis lost its data."""
     with running_redis(tmp_path, appendonly=False) as server, stored(server.url, "acme") as store:
-        p = Producer(server.url, tenant="acme", patience=TIMEOUT)
+        p = Producer(server.url, tenant="acme", patience=WAIT_SECONDS)
         async with p, p.work("c", channel="ch", lease=0.3) as work:
             await work.update("generating", n=1)
             await until(lambda: store.events() == 1)
@@ -381,9 +386,9 @@ async def test_a_redis_that_forgot_everything_is_told_again(tmp_path: Path) -> N
 
 async def test_lost_answers_double_nothing(redis_server: RedisServer, store: Stored) -> None:
     """An event that was stored and whose answer was lost is sent again, and stored once."""
-    async with Relay(redis_server.port).open() as relay:
+    async with Proxy(("127.0.0.1", redis_server.port)) as relay:
         url = f"redis://127.0.0.1:{relay.port}/0"
-        async with Producer(url, tenant=store.tenant, patience=TIMEOUT) as p:
+        async with Producer(url, tenant=store.tenant, patience=WAIT_SECONDS) as p:
             await p.publish("warm", channel="ch", status="idle")
             relay.losing = 3
             async with p.work("c", channel="ch") as work:
@@ -398,8 +403,10 @@ async def test_lost_answers_double_nothing(redis_server: RedisServer, store: Sto
 
 async def test_one_event_is_sent_once(redis_server: RedisServer, store: Stored) -> None:
     """`publish` leaves it to its caller to send again what may have arrived."""
-    relay = Relay(redis_server.port)
-    async with relay.open(), Producer(f"redis://127.0.0.1:{relay.port}/0", tenant=store.tenant) as p:
+    async with (
+        Proxy(("127.0.0.1", redis_server.port)) as relay,
+        Producer(f"redis://127.0.0.1:{relay.port}/0", tenant=store.tenant) as p,
+    ):
         await p.publish("c", channel="ch", status="idle")
         relay.losing = 1
         with pytest.raises(BrokerUnavailable):
@@ -435,7 +442,7 @@ async def test_an_absent_hub_fails_no_work(caplog: pytest.LogCaptureFixture) -> 
 
 async def test_patience_is_spent_once_an_outage(caplog: pytest.LogCaptureFixture) -> None:
     """A thousand works in a row do not each wait for a hub that is known to be away."""
-    with anyio.fail_after(TIMEOUT):
+    with anyio.fail_after(WAIT_SECONDS):
         async with Producer(f"redis://127.0.0.1:{free_port()}", patience=0.2) as p:
             for n in range(1_000):
                 async with p.work(f"c{n}", channel="ch"):
@@ -459,7 +466,7 @@ async def test_a_wrong_password_is_not_tried_again(tmp_path: Path, caplog: pytes
     """A Redis that wants another password is no outage: the work ends at once, the log says it once."""
     with running_redis(tmp_path, appendonly=False, arguments=("--requirepass", "secret")) as server:
         url = f"redis://:guess@127.0.0.1:{server.port}"
-        async with Producer(url, patience=TIMEOUT) as p:
+        async with Producer(url, patience=WAIT_SECONDS) as p:
             for content_id in ("c", "d"):
                 async with p.work(content_id, channel="ch") as work:
                     assert not await work.complete()
@@ -481,7 +488,7 @@ async def test_a_redis_without_functions_is_named(tmp_path: Path) -> None:
 async def test_a_refusal_of_the_moment_is_tried_again(tmp_path: Path) -> None:
     """A Redis that refuses writes for the moment gets the state when it takes them again."""
     with running_redis(tmp_path, appendonly=False) as server, stored(server.url, "acme") as store:
-        async with Producer(server.url, tenant="acme", patience=TIMEOUT) as p:
+        async with Producer(server.url, tenant="acme", patience=WAIT_SECONDS) as p:
             await p.publish("c", channel="ch", status="idle")
             store.redis.config_set("maxmemory", "1")
             with pytest.raises(BrokerUnavailable):
@@ -551,10 +558,10 @@ async def test_a_producer_reports_within_its_block(redis_server: RedisServer, st
 
 async def test_the_return_of_the_hub_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The log tells the end of an outage as well as its beginning."""
-    caplog.set_level(logging.INFO, "producers")
+    caplog.set_level(logging.INFO, "statushub.producers")
     with running_redis(tmp_path) as server:
         server.kill()
-        async with Producer(server.url, patience=TIMEOUT) as p, p.work("c", channel="ch") as work:
+        async with Producer(server.url, patience=WAIT_SECONDS) as p, p.work("c", channel="ch") as work:
             await work.update("generating")
             await until(lambda: "states are kept" in caplog.text)
             server.start()

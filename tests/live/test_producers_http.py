@@ -23,8 +23,9 @@ from statushub.hub.model.publication import Publication, publication
 from statushub.hub.model.receipt import Refusal
 from statushub.producers.transports import Busy, HttpTransport
 from tests.support.live import live_server
-from tests.support.producing import TIMEOUT, Moody, until
-from tests.support.servers import free_port
+from tests.support.moody import Moody
+from tests.support.ports import free_port
+from tests.support.waiting import WAIT_SECONDS, until
 
 pytestmark = pytest.mark.anyio
 
@@ -94,7 +95,7 @@ async def test_a_hub_that_stumbles_is_tried_again() -> None:
     """After a 502, a 429 and an answer that is none, the state arrives, and the pause asked for was made."""
     with moody(UNWELL, TOO_MANY, PlainTextResponse("welcome to this hotel")) as (url, there):
         began = time.monotonic()
-        async with Producer(url, patience=TIMEOUT) as p, p.work("c", channel="ch") as work:
+        async with Producer(url, patience=WAIT_SECONDS) as p, p.work("c", channel="ch") as work:
             await work.update("generating", progress=1)
             assert await work.complete()
         assert statuses(url)["c"]["status"] == "complete"
@@ -120,7 +121,7 @@ async def test_a_state_that_waits_is_replaced_by_a_later_one() -> None:
             await real(scope, receive, send)
 
     with moody(UNWELL, UNWELL, app=noting) as (url, there):
-        async with Producer(url, rate=1000, patience=TIMEOUT) as p, p.work("c", channel="ch") as work:
+        async with Producer(url, rate=1000, patience=WAIT_SECONDS) as p, p.work("c", channel="ch") as work:
             await work.update("generating", n=1)
             await until(lambda: len(there.requests) == 1)
             for n in range(2, 1000):
@@ -151,7 +152,7 @@ async def test_one_bad_event_does_not_take_others_with_it() -> None:
         await real(scope, again, send)
 
     with moody(app=choosy) as (url, _):
-        async with Producer(url, patience=TIMEOUT) as p:
+        async with Producer(url, patience=WAIT_SECONDS) as p:
             works = [p.work(f"c{n}", channel="ch") for n in range(20)]
             for work in works:
                 await work.update("complete")
@@ -166,7 +167,7 @@ async def test_one_bad_event_does_not_take_others_with_it() -> None:
 async def test_a_hub_that_says_no_is_not_tried_again(status: int, caplog: pytest.LogCaptureFixture) -> None:
     """A wrong token or address ends the delivery of a state at once; the log tells it once."""
     with moody(*[Response(status_code=status) for _ in range(20)]) as (url, there):
-        async with Producer(url, patience=TIMEOUT) as p:
+        async with Producer(url, patience=WAIT_SECONDS) as p:
             for content_id in ("c", "d"):
                 async with p.work(content_id, channel="ch") as work:
                     assert not await work.complete()
@@ -267,10 +268,10 @@ async def test_a_whole_batch_is_judged_in_order() -> None:
 async def test_large_states_leave_in_several_calls() -> None:
     """A hundred states of 60 KB do not go into one body."""
     with moody() as (url, there):
-        async with Producer(url, patience=TIMEOUT) as p:
+        async with Producer(url, patience=WAIT_SECONDS) as p:
             for n in range(100):
                 await p.work(f"c{n}", channel="ch", notes="x" * 60_000).update("complete")
-            with anyio.fail_after(TIMEOUT):
+            with anyio.fail_after(WAIT_SECONDS):
                 await until(lambda: len(there.requests) >= 6)
         assert max(int(request["content-length"]) for request in there.requests) <= 1024 * 1024
         assert len(statuses(url)) == 100

@@ -15,8 +15,8 @@ from statushub.hub.model.receipt import Receipt, Refusal
 from statushub.producers import outbox as module
 from statushub.producers.outbox import BATCH_BYTES, BATCH_EVENTS, Outbox
 from statushub.producers.run import Run
-from tests.support.producing import Stored, stored
-from tests.support.servers import RedisServer
+from tests.support.redis_server import RedisServer
+from tests.support.stored import Stored, stored
 
 
 def state(content_id: str = "c", *, status: str = "generating", n: int = 0, notes: str = "") -> Publication:

@@ -14,8 +14,10 @@ from statushub import Producer, SyncProducer, atrack, track
 from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid
 from statushub.hub.model.receipt import Refusal
 from statushub.producers.track import Meter
-from tests.support.producing import TIMEOUT, Stored, stored, until
-from tests.support.servers import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
+from tests.support.stored import Stored, stored
+from tests.support.waiting import WAIT_SECONDS, until
 
 pytestmark = pytest.mark.redis
 
@@ -28,7 +30,7 @@ def store(redis_server: RedisServer) -> Iterator[Stored]:
 
 @pytest.fixture
 def producer(redis_server: RedisServer, store: Stored) -> Iterator[SyncProducer]:
-    with SyncProducer(redis_server.url, tenant=store.tenant, rate=1000, patience=TIMEOUT) as there:
+    with SyncProducer(redis_server.url, tenant=store.tenant, rate=1000, patience=WAIT_SECONDS) as there:
         yield there
 
 
@@ -36,7 +38,7 @@ def seen(store: Stored, content_id: str, key: str, value: object) -> None:
     """Return once the stored status says so; the caller has no event loop to wait in."""
     with contextlib.ExitStack() as stack:
         pause = threading.Event()
-        timer = threading.Timer(TIMEOUT, pause.set)
+        timer = threading.Timer(WAIT_SECONDS, pause.set)
         timer.start()
         stack.callback(timer.cancel)
         while store.status(content_id).get(key) != value:
@@ -113,7 +115,7 @@ def test_a_flood_from_a_thread_leaves_the_latest_alone(redis_server: RedisServer
         for n in range(20_000):
             work.update("generating", n=n)
     assert store.status("c")["n"] == 19_999
-    assert store.events() <= 2 + 10 * TIMEOUT
+    assert store.events() <= 2 + 10 * WAIT_SECONDS
 
 
 def test_a_sync_producer_reports_within_its_block(redis_server: RedisServer) -> None:

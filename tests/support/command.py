@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.support.servers import wait_for_port
+from tests.support.ports import wait_for_port
 
 END_SECONDS = 20.0
 

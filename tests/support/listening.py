@@ -12,29 +12,9 @@ from redis.exceptions import RedisError
 
 from statushub.hub.brokers.redis.broker import RedisBroker
 from statushub.hub.model.publication import Publication, publication
-from tests.support import recorder
+from tests.support.recorder import Recorder
 
 PATIENCE_SECONDS = 30.0
-
-
-class Recorder(recorder.Recorder):
-    """Keeps also `told`: the words `lost` and `restored`, in the order they were said."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: list[str] = []
-
-    def lost(self) -> None:
-        self.told.append("lost")
-        super().lost()
-
-    def restored(self) -> None:
-        self.told.append("restored")
-        super().restored()
-
-    @property
-    def contents(self) -> list[str]:
-        return [event.content_id for event in self.events]
 
 
 def update(content_id: str = "a", *, channel: str = "c", lease: float | None = None) -> Publication:

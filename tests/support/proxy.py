@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts its connections in the middle of what is being said."""
+"""A TCP proxy that cuts its connections in the middle of an answer, and loses answers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ import asyncio
 import random
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
-from tests.faults.ending import end
-from tests.faults.resp import Dropper
-from tests.support.servers import free_port
+from tests.support.tasks import end
 
 READ_BYTES: Final = 64 * 1024
 
 Address = tuple[str, int]
+
+
+class Filter(Protocol):
+    """Decides what of a target's bytes is passed on."""
+
+    def passed(self, connection: int, data: bytes) -> bytes:
+        """What of the next bytes of a connection, and of what was held back before, goes on now."""
+
+    def closed(self, connection: int) -> None:
+        """Forget a connection."""
 
 
 class _Connection:
@@ -34,21 +42,25 @@ class _Connection:
 class Proxy:
     """Listens on a port of its own and passes everything on; `target` may be changed, for new connections.
 
-    An async context manager. `dropper` filters what the target says, where it speaks RESP.
+    An async context manager, which has a `port` once it is entered. `answers` filters what the target says.
     """
 
-    def __init__(self, target: Address, rng: random.Random, dropper: Dropper | None = None) -> None:
+    def __init__(self, target: Address, rng: random.Random | None = None, answers: Filter | None = None) -> None:
         self.target = target
-        self.port = free_port()
+        self.port = 0
         self.cuts = 0
-        self._rng = rng
-        self._dropper = dropper
+        self.losing = 0
+        """How many answers are still to be lost: the request arrives, and the connection is closed."""
+        self.lost = 0
+        self._rng = rng or random.Random()
+        self._answers = answers
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, backlog=1024)
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(
@@ -64,7 +76,7 @@ class Proxy:
         return "127.0.0.1", self.port
 
     def cut(self) -> None:
-        """End every connection within the next thing that its target says."""
+        """End every connection within the next answer."""
         for connection in self._connections:
             connection.doomed = True
 
@@ -84,16 +96,16 @@ class Proxy:
         self._connections.add(connection)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._ask(reader, connection))
+                tasks.create_task(self._forward(reader, connection))
                 tasks.create_task(self._answer(target_reader, connection))
         finally:
             self._connections.discard(connection)
-            if self._dropper is not None:
-                self._dropper.closed(connection.number)
+            if self._answers is not None:
+                self._answers.closed(connection.number)
             connection.up.transport.abort()
             writer.close()
 
-    async def _ask(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
         with suppress(OSError, RuntimeError):  # the latter is uvloop's, where the other end has closed
             while data := await reader.read(READ_BYTES):
                 connection.up.write(data)
@@ -103,13 +115,17 @@ class Proxy:
     async def _answer(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
         with suppress(OSError, RuntimeError):  # the latter is uvloop's, where the other end has closed
             while data := await reader.read(READ_BYTES):
+                if self.losing:
+                    self.losing -= 1
+                    self.lost += 1
+                    break
                 if connection.doomed and len(data) > 1:
                     # What was said so far arrives, the rest of it never does.
                     self.cuts += 1
                     connection.down.write(data[: self._rng.randrange(1, len(data))])
                     break
-                if self._dropper is not None:
-                    data = self._dropper.passed(connection.number, data)
+                if self._answers is not None:
+                    data = self._answers.passed(connection.number, data)
                 connection.down.write(data)
                 await connection.down.drain()
         connection.down.close()

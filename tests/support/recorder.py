@@ -11,17 +11,28 @@ WAIT_SECONDS = 20.0
 
 
 class Recorder:
-    """Every announcement in the order it came, and how often the broker was lost and restored."""
+    """Every announcement in the order it came; in `told`, the words `lost` and `restored` in the order they came."""
 
     def __init__(self) -> None:
         self.announcements: list[Announcement] = []
-        self.losses = 0
-        self.restorations = 0
+        self.told: list[str] = []
         self._news = asyncio.Event()
 
     @property
     def events(self) -> list[Event]:
         return [announcement.event for announcement in self.announcements]
+
+    @property
+    def contents(self) -> list[str]:
+        return [event.content_id for event in self.events]
+
+    @property
+    def losses(self) -> int:
+        return self.told.count("lost")
+
+    @property
+    def restorations(self) -> int:
+        return self.told.count("restored")
 
     @property
     def offsets(self) -> list[int]:
@@ -32,11 +43,11 @@ class Recorder:
         self._news.set()
 
     def lost(self) -> None:
-        self.losses += 1
+        self.told.append("lost")
         self._news.set()
 
     def restored(self) -> None:
-        self.restorations += 1
+        self.told.append("restored")
         self._news.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:

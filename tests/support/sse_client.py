@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
-import json
 import socket
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-
+from tests.support.frames import Frame, Frames
 from tests.support.publishing import Served
 
 READ_SECONDS = 10.0
-
-
-class Frame(msgspec.Struct, frozen=True):
-    """One frame: the fields as they stand on the wire."""
-
-    event: str | None = None
-    id: str | None = None
-    data: str = ""
-    retry: int | None = None
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.data)
-
-    @property
-    def offset(self) -> int:
-        return int((self.id or "").rpartition("-")[2])
 
 
 class StreamClient:
@@ -40,16 +22,24 @@ class StreamClient:
         self.socket = connection
         self.status = status
         self.headers = headers
-        self.ended = False
-        self._raw = rest
-        self._text = b""
+        self._frames = Frames(chunked=headers.get("transfer-encoding") == "chunked")
+        self._pending = collections.deque(self._frames.feed(rest))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the body is complete."""
+        return self._frames.ended
 
     def frame(self) -> Frame:
         """The next frame; raises `EOFError` at the end of the stream."""
-        while b"\n\n" not in self._text:
-            self._text += self._body()
-        text, _, self._text = self._text.partition(b"\n\n")
-        return _parse(text.decode(errors="replace"))
+        while not self._pending:
+            if self.ended:
+                raise EOFError("the body has ended")
+            data = self.socket.recv(256 * 1024)
+            if not data:
+                raise EOFError("the connection was closed")
+            self._pending.extend(self._frames.feed(data))
+        return self._pending.popleft()
 
     def event(self, *types: str) -> Frame:
         """The next frame that is an event, of these types if any are given; heartbeats are passed over."""
@@ -79,46 +69,6 @@ class StreamClient:
             while True:
                 frames.append(self.frame())
         return frames
-
-    def _body(self) -> bytes:
-        if self.headers.get("transfer-encoding") == "chunked":
-            return self._chunk()
-        if not self._raw:
-            self._receive()
-        body, self._raw = self._raw, b""
-        return body
-
-    def _chunk(self) -> bytes:
-        while b"\r\n" not in self._raw:
-            self._receive()
-        size_line, _, rest = self._raw.partition(b"\r\n")
-        size = int(size_line, 16)
-        while len(self._raw) < len(size_line) + 2 + size + 2:
-            self._receive()
-        rest = self._raw[len(size_line) + 2 :]
-        body, end, self._raw = rest[:size], rest[size : size + 2], rest[size + 2 :]
-        if end != b"\r\n":
-            raise ValueError(f"a chunk ends with {end!r}")
-        if size == 0:
-            self.ended = True
-            raise EOFError("the body has ended")
-        return body
-
-    def _receive(self) -> None:
-        data = self.socket.recv(256 * 1024)
-        if not data:
-            raise EOFError("the connection was closed")
-        self._raw += data
-
-
-def _parse(text: str) -> Frame:
-    fields: dict[str, Any] = {}
-    for line in text.split("\n"):
-        name, _, value = line.partition(":")
-        fields[name] = value.removeprefix(" ")
-    if "retry" in fields:
-        fields["retry"] = int(fields["retry"])
-    return Frame(**fields)
 
 
 @contextlib.contextmanager

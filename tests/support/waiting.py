@@ -1,14 +1,21 @@
-"""Waiting for a condition that nobody announces."""
+"""Wait for a condition that nothing announces."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
+
+import anyio
 
 T = TypeVar("T")
-WAIT_SECONDS = 15.0
+
+WAIT_SECONDS: Final = 20.0
+"""For a condition to come true, on a machine that is busy with other tests."""
+
+LOOK_SECONDS: Final = 0.005
+"""Between two looks."""
 
 
 def eventually(condition: Callable[[], T], *, within: float = WAIT_SECONDS) -> T:
@@ -18,5 +25,12 @@ def eventually(condition: Callable[[], T], *, within: float = WAIT_SECONDS) -> T
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {within:g} s: {condition}")
-        pause.wait(0.01)
+        pause.wait(LOOK_SECONDS)
     return value
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Return once `condition` holds; raises `TimeoutError` after `WAIT_SECONDS`."""
+    with anyio.fail_after(WAIT_SECONDS):
+        while not condition():
+            await anyio.sleep(LOOK_SECONDS)

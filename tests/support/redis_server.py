@@ -1,46 +1,20 @@
-"""Real servers for tests: each on a free port, each ended by whoever started it."""
+"""A redis-server on a free port."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-START_SECONDS = 20.0
-
-
-def free_port() -> int:
-    """A loopback port nobody holds at this moment, outside the range that outgoing connections draw from."""
-    while True:
-        port = random.randrange(10_000, 32_000)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Return once something accepts connections on `port`; fail if `process` ends first."""
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        if process.poll() is not None:
-            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{process.args!r} does not listen on {port}")
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.02)
+from tests.support.ports import START_SECONDS, free_port, wait_for_port
 
 
 class RedisServer:
-    """A redis-server of our own, with an append-only file in `folder`; it can be killed, emptied, paused."""
+    """A redis-server with an append-only file in `folder`; it can be killed, emptied and paused."""
 
     def __init__(
         self,
@@ -81,7 +55,7 @@ class RedisServer:
         wait_for_port(self.port, self.process)
 
     def kill(self) -> None:
-        """SIGKILL: no farewell, no last write."""
+        """SIGKILL: nothing more is written."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Ending tasks, also those that lose a cancellation."""
+"""End tasks, also those that lose a cancellation."""
 
 from __future__ import annotations
 

@@ -1,0 +1,100 @@
+"""A hub in a process of its own: `statushub serve`, which can be stopped, killed and started again."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.support.command import END_SECONDS, environment
+from tests.support.ports import free_port, wait_for_port
+
+LOG_BYTES = 20_000
+"""Of a log, shown where it holds what it should not."""
+
+
+class HubProcess:
+    """A hub on a port that it keeps over its restarts; it logs to a file. `settings` are named as in `Config`."""
+
+    def __init__(
+        self, folder: Path, *, name: str = "hub", env: Mapping[str, str] | None = None, **settings: Any
+    ) -> None:
+        self.name = name
+        self.port = free_port()
+        self.log = folder / f"{name}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._folder = folder
+        given = {"broker": "memory:", "port": self.port} | settings
+        self._environment = {
+            **{f"STATUSHUB_{setting.upper()}": str(value) for setting, value in given.items()},
+            **(env or {}),
+        }
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it would give back if it ended (its own pages, as Linux counts them)."""
+        if self.process is None:
+            raise RuntimeError(f"{self.name} does not run")
+        lines = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
+        own = ("Private_Clean:", "Private_Dirty:")
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(own))
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "statushub", "serve"],
+                cwd=self._folder,
+                env=environment(self._environment),
+                stdout=log,
+                stderr=log,
+            )
+        wait_for_port(self.port, self.process)
+
+    def stop(self) -> int | None:
+        """SIGTERM, and wait; returns the exit code."""
+        if self.process is None:
+            return None
+        self.process.terminate()
+        return self.process.wait(END_SECONDS)
+
+    def kill(self) -> None:
+        """SIGKILL, where it has not ended."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def limit_files(self, size: int) -> None:
+        """From now on no file of its may grow beyond `size` bytes, as on a full disk."""
+        if self.process is not None:
+            resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+@contextlib.contextmanager
+def hub_process(folder: Path, **settings: Any) -> Iterator[HubProcess]:
+    """A hub for the time of the block. It ends with exit code 0, and has logged no error and no traceback."""
+    hub = HubProcess(folder, **settings)
+    try:
+        hub.start()
+        yield hub
+        assert hub.stop() == 0
+    finally:
+        hub.kill()
+    written = hub.log.read_text(errors="replace")
+    assert "Traceback" not in written, written[-LOG_BYTES:]
+    assert " ERROR " not in written, written[-LOG_BYTES:]

@@ -10,9 +10,9 @@ from typing import Final, cast
 
 import httpx
 import msgspec
-from statushub.hub.replicas.upkeep import AUDIT_SECONDS
 
 from statushub.hub.brokers.contract import SWEEP_GAP
+from statushub.hub.intervals import Intervals
 from tests.faults.checker import ANYTHING_LOST, NOTHING_LOST
 from tests.faults.process import ASK_SECONDS, started, until_ready
 from tests.faults.scene import EARLY_GRACE, STALL_GRACE, Outcome, Scene
@@ -286,7 +286,7 @@ INJECTIONS: Final[Mapping[str, Injection]] = {
     "announcements-dropped": Injection(
         title="Announcements dropped, the last ones too",
         run=drop_announcements,
-        within=AUDIT_SECONDS + CONVERGE_SECONDS,
+        within=Intervals().audit + CONVERGE_SECONDS,
     ),
     "viewers-stalled": Injection(title="Slow and stalled viewers, and a flood", run=stall_viewers),
     "reconnect-storm": Injection(title="Reconnect storm", run=storm),

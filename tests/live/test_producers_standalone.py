@@ -8,8 +8,9 @@ from uuid import uuid4
 import pytest
 
 from statushub import ConfigError, Invalid, awork, work
-from tests.support.producing import Stored, stored
-from tests.support.servers import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
+from tests.support.stored import Stored, stored
 
 pytestmark = pytest.mark.redis
 

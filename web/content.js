@@ -51,7 +51,7 @@ export function describe(data, live) {
     step: phase === "processing" ? stepOf(data) : "",
     ends: phase === "processing" ? endOf(data, updated) : null,
     updated,
-    error: phase === "failed" ? cut(firstText(data.error_message, data.error)) : "",
+    error: phase === "failed" ? cut(firstText(data.error_message, data.error, data.error_reason)) : "",
     result: phase === "completed" ? resultOf(data) : null,
     thumbnail: ownAddress(firstText(data.thumbnail_url, data.thumbnail, data.poster)),
   };

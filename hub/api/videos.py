@@ -81,7 +81,7 @@ def _progress(event: Event) -> _Progress:
         remaining_seconds=said.number("remaining_seconds"),
         hls_path=said.text("hls_path"),
         duration=said.number("duration"),
-        error_reason=said.text("error_reason", "error_message", "error") if said.phase is Phase.FAILED else None,
+        error_reason=said.error_message if said.phase is Phase.FAILED else None,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from statushub.hub.cli.follow import Message
-from statushub.hub.model.vocabulary import Phase, phase_of
+from statushub.hub.model.vocabulary import ERROR_TEXTS, Phase, phase_of
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +78,7 @@ def printable(text: str) -> str:
 
 def _detail(data: dict[str, Any], phase: Phase) -> str:
     if phase is Phase.FAILED:
-        return _text(data, "error_message")
+        return next((text for name in ERROR_TEXTS if (text := _text(data, name))), "")
     if phase.terminal:
         return ""
     parts = [_text(data, "step") or _text(data, "processing_status")]

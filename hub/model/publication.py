@@ -19,6 +19,7 @@ from statushub.hub.model.vocabulary import (
     CONTENT_STATUS,
     ENCODING_PROGRESS,
     ERROR,
+    ERROR_TEXTS,
     PHASES,
     PROCESSING_PHASES,
     RESERVED_TYPES,
@@ -186,7 +187,7 @@ def _check_progress(data: Mapping[str, Any]) -> None:
 
 
 def _error_message(data: Mapping[str, Any]) -> str:
-    for key in ("error_message", "error", "error_reason"):
+    for key in ERROR_TEXTS:
         value = data.get(key)
         if isinstance(value, str) and value:
             return value

@@ -15,7 +15,7 @@ import msgspec
 from statushub.hub.model.errors import Invalid
 from statushub.hub.model.event import Event, decode
 from statushub.hub.model.timestamp import timestamp
-from statushub.hub.model.vocabulary import COMPLETE, CONTENT_STATUS, ERROR, PHASES, Phase, phase_of
+from statushub.hub.model.vocabulary import COMPLETE, CONTENT_STATUS, ERROR, ERROR_TEXTS, PHASES, Phase, phase_of
 
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -53,7 +53,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def error_message(self) -> str | None:
-        return self.text("error_message", "error", "error_reason")
+        """Why it failed: the first of `ERROR_TEXTS` that is set."""
+        return self.text(*ERROR_TEXTS)
 
     @property
     def estimated_completion(self) -> str | None:

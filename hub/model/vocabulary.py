@@ -92,6 +92,9 @@ TYPE_PHASES: Final[Mapping[str, Phase]] = {
 RESERVED_TYPES: Final = frozenset({"ready", "reset", "heartbeat", "drain", "open", "error", "message"})
 """Types no producer may use: the control events, and the names `EventSource` gives its own events."""
 
+ERROR_TEXTS: Final = ("error_message", "error", "error_reason")
+"""The fields that may say why a content failed, in order of precedence. web/content.js keeps the same order."""
+
 STALLED: Final = "stalled"
 """The `error_code` of a content whose lease ran out."""
 

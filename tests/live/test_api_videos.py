@@ -57,6 +57,14 @@ PATHS = ["/api/v1/media/videos/v/progress/", "/api/v1/media/videos/v/progress"]
             {"status": "FAILED", "progress": 43, "error_reason": "no audio"},
         ),
         ({"status": "FAILED", "error_message": "no video"}, {"status": "FAILED", "error_reason": "no video"}),
+        (
+            {"status": "FAILED", "error_reason": "reason", "error": "error", "error_message": "message"},
+            {"status": "FAILED", "error_reason": "message"},
+        ),
+        (
+            {"status": "FAILED", "error_reason": "reason", "error": "error"},
+            {"status": "FAILED", "error_reason": "error"},
+        ),
         ({"status": "PROCESSING", "error_reason": "of the last attempt"}, {"status": "PROCESSING"}),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from statushub.hub.model.errors import Invalid, TooLarge
 from statushub.hub.model.event import Event, decode
 from statushub.hub.model.names import check_name, check_tenant
 from statushub.hub.model.publication import EVENT_BYTES, Publication, publication, stalled
-from statushub.hub.model.vocabulary import Phase, phase_of
+from statushub.hub.model.vocabulary import ERROR_TEXTS, Phase, phase_of
+
+ROOT = Path(__file__).parents[2]
 
 
 def made(data: dict[str, Any] | None = None, **more: Any) -> tuple[Publication, dict[str, Any]]:
@@ -95,13 +98,20 @@ def test_timestamps_are_brought_to_utc(said: str, stored: str) -> None:
         ({}, "The producer reported an error and gave no reason."),
         ({"error": "disk full"}, "disk full"),
         ({"error_reason": "codec"}, "codec"),
-        ({"error_message": "m", "error": "e"}, "m"),
+        ({"error_reason": "r", "error": "e"}, "e"),
+        ({"error_reason": "r", "error": "e", "error_message": "m"}, "m"),
         ({"error_message": 7}, "The producer reported an error and gave no reason."),
     ],
 )
 def test_an_error_always_has_a_message(data: dict[str, Any], message: str) -> None:
     """`processing_error` carries `error_message`, from whichever field says it."""
     assert made({"status": "error", **data})[1]["error_message"] == message
+
+
+def test_the_dashboard_has_the_same_precedence_of_error_texts() -> None:
+    """The dashboard shows the text that the hub's routes answer."""
+    fields = ", ".join(f"data.{name}" for name in ERROR_TEXTS)
+    assert f"firstText({fields})" in (ROOT / "web" / "content.js").read_text()
 
 
 @pytest.mark.parametrize(

@@ -10,27 +10,19 @@ from urllib.parse import urlsplit
 
 import httpx
 import msgspec
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    NoPermissionError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
 
-from statushub.hub.brokers.redis import commands
+from statushub.hub.brokers.redis.client import DEADLINE_SECONDS, Client
+from statushub.hub.brokers.redis.publisher import Publisher
+from statushub.hub.brokers.redis.topology import open_topology
+from statushub.hub.brokers.redis.url import SCHEMES, parse_redis_url
 from statushub.hub.model.cursor import Cursor
-from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid, StatushubError
+from statushub.hub.model.errors import BrokerDenied, BrokerUnavailable, ConfigError, Invalid, StatushubError
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Receipt, Refusal
 from statushub.hub.model.redaction import redacted
 
 ANSWER_SECONDS: Final = 5.0
-"""How long an answer may take before it counts as lost. A repeat does no harm, so there is no need to wait long."""
+"""How long a hub's answer may take before it counts as lost. A repeat does no harm, so that it need not be long."""
 
 RETRY_AFTER_SECONDS: Final = 300.0
 """Longest `Retry-After` that is heeded: a hub that is back in five minutes should not be taken for gone."""
@@ -72,68 +64,24 @@ class Transport(Protocol):
 
 
 class RedisTransport:
-    """Publishes with the functions that a hub uses itself; loads them where they are missing."""
+    """Publishes straight into Redis, as a hub does."""
 
     def __init__(self, url: str, *, tenant: str) -> None:
-        """Raises `ConfigError` where `url` is none that redis-py knows."""
-        try:
-            # The outbox sends again, and knows what has been superseded meanwhile; redis-py would not.
-            self._redis: Redis = Redis.from_url(
-                url,
-                socket_timeout=ANSWER_SECONDS,
-                socket_connect_timeout=ANSWER_SECONDS,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError as error:
-            raise ConfigError(f"{redacted(url)} is no address of a Redis: {error}", field="url") from error
-        self.name = redacted(url)
+        """Raises `ConfigError` where `url` is malformed."""
+        address = parse_redis_url(url, field="url")
+        self.name = address.where
+        self._client = Client(open_topology(address, DEADLINE_SECONDS))
+        self._publisher = Publisher(self._client)
         self._tenant = tenant
-        self._root = commands.root(int(self._redis.connection_pool.connection_kwargs.get("db") or 0))
 
     async def send(self, publications: Sequence[Publication]) -> list[Receipt]:
         try:
-            answer = await self._publish(publications)
-            if isinstance(answer, ResponseError) and commands.MISSING in str(answer):
-                await self._redis.function_load(commands.LIBRARY, replace=True)
-                answer = await self._publish(publications)
-            if isinstance(answer, RedisError):
-                raise answer
-            return self._receipts(answer, len(publications))
-        except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
-            raise Denied(f"{self.name}: {error}") from error
-        except ReadOnlyError as error:
-            # The address may lead to another master by now, but not over the connections there are.
-            await self._redis.connection_pool.disconnect(inuse_connections=False)
-            raise BrokerUnavailable(f"{self.name} is a read-only replica") from error
-        except ResponseError as error:
-            if "unknown command" in str(error):
-                raise Denied(f"{self.name} has no functions: Redis 7 or newer, or Valkey, is needed") from error
-            raise BrokerUnavailable(f"{self.name}: {error}") from error
-        except (RedisError, OSError) as error:
-            raise BrokerUnavailable(f"{self.name}: {error}") from error
-        except RuntimeError as error:
-            if commands.CLOSED not in str(error):
-                raise
-            raise BrokerUnavailable(f"{self.name} closed the connection") from error
+            return await self._publisher.publish(self._tenant, publications)
+        except BrokerDenied as error:
+            raise Denied(error.message) from error
 
     async def aclose(self) -> None:
-        await self._redis.aclose()
-
-    def _receipts(self, answer: Any, expected: int) -> list[Receipt]:
-        try:
-            receipts = commands.receipts(answer)
-        except (Invalid, TypeError, ValueError) as error:
-            raise BrokerUnavailable(f"{self.name} holds functions of another version: {error}") from error
-        return _complete(receipts, expected, self.name)
-
-    async def _publish(self, publications: Sequence[Publication]) -> Any:
-        prefix = commands.prefix(self._root, self._tenant)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            if any(p.lease is not None and not p.terminal for p in publications):
-                # Each time, because a Redis that lost its data forgot who has leases, and says nothing.
-                pipe.sadd(f"{self._root}:{commands.TENANTS}", self._tenant)
-            pipe.fcall("statushub_publish", 1, prefix, *commands.publish_args(publications, None))
-            return (await pipe.execute(raise_on_error=False))[-1]
+        await self._client.aclose()
 
 
 class _Result(msgspec.Struct, frozen=True):
@@ -208,7 +156,6 @@ class HttpTransport:
 
 
 _HTTP: Final = ("http", "https")
-_REDIS: Final = ("redis", "rediss", "unix")
 
 
 def open_transport(url: str, *, tenant: str, token: str | None) -> Transport:
@@ -217,7 +164,7 @@ def open_transport(url: str, *, tenant: str, token: str | None) -> Transport:
         scheme = urlsplit(url).scheme
     except ValueError as error:
         raise ConfigError(f"the address to publish to cannot be read: {error}", field="url") from error
-    if scheme in _REDIS:
+    if scheme in SCHEMES:
         return RedisTransport(url, tenant=tenant)
     if scheme in _HTTP:
         return HttpTransport(url, token=token)
@@ -227,7 +174,7 @@ def open_transport(url: str, *, tenant: str, token: str | None) -> Transport:
             field="url",
         )
     raise ConfigError(
-        f"cannot publish to {scheme or 'an address without a scheme'}: use {', '.join(_REDIS + _HTTP)}", field="url"
+        f"cannot publish to {scheme or 'an address without a scheme'}: use {', '.join((*SCHEMES, *_HTTP))}", field="url"
     )
 
 

@@ -1,4 +1,4 @@
-"""Brokers: what stores and announces. `base` is their contract; `open_broker` chooses one by URL."""
+"""Brokers store and announce events. `contract` has their promises; `open_broker` chooses one by its URL."""
 
 from __future__ import annotations
 
@@ -11,34 +11,29 @@ from statushub.hub.model.retention import RETENTION_SECONDS
 
 _FILE: Final = "sqlite:///"
 _MEMORY: Final = "memory:"
-_REDIS: Final = (
-    "redis://",
-    "rediss://",
-    "unix://",
-    "redis+cluster://",
-    "rediss+cluster://",
-    "redis+sentinel://",
-    "rediss+sentinel://",
-)
 
 
 def open_broker(url: str, *, retention: float = RETENTION_SECONDS) -> Broker:
-    """The broker that `url` names, not yet entered; `retention` in seconds.
+    """The broker at `url`, not yet entered; `retention` in seconds.
 
-    `sqlite:///relative.db` and `sqlite:////absolute.db` are files, `memory:` keeps nothing, the others are
-    Redis. Raises `ConfigError` where the URL is none of these.
+    `sqlite:///relative.db` and `sqlite:////absolute.db` are files, `memory:` stores nothing on disk, the other
+    schemes are those of Redis. Raises `ConfigError` for any other URL, and for a malformed one.
     """
-    if url.startswith(_REDIS):
-        from statushub.hub.brokers.redis.broker import RedisBroker
-
-        return RedisBroker(url, retention=retention)
     if url == _MEMORY or url.startswith(_FILE):
         from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
 
         return EmbeddedBroker(None if url == _MEMORY else _file(url), retention=retention)
-    # Without the rest of the URL: it may hold a password.
+    # Imported only here: a hub with an embedded broker needs nothing of Redis.
+    from statushub.hub.brokers.redis.url import SCHEMES
+
+    redis = tuple(f"{scheme}://" for scheme in SCHEMES)
+    if url.startswith(redis):
+        from statushub.hub.brokers.redis.broker import RedisBroker
+
+        return RedisBroker(url, retention=retention)
+    # Without the rest of the URL, which may hold a password.
     scheme = url.partition(":")[0]
-    allowed = ", ".join((f"{_FILE}FILE", _MEMORY, *_REDIS))
+    allowed = ", ".join((f"{_FILE}FILE", _MEMORY, *redis))
     raise ConfigError(f"broker begins with {scheme!r}, which is none of {allowed}", field="broker")
 
 
@@ -46,6 +41,6 @@ def _file(url: str) -> Path:
     path = url.removeprefix(_FILE)
     if not path or path.endswith("/") or path.startswith(":") or "?" in path or "\0" in path:
         raise ConfigError(
-            f"broker {url!r} names no file: expected {_FILE}relative.db or {_FILE}/absolute.db", field="broker"
+            f"broker {url!r} does not name a file: expected {_FILE}relative.db or {_FILE}/absolute.db", field="broker"
         )
     return Path(path)

@@ -13,6 +13,7 @@ StatushubError
 ├── TooManyRequests         429  more than a limit allows in a second
 ├── HeadTooLarge            431  the request's head is over its limit
 ├── BrokerUnavailable       503  the broker cannot be reached, or does not answer in time
+│   └── BrokerDenied        503  it answers, and refuses this user; trying again does not help
 ├── KeysUnavailable         503  the keys by which tokens are known cannot be fetched
 ├── BrokerInUse             —    the embedded broker's file belongs to another process
 └── ConfigError             —    a setting is unknown or invalid; the process does not start
@@ -129,6 +130,11 @@ class BrokerUnavailable(StatushubError):
 
     code = "broker_unavailable"
     status = 503
+
+
+class BrokerDenied(BrokerUnavailable):
+    """Raised when the broker answers and will not serve this user until a setting is corrected: the password is
+    wrong, a permission is missing, or the server is too old."""
 
 
 class KeysUnavailable(StatushubError):

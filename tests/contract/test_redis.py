@@ -6,21 +6,23 @@ import asyncio
 import logging
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import anyio
 import pytest
 from redis.exceptions import ResponseError
 
-from statushub.hub.brokers.redis import commands, pubsub
+from statushub.hub.brokers.redis import commands
 from statushub.hub.brokers.redis.broker import PAGE_EVENTS, RedisBroker
+from statushub.hub.brokers.redis.pubsub import PubSubConnection
+from statushub.hub.brokers.redis.topology import open_topology
+from statushub.hub.brokers.redis.url import parse_redis_url
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import Announcement
 from statushub.hub.model.publication import Publication
 from tests.support.listening import admin, listening, until_answer, update
 from tests.support.ports import free_port
-from tests.support.recorder import Recorder
 from tests.support.redis_server import RedisServer, running_redis
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
@@ -343,7 +345,7 @@ async def test_what_a_foreign_publisher_sends_is_skipped(
         await broker.publish(tenant, [update()])
         await broker.changes(tenant, "c")
         assert recorder.contents == ["a"]
-        assert caplog.text.count("what cannot be read is skipped") == 1
+        assert caplog.text.count("are no announcements are skipped") == 1
 
 
 async def test_what_a_foreign_producer_stored_is_read(redis_server: RedisServer, tenant: str) -> None:
@@ -452,7 +454,7 @@ async def test_publishing_nothing_is_harmless(redis_server: RedisServer, tenant:
 
 async def test_a_password_is_used_and_never_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The right one opens commands and announcements; a wrong one is reported without being said."""
-    caplog.set_level(logging.DEBUG, "hub")
+    caplog.set_level(logging.DEBUG, "statushub.hub")
     with running_redis(tmp_path, arguments=("--requirepass", "s3cret/&")) as server:
         async with listening(f"redis://:s3cret%2F%26@127.0.0.1:{server.port}/0") as (broker, recorder):
             await broker.subscribe("t", "c")
@@ -618,34 +620,35 @@ async def test_an_error_in_the_callers_block_comes_through_as_it_is(redis_server
             raise ZeroDivisionError
 
 
-class Watchful(Recorder):
-    """Notes at each batch whether the connection is still being read."""
-
-    def __init__(self, broker: RedisBroker) -> None:
-        super().__init__()
-        self.broker = broker
-        self.reading: set[bool] = set()
-
-    def announced(self, batch: Sequence[Announcement]) -> None:
-        super().announced(batch)
-        session = self.broker._subscription.session if self.broker._subscription else None
-        self.reading |= {one._transport.is_reading() for one in session._links.values()} if session else set()
-
-
-@pytest.mark.parametrize(("rate", "gathered"), [(0, True), (1_000_000_000, False)])
-async def test_only_a_busy_link_gathers_and_loses_nothing_by_it(
-    own_server: RedisServer, tenant: str, monkeypatch: pytest.MonkeyPatch, rate: int, gathered: bool
+@pytest.mark.parametrize(("busy_rate", "coalesced"), [(0, True), (1_000_000_000, False)])
+async def test_only_a_busy_connection_coalesces_reads(
+    own_server: RedisServer, tenant: str, busy_rate: int, coalesced: bool
 ) -> None:
-    """Above a rate the connection rests for a moment between reads, and is read on by itself."""
-    monkeypatch.setattr(pubsub, "BUSY_RATE", rate)
-    monkeypatch.setattr(pubsub, "RATE_SECONDS", 0.0)
-    broker = RedisBroker(own_server.url)
-    watchful = Watchful(broker)
-    broker.listen(watchful)
-    async with broker:
-        await broker.subscribe(tenant, "c")
-        for number in range(1, 6):
-            await broker.publish(tenant, [update(f"c{number}-{i}") for i in range(100)])
-            await watchful.count(number * 100)
-    assert watchful.offsets == list(range(1, 501))
-    assert (False in watchful.reading) is gathered
+    """Above a rate the connection pauses between reads, and goes on by itself without losing announcements."""
+    topology = open_topology(parse_redis_url(own_server.url), 5.0)
+    received: list[int] = []
+    reading: set[bool] = set()
+    name = commands.events(commands.prefix(topology.root, tenant), "c")
+
+    def announced(batch: Sequence[Announcement]) -> None:
+        received.extend(announcement.event.offset for announcement in batch)
+        reading.add(connection._transport.is_reading())
+
+    connection = PubSubConnection(
+        {name: (tenant, "c")},
+        announced=announced,
+        lost=lambda _: None,
+        deadline=5.0,
+        busy_rate=busy_rate,
+        rate_seconds=0.0,
+    )
+    async with aclosing(topology), RedisBroker(own_server.url) as publisher:
+        await connection.connect(topology.connection(""))
+        async with aclosing(connection):
+            connection.subscribe([name])
+            await connection.barrier()
+            for number in range(5):
+                await publisher.publish(tenant, [update(f"c{number}-{i}") for i in range(100)])
+            await connection.barrier()
+    assert received == list(range(1, 501))
+    assert (False in reading) is coalesced

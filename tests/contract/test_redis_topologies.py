@@ -6,15 +6,16 @@ import asyncio
 import random
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import anyio
 import pytest
 from redis.crc import key_slot
 
+from statushub import Denied, SyncProducer
 from statushub.hub.brokers.redis.broker import RedisBroker
-from statushub.hub.brokers.redis.topology import reported
+from statushub.hub.brokers.redis.errors import reported
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.names import DEFAULT_TENANT
 from statushub.producers.transports import RedisTransport
@@ -47,6 +48,12 @@ def running_sentinel(folder: Path, master: RedisServer) -> Iterator[int]:
     finally:
         process.kill()
         process.wait()
+
+
+def publish_with_the_sdk(url: str, tenant: str) -> None:
+    """Publish one event that is leased, from a program without an event loop."""
+    with SyncProducer(url, tenant=tenant) as producer:
+        assert producer.publish("of-the-sdk", channel="c", status="generating", lease=60).accepted
 
 
 async def until_it_serves(broker: RedisBroker) -> None:
@@ -91,6 +98,15 @@ async def test_sentinel_names_the_master(pair: tuple[RedisServer, RedisServer, s
         assert recorder.contents == ["a"]
         await broker.ping()
         assert b"hub:{t}:clock" in await client.keys()
+
+
+async def test_a_producer_publishes_through_sentinel(pair: tuple[RedisServer, RedisServer, str]) -> None:
+    """The SDK publishes to the master that Sentinel names."""
+    _, _, url = pair
+    async with listening(url) as (broker, _):
+        await asyncio.to_thread(publish_with_the_sdk, url, "t")
+        [event] = (await broker.changes("t", "c")).events
+        assert event.content_id == "of-the-sdk"
 
 
 async def test_a_dead_master_is_succeeded(pair: tuple[RedisServer, RedisServer, str]) -> None:
@@ -244,6 +260,27 @@ async def test_a_nodes_lost_functions_are_loaded_again(cluster: ClusterOfThree) 
             async with admin(master.url) as client:
                 await client.execute_command("FUNCTION", "FLUSH")
         assert await broker.expire(4e9) == 3
+
+
+async def test_a_producer_publishes_into_a_cluster(cluster: ClusterOfThree) -> None:
+    """The SDK reaches the node of each tenant, and keeps its events as long as the hub."""
+    async with listening(cluster.url) as (broker, _):
+        for number in range(3):
+            tenant = cluster.tenant_of(number)
+            await asyncio.to_thread(publish_with_the_sdk, cluster.url, tenant)
+            [event] = (await broker.changes(tenant, "c")).events
+            assert event.content_id == "of-the-sdk"
+
+
+async def test_a_cluster_that_refuses_a_producer_denies_it(cluster: ClusterOfThree) -> None:
+    """A wrong password is no outage, although the cluster's client wraps the answer of its nodes."""
+    url = cluster.url.replace("//", "//default:guess@")
+    for server in cluster.masters:
+        server.command("ACL", "SETUSER", "default", "resetpass", ">secret")
+    async with aclosing(RedisTransport(url, tenant="t")) as transport:
+        with pytest.raises(Denied, match="refuses the user name or the password") as caught:
+            await transport.send([update()])
+    assert "guess" not in caught.value.message
 
 
 async def test_a_tenant_that_moves_is_followed(cluster: ClusterOfThree) -> None:

@@ -389,7 +389,7 @@ async def test_lost_answers_double_nothing(redis_server: RedisServer, store: Sto
     async with Proxy(("127.0.0.1", redis_server.port)) as relay:
         url = f"redis://127.0.0.1:{relay.port}/0"
         async with Producer(url, tenant=store.tenant, patience=WAIT_SECONDS) as p:
-            await p.publish("warm", channel="ch", status="idle")
+            await p.publish("warm", channel="ch", status="idle", lease=60)
             relay.losing = 3
             async with p.work("c", channel="ch") as work:
                 await work.update("generating", progress=9)
@@ -470,7 +470,7 @@ async def test_a_wrong_password_is_not_tried_again(tmp_path: Path, caplog: pytes
             for content_id in ("c", "d"):
                 async with p.work(content_id, channel="ch") as work:
                     assert not await work.complete()
-            with pytest.raises(Denied, match=f"^redis://127.0.0.1:{server.port}: "):
+            with pytest.raises(Denied, match=f"^redis://127.0.0.1:{server.port} refuses the user"):
                 await p.publish("c", channel="ch", status="idle")
     assert len([r for r in caplog.records if "states are dropped" in r.getMessage()]) == 1
     assert "content 'd': its final state could not be delivered" in caplog.text
@@ -514,10 +514,12 @@ async def test_a_unix_socket_and_a_database(tmp_path: Path) -> None:
     [
         ("sqlite:///statushub.db", "hub's address"),
         ("memory:", "hub's address"),
-        ("redis+cluster://localhost", "use redis, rediss, unix, http, https"),
+        ("amqp://localhost", "use redis, rediss, unix, redis\\+sentinel, .*, http, https"),
+        ("redis+sentinel://localhost", "must name the service"),
+        ("redis://localhost?retry_on_timeout=yes", "option 'retry_on_timeout' is not one of"),
         ("localhost:6379", "cannot publish to localhost"),
         ("//localhost", "without a scheme"),
-        ("redis://localhost:port", "no address of a Redis"),
+        ("redis://localhost:port", "URL of the Redis is malformed"),
         ("http://[::1", "cannot be read"),
         ("http://local\x00host", "no address"),
     ],

@@ -21,13 +21,10 @@ LIBRARY: Final = files("statushub.hub.brokers.redis").joinpath("functions.lua").
 """The library's source, for `FUNCTION LOAD REPLACE`."""
 
 MISSING: Final = "Function not found"
-"""How the server says that the library is not loaded: it restarted without its data, or is new."""
+"""The server's message where the library is not loaded: it restarted without its data, or is new."""
 
-CLOSED: Final = "the handler is closed"
-"""How uvloop says that the server has closed a connection which is written to; redis-py does not know of it."""
-
-TENANTS: Final = "tenants"
-"""The set of tenants that have leases to sweep, kept beside the tenants' own slots."""
+RETENTION: Final = "retention"
+"""The field of the settings that holds the hubs' retention, in milliseconds."""
 
 
 def root(db: int) -> str:
@@ -40,6 +37,16 @@ def prefix(root: str, tenant: str) -> str:
     return f"{root}:{{{tenant}}}"
 
 
+def tenants(root: str) -> str:
+    """The key of the set of tenants that have leases to sweep. It lies outside the tenants' own slots."""
+    return f"{root}:tenants"
+
+
+def settings(root: str) -> str:
+    """The key of the hash in which hubs write what publishers need to know."""
+    return f"{root}:settings"
+
+
 def events(prefix: str, channel: str) -> bytes:
     """The pub/sub channel on which a channel's events are announced."""
     return f"{prefix}:events:{channel}".encode()
@@ -48,6 +55,12 @@ def events(prefix: str, channel: str) -> bytes:
 def milliseconds(seconds: float) -> str:
     """Seconds as the functions take them."""
     return str(round(seconds * 1000))
+
+
+def seconds(milliseconds: bytes | str | None) -> float | None:
+    """Seconds of a stored number of milliseconds; None where there is no valid one."""
+    text = _text(milliseconds or "")
+    return int(text) / 1000 if text.isascii() and text.isdigit() and int(text) else None
 
 
 def publish_args(publications: Sequence[Publication], retention: float | None) -> list[str | bytes]:

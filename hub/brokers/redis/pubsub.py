@@ -1,4 +1,15 @@
-"""One connection that announcements come in on, read by callbacks: from socket to listener without a task."""
+"""One connection that receives announcements, read by callbacks: from socket to listener without a task.
+
+redis-py connects and logs in; then its connection's transport gets this module's protocol. That rests on parts of
+redis-py (7 and 8) that are private or undocumented:
+
+- `AbstractConnection._reader` and `._writer`: the asyncio streams of an open connection, whose transport is taken;
+- that `connect` returns with nothing buffered in `_reader`, which holds where nothing is subscribed and no pushes
+  come (RESP2);
+- that `disconnect(nowait=True)` closes `_writer` and tolerates a transport that is closed already.
+
+hiredis, which packs and parses, is used by its public interface. `subscription` uses nothing private.
+"""
 
 from __future__ import annotations
 
@@ -19,32 +30,31 @@ from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import Announcement
 
 CHECKS_PER_DEADLINE: Final = 3
-"""Pings within one deadline, so that a single late answer does not end a link."""
+"""Pings within one deadline, so that a single late answer does not end a connection."""
 
 CHANNELS_PER_COMMAND: Final = 500
-"""Channels named in one SSUBSCRIBE: few round trips, and no command that holds the server for long."""
+"""Channels in one SSUBSCRIBE: few round trips, and no command that holds the server for long."""
 
 BUSY_RATE: Final = 8_000
-"""Announcements a second from which on they are gathered before they are read."""
+"""Announcements a second above which reads are coalesced."""
 
-GATHER_SECONDS: Final = 0.001
-"""How long they are gathered: nobody sees a millisecond, and each read that is saved is a wake-up of the
-process, and a turn of the loop."""
+COALESCE_SECONDS: Final = 0.001
+"""Pause between two coalesced reads: invisible, and each read saved is a wake-up of the process and of the loop."""
 
 RATE_SECONDS: Final = 0.02
-"""Over which the rate is reckoned: longer than a burst of one batch, shorter than anybody's patience."""
+"""Over which the rate is measured: longer than the burst of one batch, short enough to follow the load."""
 
 Wanted = Mapping[bytes, tuple[str, str]]
-"""Tenant and channel by the name of the pub/sub channel: the announcements that are wanted."""
+"""Tenant and channel by the name of the pub/sub channel, for the channels that are wanted."""
 
 logger = logging.getLogger(__name__)
 
 
 class PubSubConnection(asyncio.Protocol):
-    """Reads announcements from one server and hands them over in batches, as they come in.
+    """Reads announcements from one server and passes them on in batches.
 
-    `lost` is called once, with the reason, when the connection has ended: because it broke, because the
-    server refused something, or because it was silent for `deadline` seconds, pings notwithstanding.
+    `lost` is called once, with the reason, when the connection has ended: it broke, the server refused a command, or
+    answered no ping for `deadline` seconds.
     """
 
     def __init__(
@@ -54,12 +64,17 @@ class PubSubConnection(asyncio.Protocol):
         announced: Callable[[Sequence[Announcement]], None],
         lost: Callable[[str], None],
         deadline: float,
+        busy_rate: float = BUSY_RATE,
+        rate_seconds: float = RATE_SECONDS,
     ) -> None:
+        """Above `busy_rate` announcements a second, measured over `rate_seconds`, reads are coalesced."""
         self.subscribed: set[bytes] = set()
         self._wanted = wanted
         self._announced = announced
         self._lost = lost
         self._deadline = deadline
+        self._busy_rate = busy_rate
+        self._rate_seconds = rate_seconds
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader()
         self._unheard = 0
@@ -73,7 +88,7 @@ class PubSubConnection(asyncio.Protocol):
         self._unreadable = 0
 
     async def connect(self, connection: AbstractConnection) -> None:
-        """Let redis-py connect and log in, then take the connection over. Raises what redis-py raises."""
+        """Let redis-py connect and log in, then take its transport. Raises what redis-py raises."""
         self._connection = connection
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
@@ -86,23 +101,23 @@ class PubSubConnection(asyncio.Protocol):
         self._check()
 
     def subscribe(self, names: Iterable[bytes]) -> None:
-        """Ask for pub/sub channels of one slot; the `barrier` after it returns once the server has done so."""
+        """Subscribe to pub/sub channels of one slot; a `barrier` after it returns once the server has done so."""
         names = iter(names)
         while chunk := list(islice(names, CHANNELS_PER_COMMAND)):
             self.subscribed.update(chunk)
             self._write(b"SSUBSCRIBE", *chunk)
 
     def unsubscribe(self, name: bytes) -> None:
-        """Unsubscribe; does not wait for the server."""
+        """Unsubscribe, without waiting for the server."""
         if name in self.subscribed and self._reason is None:
             self.subscribed.discard(name)
             self._leaving[name] += 1
             self._write(b"SUNSUBSCRIBE", name)
 
     async def barrier(self) -> None:
-        """Return when all that the server wrote to this connection before now has been handed over.
+        """Return when everything that the server wrote to this connection before the call has been passed on.
 
-        Raises `BrokerUnavailable` where the link ends first.
+        Raises `BrokerUnavailable` where the connection ends first.
         """
         if self._reason is None:
             if self._next_ping is None:
@@ -113,12 +128,12 @@ class PubSubConnection(asyncio.Protocol):
             raise BrokerUnavailable(f"announcements are interrupted: {self._reason}")
 
     def end(self, reason: str) -> None:
-        """End the link without farewell; `lost` is called with this reason."""
+        """Abort the connection; `lost` is called with this reason."""
         self._reason = self._reason or reason
         self._transport.abort()
 
     async def aclose(self) -> None:
-        """Release what the link holds. `lost` is called as for any other end."""
+        """Close the connection. `lost` is called as for any other end."""
         self.end("closed")
         await self._connection.disconnect(nowait=True)
 
@@ -131,24 +146,24 @@ class PubSubConnection(asyncio.Protocol):
             self._reader.feed(data)
             batch.extend(self._read())
         except hiredis.ProtocolError as error:
-            self.end(f"the server speaks no Redis: {error}")
+            self.end(f"the server does not speak Redis' protocol: {error}")
         if batch:
-            self._gather(len(batch))
+            self._coalesce(len(batch))
             self._announced(batch)
 
-    def _gather(self, announcements: int) -> None:
-        """Read no more for a moment, where announcements come so fast that a moment brings many."""
+    def _coalesce(self, announcements: int) -> None:
+        """Pause reading for a moment where announcements come so fast that the next read then returns many."""
         # Not the loop's time, which uvloop counts in whole milliseconds.
         now = time.monotonic()
         self._recent += announcements
-        if now - self._recent_since > RATE_SECONDS:
-            self._busy = self._recent > BUSY_RATE * (now - self._recent_since)
+        if now - self._recent_since > self._rate_seconds:
+            self._busy = self._recent > self._busy_rate * (now - self._recent_since)
             self._recent, self._recent_since = 0, now
         if self._busy:
             self._transport.pause_reading()
-            self._loop.call_later(GATHER_SECONDS, self._read_on)
+            self._loop.call_later(COALESCE_SECONDS, self._resume)
 
-    def _read_on(self) -> None:
+    def _resume(self) -> None:
         if self._reason is None:
             self._transport.resume_reading()
 
@@ -160,16 +175,16 @@ class PubSubConnection(asyncio.Protocol):
             ping.set()
         self._lost(self._reason)
 
-    # What the server says
+    # Messages of the server
 
     def _read(self) -> Iterator[Announcement]:
         wanted = self._wanted
         while (message := self._reader.gets()) is not False:
             if type(message) is not list or message[0] != b"smessage":
                 self._answered(message)
-            elif (place := wanted.get(message[1])) is not None:
+            elif (source := wanted.get(message[1])) is not None:
                 try:
-                    yield commands.announcement(*place, message[2])
+                    yield commands.announcement(*source, message[2])
                 except ValueError:
                     self._skip(message[1])
 
@@ -184,19 +199,19 @@ class PubSubConnection(asyncio.Protocol):
     def _unsubscribed(self, name: bytes) -> None:
         self._leaving[name] -= 1
         if self._leaving[name] < 0:
-            self.end("the server gave the channel's slot away")
+            self.end("the channel's slot has moved to another server")
         elif not self._leaving[name]:
             del self._leaving[name]
 
     def _skip(self, name: bytes) -> None:
         self._unreadable += 1
         if self._unreadable == 1:
-            logger.warning("somebody else publishes on %r: what cannot be read is skipped", name)
+            logger.warning("a foreign publisher uses %r: messages that are no announcements are skipped", name)
 
     # Liveness
 
     def _check(self) -> None:
-        # Checks are counted, not seconds: an event loop that was held up has not listened meanwhile.
+        # Checks are counted, not seconds: an event loop that was blocked has not read meanwhile.
         if self._unheard >= CHECKS_PER_DEADLINE:
             self.end(f"the server was silent for {self._deadline:g} s")
             return
@@ -212,12 +227,12 @@ class PubSubConnection(asyncio.Protocol):
             self._write(b"PING")
 
     def _write(self, *command: bytes) -> None:
-        # Its annotation knows commands of one word alone.
+        # Its annotation allows commands of one word only.
         self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
 
 
 def _transport(connection: AbstractConnection) -> asyncio.Transport:
-    # The StreamWriter stays with the connection: it would close the transport on being collected.
+    # The connection keeps the StreamWriter, which would close the transport when it is garbage-collected.
     reader, writer = connection._reader, connection._writer
     if reader is None or writer is None or reader.at_eof() or writer.is_closing():
         raise ConnectionError("the server closed the connection")
@@ -225,7 +240,7 @@ def _transport(connection: AbstractConnection) -> asyncio.Transport:
 
 
 async def _refuse_replica(connection: AbstractConnection) -> None:
-    # A replica passes announcements on, but after the master has answered: no barrier would hold there.
+    # A replica passes announcements on only after the master has answered, so that no barrier would hold there.
     await connection.send_command("ROLE")
     try:
         role = await connection.read_response()

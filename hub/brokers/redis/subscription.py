@@ -1,10 +1,11 @@
-"""The subscription: keeps announcements of the wanted channels coming, whatever happens to the servers."""
+"""The subscription: keeps announcements of the wanted channels coming across restarts and failovers."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -12,8 +13,9 @@ import anyio
 
 from statushub.hub.brokers.contract import Listener
 from statushub.hub.brokers.redis import commands
+from statushub.hub.brokers.redis.errors import reported
 from statushub.hub.brokers.redis.pubsub import PubSubConnection, Wanted
-from statushub.hub.brokers.redis.topology import Topology, load_functions, reported
+from statushub.hub.brokers.redis.topology import Topology
 from statushub.hub.model.backoff import Backoff
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.names import DEFAULT_TENANT
@@ -27,10 +29,16 @@ LONGEST_DELAY_SECONDS: Final = 1.0
 logger = logging.getLogger(__name__)
 
 
-class Session:
-    """One life of the subscription: a link to each server that holds a tenant. Any link's end is its end."""
+Prepare = Callable[[Topology], Awaitable[None]]
+"""Prepares servers for a session, before anything is subscribed. May raise what redis-py raises."""
 
-    def __init__(self, topology: Topology, listener: Listener, wanted: Wanted, deadline: float) -> None:
+
+class Session:
+    """One life of the subscription: a connection to each server that holds a tenant, until the first of them ends."""
+
+    def __init__(
+        self, topology: Topology, listener: Listener, wanted: Wanted, *, deadline: float, prepare: Prepare
+    ) -> None:
         self.opened = False
         self.over = asyncio.Event()
         self.reason = ""
@@ -38,7 +46,8 @@ class Session:
         self._listener = listener
         self._wanted = wanted
         self._deadline = deadline
-        self._links: dict[str, PubSubConnection] = {}
+        self._prepare = prepare
+        self._connections: dict[str, PubSubConnection] = {}
         self._nodes: dict[str, str] = {}
         self._opening = asyncio.Lock()
 
@@ -46,48 +55,48 @@ class Session:
         """Connect, and subscribe to everything wanted. Raises `BrokerUnavailable`."""
         with reported(self._topology.where):
             async with asyncio.timeout(self._deadline):
-                await load_functions(self._topology)
-        await self._link(DEFAULT_TENANT)
-        # Channels may come to be wanted while the others are being asked for.
+                await self._prepare(self._topology)
+        await self._connection(DEFAULT_TENANT)
+        # More channels may be wanted by the time that these are subscribed.
         while missing := self._missing():
             for tenant, names in missing.items():
-                (await self._link(tenant)).subscribe(names)
+                (await self._connection(tenant)).subscribe(names)
             await self.barriers()
         self._check_over()
         self.opened = True
 
     async def subscribe(self, tenant: str, name: bytes) -> None:
-        """Subscribe to a pub/sub channel of a tenant. Raises `BrokerUnavailable`, and is over then."""
+        """Subscribe to a pub/sub channel of a tenant. Raises `BrokerUnavailable`, and ends the session then."""
         try:
-            link = await self._link(tenant)
+            connection = await self._connection(tenant)
             if name in self._wanted:
-                link.subscribe([name])
-                await self._in_time(link)
+                connection.subscribe([name])
+                await self._barrier(connection)
         except BrokerUnavailable as error:
-            # The next session makes up for it.
+            # The next session subscribes to all that is wanted.
             self.end(error.message)
             raise
 
     def unsubscribe(self, tenant: str, name: bytes) -> None:
         """Unsubscribe from a pub/sub channel of a tenant."""
         if tenant in self._nodes:
-            self._links[self._nodes[tenant]].unsubscribe(name)
+            self._connections[self._nodes[tenant]].unsubscribe(name)
 
     async def barrier(self, tenant: str) -> None:
-        """Return once every announcement of the tenant that was made before now has reached the listener."""
+        """Return once every announcement of the tenant made before the call has reached the listener."""
         node = self._nodes.get(tenant)
         if node is not None:
             self._check_node(tenant)
-            await self._in_time(self._links[node])
+            await self._barrier(self._connections[node])
         self._check_over()
 
     async def barriers(self) -> None:
-        """Return once every server has answered on its link."""
-        for link in list(self._links.values()):
-            await self._in_time(link)
+        """Return once every server has answered on its connection."""
+        for connection in list(self._connections.values()):
+            await self._barrier(connection)
 
     async def watch(self) -> None:
-        """Return when the session is over, for which it also looks whether another server took over."""
+        """Return when the session is over. Looks regularly whether another server has taken over, which ends it."""
         while not self.over.is_set():
             with anyio.move_on_after(self._deadline):
                 await self.over.wait()
@@ -103,47 +112,47 @@ class Session:
         self.over.set()
 
     async def aclose(self) -> None:
-        """Close the links."""
+        """Close the connections."""
         self.end("closed")
         with anyio.CancelScope(shield=True):
-            for link in list(self._links.values()):
-                await link.aclose()
+            for connection in list(self._connections.values()):
+                await connection.aclose()
 
-    async def _link(self, tenant: str) -> PubSubConnection:
+    async def _connection(self, tenant: str) -> PubSubConnection:
         async with self._opening:
             with reported(self._topology.where):
                 node = self._nodes.get(tenant) or self._topology.node(tenant)
-                if node not in self._links:
-                    await self._serves(tenant)
-                    self._links[node] = await self._connected(node)
+                if node not in self._connections:
+                    await self._check_serving(tenant)
+                    self._connections[node] = await self._connect(node)
             if self.over.is_set():
-                # Whoever ended the session meanwhile did not know of this link.
-                await self._links[node].aclose()
+                # `aclose` may have run before this connection was there.
+                await self._connections[node].aclose()
                 self._check_over()
         self._nodes[tenant] = node
-        return self._links[node]
+        return self._connections[node]
 
-    async def _serves(self, tenant: str) -> None:
-        # A cluster's node that has just come back announces before it answers; a listener would ask in vain.
+    async def _check_serving(self, tenant: str) -> None:
+        # A cluster's node that has just come back accepts subscriptions before it answers commands.
         key = commands.prefix(self._topology.root, tenant)
         async with asyncio.timeout(self._deadline):
             await self._topology.execute(key, ("FCALL_RO", "statushub_version", 1, key))
 
-    async def _connected(self, node: str) -> PubSubConnection:
-        link = PubSubConnection(
+    async def _connect(self, node: str) -> PubSubConnection:
+        connection = PubSubConnection(
             self._wanted, announced=self._listener.announced, lost=self.end, deadline=self._deadline
         )
         async with asyncio.timeout(self._deadline):
-            await link.connect(self._topology.connection(node))
-        return link
+            await connection.connect(self._topology.connection(node))
+        return connection
 
-    async def _in_time(self, link: PubSubConnection) -> None:
+    async def _barrier(self, connection: PubSubConnection) -> None:
         with reported(self._topology.where):
             async with asyncio.timeout(self._deadline):
-                await link.barrier()
+                await connection.barrier()
 
     def _missing(self) -> dict[str, list[bytes]]:
-        there = {name for link in self._links.values() for name in link.subscribed}
+        there = {name for connection in self._connections.values() for name in connection.subscribed}
         missing = defaultdict(list)
         for name, (tenant, _) in self._wanted.items():
             if name not in there:
@@ -162,12 +171,13 @@ class Session:
 
 
 class Subscription:
-    """Sessions, one after the other. Outlives every interruption, and tells the listener of each."""
+    """Sessions, one after the other. Outlives interruptions, and reports each to the listener."""
 
-    def __init__(self, topology: Topology, listener: Listener, deadline: float) -> None:
+    def __init__(self, topology: Topology, listener: Listener, *, deadline: float, prepare: Prepare) -> None:
         self._topology = topology
         self._listener = listener
         self._deadline = deadline
+        self._prepare = prepare
         self._wanted: dict[bytes, tuple[str, str]] = {}
         self._session: Session | None = None
         self._reason = "not connected yet"
@@ -176,34 +186,36 @@ class Subscription:
 
     @property
     def session(self) -> Session:
-        """The session that announcements flow in. Raises `BrokerUnavailable` while they are interrupted."""
+        """The open session. Raises `BrokerUnavailable` while announcements are interrupted."""
         session = self._session
         if session is None or not session.opened or session.over.is_set():
             raise BrokerUnavailable(f"announcements are interrupted: {self._reason}")
         return session
 
     async def subscribe(self, tenant: str, channel: str) -> None:
-        """As the broker's contract says."""
+        """As in the broker's contract."""
         name = self._name(tenant, channel)
         self._wanted[name] = (tenant, channel)
         await self.session.subscribe(tenant, name)
 
     def unsubscribe(self, tenant: str, channel: str) -> None:
-        """As the broker's contract says."""
+        """As in the broker's contract."""
         name = self._name(tenant, channel)
         if self._wanted.pop(name, None) and self._session is not None:
             self._session.unsubscribe(tenant, name)
 
     def interrupt(self, reason: str) -> None:
-        """Begin anew: what the server said shows that announcements must come from elsewhere."""
+        """End the session, and begin another: a server's answer shows that announcements come from elsewhere now."""
         if self._session is not None:
             self._session.end(reason)
 
     async def run(self) -> None:
-        """Keep announcements coming until cancelled. Sets `tried` once the first attempt was made."""
+        """Keep announcements coming until cancelled. Sets `tried` after the first attempt."""
         backoff = Backoff(FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
         while True:
-            session = Session(self._topology, self._listener, self._wanted, self._deadline)
+            session = Session(
+                self._topology, self._listener, self._wanted, deadline=self._deadline, prepare=self._prepare
+            )
             self._session = session
             try:
                 await session.open()

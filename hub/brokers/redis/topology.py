@@ -5,8 +5,7 @@ All that differs between the three is here, and nothing else knows which one it 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol, cast
 
 from redis.asyncio import Redis
@@ -15,22 +14,10 @@ from redis.asyncio.connection import AbstractConnection, Connection, ConnectionP
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
-    ClusterDownError,
-    MasterDownError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisClusterException,
-    RedisError,
-)
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisClusterException, RedisError
 
 from statushub.hub.brokers.redis import commands
 from statushub.hub.brokers.redis.url import Address, Kind
-from statushub.hub.model.errors import BrokerUnavailable
 
 SENTINEL_SECONDS: Final = 1.0
 """For one Sentinel to answer: short, because the next one is asked when it does not."""
@@ -41,43 +28,9 @@ Command = Sequence[str | bytes | int]
 Execute = Callable[..., Awaitable[Any]]
 """Executes a command on one server: `await execute("PING")`."""
 
-_REASONS: Final[Sequence[tuple[type[Exception], str]]] = (
-    (TimeoutError, "does not answer in time"),
-    (RedisTimeoutError, "does not answer in time"),
-    (BusyLoadingError, "is still loading its data"),
-    (NoPermissionError, "does not permit this user what Statushub needs"),
-    (AuthenticationError, "refuses the user name or the password"),
-    (ReadOnlyError, "is a read-only replica"),
-    (OutOfMemoryError, "has no memory left"),
-    (MasterDownError, "is a replica that lost its master"),
-    (ClusterDownError, "is down: some of its slots have no node"),
-)
-
-
-@contextmanager
-def reported(where: str) -> Iterator[None]:
-    """Turn whatever keeps a server from answering into `BrokerUnavailable`, which says `where`."""
-    try:
-        yield
-    except (RedisError, RedisClusterException, OSError) as error:
-        raise BrokerUnavailable(_sentence(where, error)) from error
-    except RuntimeError as error:
-        if commands.CLOSED not in str(error):
-            raise
-        raise BrokerUnavailable(f"{where} closed the connection") from error
-
-
-def _sentence(where: str, error: Exception) -> str:
-    for kind, reason in _REASONS:
-        if isinstance(error, kind):
-            return f"{where} {reason}"
-    if "unknown command" in str(error):
-        return f"{where} is too old: Redis 7 or Valkey is needed, for its functions"
-    return f"{where}: {error}"
-
 
 class Topology(Protocol):
-    """Servers that hold tenants. Methods raise what redis-py raises; `reported` translates it."""
+    """Servers that hold tenants. Methods raise what redis-py raises; `errors.reported` translates it."""
 
     where: str
     """What it is called in messages; no credentials."""

@@ -1,4 +1,4 @@
-"""The address of a Redis, as its URL says it. No I/O.
+"""The address of a Redis, from its URL. No I/O.
 
 redis://[user:password@]host[:port][/db]                       one server; rediss:// over TLS
 unix://[user:password@]/path[?db=n]                            one server on a socket of this machine
@@ -21,7 +21,7 @@ from statushub.hub.model.redaction import redacted
 
 
 class Kind(StrEnum):
-    """Who says where the server is."""
+    """How the server is found."""
 
     SINGLE = ""
     SENTINEL = "sentinel"
@@ -30,6 +30,17 @@ class Kind(StrEnum):
 
 PORTS: Final[Mapping[Kind, int]] = {Kind.SINGLE: 6379, Kind.SENTINEL: 26379, Kind.CLUSTER: 6379}
 
+SCHEMES: Final = (
+    "redis",
+    "rediss",
+    "unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+)
+"""The schemes of a Redis, as a broker and as an address to publish to."""
+
 OPTIONS: Final = frozenset(
     {
         *("db", "username", "password", "client_name", "sentinel_username", "sentinel_password"),
@@ -37,11 +48,11 @@ OPTIONS: Final = frozenset(
         *("ssl_cert_reqs", "ssl_check_hostname"),
     }
 )
-"""What may follow the `?`: names of redis-py. Not its retries and timeouts, on which promises rest."""
+"""What may follow the `?`, by redis-py's names. Its retries and timeouts are left out: promises depend on them."""
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a Redis is. `where` names it in messages, without credentials; `options` are redis-py's."""
+    """Where a Redis is. `where` is the URL without secrets, for messages; `options` are redis-py's."""
 
     kind: Kind
     where: str
@@ -52,34 +63,40 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     sentinel_options: dict[str, Any]
 
 
-def parse_redis_url(url: str) -> Address:
-    """Read a URL. Raises `ConfigError` with `field` `broker` where it is malformed; never says passwords."""
+class _Malformed(Exception):
+    """The reason why a URL is malformed."""
+
+
+def parse_redis_url(url: str, *, field: str = "broker") -> Address:
+    """Parse a URL. Raises `ConfigError` for `field` where it is malformed; its message holds no secrets."""
     try:
         parts = urlsplit(url)
-        scheme, _, kind_name = parts.scheme.partition("+")
-        if scheme not in ("redis", "rediss") and parts.scheme != "unix":
-            _refuse("its scheme must be redis, rediss or unix, or redis+sentinel or redis+cluster")
-        return _parse(scheme, Kind(kind_name), parts)
+        if parts.scheme not in SCHEMES:
+            _refuse(f"its scheme must be one of {', '.join(SCHEMES)}")
+        scheme, _, kind = parts.scheme.partition("+")
+        return _parse(scheme, Kind(kind), parts)
+    except _Malformed as error:
+        raise ConfigError(f"the URL of the Redis is malformed: {error}", field=field) from error
     except ValueError:
-        # The cause is dropped: it quotes the URL, password included.
-        raise ConfigError("the broker's URL is malformed: expected redis://host:port/db", field="broker") from None
+        # Without the cause, which quotes the URL with its password.
+        raise ConfigError("the URL of the Redis is malformed: expected redis://host:port/db", field=field) from None
 
 
 def _parse(scheme: str, kind: Kind, parts: SplitResult) -> Address:
     query = {name: values[-1] for name, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
     unknown = sorted(query.keys() - OPTIONS)
     if unknown:
-        _refuse(f"its option {unknown[0]!r} is unknown")
+        _refuse(f"its option {unknown[0]!r} is not one of {', '.join(sorted(OPTIONS))}")
     if scheme != "rediss" and any(name.startswith("ssl_") for name in query):
         _refuse("its ssl_ options need a rediss scheme")
     if parts.fragment:
-        _refuse("it holds a '#', which a password must write as %23")
+        _refuse("it contains '#', which must be written as %23")
     user, at, hosts = parts.netloc.rpartition("@")
     if scheme == "unix":
         return _unix(user + at, parts, query)
     nodes = tuple(_node(host, PORTS[kind]) for host in (hosts or "localhost").split(","))
     if kind is Kind.SINGLE and len(nodes) > 1:
-        _refuse("it names several hosts, which redis+sentinel or redis+cluster may")
+        _refuse("it names several hosts, which only redis+sentinel and redis+cluster allow")
     service, db = _path(kind, parts.path, query.get("db"))
     options: dict[str, Any] = dict(parse_url(f"{scheme}://{user}{at}host?{parts.query}"))
     options.pop("host")
@@ -119,7 +136,7 @@ def _unix(user: str, parts: SplitResult, query: Mapping[str, str]) -> Address:
 def _node(text: str, default_port: int) -> tuple[str, int]:
     node = urlsplit(f"//{text}")
     if not node.hostname or node.path or node.port == 0:
-        _refuse("a host of it is malformed: expected host:port")
+        _refuse("one of its hosts is malformed: expected host:port")
     return node.hostname, node.port or default_port
 
 
@@ -129,10 +146,10 @@ def _path(kind: Kind, path: str, db: str | None) -> tuple[str, int]:
     if kind is Kind.SENTINEL and not service:
         _refuse("it must name the service: redis+sentinel://host:26379/service")
     if len(steps) > 1:
-        _refuse("its path holds more than a database number")
+        _refuse("its path may hold only a database number")
     number = _database(db if db is not None else "".join(steps))
     if kind is Kind.CLUSTER and number:
-        _refuse("a cluster has database 0 alone")
+        _refuse("a cluster has only database 0")
     return service, number
 
 
@@ -147,4 +164,4 @@ def _without_sentinel(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse(reason: str) -> NoReturn:
-    raise ConfigError(f"the broker's URL is malformed: {reason}", field="broker")
+    raise _Malformed(reason)

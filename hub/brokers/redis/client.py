@@ -1,0 +1,129 @@
+"""Sends commands and function calls to Redis, each within a deadline, and loads the functions where they are missing.
+
+A command is never sent twice, with one exception: a server that lacks the functions has executed nothing. A call that
+raises `BrokerUnavailable` may have been executed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import anyio
+from redis.exceptions import ReadOnlyError, ResponseError
+
+from statushub.hub.brokers.redis import commands
+from statushub.hub.brokers.redis.errors import reported
+from statushub.hub.brokers.redis.topology import Command, Topology, load_functions
+from statushub.hub.model.errors import BrokerUnavailable
+
+DEADLINE_SECONDS: Final = 5.0
+"""For a server to answer: longer than a slow command or a lost packet takes, shorter than people wait for a page."""
+
+CONCURRENT_COMMANDS: Final = 32
+"""Commands in flight: Redis executes one at a time, so that more would only wait there instead of here."""
+
+PIPELINE_COMMANDS: Final = 500
+"""Commands in one pipeline: few enough to be answered within the deadline many times over."""
+
+T = TypeVar("T")
+
+Call = tuple[str, str, Command]
+"""A function, the tenant whose key it gets, and its other arguments."""
+
+
+class Client:
+    """Commands to the servers of one topology. Methods raise `BrokerUnavailable`."""
+
+    losses: int
+    """How often the server failed, or lacked the functions: after that it may have lost data."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        deadline: float = DEADLINE_SECONDS,
+        demoted: Callable[[str], None] | None = None,
+    ) -> None:
+        """`deadline` is in seconds. `demoted` is called with a reason when the server turns out to be a replica."""
+        self.losses = 0
+        self._topology = topology
+        self._deadline = deadline
+        self._demoted = demoted
+        self._in_flight = asyncio.Semaphore(CONCURRENT_COMMANDS)
+
+    @property
+    def root(self) -> str:
+        """What every key begins with."""
+        return self._topology.root
+
+    @property
+    def where(self) -> str:
+        """The server's address, without secrets."""
+        return self._topology.where
+
+    async def load(self) -> None:
+        """Load the functions into every server that has none, or older ones."""
+        await self.ask(load_functions)
+
+    async def execute(self, key: str, command: Command) -> Any:
+        """Execute a command on the server that holds `key`."""
+        return await self.ask(lambda topology: topology.execute(key, command))
+
+    async def execute_all(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
+        """Execute commands, each with the key that names its server; an answer may be an exception."""
+        answers: list[Any] = []
+        for start in range(0, len(commands), PIPELINE_COMMANDS):
+            answers += await self.ask(partial(_pipeline, commands[start : start + PIPELINE_COMMANDS]))
+        return answers
+
+    async def call(self, function: str, tenant: str, *args: str | bytes | int) -> Any:
+        """Call a function of the library for a tenant."""
+        return await self.execute(*self._command(function, tenant, args))
+
+    async def call_all(self, calls: Sequence[Call]) -> list[Any]:
+        """Call functions; an answer may be an exception."""
+        return await self.execute_all([self._command(*call) for call in calls])
+
+    async def ask(self, question: Callable[[Topology], Awaitable[T]]) -> T:
+        """Await `question` within the deadline. It is asked a second time where the functions were missing."""
+        try:
+            with reported(self.where):
+                async with asyncio.timeout(self._deadline), self._in_flight:
+                    return await self._with_functions(question)
+        except BrokerUnavailable as error:
+            self.losses += 1
+            if isinstance(error.__cause__, ReadOnlyError):
+                await self._topology.reconnect()
+                if self._demoted is not None:
+                    self._demoted(error.message)
+            raise
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        with anyio.CancelScope(shield=True):
+            await self._topology.aclose()
+
+    def _command(self, function: str, tenant: str, args: Command) -> tuple[str, Command]:
+        key = commands.prefix(self.root, tenant)
+        return key, ("FCALL", function, 1, key, *args)
+
+    async def _with_functions(self, question: Callable[[Topology], Awaitable[T]]) -> T:
+        try:
+            return await question(self._topology)
+        except ResponseError as error:
+            if commands.MISSING not in str(error):
+                raise
+        self.losses += 1
+        await load_functions(self._topology)
+        return await question(self._topology)
+
+
+async def _pipeline(batch: Sequence[tuple[str, Command]], topology: Topology) -> list[Any]:
+    answers = await topology.execute_all(batch)
+    for answer in answers:
+        if isinstance(answer, ReadOnlyError) or (isinstance(answer, ResponseError) and commands.MISSING in str(answer)):
+            raise answer
+    return answers

@@ -16,7 +16,7 @@ from uvicorn.supervisors import Multiprocess
 
 from statushub.hub.app import create_app, open_hub
 from statushub.hub.config import Config
-from statushub.hub.http.handover import HandoverProtocol
+from statushub.hub.http.compatibility import PORTABLE, http_protocol, missing_parts
 from statushub.hub.hub import Hub
 from statushub.hub.logs import logging_config
 from statushub.hub.model.errors import ConfigError
@@ -90,6 +90,7 @@ def serve(settings: Config, *, ready: Callable[[str], None] = lambda url: None) 
         if settings.workers > 1:
             ready(base_url(listener))
             workers = server_config(partial(create_app, settings), settings, factory=True, workers=settings.workers)
+            _warn_of_missing_parts()
             Multiprocess(workers, sockets=[listener]).run()
         else:
             loop_factory = server_config(None, settings).get_loop_factory()
@@ -104,15 +105,17 @@ async def run(settings: Config, listener: socket.socket, ready: Callable[[str], 
     async with open_hub(settings) as hub:
         app = create_app(settings, hub)
         started = partial(ready, base_url(listener))
-        await Server(server_config(app, settings, lifespan="off"), hub, started).serve(sockets=[listener])
+        options = server_config(app, settings, lifespan="off")
+        _warn_of_missing_parts()
+        await Server(options, hub, started).serve(sockets=[listener])
 
 
 def server_config(app: Any, settings: Config, **more: Any) -> uvicorn.Config:
     """uvicorn's settings for ours."""
-    http: Any = partial(HandoverProtocol, head_bytes=settings.max_head, head_seconds=settings.request_timeout)
     return uvicorn.Config(
         app,
-        http=http,
+        http=http_protocol(head_bytes=settings.max_head, head_seconds=settings.request_timeout),
+        h11_max_incomplete_event_size=settings.max_head,
         # No route speaks WebSocket, and a library that did would take connections out of reach of every limit here.
         ws="none",
         forwarded_allow_ips=",".join(settings.proxies),
@@ -123,6 +126,17 @@ def server_config(app: Any, settings: Config, **more: Any) -> uvicorn.Config:
         server_header=False,
         **more,
     )
+
+
+def _warn_of_missing_parts() -> None:
+    """Log, once uvicorn has set logging up, that the portable path serves, and why."""
+    if missing := missing_parts():
+        logger.warning(
+            "uvicorn %s lacks %s: serving on its %s protocol, where each stream costs more",
+            uvicorn.__version__,
+            ", ".join(missing),
+            PORTABLE,
+        )
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -1,45 +1,60 @@
 """A connection of the web server, within its limits.
 
-Rests on uvicorn 0.54's httptools protocol, which reads whatever comes, and keeps it, without limit.
+uvicorn's httptools protocol reads and keeps what a client sends without limit; this one ends what has none.
+
+Private parts of uvicorn used here (`compatibility` checks them):
+
+- `HttpToolsProtocol`: extended are `shutdown`, the parser's callbacks `on_message_begin`, `on_header`,
+  `on_headers_complete`, `on_body` and `on_message_complete`, and, since answers go out in order, `_start_asgi_task` and
+  `on_response_complete`; replaced are `send_400_response` and `_unsupported_upgrade_warning`. Read are `transport`,
+  `flow`, `loop`, `parser`, `app_state` (where the hub is), `cycle` (the request that was parsed last) and `pipeline`
+  (the requests that wait for the answer before theirs).
+- `RequestResponseCycle`: `response_started`, `response_complete` and `more_body` tell how far a request is;
+  `keep_alive` is cleared to close after its answer; `disconnected` and `message_event` tell it that its client is gone.
+- `FlowControl`: `resume_reading` is overridden; `pause_reading`, `read_paused` and `write_paused` are used.
 """
 
 from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from statushub.hub.config import HEAD_BYTES, REQUEST_SECONDS
+from statushub.hub.http.errors import error_body
 from statushub.hub.metrics import Counts
 from statushub.hub.model.errors import HeadTooLarge, Malformed, RequestTimeout, StatushubError
 
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 LINGER_SECONDS: Final = 1.0
-"""How long a connection is still read after it was refused, so that its client sees why."""
+"""How long a refused connection is still read, so that its client gets the answer."""
 
 PIECE_BYTES: Final = 4096
-"""Parsed in one go. A request that waits for the answer before its own costs two hundred times its size, and one read
-may bring 14,000 of the shortest: these many bytes hold 227, a megabyte. The rest stays what it is until its turn."""
+"""Bytes parsed in one go. A pipelined request costs two hundred times its size once it is parsed, and one read may
+bring 14,000 of the shortest; this many bytes hold 227, which cost a megabyte. The rest waits unparsed."""
 
 UNPARSED_BYTES: Final = 64 * 1024
-"""Kept of what waits for its turn, and a read more. Beyond it a client is read no further until it has its answers,
-and until then nobody notices that it goes."""
+"""Maximum bytes buffered for pipelined requests, plus one read. Beyond it reading pauses until earlier requests are
+answered, and until then a disconnect goes unnoticed."""
 
 
 class Hosting(Protocol):
-    """What the server's state may hold as `hub`: told what happens to connections that it does not see."""
+    """What the server's state may hold as `hub`."""
 
     counts: Counts
 
     def drain(self) -> None:
-        """Bid every viewer farewell. Called as often as there are connections when the server stops."""
+        """Send every viewer a farewell. Called once per connection when the server stops."""
 
 
 class _Flow(FlowControl):
-    """uvicorn's, which reads on with every answer, whether or not there is room for more requests."""
+    """uvicorn's flow control, which would resume reading after every answer, even while the buffer is full."""
 
     def __init__(self, transport: asyncio.Transport, unparsed: bytearray) -> None:
         super().__init__(transport)
@@ -51,11 +66,11 @@ class _Flow(FlowControl):
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's httptools protocol, with an end to everything that a client may leave without one.
+    """uvicorn's httptools protocol with limits on everything that a client may send.
 
-    A head that is not whole after `head_bytes` or `head_seconds` is refused, and so are more than `head_bytes` of
-    chunk extensions and trailers in a row. What cannot be told to be a request ends the connection. Whoever sends
-    requests faster than they are answered is read no further until they are.
+    A head that is not complete after `head_bytes` or `head_seconds` is refused, and so are more than `head_bytes` of
+    chunk extensions and trailers in a row. Bytes that are not clearly a request end the connection. A client that
+    pipelines requests faster than they are answered meets backpressure: reading pauses.
     """
 
     def __init__(
@@ -79,7 +94,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._have_head()
         if self._answered is not None and not self._answered.response_complete:
-            # uvicorn tells the request that came last alone, which may be another that waits behind this one.
+            # uvicorn tells only the request that was parsed last, which may be one that waits behind this one.
             self._answered.disconnected = True
             self._answered.message_event.set()
         super().connection_lost(exc)
@@ -108,19 +123,19 @@ class Connection(HttpToolsProtocol):
             self.data_received(data)
 
     def _unanswered(self) -> bool:
-        """Whether the last request that was parsed came whole, and waits for its answer."""
+        """Whether the request that was parsed last is complete and waits for its answer."""
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete and not cycle.more_body
 
-    def forget_what_follows(self) -> None:
-        """Forget what was sent after the request under way, and read on: it is somebody else who reads it."""
+    def discard_pipelined(self) -> None:
+        """Discard what was sent after the current request, and resume reading for the next protocol."""
         self.pipeline.clear()
         self.unparsed.clear()
         self.flow.resume_reading()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # A trailer comes after all that a header decides, and a proxy may have looked at headers alone
-        # (RFC 9110, section 6.5.1).
+        # Trailers are dropped: they come after everything that a header decides, and a proxy may have checked only
+        # headers (RFC 9110, section 6.5.1).
         if self._head_due is not None:
             super().on_header(name, value)
 
@@ -139,14 +154,14 @@ class Connection(HttpToolsProtocol):
         self._head_begun = True
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(Malformed("This is no HTTP request"))
+        self._refuse(Malformed("Not a valid HTTP request"))
 
     def on_headers_complete(self) -> None:
         self._have_head()
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before and self.parser.should_upgrade():
-            # To something that nobody here speaks, and what follows may be in it: nothing does.
+            # The protocol asked for is not spoken here. What follows may be in it, and is not read.
             self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -154,7 +169,7 @@ class Connection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Nothing: whoever asks for another protocol is answered in this one (RFC 9110, section 7.8)."""
+        """No warning: a server may ignore an upgrade and answer in HTTP/1.1 (RFC 9110, section 7.8)."""
 
     def _expect_head(self) -> None:
         self._framing_received = 0
@@ -169,17 +184,17 @@ class Connection(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         if self.unparsed or self.flow.read_paused:
-            # The rest of it may be there, and waits for the answers before its own.
+            # The rest may have arrived, and waits unparsed behind earlier requests.
             self._head_due = self.loop.call_later(self.head_seconds, self._head_is_late)
         elif self._head_begun:
             message = f"The request's head did not arrive within {self.head_seconds:g} s"
             self._refuse(RequestTimeout(message, limit="request_timeout"))
         else:
-            # A browser opens connections in advance; it has asked for nothing that could be answered.
+            # Browsers open connections in advance; there is no request that could be answered.
             self.transport.close()
 
     def _refuse(self, error: StatushubError) -> None:
-        """Answer what never became a request, and close. Nobody knows yet which page asks, if any."""
+        """Answer what never became a request, and close. There are no CORS headers: the origin is not known yet."""
         self._have_head()
         if self.transport.is_closing():
             return
@@ -188,23 +203,23 @@ class Connection(HttpToolsProtocol):
             hub.counts.refuse(error)
         cycle: RequestResponseCycle | None = self.cycle
         if self._unanswered():
-            # Those that came whole are answered; what followed them is not, and nobody could tell whose answer it was.
+            # Complete requests are answered. What followed them is not: its answer could be taken for one of theirs.
             self.cycle.keep_alive = False
             self._deaf = True
             return
         if cycle is None or cycle.response_complete or not (cycle.response_started or self.pipeline):
-            # In the midst of a response an answer would be taken for a part of it.
+            # Within a response, an answer would be taken for a part of it.
             self.transport.write(_refusal(error))
         if cycle is not None:
-            # Its body went wrong: it has been answered here, or is not.
+            # The request's own body is at fault: the application must not wait for it.
             cycle.disconnected = True
             cycle.message_event.set()
-        # A close with bytes unread is a reset, which can overtake the answer: they are read, and thrown away.
+        # Closing with unread bytes sends a reset, which can overtake the answer: they are read and discarded.
         self._deaf = True
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def shutdown(self) -> None:
-        """As uvicorn's, but the hub's viewers are bid farewell, and nobody waits for a client that takes nothing."""
+        """As uvicorn's; also sends the hub's viewers a farewell, and aborts where the client reads nothing."""
         hub: Hosting | None = self.app_state.get("hub")
         if hub is not None:
             hub.drain()
@@ -214,7 +229,7 @@ class Connection(HttpToolsProtocol):
 
 
 def _refusal(error: StatushubError) -> bytes:
-    body = msgspec.json.encode({"error": {"code": error.code, "message": error.message}})
+    body = msgspec.json.encode(error_body(error.code, error.message))
     return (
         f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"

@@ -1,52 +1,35 @@
 """Hand-over: a connection leaves uvicorn's HTTP protocol for one of our own, as a WebSocket upgrade does.
 
 An idle viewer then costs a socket and a viewer: the request, its task, its parser and its scope are freed.
-The response head has gone out through the ordinary `send` by then, so middleware had its say.
+The response head has gone out through the ordinary `send` by then, so middleware has seen it.
 
-Rests on uvicorn 0.54's httptools protocol: `RequestResponseCycle.response_complete` tells `run_asgi` that
-there is nothing left to complain of, and `ServerState.connections` is whom a shutdown is announced to.
+Private parts of uvicorn used here (`compatibility` checks them):
+
+- `HttpToolsProtocol`: `on_headers_complete` makes the request, `cycle`, in whose scope the extension is put;
+  `_unset_keepalive_if_required` stops the keep-alive timer; `parser` is dropped; `transport` goes to the new protocol;
+  `connections` are the protocols that are told when the server stops.
+- `RequestResponseCycle`: `scope`; `chunked_encoding` and `disconnected` tell whether there is a stream to hand
+  over; `response_complete` tells `run_asgi` that the response is not unfinished, and `message_event` wakes `receive`.
+- `FlowControl`: `write_paused`, by way of the protocol's `flow`, is what the new protocol begins with.
 """
 
 from __future__ import annotations
 
-import asyncio
 import weakref
-from collections.abc import Callable, MutableMapping
-from typing import Any, Final, Protocol
-
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from typing import TYPE_CHECKING, Final
 
 from statushub.hub.http.connection import Connection
+from statushub.hub.http.extension import EXTENSION, MakeProtocol
 
-EXTENSION: Final = "statushub.handover"
-"""The ASGI extension, in `scope["extensions"]`: `"take"` is a `Take` or None, `"transport"` a weak reference."""
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 CHUNKED_SINCE: Final = "1.1"
-"""The HTTP version that has chunked bodies; earlier ones go the portable way."""
-
-MakeProtocol = Callable[[set[Any], bool], asyncio.Protocol]
-"""Given the server's set of connections and whether writing is paused, makes the connection's new protocol."""
-
-
-class Take(Protocol):
-    """What `EXTENSION` offers."""
-
-    def __call__(self, make: MakeProtocol) -> None:
-        """Hand the connection over, after the head of a chunked response was sent and before any body.
-
-        The protocol that `make` returns has its `connection_made` called here, and `shutdown()` called when
-        the server stops. Does nothing where the client is gone already. The caller sends no more.
-        """
-
-
-def taker(scope: MutableMapping[str, Any]) -> Take | None:
-    """The hand-over that this request's server offers, or None."""
-    extension = scope.get("extensions", {}).get(EXTENSION)
-    return extension["take"] if extension else None
+"""The HTTP version that has chunked bodies; earlier ones are served the portable way."""
 
 
 class Offer:
-    """A `Take`. Holds nobody: a request must be freed with its response, not with the next collection."""
+    """A `Take`. Its references are weak: a request must be freed with its response, not by the garbage collector."""
 
     __slots__ = ("_cycle", "_protocol")
 
@@ -60,15 +43,6 @@ class Offer:
             protocol.hand_over(cycle, make)
 
 
-async def abort(scope: MutableMapping[str, Any]) -> None:
-    """Cut the request's connection, where the server lets us: a close would wait for what is stuck in it."""
-    extension = scope.get("extensions", {}).get(EXTENSION)
-    if extension and (transport := extension["transport"]()):
-        transport.abort()
-        # The connection's end is told in the loop's next turn.
-        await asyncio.sleep(0)
-
-
 class HandoverProtocol(Connection):
     """A connection that offers `EXTENSION` to each of its requests. For uvicorn's `http` setting."""
 
@@ -77,7 +51,7 @@ class HandoverProtocol(Connection):
         super().on_headers_complete()
         cycle = self.cycle
         if cycle is not before:
-            # The task that runs the application starts in a later turn of the loop.
+            # The application's task starts in a later iteration of the event loop.
             take = Offer(self, cycle) if cycle.scope["http_version"] == CHUNKED_SINCE else None
             cycle.scope["extensions"] = {EXTENSION: {"take": take, "transport": weakref.ref(self.transport)}}
 
@@ -92,9 +66,9 @@ class HandoverProtocol(Connection):
             return
         self._unset_keepalive_if_required()
         self._have_head()
-        self.forget_what_follows()
+        self.discard_pipelined()
         self.connections.discard(self)
-        # The parser calls back, and would keep this protocol until a collection.
+        # The parser holds its callbacks, and with them this protocol: a cycle that only the collector would free.
         self.parser = None  # type: ignore[assignment]
         protocol = make(self.connections, self.flow.write_paused)
         self.transport.set_protocol(protocol)

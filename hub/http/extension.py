@@ -1,0 +1,43 @@
+"""The hand-over extension: a server offers that its connection leaves HTTP for a protocol of our own.
+
+An ASGI extension, in `scope["extensions"]`. `handover` implements it for uvicorn; a server that lacks it serves
+streams the portable way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final, Protocol
+
+EXTENSION: Final = "statushub.handover"
+"""The extension's name. It has two entries: `"take"`, a `Take` or None, and `"transport"`, a weak reference."""
+
+MakeProtocol = Callable[[set[Any], bool], asyncio.Protocol]
+"""Given the server's set of connections and whether writing is paused, makes the connection's new protocol."""
+
+
+class Take(Protocol):
+    """Takes the connection of a request."""
+
+    def __call__(self, make: MakeProtocol) -> None:
+        """Hand the connection over, after the head of a chunked response was sent and before any body.
+
+        The protocol that `make` returns has its `connection_made` called here, and `shutdown()` called when
+        the server stops. Does nothing where the client has disconnected. The caller sends no more.
+        """
+
+
+def taker(scope: MutableMapping[str, Any]) -> Take | None:
+    """The hand-over that this request's server offers, or None."""
+    extension = scope.get("extensions", {}).get(EXTENSION)
+    return extension["take"] if extension else None
+
+
+async def abort(scope: MutableMapping[str, Any]) -> None:
+    """Abort the request's connection, where the server has the extension: a close would wait for unsent bytes."""
+    extension = scope.get("extensions", {}).get(EXTENSION)
+    if extension and (transport := extension["transport"]()):
+        transport.abort()
+        # `connection_lost` is called in the next iteration of the event loop.
+        await asyncio.sleep(0)

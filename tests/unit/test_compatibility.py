@@ -1,0 +1,80 @@
+"""The private parts of uvicorn: every one that is used is checked, and documented where it is used."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+from types import ModuleType
+
+import pytest
+from uvicorn.protocols.http import flow_control, httptools_impl
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from statushub.hub.http import compatibility, connection, handover
+from statushub.hub.http.compatibility import PARTS, http_protocol, missing_parts
+from statushub.hub.http.handover import HandoverProtocol
+
+KINDS = (FlowControl, HttpToolsProtocol, RequestResponseCycle)
+USERS = (connection, handover)
+SHARED = {"drain", "set"}
+"""Names of uvicorn's that the modules use on something else: on the hub, and on an event."""
+CHECKED = {part for kinds in PARTS.values() for parts in kinds.values() for part in parts}
+
+
+def used(module: ModuleType) -> set[str]:
+    """uvicorn's names among the attributes that a module reads, sets, calls or overrides."""
+    theirs = set().union(*map(compatibility._names, KINDS)) - {*dir(asyncio.Protocol)}
+    names = set()
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+    return (names & theirs) - SHARED
+
+
+def test_the_installed_version_has_every_part() -> None:
+    """So hubs that are installed as declared serve by hand-over."""
+    assert missing_parts() == []
+    assert http_protocol(head_bytes=1, head_seconds=1).func is HandoverProtocol
+
+
+def test_every_part_that_is_used_is_checked() -> None:
+    """No more and no fewer than the two modules touch."""
+    assert set().union(*map(used, USERS)) == CHECKED
+
+
+@pytest.mark.parametrize("module", USERS)
+def test_every_part_that_is_used_is_documented(module: ModuleType) -> None:
+    """In the docstring of the module that uses it."""
+    assert used(module) == set(re.findall(r"`(\w+)`", module.__doc__ or "")) & CHECKED
+
+
+@pytest.mark.parametrize(("kind", "part"), [(HttpToolsProtocol, "_start_asgi_task"), (FlowControl, "resume_reading")])
+def test_a_missing_method_is_named(monkeypatch: pytest.MonkeyPatch, kind: type, part: str) -> None:
+    """And the portable protocol takes over."""
+    monkeypatch.delattr(kind, part)
+    assert missing_parts() == [f"{kind.__name__}.{part}"]
+    assert http_protocol(head_bytes=1, head_seconds=1) == "h11"
+
+
+def test_a_missing_attribute_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attributes are found where the constructor sets them."""
+
+    class Protocol(asyncio.Protocol):
+        def __init__(self) -> None:
+            self.transport = None
+
+    monkeypatch.setattr(httptools_impl, "HttpToolsProtocol", Protocol)
+    missing = missing_parts()
+    assert "HttpToolsProtocol.cycle" in missing
+    assert "HttpToolsProtocol.transport" not in missing
+
+
+def test_a_missing_class_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the module where it was expected."""
+    monkeypatch.delattr(flow_control, "FlowControl")
+    assert missing_parts() == ["uvicorn.protocols.http.flow_control.FlowControl"]

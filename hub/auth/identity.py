@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do."""
+"""Identities: who sends a request, and what they may do."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from statushub.hub.model.names import DEFAULT_TENANT
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Whoever sent a request, as their token says; `tenant` is the wall they are behind.
+    """The sender of a request, as their token says; nothing outside of `tenant` is visible to them.
 
-    `issued` and `expires` are Unix seconds. `within` narrows `read` further: a ticket's wish. `ticket` tells
-    that the bearer holds a ticket, which reads and does nothing else.
+    `issued` and `expires` are Unix seconds. `within` narrows `read` further, as a ticket request asked. `ticket`
+    tells that this is the bearer of a ticket, which only reads.
     """
 
     tenant: str
@@ -31,23 +31,23 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def publisher(self) -> tuple[str, str] | None:
-        """Whose pace is counted when this publishes: the token's, as far as it has a name; nobody's without one."""
+        """Whose rate limit a publish counts towards: the token's `jti`, else its `sub`; None for `ANONYMOUS`."""
         return None if self is ANONYMOUS else (self.tenant, self.jti or self.sub or "")
 
     def may_read(self, channel: str) -> bool:
-        """Whether the channel, and the contents in it, may be seen."""
+        """Whether the channel and its contents may be read."""
         return self.read.match(channel) and self.within.match(channel)
 
     def check_read(self, channel: str, field: str) -> None:
         """Raise `Forbidden` naming `field` where the channel may not be read."""
         if not self.may_read(channel):
-            raise Forbidden(f"this token does not read the channel {channel!r}", field=field)
+            raise Forbidden(f"this token does not allow reading the channel {channel!r}", field=field)
 
     def check_write(self, channel: str, field: str) -> None:
         """Raise `Forbidden` naming `field` where the channel may not be written."""
         if not self.write.match(channel):
-            raise Forbidden(f"this token does not write the channel {channel!r}", field=field)
+            raise Forbidden(f"this token does not allow writing the channel {channel!r}", field=field)
 
 
 ANONYMOUS = Identity(tenant=DEFAULT_TENANT, read=ALL, write=ALL, revoke=True)
-"""Everybody, where there is no key: may do everything in the default tenant."""
+"""The sender of every request where there is no key: may do everything in the default tenant."""

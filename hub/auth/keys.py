@@ -1,4 +1,4 @@
-"""The keys by which tokens are known: a secret, a public key, or a set of keys at an address."""
+"""Keys that verify tokens: a secret, a public key, or a JSON Web Key Set at a URL."""
 
 from __future__ import annotations
 
@@ -21,29 +21,30 @@ RSA_BITS: Final = 2048
 """Shortest RSA key (RFC 7518, section 3.3)."""
 
 KEYS_SECONDS: Final = 300.0
-"""How long a set of keys is used before it is fetched again: so late may a withdrawn key be noticed."""
+"""How long a key set is used before it is fetched again: a withdrawn key is trusted at most this long."""
 
 KEYS_PAUSE_SECONDS: Final = 10.0
-"""Between two fetches: a key id that nobody knows is an issuer's new key, or anybody's guess."""
+"""Least time between fetches. An unknown key id may be the issuer's new key, but every request can invent one, and
+would make the hub fetch."""
 
 FETCH_SECONDS: Final = 5.0
-"""For the address to answer: requests wait for it."""
+"""Deadline of a fetch: requests wait for it."""
 
 logger = logging.getLogger(__name__)
 
 
 class Key(Protocol):
-    """What verifies tokens of some algorithms."""
+    """Verifies tokens of some algorithms."""
 
     algorithms: frozenset[str]
-    """The `alg`s that this may be asked about."""
+    """The `alg` values that `find` takes."""
 
     async def find(self, algorithm: str, key_id: str | None) -> Any:
-        """The key for PyJWT. Raises `Unauthorized` where there is none, `KeysUnavailable` where none can be had."""
+        """The key for PyJWT. Raises `Unauthorized` where there is none, `KeysUnavailable` where none was fetched yet."""
 
 
 class Secret:
-    """One secret, which whoever mints tokens shares: HS256."""
+    """One secret, shared with the issuer of tokens: HS256."""
 
     algorithms = frozenset({"HS256"})
 
@@ -58,15 +59,15 @@ class PublicKey:
     """One public key in a PEM file: RS256, ES256 or EdDSA, as the key is."""
 
     def __init__(self, path: str) -> None:
-        """Raises `ConfigError` where the file holds no such key."""
+        """`path` is that of the PEM file. Raises `ConfigError` where it holds no such key."""
         try:
             self._key = load_pem_public_key(Path(path).read_bytes())
         except (OSError, ValueError) as error:
-            raise ConfigError(f"public_key {path!r} is no public key in PEM: {error}", field="public_key") from error
+            raise ConfigError(f"public_key {path!r} is not a public key in PEM: {error}", field="public_key") from error
         algorithm = _algorithm(self._key)
         if algorithm is None:
             raise ConfigError(
-                f"public_key {path!r} is neither RSA of {RSA_BITS} bits or more, nor P-256, nor Ed25519",
+                f"public_key {path!r} is not RSA of at least {RSA_BITS} bits, P-256 or Ed25519",
                 field="public_key",
             )
         self.algorithms = frozenset({algorithm})
@@ -76,9 +77,10 @@ class PublicKey:
 
 
 class KeySet:
-    """The keys that an address tells (RFC 7517): fetched when needed, kept, fetched again for an unknown key id.
+    """A JSON Web Key Set (RFC 7517): fetched when needed, cached, and fetched again for an unknown key id.
 
-    While the address does not answer, the keys it told last are used.
+    While the URL does not answer, the keys fetched last are used. The URL comes from the settings and never from a
+    token, so a token cannot make the hub fetch an address of its choice (SSRF).
     """
 
     algorithms = frozenset({"RS256", "ES256", "EdDSA"})
@@ -93,16 +95,16 @@ class KeySet:
         if time.monotonic() - self._fetched_at > KEYS_SECONDS or key_id not in self._keys:
             await self._refresh()
         if not self._keys:
-            raise KeysUnavailable("the keys by which tokens are known cannot be fetched")
+            raise KeysUnavailable("the keys that verify tokens cannot be fetched")
         key = self._keys.get(key_id)
         if key is None or _algorithm(key) != algorithm:
-            raise Unauthorized("the token is signed with a key that is not known here")
+            raise Unauthorized("the token is signed with an unknown key")
         return key
 
     async def _refresh(self) -> None:
         before = self._tried_at
         async with self._fetching:
-            # Whoever waited for another's fetch has its outcome.
+            # Single-flight: requests that waited for another's fetch use its outcome.
             if self._tried_at != before or time.monotonic() - before < KEYS_PAUSE_SECONDS:
                 return
             self._tried_at = time.monotonic()
@@ -112,20 +114,20 @@ class KeySet:
                 self._keys = _usable(answer.json())
                 self._fetched_at = time.monotonic()
             except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
-                logger.warning("the keys at %s cannot be had: %s", self._url, str(error) or type(error).__name__)
+                logger.warning("the keys at %s cannot be fetched: %s", self._url, str(error) or type(error).__name__)
 
 
-def _usable(told: Any) -> dict[str | None, Any]:
-    """The public keys in a set that can verify, by key id; a set of one answers to no id, too."""
-    entries = told.get("keys") if isinstance(told, dict) else None
+def _usable(document: Any) -> dict[str | None, Any]:
+    """The public keys of a set that can verify, by key id; a single one also verifies tokens without a key id."""
+    entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
-        raise ValueError("this is no JSON Web Key Set")  # noqa: TRY004 - it is what was told that is wrong
+        raise ValueError("not a JSON Web Key Set")  # noqa: TRY004 - the document is wrong, not a type of ours
     keys: dict[str | None, Any] = {}
     for entry in entries:
         try:
             key = jwt.PyJWK.from_dict(entry).key
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
-            continue  # of a kind that nobody here can use
+            continue  # of an unknown kind
         if entry.get("use", "sig") == "sig" and _algorithm(key):
             keys[entry.get("kid")] = key
     if len(keys) == 1:
@@ -134,7 +136,7 @@ def _usable(told: Any) -> dict[str | None, Any]:
 
 
 def _algorithm(key: object) -> str | None:
-    """The one algorithm this key is used with: its kind decides, never the token (RFC 8725, section 3.1)."""
+    """The one algorithm of this key. The key decides, never the token: algorithm confusion (RFC 8725, section 3.1)."""
     if isinstance(key, RSAPublicKey):
         return "RS256" if key.key_size >= RSA_BITS else None
     if isinstance(key, EllipticCurvePublicKey):

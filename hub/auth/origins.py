@@ -1,4 +1,4 @@
-"""The origins of pages: which of them may read, publish and be trusted with a cookie."""
+"""Origins of pages that may read and publish, and send the cookie."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 class Origins:
-    """The origins of a setting: as they are, `:*` for any port, `*` for all."""
+    """Allowed origins: literal, with `:*` for any port, or `*` for all."""
 
     def __init__(self, origins: Sequence[str]) -> None:
         hosts = [re.escape(origin.removesuffix(":*")) for origin in origins if origin.endswith(":*")]
@@ -16,9 +16,9 @@ class Origins:
 
     @property
     def named(self) -> bool:
-        """Whether somebody chose these pages; only they may come with a cookie."""
+        """Whether the origins are listed rather than `*`. Only listed ones may send cookies."""
         return "*" not in self.listed
 
     def trust(self, origin: str) -> bool:
-        """Whether a page of this origin was named."""
+        """Whether this origin is listed."""
         return origin in self.listed or bool(self.expression and re.fullmatch(self.expression, origin))

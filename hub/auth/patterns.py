@@ -1,4 +1,4 @@
-"""Channel patterns: what a token's `read` and `write` are made of.
+"""Channel patterns, which a token's `read` and `write` consist of.
 
 `*` stands for any run of characters within a segment, `**` for any run across segments (slashes included);
 everything else stands for itself. `jobs/*` covers `jobs/a` and not `jobs/a/b`; `jobs/**` covers both.
@@ -20,25 +20,25 @@ PATTERNS: Final = 64
 """Most patterns of one list: as many as one stream has channels."""
 
 ACROSS: Final = 2
-"""Most `**` of one pattern: with each, matching may take a name's length times as long."""
+"""Most `**` of one pattern: each multiplies the time of a match by the length of the name."""
 
 COMPILED: Final = 4_096
-"""Compiled patterns kept: those of everybody who is around, who mostly share them. A few MB."""
+"""Compiled patterns that are cached: tokens mostly share theirs. A few MB."""
 
 _WILDCARD = re.compile(r"(\*\*?)")
 
 
 class Patterns:
-    """Some patterns, any of which may match. Compares and hashes by them; `texts` as they were given."""
+    """A set of patterns. Compares and hashes by `texts`, the patterns as they were given."""
 
     __slots__ = ("_everything", "_expressions", "_names", "texts")
 
     def __init__(self, texts: Sequence[str], field: str = "patterns") -> None:
-        """Raises `Invalid` naming `field` where there are too many, or one is no pattern."""
+        """Raises `Invalid` naming `field` where there are too many, or one is not a pattern."""
         if len(texts) > PATTERNS:
             raise Invalid(f"{field} has {len(texts)} patterns; at most {PATTERNS} are allowed", field=field)
-        for place, text in enumerate(texts):
-            _check(text, f"{field}[{place}]")
+        for index, text in enumerate(texts):
+            _check(text, f"{field}[{index}]")
         self.texts = tuple(texts)
         self._everything = "**" in texts
         self._names = frozenset(text for text in texts if "*" not in text)
@@ -71,19 +71,19 @@ def _check(text: object, field: str) -> None:
 
 @lru_cache(COMPILED)
 def _compile(text: str) -> re.Pattern[str]:
-    """The pattern as an expression that takes linear time for each `**`, however many `*` there are.
+    """The pattern as an expression that matches in linear time for each `**`, however many `*` there are.
 
-    A `*` ends at the first place where what stands behind it fits: a later one could give the wildcards
-    after it no more to choose from. So it need never be tried again, which atomic groups say.
+    A `*` ends at the first place where the text behind it fits: a later one would leave the following wildcards
+    less to match. So it never has to backtrack, which its atomic group says.
     """
     literals = _WILDCARD.split(text)
     expression = re.escape(literals[0])
     rest = list(zip(literals[1::2], literals[2::2], strict=True))
-    for place, (wildcard, literal) in enumerate(rest):
+    for index, (wildcard, literal) in enumerate(rest):
         behind = re.escape(literal)
         if wildcard == "**":
             expression += f".*?{behind}"
-        elif place == len(rest) - 1:
+        elif index == len(rest) - 1:
             expression += f"[^/]*{behind}"
         else:
             expression += f"(?>[^/]*?{behind})"

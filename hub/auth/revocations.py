@@ -1,7 +1,7 @@
-"""Revocations: the tokens that are not trusted any more, although their time has not come.
+"""Revocations of tokens that have not expired.
 
-They are kept like any status: as contents of one channel, in a tenant that no token can name. So every hub
-learns of them as it learns of everything, at once, and again after it was away.
+They are stored as statuses are: as contents of one channel, in a tenant that no token can name. So every hub
+receives them like any event, and again after a broker outage.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from statushub.hub.auth.identity import Identity
 from statushub.hub.model.publication import Publication
 
 TENANT: Final = ".revoked"
-"""Where revocations live. No token can name it: a tenant's name has no dot."""
+"""The tenant of revocations. No token can name it: a tenant's name has no dot."""
 
 CHANNEL: Final = "revoked"
 
 TYPE: Final = "revoked"
 
 TOKEN_SECONDS_MAX: Final = 366 * 24 * 3600.0
-"""Longest life of a token, and so of its revocation: one that lived longer would come back to life."""
+"""Longest life of a token, and so of its revocation: a token that outlived it would be valid again."""
 
 
 class Revocation(msgspec.Struct, frozen=True, kw_only=True):
-    """No token with this `jti`, or none with this `sub` that was issued up to `at`; times in Unix seconds."""
+    """Revokes the token with this `jti`, or all with this `sub` issued up to `at`. Times are Unix seconds; no such
+    token is valid after `until`."""
 
     tenant: str
     kind: Literal["jti", "sub"]
@@ -35,7 +36,7 @@ class Revocation(msgspec.Struct, frozen=True, kw_only=True):
     until: float
 
     def publication(self) -> Publication:
-        """This, as the broker stores it."""
+        """The revocation as the broker stores it."""
         return Publication(
             channel=CHANNEL,
             content_id=f"{self.kind}/{self.tenant}/{self.value}",
@@ -56,15 +57,15 @@ class Revocations:
         return len(self._tokens) + len(self._subjects)
 
     def add(self, revocation: Revocation) -> None:
-        """Put it in force; a later one of the same subject reaches further."""
-        place = (revocation.tenant, revocation.value)
+        """Put it in force; of one subject the latest counts."""
+        key = (revocation.tenant, revocation.value)
         kept = self._tokens if revocation.kind == "jti" else self._subjects
-        known = kept.get(place)
+        known = kept.get(key)
         if known is None or revocation.at >= known.at:
-            kept[place] = revocation
+            kept[key] = revocation
 
     def hold(self, identity: Identity) -> bool:
-        """Whether the token behind this identity, or its subject, is revoked."""
+        """Whether the identity's token, or all tokens of its subject, are revoked."""
         if identity.jti is not None and (identity.tenant, identity.jti) in self._tokens:
             return True
         if identity.sub is None:
@@ -73,12 +74,12 @@ class Revocations:
         return revocation is not None and identity.issued <= revocation.at
 
     def tidy(self, now: float | None = None) -> None:
-        """Forget those whose tokens have all expired."""
+        """Drop those whose tokens have all expired; `now` is Unix seconds."""
         now = time.time() if now is None else now
         for kept in (self._tokens, self._subjects):
-            for place in [place for place, revocation in kept.items() if revocation.until < now]:
-                del kept[place]
+            for key in [key for key, revocation in kept.items() if revocation.until < now]:
+                del kept[key]
 
 
 read = msgspec.json.Decoder(Revocation).decode
-"""A revocation from its event's data. Raises `msgspec.DecodeError` where somebody else stored something else."""
+"""A revocation from its event's data. Raises `msgspec.DecodeError` where another client stored something else."""

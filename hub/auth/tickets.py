@@ -1,8 +1,7 @@
-"""Tickets: what a page puts into the address of an `EventSource`, which cannot send a header.
+"""Tickets: short-lived credentials for the URL of an `EventSource`, which cannot send a header.
 
-A ticket is signed by the hub, says what its bearer's token says, and no more: it reads, it may be narrowed,
-it opens streams and answers polls for some seconds (as often as a reconnect needs it), and what it opened
-ends when the token would.
+The hub signs a ticket for the bearer of a token. It allows reading what the token allows, or a part of that, for
+some seconds, as often as a reconnect needs it. Streams that it opened end when the token expires.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from statushub.hub.auth.patterns import ALL, Patterns
 from statushub.hub.model.errors import Invalid, Unauthorized
 
 TICKET_CHARACTERS: Final = 2_048
-"""Longest ticket that is given: with the rest of an address it must fit what proxies take."""
+"""Longest ticket: proxies limit the length of a URL."""
 
 _PURPOSE: Final = b"statushub ticket"
 _ALGORITHM: Final = "HS256"
 
 
 class _Claims(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What a ticket says; `until` is when the bearer's token expires."""
+    """The claims of a ticket; `until` is when the bearer's token expires."""
 
     exp: float
     tenant: str
@@ -41,26 +40,27 @@ class _Claims(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Tickets:
-    """Gives and reads tickets. `secret` is shared by all hubs that are to take them; `seconds` is their life."""
+    """Issues and verifies tickets. Hubs that share `secret` accept each other's; a ticket is good for `seconds`."""
 
     def __init__(self, secret: bytes, seconds: float) -> None:
-        # A key of its own, so that no ticket is ever a token, nor a token a ticket.
+        # A derived key, so that a ticket is never accepted as a token, nor a token as a ticket.
         self._key = hmac.digest(secret, _PURPOSE, "sha256")
         self.seconds = seconds
 
     def give(self, bearer: Identity, within: Sequence[str] | None) -> tuple[str, float]:
-        """A ticket for what `bearer` may read, or of that what `within` covers; and the seconds it is good for.
+        """A ticket for what `bearer` may read, or for the part of it that `within` covers; and its life in seconds.
 
-        Raises `Invalid` naming `read` where that makes no ticket.
+        Raises `Invalid` naming `read` where a pattern is wrong or the ticket would be too long, `Forbidden` where
+        `within` has only channels and the bearer may not read one of them.
         """
         now = time.time()
         expires = min(now + self.seconds, bearer.expires)
         read: Sequence[str] = bearer.read.texts
         narrowed = None if within is None else list(Patterns(within, "read").texts)
         if narrowed is not None and all("*" not in name for name in narrowed):
-            # Names need no pattern beside them: those that the bearer may read are all there is to say.
-            for place, name in enumerate(narrowed):
-                bearer.check_read(name, f"read[{place}]")
+            # Channels without wildcards are checked here, so the ticket need not hold the bearer's patterns as well.
+            for index, name in enumerate(narrowed):
+                bearer.check_read(name, f"read[{index}]")
             read, narrowed = narrowed, None
         claims = _Claims(
             exp=expires,
@@ -74,7 +74,7 @@ class Tickets:
         )
         ticket = jwt.encode(msgspec.to_builtins(claims), self._key, _ALGORITHM)
         if len(ticket) > TICKET_CHARACTERS:
-            raise Invalid("these patterns make too long a ticket: ask for the channels it is to read", field="read")
+            raise Invalid("the ticket would be too long: name fewer channels or patterns in read", field="read")
         return ticket, expires - now
 
     def read(self, ticket: str) -> Identity:
@@ -87,7 +87,7 @@ class Tickets:
         except (jwt.PyJWTError, msgspec.ValidationError, ValueError, TypeError, RecursionError) as error:
             raise Unauthorized("the ticket is invalid") from error
         if claims.exp <= time.time():
-            raise Unauthorized("the ticket has expired: ask for another")
+            raise Unauthorized("the ticket has expired")
         return Identity(
             tenant=claims.tenant,
             sub=claims.sub,

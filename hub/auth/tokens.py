@@ -1,15 +1,16 @@
-"""Who is asking: a token in a header or a cookie, or a ticket in the address, becomes an `Identity`."""
+"""Authentication: a token in a header or a cookie, or a ticket in the URL, becomes an `Identity`."""
 
 from __future__ import annotations
 
 import math
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import jwt
 import msgspec
+from cachetools import LRUCache
 from starlette.requests import HTTPConnection, Request
 
 from statushub.hub.auth.identity import ANONYMOUS, Identity
@@ -22,25 +23,25 @@ from statushub.hub.model.errors import Forbidden, Invalid, Unauthorized
 from statushub.hub.model.names import DEFAULT_TENANT, check_tenant
 
 TOKEN_BYTES: Final = 8_192
-"""Longest token: more than a head may hold besides, and far more than anybody says in one."""
+"""Longest token: half of what a request head may have, and many times a usual one."""
 
 NAME_CHARACTERS: Final = 256
-"""Longest `sub` and `jti`: an address or a hash of any kind fits."""
+"""Longest `sub` and `jti`: an e-mail address or a hash of any kind fits."""
 
 SKEW_SECONDS: Final = 10.0
-"""By how much an issuer's clock may be ahead of ours. A token's end is taken by its word all the same."""
+"""By how much an issuer's clock may be ahead of ours, in `nbf` and `iat`. `exp` has no leeway."""
 
 KNOWN: Final = 4_096
-"""Tokens that need not be verified again at once: a few MB, and 30 to 100 µs saved with each poll."""
+"""Verified tokens that are cached: a few MB, and 30 to 100 µs saved with each poll."""
 
 KNOWN_SECONDS: Final = 60.0
-"""After which they are, all the same: by then their key may have been withdrawn."""
+"""How long a cached token is good without being verified again: its key may have been withdrawn."""
 
 SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 class _Claims(msgspec.Struct, kw_only=True):
-    """What a token says, beside `iss`, `aud` and `nbf`, which are PyJWT's to check."""
+    """The claims of a token, beside `iss`, `aud` and `nbf`, which PyJWT checks."""
 
     exp: float
     tenant: str = DEFAULT_TENANT
@@ -53,7 +54,7 @@ class _Claims(msgspec.Struct, kw_only=True):
 
 
 class Authenticator:
-    """Tells who sends a request. Without keys it is anybody."""
+    """Finds the identity behind a request. Without keys it is `ANONYMOUS` for every request."""
 
     def __init__(
         self,
@@ -64,20 +65,23 @@ class Authenticator:
         cookie: str,
         issuer: str | None = None,
         audience: str | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        """`cookie` is the cookie's name; `clock` tells Unix seconds."""
         self.tickets = tickets
         self.cookie = cookie
         self._keys = {algorithm: key for key in keys for algorithm in key.algorithms}
         self._origins = origins
         self._issuer = issuer
         self._audience = audience
-        self._known: dict[str, tuple[Identity, float]] = {}
+        self._clock = clock
+        self._known: LRUCache[str, tuple[Identity, float]] = LRUCache(KNOWN)
 
     async def identify(self, request: HTTPConnection) -> Identity:
-        """The identity behind a request, by the first it has: header, ticket, cookie. It may be revoked.
+        """The identity behind a request, by the first it has of header, ticket and cookie. It may be revoked.
 
-        Raises `Unauthorized` where there is none or it does not hold, `Forbidden` where a cookie comes with a
-        page it is not meant for, `KeysUnavailable`.
+        Raises `Unauthorized` where it has none of them or an invalid one, `Forbidden` where the cookie was sent by
+        a foreign page (CSRF), and `KeysUnavailable`.
         """
         if not self._keys:
             return ANONYMOUS
@@ -92,41 +96,42 @@ class Authenticator:
             return self.tickets.read(ticket)
         cookie = request.cookies.get(self.cookie)
         if cookie is not None:
-            self._check_page(request)
+            self._check_origin(request)
             return await self.verify(cookie)
         raise Unauthorized("A token is needed: as Authorization: Bearer, as a cookie, or a ticket as ?ticket=")
 
     async def verify(self, token: str) -> Identity:
-        """The identity in a token. Raises `Unauthorized` and `KeysUnavailable`."""
-        now = time.time()
-        identity, verified = self._known.pop(token, (None, 0.0))
-        if identity is None or not 0 <= now - verified < KNOWN_SECONDS:
-            identity, verified = await self._verified(token), now
+        """The identity of a token. Raises `Unauthorized` and `KeysUnavailable`."""
+        now = self._clock()
+        identity, verified_at = self._known.get(token, (None, 0.0))
+        # The difference is negative where the clock was set back since.
+        if identity is None or not 0 <= now - verified_at < KNOWN_SECONDS:
+            # Not kept where verifying fails: the clock may be set back later.
+            self._known.pop(token, None)
+            identity = await self._verified(token)
+            self._known[token] = (identity, now)
         if identity.expires <= now:
+            del self._known[token]
             raise Unauthorized("the token has expired")
-        # Put back at the end: whoever has not asked for longest is the first to be forgotten.
-        self._known[token] = (identity, verified)
-        if len(self._known) > KNOWN:
-            del self._known[next(iter(self._known))]
         return identity
 
     async def _verified(self, token: str) -> Identity:
         if len(token) > TOKEN_BYTES:
             raise Unauthorized(f"the token has more than {TOKEN_BYTES} bytes")
         options: Any = {
-            # By our own clock, in `verify`: nobody's token lives on for a skew.
+            # Checked in `verify`, at each use and without leeway.
             "verify_exp": False,
             "verify_aud": self._audience is not None,
         }
         try:
-            head = jwt.get_unverified_header(token)
-            algorithm = head.get("alg")
+            header = jwt.get_unverified_header(token)
+            algorithm = header.get("alg")
             key = self._keys.get(algorithm) if isinstance(algorithm, str) else None
             if key is None:
-                raise Unauthorized(f"tokens here are signed with {', '.join(self._keys)}")
+                raise Unauthorized(f"the token's algorithm must be {' or '.join(self._keys)}")
             claims = jwt.decode(
                 token,
-                await key.find(str(algorithm), head.get("kid")),
+                await key.find(str(algorithm), header.get("kid")),
                 algorithms=[str(algorithm)],
                 issuer=self._issuer,
                 audience=self._audience,
@@ -137,20 +142,23 @@ class Authenticator:
         except (jwt.PyJWTError, msgspec.ValidationError, Invalid) as error:
             raise Unauthorized(f"the token is invalid: {error}") from error
         except (ValueError, TypeError, RecursionError) as error:
-            raise Unauthorized("the token is invalid: it is no JSON Web Token") from error
+            raise Unauthorized("the token is invalid: it is not a JSON Web Token") from error
 
-    def _check_page(self, request: HTTPConnection) -> None:
-        """A browser sends a cookie whoever's page asks. Only ours, and those that were named, may use it."""
+    def _check_origin(self, request: HTTPConnection) -> None:
+        """Raise `Forbidden` where the cookie was sent by a page that is neither ours nor of a listed origin.
+
+        Browsers send a cookie with the requests of any page: this check prevents CSRF.
+        """
         origin = request.headers.get("origin")
         if origin is None:
-            # No page sends another method without its origin (Fetch standard, section 3.1), and a foreign page
-            # cannot read what it asked for without saying its origin; newer browsers say so here.
+            # A page's request with another method always has an origin (Fetch standard, section 3.1), and a foreign
+            # page cannot read the answer to one without. Newer browsers tell in this field where it comes from.
             site = request.headers.get("sec-fetch-site", "same-origin")
             if isinstance(request, Request) and request.method in SAFE and site in ("same-origin", "none"):
                 return
         elif origin.partition("://")[2] == request.headers.get("host") or self._origins.trust(origin):
             return
-        raise Forbidden("the cookie was sent from a page that may not use it: name its origin with --cors-origin")
+        raise Forbidden("the cookie was sent by a page of an origin that is not listed in --cors-origin")
 
 
 def open_auth(

@@ -187,7 +187,7 @@ def test_the_dashboard_asks_for_a_token_and_goes_on_with_it(page: Page, hub: Liv
         pytest.param(token(OTHER_SECRET), "the token is invalid: Signature verification failed", id="foreign"),
         pytest.param(token(exp=time.time() - 60), "the token has expired", id="expired"),
         pytest.param("“no” tökèn\N{SNOWMAN}", "the token is invalid", id="nonsense"),
-        pytest.param(token(read=["else"]), "this token does not read the channel", id="narrow"),
+        pytest.param(token(read=["else"]), "this token does not allow reading the channel", id="narrow"),
         pytest.param("   ", "Paste a token first.", id="empty"),
     ],
 )

@@ -11,16 +11,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-try:
+from statushub.extras import required
+
+with required("statushub.producers.clip"):
     import av
     from av.audio.frame import AudioFrame
     from av.filter import Graph
     from av.video.frame import VideoFrame
-except ImportError as error:
-    raise ImportError("producers.clip needs PyAV, which is not installed: pip install 'statushub[encode]'") from error
 
 FPS: Final = 30
-"""Pictures a second."""
+"""Video frames a second."""
 
 SAMPLE_RATE: Final = 48_000
 """Samples a second."""
@@ -31,7 +31,7 @@ def write_clip(path: Path, *, seconds: float = 10.0, width: int = 1280, height: 
 
     `width` and `height` are in pixels, and even. Raises libav's errors.
     """
-    pictures = generate(f"testsrc2=size={width}x{height}:rate={FPS}:duration={seconds}", "format=yuv420p", "buffersink")
+    images = generate(f"testsrc2=size={width}x{height}:rate={FPS}:duration={seconds}", "format=yuv420p", "buffersink")
     sounds = generate(
         f"sine=frequency=220:beep_factor=4:sample_rate={SAMPLE_RATE}:duration={seconds}",
         "aformat=sample_fmts=fltp:channel_layouts=stereo",
@@ -42,8 +42,8 @@ def write_clip(path: Path, *, seconds: float = 10.0, width: int = 1280, height: 
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         audio = container.add_stream("aac", rate=SAMPLE_RATE)
         audio.layout = "stereo"
-        # In the order of time, so that both tracks grow together in the file.
-        for frame in heapq.merge(pictures, sounds, key=lambda frame: frame.time or 0.0):
+        # In order of time, so that the muxer interleaves the tracks.
+        for frame in heapq.merge(images, sounds, key=lambda frame: frame.time or 0.0):
             container.mux(video.encode(frame) if isinstance(frame, VideoFrame) else audio.encode(frame))
         container.mux(video.encode(None))
         container.mux(audio.encode(None))

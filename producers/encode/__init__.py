@@ -1,6 +1,6 @@
-"""Encode a real video to HLS and publish how far it is: `encode`, or `convert` without a hub.
+"""Encode a video to HLS and publish its progress: `encode`, or `convert` without a hub.
 
-Needs the optional extra: `pip install 'statushub[encode]'` (PyAV, whose wheel brings the codecs, and fsspec).
+Needs the optional extra: `pip install 'statushub[encode]'` (PyAV, whose wheel contains the codecs, and fsspec).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ with required("statushub.encode"):
     import av as _av
     import fsspec as _fsspec
 
+from statushub.producers.encode.conversion import convert
 from statushub.producers.encode.errors import (
     DestinationUnwritable,
     EncodeError,
@@ -21,11 +22,12 @@ from statushub.producers.encode.errors import (
     TranscodeFailed,
     ValidationFailed,
 )
-from statushub.producers.encode.job import Result, convert, encode
+from statushub.producers.encode.job import encode
 from statushub.producers.encode.ladder import LADDER, Rendition, Rung
 from statushub.producers.encode.options import Options
 from statushub.producers.encode.progress import Step
 from statushub.producers.encode.reporter import Report
+from statushub.producers.encode.result import Result
 
 __all__ = [
     "LADDER",

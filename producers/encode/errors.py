@@ -1,61 +1,61 @@
-"""Why an encode failed. Each class says when it is raised; its `code` is stable: it is published.
+"""Why an encode failed. Each class says when it is raised; its `code` is published and stable.
 
 EncodeError
-├── SourceNotFound          nothing is there
-├── SourceUnreadable        something is there and cannot be read: refused, broken off, damaged
-├── SourceTooLarge          over a limit of size, length or picture
-├── NotAVideo               readable, and has no picture track that can be decoded
-├── DestinationUnwritable   the folder cannot be written to
-├── TranscodeFailed         decoding or encoding gave up half-way
-└── ValidationFailed        what was encoded does not play, or is shorter than its source
+├── SourceNotFound          the source does not exist
+├── SourceUnreadable        the source cannot be read: access denied, connection lost, unknown kind of URL
+├── SourceTooLarge          the source exceeds a limit of size, duration or resolution
+├── NotAVideo               the source has no video track that can be decoded
+├── DestinationUnwritable   the destination folder cannot be written
+├── TranscodeFailed         decoding or encoding failed midway
+└── ValidationFailed        the result does not play, or is shorter than its source
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from statushub.hub.model.errors import StatushubError
+from statushub.hub.model.redaction import redacted
 
 
 class EncodeError(StatushubError):
-    """The root. `message` is one sentence for whoever uploaded the video."""
+    """The root. `message` is one sentence for the person who uploaded the video."""
 
     code: ClassVar[str] = "encode_failed"
 
 
 class SourceNotFound(EncodeError):
-    """Raised when there is nothing at the source's path or URL."""
+    """Raised when nothing exists at the source's path or URL."""
 
     code = "source_not_found"
 
 
 class SourceUnreadable(EncodeError):
-    """Raised when the source is refused, breaks off, or is of a kind that cannot be opened."""
+    """Raised when access to the source is denied, its transfer breaks off, or its kind of URL is unknown."""
 
     code = "source_unreadable"
 
 
 class SourceTooLarge(EncodeError):
-    """Raised when the source is over a limit of size, length or picture."""
+    """Raised when the source exceeds a limit of size, duration or resolution."""
 
     code = "source_too_large"
 
 
 class NotAVideo(EncodeError):
-    """Raised when the source holds no picture track that can be decoded."""
+    """Raised when the source has no video track that can be decoded."""
 
     code = "not_a_video"
 
 
 class DestinationUnwritable(EncodeError):
-    """Raised when the destination folder cannot be written to."""
+    """Raised when the destination folder cannot be written."""
 
     code = "destination_unwritable"
 
 
 class TranscodeFailed(EncodeError):
-    """Raised when decoding or encoding gives up."""
+    """Raised when decoding or encoding fails midway."""
 
     code = "transcode_failed"
 
@@ -71,13 +71,10 @@ def reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def shown(location: str) -> str:
-    """A path or URL as a message may show it: without credentials, query or fragment, which hold signatures.
+def printable(location: str) -> str:
+    """A path or URL as a message may show it: a URL is redacted, since its query may hold a signature.
 
-    A path may hold bytes that are no text; those cannot be published.
+    Bytes of a path that are not text are replaced: they cannot be published.
     """
     location = location.encode("utf-8", "replace").decode("utf-8")
-    if "://" not in location:
-        return location
-    parts = urlsplit(location)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return redacted(location) if "://" in location else location

@@ -1,4 +1,4 @@
-"""Which renditions a source gets: its own quality at most, and smaller ones for smaller connections."""
+"""The bitrate ladder: the renditions that a source gets, its own resolution at most and smaller ones."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from typing import Final
 import msgspec
 
 RENDITIONS_MIN: Final = 2
-"""With one rendition a player cannot adapt, so small sources get one below themselves."""
+"""With one rendition a player cannot adapt to its connection, so a small source gets one below its own size."""
 
 SIDE_MIN: Final = 32
-"""Shortest side that is worth a smaller rendition; below it there is nothing left to see."""
+"""Shortest side, in pixels, of a source that gets a smaller rendition; half of it would show nothing."""
+
+BITRATE_MIN: Final = 100_000
+"""Bits a second. Scaling by area would leave a very small rendition with too few to show anything."""
 
 
 class Rung(msgspec.Struct, frozen=True):
-    """A step of the ladder: the picture's shorter side in pixels, and the most bits a second it may take."""
+    """A step of the ladder: the shorter side in pixels, and the maximum bit rate in bits a second."""
 
     side: int
     bitrate: int
 
 
 class Rendition(msgspec.Struct, frozen=True, kw_only=True):
-    """One quality to encode; width and height are even, as 4:2:0 pictures must be."""
+    """One quality to encode; width and height are even, as 4:2:0 requires; `bitrate` is in bits a second."""
 
     name: str
     width: int
@@ -37,13 +40,14 @@ LADDER: Final = (
     Rung(360, 800_000),
     Rung(240, 400_000),
 )
-"""Sizes and rates in common use for H.264 (Apple's HLS authoring specification, section 1, has the like)."""
+"""Sizes and rates in common use for H.264 (Apple's HLS authoring specification, section 1, has similar ones)."""
 
 
 def renditions(width: int, height: int, ladder: Sequence[Rung] = LADDER) -> list[Rendition]:
-    """The renditions of a source of `width` x `height` upright, square pixels; largest first, none larger than it.
+    """The renditions of a source of `width` x `height` square pixels, after rotation; largest first.
 
-    A rung counts the shorter side, so that an upright phone video of 1080 x 1920 gets the 1080p rung.
+    None is larger than the source. A rung counts the shorter side, so that a portrait video of 1080 x 1920 gets
+    the 1080p rung.
     """
     side = min(width, height)
     rungs = sorted((rung for rung in ladder if rung.side <= side), key=lambda rung: -rung.side)
@@ -56,7 +60,7 @@ def renditions(width: int, height: int, ladder: Sequence[Rung] = LADDER) -> list
 
 def _scaled(side: int, ladder: Sequence[Rung]) -> Rung:
     nearest = min(ladder, key=lambda rung: abs(rung.side - side))
-    return Rung(side, max(100_000, int(nearest.bitrate * (side / nearest.side) ** 2)))
+    return Rung(side, max(BITRATE_MIN, int(nearest.bitrate * (side / nearest.side) ** 2)))
 
 
 def _rendition(rung: Rung, width: int, height: int) -> Rendition:
@@ -70,6 +74,6 @@ def _rendition(rung: Rung, width: int, height: int) -> Rendition:
 
 
 def _even(length: float, limit: int) -> int:
-    """The nearest even length that is not larger than the source's; at least 2."""
+    """The nearest even length that does not exceed `limit`; at least 2."""
     even = round(length / 2) * 2
     return max(2, even if even <= limit else even - 2)

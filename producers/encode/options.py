@@ -1,4 +1,4 @@
-"""How to encode: the settings of one job."""
+"""The settings of one encode."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ PRESETS: Final = (
     "slower",
     "veryslow",
 )
-"""The speeds of x264, quickest first. Slower ones make smaller files."""
+"""The presets of x264, fastest first. Slower ones make smaller files."""
 
 SOURCE_BYTES: Final = 32 * 1024**3
-"""Largest source: an hour of 70 Mbit/s. A bigger one fills the scratch disk of a small worker."""
+"""Largest source: an hour of 70 Mbit/s. A larger one fills the scratch disk of a small worker."""
 
 SOURCE_SECONDS: Final = 12 * 3600.0
-"""Longest source. A file that claims more has a broken header, or would hold a worker for days."""
+"""Longest source. A file that states more has a broken header, or would occupy a worker for days."""
 
 SEGMENT_SECONDS: Final = 4.0
-"""Length of a segment: short enough to switch renditions quickly, long enough to compress well."""
+"""Duration of a segment: short enough to switch renditions quickly, long enough to compress well."""
 
 REPORT_SECONDS: Final = 0.5
-"""Time between reports of progress within a step: what an eye takes for live."""
+"""Time between reports of progress within a step: a viewer perceives it as live."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of one job. Raises `Invalid` naming the field that breaks a rule."""
+    """The settings of one encode. Raises `Invalid`, which names the field, where a value is out of range."""
 
     preset: str = "veryfast"
     crf: int = 23
-    """x264's constant quality: 18 looks lossless, 28 is visibly soft."""
+    """x264's constant rate factor, 0 to 51: 18 looks lossless, 28 is visibly soft."""
     ladder: tuple[Rung, ...] = LADDER
     threads: int = 0
-    """Threads of each encoder and of the decoder; 0: half of the cores, so that the machine keeps serving."""
+    """Threads of each encoder and of the decoder, up to 64; 0: half of the cores, the rest is for other work."""
     segment_seconds: float = SEGMENT_SECONDS
     report_seconds: float = REPORT_SECONDS
     source_bytes: int = SOURCE_BYTES
     source_seconds: float = SOURCE_SECONDS
     scratch: Path | None = None
-    """Folder for temporary files; the system's by default. Needs room for the source and all renditions."""
+    """Folder for temporary files; the system's by default. It needs room for the source and all renditions."""
     public_url: str | None = None
-    """Where the destination folder is served from; what is published as `hls_path` begins with it."""
+    """The URL that serves the destination folder; published paths begin with it."""
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -67,9 +67,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         if not 1 <= self.segment_seconds <= 30:
             raise Invalid("segment_seconds must be from 1 to 30", field="segment_seconds")
         if self.report_seconds <= 0:
-            raise Invalid("report_seconds must be over 0", field="report_seconds")
+            raise Invalid("report_seconds must be greater than 0", field="report_seconds")
 
     @property
     def encoder_threads(self) -> int:
-        """The threads to use."""
+        """The number of threads, with 0 resolved."""
         return self.threads or max(1, (os.cpu_count() or 1) // 2)

@@ -1,15 +1,19 @@
-"""Pictures as they are meant to be seen: turned upright, and without the lines of interlacing."""
+"""Rotation and deinterlacing: frames as a player shows them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from fractions import Fraction
 from typing import Final
 
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
-_TURNS: Final[Mapping[int, tuple[tuple[str, str], ...]]] = {
+_Filters = tuple[tuple[str, str], ...]
+"""ffmpeg filters: their names and arguments."""
+
+_ROTATIONS: Final[Mapping[int, _Filters]] = {
     0: (),
     90: (("transpose", "cclock"),),
     180: (("hflip", ""), ("vflip", "")),
@@ -18,16 +22,19 @@ _TURNS: Final[Mapping[int, tuple[tuple[str, str], ...]]] = {
 
 
 class OrientationFilter:
-    """Turns frames by `rotation` degrees counter-clockwise (0, 90, 180, 270); deinterlaces where asked."""
+    """Rotates frames by `rotation` degrees counter-clockwise (0, 90, 180, 270), and deinterlaces on request."""
 
     def __init__(self, rotation: int, interlaced: bool) -> None:
         deinterlace = (("yadif", "deint=interlaced"),) if interlaced else ()
-        self._filters = deinterlace + _TURNS[rotation]
+        self._filters: _Filters = deinterlace + _ROTATIONS[rotation]
         self._graph: Graph | None = None
-        self._kind: tuple[int, int, str] | None = None
+        self._format: tuple[int, int, str] | None = None
 
-    def turn(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
-        """`frame`, upright. Deinterlacing looks ahead, so a picture may come out at the next call; None: the last."""
+    def apply(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
+        """Take the source's next frame, or None at its end; yields the filtered frames.
+
+        Deinterlacing looks ahead: a frame may be yielded by the next call.
+        """
         if not self._filters and frame is not None:
             yield frame
             return
@@ -35,12 +42,14 @@ class OrientationFilter:
         if graph is None:
             return
         graph.push(frame)
-        yield from _pulled(graph)
+        with suppress(BlockingIOError, EOFError):
+            while True:
+                yield graph.vpull()
 
     def _graph_for(self, frame: VideoFrame) -> Graph:
-        kind = (frame.width, frame.height, frame.format.name)
-        if self._graph is None or kind != self._kind:
-            self._kind, self._graph = kind, self._build(frame)
+        frame_format = (frame.width, frame.height, frame.format.name)
+        if self._graph is None or frame_format != self._format:
+            self._format, self._graph = frame_format, self._build(frame)
         return self._graph
 
     def _build(self, frame: VideoFrame) -> Graph:
@@ -57,13 +66,3 @@ class OrientationFilter:
         ]
         graph.link_nodes(*nodes).configure()
         return graph
-
-
-def _pulled(graph: Graph) -> Iterator[VideoFrame]:
-    while True:
-        try:
-            frame = graph.pull()
-        except (BlockingIOError, EOFError):
-            return
-        if isinstance(frame, VideoFrame):
-            yield frame

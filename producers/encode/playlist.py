@@ -19,11 +19,11 @@ INIT: Final = "init.mp4"
 SEGMENT: Final = "segment-%05d.m4s"
 
 AAC_LC: Final = "mp4a.40.2"
-"""What RFC 6381 calls the sound of every rendition."""
+"""RFC 6381's name of the audio codec of every rendition."""
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """One segment: its file, when it begins and how long it lasts, in seconds."""
+    """One segment: its file, its start and its duration, in seconds."""
 
     path: Path
     start: float
@@ -31,36 +31,40 @@ class Segment(msgspec.Struct, frozen=True):
 
     @property
     def bits(self) -> int:
+        """Size of the file, in bits."""
         return self.path.stat().st_size * 8
 
 
 class Media(msgspec.Struct, frozen=True, kw_only=True):
-    """A rendition's playlist: its segments, and the file that all of them need."""
+    """A rendition's playlist: its segments, and the initialisation segment that all of them need."""
 
     path: Path
     init: Path
     segments: tuple[Segment, ...]
     target: int
+    """The target duration, in seconds."""
     ended: bool
+    """Whether the playlist has its end tag, so that no further segment follows."""
 
     @property
     def duration(self) -> float:
-        """Seconds of the whole."""
+        """Seconds of all segments together."""
         return sum(segment.duration for segment in self.segments)
 
     @property
     def bandwidth(self) -> int:
         """The peak bit rate: the highest of any run of segments that lasts at least half the target duration
-        (RFC 8216, section 4.3.4.2, measures so)."""
+        (RFC 8216, section 4.3.4.2)."""
         runs = (self._rate(first) for first in range(len(self.segments)))
         return max((rate for rate in runs if rate), default=self.average_bandwidth)
 
     @property
     def average_bandwidth(self) -> int:
-        """Bits a second of the whole."""
+        """Bits a second of all segments together."""
         return round(sum(segment.bits for segment in self.segments) / self.duration)
 
     def _rate(self, first: int) -> int:
+        """The bit rate of the shortest run from segment `first` on that is long enough; 0 where there is none."""
         bits, seconds = 0, 0.0
         for segment in self.segments[first:]:
             bits += segment.bits
@@ -103,8 +107,10 @@ def read(path: Path) -> Media:
 
 
 def amend(path: Path) -> None:
-    """Let the target duration of the playlist at `path` be at least 1: libav rounds that of very short clips to 0,
-    and players reload or refuse what lasts nothing."""
+    """Raise the target duration of the playlist at `path` from 0 to 1.
+
+    libav rounds that of a very short video to 0; players then reload the playlist or refuse it.
+    """
     text = path.read_text("utf-8")
     path.write_text(text.replace("#EXT-X-TARGETDURATION:0\n", "#EXT-X-TARGETDURATION:1\n"), "utf-8")
 
@@ -117,17 +123,17 @@ def master(variants: Sequence[Variant]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def codecs(init: bytes, sound: bool) -> str:
-    """What RFC 6381 calls the codecs in an initialisation segment: profile, constraints and level from its `avcC`.
+def codecs(init: bytes, audio: bool) -> str:
+    """The RFC 6381 names of the codecs in an initialisation segment: profile, constraints and level from its `avcC`.
 
-    Raises `ValidationFailed` where there is none.
+    Raises `ValidationFailed` where it has none.
     """
     at = init.find(b"avcC")
     if at < 0 or len(init) < at + 8:
         raise ValidationFailed("The initialisation segment does not describe H.264.")
     profile, constraints, level = struct.unpack_from(">xBBB", init, at + 4)
-    picture = f"avc1.{profile:02x}{constraints:02x}{level:02x}"
-    return f"{picture},{AAC_LC}" if sound else picture
+    video = f"avc1.{profile:02x}{constraints:02x}{level:02x}"
+    return f"{video},{AAC_LC}" if audio else video
 
 
 def _stream_inf(variant: Variant) -> str:

@@ -1,11 +1,9 @@
-"""The picture that stands for a video before it plays."""
+"""The poster: the image that stands for a video before it plays."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
 from fractions import Fraction
-from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -14,61 +12,63 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from statushub.producers.encode.errors import TranscodeFailed
-from statushub.producers.encode.playlist import Media, Segment
-from statushub.producers.encode.progress import Tick
+from statushub.producers.encode.playback import frames
+from statushub.producers.encode.playlist import Media
+from statushub.producers.encode.progress import OnProgress
 
 POSTER: Final = "poster.jpg"
 
 SAMPLES: Final = 8
-"""Pictures looked at, evenly over the video: enough to get past titles, fades and black."""
+"""Frames compared, evenly over the video: enough to get past titles, fades and black."""
 
-GRAY: Final = (32, 18)
-"""Size a sample is judged at; smaller than any detail, larger than any mood."""
+GRAY_SIZE: Final = (32, 18)
+"""Width and height at which a sample is compared: light and dark areas remain, details do not count."""
 
 QUALITY: Final = "3"
-"""JPEG's quantiser, 2 to 31: at 3 nobody sees it."""
+"""JPEG's quantiser, 2 to 31: at 3 the loss is invisible."""
 
 FULL_RANGE: Final = 2
-"""libav's code for luma of 0 to 255, which JPEG has."""
+"""libav's code for luma of 0 to 255, as JPEG has it."""
 
 
-def poster(small: Media, large: Media, folder: Path, tick: Tick) -> Path:
-    """Write `folder/poster.jpg`: of `SAMPLES` moments the one with the richest picture, in `large`'s size.
+def poster(small: Media, large: Media, folder: Path, on_progress: OnProgress) -> Path:
+    """Write `folder/poster.jpg`: of `SAMPLES` moments the one with the most contrast, in `large`'s size.
 
-    The choice is made on `small`, the cheapest rendition. Raises `TranscodeFailed`.
+    The samples are taken from `small`, the cheapest rendition to decode. Raises `TranscodeFailed`.
     """
-    moments = [(place + 0.5) / SAMPLES * small.duration for place in range(SAMPLES)]
-    best, richest = moments[0], -1.0
+    moments = [(index + 0.5) / SAMPLES * small.duration for index in range(SAMPLES)]
+    best, highest = moments[0], -1.0
     for number, moment in enumerate(moments, 1):
-        found = richness(picture_at(small, moment))
-        if found > richest:
-            best, richest = moment, found
-        tick(number / (SAMPLES + 1))
+        found = contrast(frame_at(small, moment))
+        if found > highest:
+            best, highest = moment, found
+        on_progress(number / (SAMPLES + 1))
     path = folder / POSTER
-    path.write_bytes(jpeg(picture_at(large, best)))
+    path.write_bytes(jpeg(frame_at(large, best)))
     return path
 
 
-def richness(frame: VideoFrame) -> float:
-    """How much there is to see: the spread of brightness. A black, white or faded picture has little."""
-    gray = frame.reformat(*GRAY, "gray")
+def contrast(frame: VideoFrame) -> float:
+    """The standard deviation of brightness, 0 to 127.5. A black, white or faded frame has little."""
+    gray = frame.reformat(*GRAY_SIZE, "gray")
     plane = gray.planes[0]
     pixels, width = bytes(plane), plane.line_size
-    return statistics.pstdev(b"".join(pixels[row * width : row * width + GRAY[0]] for row in range(GRAY[1])))
+    rows = (pixels[row * width : row * width + gray.width] for row in range(gray.height))
+    return statistics.pstdev(b"".join(rows))
 
 
-def picture_at(media: Media, moment: float) -> VideoFrame:
-    """The picture shown `moment` seconds into the rendition. Raises `TranscodeFailed` where there is none."""
+def frame_at(media: Media, moment: float) -> VideoFrame:
+    """The frame shown `moment` seconds into the rendition. Raises `TranscodeFailed` where there is none."""
     segment = [each for each in media.segments if each.start <= moment][-1]
-    picture, began = None, None
-    for frame in _pictures(media, segment):
+    shown, began = None, None
+    for frame in frames(media, segment):
         began = frame.time if began is None else began
-        if picture is not None and frame.time - began > moment - segment.start:
+        if shown is not None and frame.time - began > moment - segment.start:
             break
-        picture = frame
-    if picture is None:
-        raise TranscodeFailed("No picture could be taken from the video.")
-    return picture
+        shown = frame
+    if shown is None:
+        raise TranscodeFailed("The video has no frame for its poster.")
+    return shown
 
 
 def jpeg(frame: VideoFrame) -> bytes:
@@ -81,9 +81,3 @@ def jpeg(frame: VideoFrame) -> bytes:
     encoder.color_range = FULL_RANGE
     encoder.options = {"qmin": QUALITY, "qmax": QUALITY}
     return b"".join(bytes(packet) for packet in [*encoder.encode(fitted), *encoder.encode(None)])
-
-
-def _pictures(media: Media, segment: Segment) -> Iterator[VideoFrame]:
-    data = BytesIO(media.init.read_bytes() + segment.path.read_bytes())
-    with av.open(data, "r", format="mp4") as container:
-        yield from container.decode(video=0)

@@ -1,4 +1,4 @@
-"""What a source is: looked at before any work is spent on it."""
+"""The properties of a source, read before any work is spent on it."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from statushub.producers.encode.errors import NotAVideo, SourceTooLarge, reason
 FORMATS: Final = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,gif,h264,hevc,ivf,dv,nut,yuv4mpegpipe,mp3,wav,flac"
 )
-"""Formats that are opened. Playlists (HLS, DASH, concat) are not among them: a source could name files of
-this machine or servers of its network in one, and see them in the result."""
+"""Formats that are opened. Playlists (HLS, DASH, concat) are excluded: a source could name local files or servers
+of the worker's network in one (SSRF), and show them in the result."""
 
 SOURCE_OPTIONS: Final = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 
 PIXELS_MAX: Final = 8192 * 8192
-"""Largest picture: 8K and then some. A decoded frame of it takes 100 MB."""
+"""Largest frame: more than 8K. Decoded, it takes 100 MB."""
 
 FPS_MIN: Final = 10
-"""Slowest output; slower sources repeat pictures, so that segments can be cut where they should."""
+"""Lowest frame rate of the result; frames of a slower source are repeated, so that segments can be cut in time."""
 
 FPS_MAX: Final = 60
-"""Fastest output. What claims more is a time base that was mistaken for a rate, or more than screens show."""
+"""Highest frame rate of the result. A higher one is a time base mistaken for a rate, or more than screens show."""
 
 PROBE_PACKETS: Final = 2000
-"""Packets read in search of a first picture: some seconds of any format."""
+"""Packets read in search of a first frame: several seconds of any format."""
 
 
 class Colour(msgspec.Struct, frozen=True):
-    """How numbers become colours (ITU-T H.273): matrix, primaries and transfer as its codes."""
+    """The colour space: matrix, primaries and transfer, as the codes of ITU-T H.273."""
 
     matrix: int
     primaries: int
@@ -47,19 +47,19 @@ class Colour(msgspec.Struct, frozen=True):
 
 
 class Video(msgspec.Struct, frozen=True, kw_only=True):
-    """What a source is. Width and height are of the upright picture in square pixels; times in seconds."""
+    """The properties of a source. Width and height are in square pixels, after rotation; times are in seconds."""
 
     path: Path
     bytes: int
     duration: float | None
-    """None where the file does not say, as recordings made by browsers."""
+    """None where the file does not state it, as recordings made by browsers do not."""
     start: float
     width: int
     height: int
     fps: Fraction
-    """The constant rate of the result, near the source's own."""
+    """The constant frame rate of the result, near the source's own."""
     rotation: int
-    """Degrees the picture is to be turned counter-clockwise: 0, 90, 180 or 270."""
+    """Degrees by which to rotate frames counter-clockwise: 0, 90, 180 or 270."""
     interlaced: bool
     rgb: bool
     colour: Colour
@@ -68,7 +68,7 @@ class Video(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def facts(self) -> dict[str, object]:
-        """What is published of it."""
+        """The properties that are published."""
         return {
             "duration": None if self.duration is None else round(self.duration, 3),
             "width": self.width,
@@ -80,9 +80,9 @@ class Video(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def probe(path: Path, seconds: float) -> Video:
-    """Look at the file at `path`, which may last `seconds` at most.
+    """Read the properties of the file at `path`, which may last at most `seconds`.
 
-    Raises `NotAVideo` where it has no picture track that can be decoded, `SourceTooLarge`.
+    Raises `NotAVideo` where it has no video track that can be decoded, and `SourceTooLarge`.
     """
     try:
         with av.open(str(path), "r", options=SOURCE_OPTIONS) as container:
@@ -91,25 +91,25 @@ def probe(path: Path, seconds: float) -> Video:
         raise NotAVideo(f"The source is not a video that can be read: {reason(error)}.", field="source") from error
 
 
-def picture_track(container: InputContainer) -> VideoStream | None:
-    """The track to encode: the first that is not the cover picture of a song."""
+def video_track(container: InputContainer) -> VideoStream | None:
+    """The track to encode: the first that is not the cover image of a song."""
     tracks = (track for track in container.streams.video if not track.disposition & Disposition.attached_pic)
     return next(tracks, None)
 
 
 def _describe(path: Path, container: InputContainer, seconds: float) -> Video:
-    track = picture_track(container)
+    track = video_track(container)
     if track is None:
-        raise NotAVideo("The source has no picture track.", field="source")
-    start, duration = (container.start_time or 0) / av.time_base, _length(container)
+        raise NotAVideo("The source has no video track.", field="source")
+    start, duration = (container.start_time or 0) / av.time_base, _duration(container)
     if duration is not None and duration > seconds:
         raise SourceTooLarge(f"The source lasts {duration:.0f} s; the limit is {seconds:.0f} s.", field="source")
-    frame = next(_pictures(container, track), None)
+    frame = next(_frames(container, track), None)
     if frame is None:
-        raise NotAVideo("The source's picture track cannot be decoded.", field="source")
+        raise NotAVideo("The source's video track cannot be decoded.", field="source")
     if frame.width * frame.height > PIXELS_MAX:
-        raise SourceTooLarge(f"The picture has over {PIXELS_MAX} pixels, which is the limit.", field="source")
-    width, height = _orientation(frame, track)
+        raise SourceTooLarge(f"A frame has more than {PIXELS_MAX} pixels, which is the limit.", field="source")
+    width, height = _size(frame, track)
     return Video(
         path=path,
         bytes=path.stat().st_size,
@@ -117,7 +117,7 @@ def _describe(path: Path, container: InputContainer, seconds: float) -> Video:
         start=start,
         width=width,
         height=height,
-        fps=_rate(track),
+        fps=_frame_rate(track),
         rotation=_rotation(frame),
         interlaced=frame.interlaced_frame,
         rgb=frame.format.is_rgb,
@@ -127,15 +127,15 @@ def _describe(path: Path, container: InputContainer, seconds: float) -> Video:
     )
 
 
-def _length(container: InputContainer) -> float | None:
+def _duration(container: InputContainer) -> float | None:
     if not container.duration:
         return None
-    # Matroska counts from nought, however late its first picture comes.
+    # Matroska counts the duration from 0, even where the first frame comes later.
     late = max(0, container.start_time or 0) if "matroska" in container.format.name else 0
     return max(0, container.duration - late) / av.time_base or None
 
 
-def _pictures(container: InputContainer, track: VideoStream) -> Iterator[VideoFrame]:
+def _frames(container: InputContainer, track: VideoStream) -> Iterator[VideoFrame]:
     for count, packet in enumerate(container.demux(track)):
         if count > PROBE_PACKETS:
             return
@@ -150,14 +150,15 @@ def _rotation(frame: VideoFrame) -> int:
     return round(frame.rotation / 90) * 90 % 360
 
 
-def _orientation(frame: VideoFrame, track: VideoStream) -> tuple[int, int]:
+def _size(frame: VideoFrame, track: VideoStream) -> tuple[int, int]:
+    """Width and height in square pixels, after rotation."""
     aspect = track.sample_aspect_ratio or Fraction(1)
     width = round(frame.width * aspect) if aspect > 0 else frame.width
     return (frame.height, width) if _rotation(frame) in (90, 270) else (width, frame.height)
 
 
-def _rate(track: VideoStream) -> Fraction:
+def _frame_rate(track: VideoStream) -> Fraction:
     rates = [Fraction(rate) for rate in (track.guessed_rate, track.average_rate) if rate]
     rate = next((rate for rate in rates if rate <= FPS_MAX), Fraction(FPS_MAX if rates else 30))
-    # A rate such as 14213/947 makes time stamps nobody can read; 1/1001 keeps those of television exact.
+    # A rate such as 14213/947 makes unwieldy time bases; a denominator of 1001 keeps those of television exact.
     return max(Fraction(FPS_MIN), rate).limit_denominator(1001)

@@ -1,4 +1,4 @@
-"""How far an encode is: steps, the weighted whole, and how long it will still take."""
+"""Progress of an encode: its steps, the weighted percentage, and the estimate of the time left."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any, Final
 
 from statushub.hub.model.timestamp import timestamp
 
-Tick = Callable[[float], None]
-"""Told the part of the step that is done, 0 to 1, between packets; raises where the work is cancelled."""
+OnProgress = Callable[[float], None]
+"""Called between packets with the part of the step that is done, 0 to 1; raises where the work is cancelled."""
 
 
 class Step(StrEnum):
-    """The steps of an encode, in their order."""
+    """The steps of an encode, in order."""
 
     DOWNLOADING = "downloading"
     PROBING = "probing"
     PREPARING = "preparing"
-    """Finds out whether the destination can be written before hours are spent on it."""
+    """Checks that the destination can be written, before hours are spent on the encode."""
     TRANSCODING = "transcoding"
     VALIDATING = "validating"
     THUMBNAIL = "thumbnail"
@@ -39,26 +39,26 @@ WEIGHTS: Final[Mapping[Step, int]] = {
     Step.THUMBNAIL: 1,
     Step.UPLOADING: 4,
 }
-"""Each step's share of the whole, in percent; near the shares of time that an encode spends in it."""
+"""Percent of the whole for each step, near the share of time that an encode spends in it."""
 
 PROGRESS_RUNNING_MAX: Final = 99
-"""Highest progress of work that has not ended: 100 is the completion's to say."""
+"""Highest progress of an encode that runs: only its completion reports 100."""
 
 MEASURED: Final = frozenset({Step.TRANSCODING, Step.UPLOADING})
-"""Steps whose speed tells the rest. The others are over too soon, or say nothing of the encoding."""
+"""Steps whose speed predicts the rest. The others are too short, or depend on something else."""
 
 MEASURE_SECONDS: Final = 0.5
-"""Time into a step before its speed is believed: codecs fill their look-ahead first."""
+"""Time into a step before its speed counts: codecs fill their look-ahead first."""
 
 MEASURE_FRACTION: Final = 0.02
-"""Part of a step that must be done before its speed is believed."""
+"""Part of a step that must be done before its speed counts."""
 
 SMOOTHING_SECONDS: Final = 5.0
-"""Time constant in which the estimate follows a changed speed: a countdown that leaps is not believed."""
+"""Time constant with which the estimate follows a changed speed: users distrust a countdown that jumps."""
 
 
-class Remaining:
-    """Estimates the seconds left from the speed measured, and lets the estimate change smoothly."""
+class RemainingTime:
+    """Estimates the seconds left from the measured speed, exponentially smoothed."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -70,7 +70,7 @@ class Remaining:
         self._at = 0.0
 
     def observe(self, step: Step, fraction: float) -> int | None:
-        """The seconds left now that `fraction` of `step` is done; None while no speed is known."""
+        """Take that `fraction` of `step` is done; returns the seconds left, None while no speed is known."""
         now = self._clock()
         if step is not self._step:
             self._step, self._began, self._base = step, now, fraction
@@ -96,37 +96,37 @@ class Remaining:
 class Progress:
     """The latest state of one encode. The encoding thread writes it, the event loop reads it.
 
-    Every write is one assignment, so neither waits for the other and nothing queues up between them.
+    Every write is one assignment, so that no lock and no queue is needed between them.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began = clock()
-        self._place: tuple[Step, float] = (STEPS[0], 0.0)
+        self._position: tuple[Step, float] = (STEPS[0], 0.0)
         self._facts: dict[str, Any] = {"duration": None, "hls_path": None, "error_reason": None}
-        self._remaining = Remaining(clock)
+        self._remaining = RemainingTime(clock)
 
     def begin(self, step: Step) -> None:
-        """The step before is done; `step` begins."""
-        self._place = (step, 0.0)
+        """Begin `step`; the one before is done."""
+        self._position = (step, 0.0)
 
     def advance(self, fraction: float) -> None:
-        """`fraction` of the step is done, 0 to 1; less than was said before changes nothing."""
-        step, before = self._place
-        self._place = (step, max(before, min(1.0, fraction)))
+        """Set the part of the step that is done, 0 to 1; a lower value than before is ignored."""
+        step, before = self._position
+        self._position = (step, max(before, min(1.0, fraction)))
 
     def learn(self, **facts: Any) -> None:
-        """What every later report says besides: duration, title, size of the picture."""
+        """Add fields to every later report: duration, title, resolution."""
         self._facts = {**self._facts, **facts}
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the work began."""
+        """Seconds since the encode began."""
         return self._clock() - self._began
 
     def snapshot(self) -> dict[str, Any]:
-        """The whole state, ready to publish; `progress` never falls from one snapshot to the next."""
-        step, fraction = self._place
+        """The whole state, ready to publish; `progress` never decreases from one snapshot to the next."""
+        step, fraction = self._position
         remaining = self._remaining.observe(step, fraction)
         return {
             "progress": min(PROGRESS_RUNNING_MAX, int(100 - _weight_left(step, fraction))),
@@ -139,7 +139,7 @@ class Progress:
         }
 
     def failure(self) -> dict[str, Any]:
-        """The state to publish with a failure: how far it came, and no promise of an end."""
+        """The state to publish with a failure: the progress so far, without an estimate."""
         return {**self.snapshot(), "remaining_seconds": None, "estimated_completion": None}
 
 

@@ -1,4 +1,4 @@
-"""Tells whoever wants to know how far an encode is: at each step, and every so often within one."""
+"""Reports the progress of an encode: at each step, and at an interval within it."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ Report = Callable[[Mapping[str, Any]], Awaitable[object]]
 
 
 class Reporter:
-    """Reports the latest state of a `Progress`. What changes in between is never queued, only overwritten."""
+    """Reports the latest state of a `Progress`. Changes in between are overwritten, not queued."""
 
     def __init__(self, progress: Progress, report: Report, seconds: float) -> None:
         self._progress = progress
         self._report = report
         self._seconds = seconds
-        self._said: Mapping[str, Any] = {}
+        self._reported: Mapping[str, Any] = {}
         self._lock = anyio.Lock()
 
     async def now(self) -> None:
-        """Report the state, if it has changed. States are taken and told in one order."""
+        """Report the state if it has changed. The lock keeps reports in the order of their snapshots."""
         async with self._lock:
             state = self._progress.snapshot()
-            if _matter(state) != _matter(self._said):
-                self._said = state
+            if _comparable(state) != _comparable(self._reported):
+                self._reported = state
                 await self._report(state)
 
     async def watch(self) -> None:
-        """Report until cancelled."""
+        """Report at the interval until cancelled."""
         while True:
             await anyio.sleep(self._seconds)
             await self.now()
 
 
-def _matter(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The moment of completion wavers by milliseconds; that alone is no news."""
+def _comparable(state: Mapping[str, Any]) -> dict[str, Any]:
+    """`state` without the estimated time of completion, which varies by milliseconds at every snapshot."""
     return {key: value for key, value in state.items() if key != "estimated_completion"}

@@ -1,4 +1,4 @@
-"""Bring a result to its destination: any folder that fsspec can write. The master playlist goes last."""
+"""Upload of a result to its destination, any folder that fsspec can write. The master playlist goes last."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any
 
 import fsspec
 
-from statushub.producers.encode.errors import DestinationUnwritable, reason, shown
+from statushub.producers.encode.errors import DestinationUnwritable, printable, reason
 from statushub.producers.encode.playlist import MASTER
-from statushub.producers.encode.progress import Tick
+from statushub.producers.encode.progress import OnProgress
 
 
 class Destination:
-    """A folder on this machine or at any fsspec URL."""
+    """A local folder, or one at any fsspec URL."""
 
     def __init__(self, location: str) -> None:
-        """Raises `DestinationUnwritable` where no such kind of place is known."""
+        """Raises `DestinationUnwritable` where fsspec does not know the kind of URL."""
         self.location = location.rstrip("/") or location
         try:
-            # Its name is published with the result, so it must be text.
+            # The location is published with the result, so it must be text.
             location.encode("utf-8")
             self._filesystem, self._root = fsspec.core.url_to_fs(location)
         except (ImportError, ValueError, OSError) as error:
             raise self._unwritable(error) from error
 
     def check(self) -> None:
-        """Write a small file and remove it. Raises `DestinationUnwritable` where that fails."""
+        """Write a small file and remove it. Raises `DestinationUnwritable` where this fails."""
         path = f"{self._root}/.{uuid.uuid4().hex}"
         try:
             self._filesystem.makedirs(self._root, exist_ok=True)
@@ -37,37 +37,37 @@ class Destination:
         except Exception as error:
             raise self._unwritable(error) from error
 
-    def upload(self, folder: Path, tick: Tick) -> int:
-        """Copy all files of `folder`, its master playlist last; returns their bytes.
+    def upload(self, folder: Path, on_progress: OnProgress) -> int:
+        """Copy all files of `folder`, its master playlist last; returns their size in bytes.
 
-        An earlier result is withdrawn first: its playlist would list a mixture. Where the upload fails or is
-        cancelled, what it brought is removed. Raises `DestinationUnwritable`.
+        The master playlist of an earlier result is removed first: it would list segments of both. Where the
+        upload fails or is cancelled, the files it copied are removed. Raises `DestinationUnwritable`.
         """
         files = sorted((each for each in folder.rglob("*") if each.is_file()), key=lambda file: file.name == MASTER)
-        brought: list[str] = []
+        copied: list[str] = []
         try:
-            self._withdraw()
-            return self._copy(folder, files, brought, tick)
+            self._remove_master()
+            return self._copy(folder, files, copied, on_progress)
         except BaseException as error:
-            self._remove(brought)
+            self._remove(copied)
             if isinstance(error, Exception):
                 raise self._unwritable(error) from error
             raise
 
-    def _withdraw(self) -> None:
+    def _remove_master(self) -> None:
         path = f"{self._root}/{MASTER}"
         if self._filesystem.exists(path):
             self._filesystem.rm_file(path)
 
-    def _copy(self, folder: Path, files: Sequence[Path], brought: list[str], tick: Tick) -> int:
+    def _copy(self, folder: Path, files: Sequence[Path], copied: list[str], on_progress: OnProgress) -> int:
         total, done = sum(file.stat().st_size for file in files), 0
         for file in files:
             target = f"{self._root}/{file.relative_to(folder).as_posix()}"
             self._filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
-            brought.append(target)
+            copied.append(target)
             self._filesystem.put_file(str(file), target)
             done += file.stat().st_size
-            tick(done / total)
+            on_progress(done / total)
         return total
 
     def _remove(self, paths: Sequence[str]) -> None:
@@ -75,10 +75,10 @@ class Destination:
             try:
                 self._filesystem.rm_file(path)
             except (OSError, NotImplementedError):
-                # The failure that led here is the one to tell of; without a master playlist nothing shows.
+                # The failure that led here is reported; without a master playlist no player finds the rest.
                 continue
 
     def _unwritable(self, error: Any) -> DestinationUnwritable:
         return DestinationUnwritable(
-            f"{shown(self.location)} cannot be written to: {reason(error)}.", field="destination"
+            f"{printable(self.location)} cannot be written to: {reason(error)}.", field="destination"
         )

@@ -1,4 +1,4 @@
-"""Sources as people really upload them: turned, odd, irregular, silent, damaged."""
+"""Sources as people upload them: rotated, odd-sized, irregular, silent, damaged."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import pytest
 
 from statushub.producers.encode import EncodeError, NotAVideo, Options, Result, Rung, SourceTooLarge, convert
 from statushub.producers.encode.probe import probe
-from tests.support.clips import Track, at, moving, plain, play, pq, sound_of, tone, write
+from tests.support.clips import Track, at, audio_span, combing, interlaced, moving, plain, play, pq, tone, write
 
 pytestmark = pytest.mark.anyio
 
 
 async def encoded(source: Path, **options: Any) -> tuple[Result, list[Track]]:
-    """Encode `source` beside itself and play what came out."""
+    """Encode `source` into a folder beside it, and play the result."""
 
     async def silent(state: Mapping[str, Any]) -> None:
-        """Reports nothing."""
+        """Do nothing."""
 
     result = await convert(source, source.parent / "out", report=silent, options=Options(preset="ultrafast", **options))
     return result, play(source.parent / "out")
@@ -29,22 +29,22 @@ async def encoded(source: Path, **options: Any) -> tuple[Result, list[Track]]:
 
 class TestPicture:
     @pytest.mark.parametrize(
-        ("degrees", "upright"),
+        ("degrees", "rotated"),
         [
             (90, [[90, 230], [20, 160]]),
             (180, [[230, 160], [90, 20]]),
             (-90, [[160, 20], [230, 90]]),
         ],
     )
-    async def test_turned_video_is_set_upright(self, tmp_path: Path, degrees: int, upright: list[list[int]]) -> None:
-        """A phone's rotation note is obeyed: `degrees` counter-clockwise, as players do."""
+    async def test_rotation_metadata_is_applied(self, tmp_path: Path, degrees: int, rotated: list[list[int]]) -> None:
+        """A phone's display matrix rotates by `degrees` counter-clockwise, as players do."""
         source = write(tmp_path / "in.mp4", plain(160, 80, [[20, 90], [160, 230]]), rotation=degrees)
         _, tracks = await encoded(source)
         assert (tracks[0].width, tracks[0].height) == ((80, 160) if degrees != 180 else (160, 80))
-        assert tracks[0].corners == [[pytest.approx(level, abs=6) for level in row] for row in upright]
+        assert tracks[0].corners == [[pytest.approx(level, abs=6) for level in row] for row in rotated]
 
-    async def test_odd_sizes_are_made_even_without_growing(self, tmp_path: Path) -> None:
-        """H.264 with 4:2:0 needs even sizes; a pixel less is what nobody sees."""
+    async def test_odd_sizes_are_rounded_down_to_even(self, tmp_path: Path) -> None:
+        """H.264 with 4:2:0 needs even sizes; a lost pixel is invisible."""
         odd = write(
             tmp_path / "odd.mkv", (f.reformat(161, 91, "yuv444p") for f in moving(0.5)), codec="ffv1", pix_fmt="yuv444p"
         )
@@ -64,45 +64,45 @@ class TestPicture:
             ("mjpeg", "yuvj420p"),
         ],
     )
-    async def test_other_pixel_formats_become_what_browsers_play(
-        self, tmp_path: Path, codec: str, pix_fmt: str
-    ) -> None:
-        """Ten bits, full chroma, alpha, gray, RGB and full range all become 8-bit 4:2:0 of the same brightness."""
+    async def test_any_pixel_format_becomes_8_bit_420(self, tmp_path: Path, codec: str, pix_fmt: str) -> None:
+        """Ten bits, full chroma, alpha, gray, RGB and full range become what browsers play, of the same brightness."""
         source = write(tmp_path / "in.mkv", plain(160, 90, [[40, 200]]), codec=codec, pix_fmt=pix_fmt)
         _, tracks = await encoded(source)
         assert tracks[0].pix_fmt == "yuv420p"
         assert tracks[0].corners[0] == [pytest.approx(40, abs=5), pytest.approx(200, abs=5)]
 
-    async def test_hdr_becomes_what_every_screen_shows(self, tmp_path: Path) -> None:
-        """Paper white of a PQ picture is nearly white in the result too, and not the gray of its numbers."""
+    async def test_hdr_becomes_bt709(self, tmp_path: Path) -> None:
+        """Reference white of a PQ video is nearly white in the result, not the gray of its code values."""
         source = write(tmp_path / "in.mkv", pq(48, 28, 573), codec="ffv1", pix_fmt="yuv420p10le")
         assert probe(source, 100).colour.transfer == 16
         _, tracks = await encoded(source)
         assert tracks[0].corners[0][0] > 220
         assert (tracks[0].transfer, tracks[0].pix_fmt) == (1, "yuv420p")
 
-    async def test_wide_pixels_become_square(self, tmp_path: Path) -> None:
-        """An anamorphic picture is as wide as it is meant to be seen."""
+    async def test_anamorphic_pixels_become_square(self, tmp_path: Path) -> None:
+        """An anamorphic video gets the width at which a player shows it."""
         source = write(tmp_path / "in.mkv", moving(0.5, 160, 120), aspect=Fraction(4, 3))
         _, tracks = await encoded(source)
         assert (tracks[0].width, tracks[0].height) == (212, 120)
 
     async def test_interlaced_video_is_deinterlaced(self, tmp_path: Path) -> None:
-        """Lines of two moments are not left in one picture; none is lost by looking ahead."""
+        """No frame mixes lines of two moments, and no frame is lost in the look-ahead."""
         options = {"preset": "ultrafast", "x264-params": "tff=1", "flags": "+ildct+ilme"}
-        source = write(tmp_path / "in.mp4", moving(1, 160, 96), options=options)
+        source = write(tmp_path / "in.mp4", interlaced(), options=options)
         assert probe(source, 100).interlaced
+        assert combing(source) > 4
         _, tracks = await encoded(source)
         assert len(tracks[0].times) == 30
+        assert combing(tmp_path / "out" / "96p" / "playlist.m3u8") < 2
 
-    async def test_tiny_picture_has_one_rendition(self, tmp_path: Path) -> None:
-        """Nothing is made smaller where there is nothing left to see."""
+    async def test_tiny_video_has_one_rendition(self, tmp_path: Path) -> None:
+        """A rendition below the smallest useful size is not made."""
         source = write(tmp_path / "in.mkv", (f.reformat(18, 16) for f in moving(0.5)))
         result, _ = await encoded(source)
         assert [each.name for each in result.renditions] == ["16p"]
 
-    async def test_change_of_size_in_the_middle_is_scaled(self, tmp_path: Path) -> None:
-        """A broadcast that changes its size goes on in the size it began with."""
+    async def test_change_of_size_midway_is_scaled(self, tmp_path: Path) -> None:
+        """A broadcast that changes its size is scaled to its first."""
         first = write(tmp_path / "1.ts", moving(1, 160, 90), container_format="mpegts")
         second = write(
             tmp_path / "2.ts", at(moving(1, 320, 180), [1 + n / 30 for n in range(30)]), container_format="mpegts"
@@ -115,8 +115,8 @@ class TestPicture:
 
 
 class TestTiming:
-    async def test_variable_rate_becomes_constant_and_keeps_time(self, tmp_path: Path) -> None:
-        """A recording that rests for three seconds shows its last picture meanwhile, and is cut all the same."""
+    async def test_variable_frame_rate_becomes_constant(self, tmp_path: Path) -> None:
+        """A pause of three seconds repeats the last frame, and segments are cut within it."""
         times = [0, 0.03, 0.07, 0.5, 0.52, 3.5, 3.6, 4.9, 5.0]
         source = write(tmp_path / "in.mkv", at(moving(1), times))
         result, tracks = await encoded(source)
@@ -125,100 +125,100 @@ class TestTiming:
         assert max(steps) - min(steps) <= 0.002
         assert len(list((tmp_path / "out").glob("*/*.m4s"))) == 2 * 2
 
-    async def test_fast_video_is_slowed_to_what_screens_show(self, tmp_path: Path) -> None:
-        """120 pictures a second become 60, in the same time."""
+    async def test_high_frame_rate_is_reduced_to_60(self, tmp_path: Path) -> None:
+        """Every second frame of 120 a second is dropped; the duration stays."""
         source = write(tmp_path / "in.mp4", moving(1, fps=120), fps=120)
         _, tracks = await encoded(source)
         assert len(tracks[0].times) == 60
 
-    async def test_slide_show_gets_a_steady_rate(self, tmp_path: Path) -> None:
-        """One picture a second is repeated, so that segments can be cut every few seconds."""
+    async def test_low_frame_rate_is_raised_to_10(self, tmp_path: Path) -> None:
+        """The frames of a slide show are repeated, so that segments can be cut every few seconds."""
         source = write(tmp_path / "in.mkv", moving(6, fps=1), fps=1)
         result, tracks = await encoded(source)
         assert result.duration == pytest.approx(6, abs=0.1)
         assert len(tracks[0].times) == 60
 
     @pytest.mark.parametrize("count", [1, 6])
-    async def test_very_short_clip_is_whole(self, tmp_path: Path, count: int) -> None:
-        """Less than a second, even a single picture, makes a result that plays."""
+    async def test_very_short_video_is_whole(self, tmp_path: Path, count: int) -> None:
+        """Less than a second, even a single frame, makes a result that plays."""
         source = write(tmp_path / "in.mp4", list(moving(1))[:count])
         result, tracks = await encoded(source)
         assert len(tracks[0].times) == count
         assert "#EXT-X-TARGETDURATION:1\n" in next((tmp_path / "out").glob("*/playlist.m3u8")).read_text()
         assert result.duration == pytest.approx(count / 30, abs=0.01)
 
-    async def test_clock_that_does_not_begin_at_nought_is_no_matter(self, tmp_path: Path) -> None:
-        """A piece cut from a broadcast begins at its hundredth second; the result begins at its first."""
+    async def test_timestamps_need_not_begin_at_0(self, tmp_path: Path) -> None:
+        """A part of a broadcast that begins at 100 s becomes a result that begins at 0."""
         frames = at(moving(1), [100 + n / 30 for n in range(30)])
         result, tracks = await encoded(write(tmp_path / "in.mkv", frames, sound=tone(1, start=100)))
         assert result.duration == pytest.approx(1, abs=0.1)
-        assert tracks[0].loud(0.2, 0.8) > 0.1
+        assert tracks[0].peak(0.2, 0.8) > 0.1
 
-    async def test_leap_of_the_clock_is_an_error(self, tmp_path: Path) -> None:
-        """A clock that leaps by hours is broken; the gap is not filled for ever."""
+    async def test_jump_of_the_timestamps_is_an_error(self, tmp_path: Path) -> None:
+        """A jump by hours is refused, not filled with repeated frames."""
         source = write(tmp_path / "in.mkv", at(moving(1), [0, 0.1, 0.2, 9000]))
         with pytest.raises(EncodeError) as caught:
             await encoded(source)
         assert caught.value.code == "transcode_failed"
-        assert "leaps" in caught.value.message
+        assert "jump" in caught.value.message
 
 
-class TestSound:
-    async def test_silent_video_has_no_sound_track(self, tmp_path: Path) -> None:
-        """No sound is made up where there is none, nor promised in CODECS."""
+class TestAudio:
+    async def test_video_without_audio_gets_no_audio_track(self, tmp_path: Path) -> None:
+        """No audio is added, and CODECS does not list it."""
         _, tracks = await encoded(write(tmp_path / "in.mp4", moving(1)))
         assert tracks[0].audio == []
         assert "mp4a" not in (tmp_path / "out" / "master.m3u8").read_text()
 
     @pytest.mark.parametrize("layout", ["mono", "stereo", "5.1", "7.1"])
     async def test_any_layout_becomes_stereo(self, tmp_path: Path, layout: str) -> None:
-        """Mono and surround alike become stereo that can be heard."""
+        """Mono and surround become audible stereo."""
         sound = tone(1, layout=layout, form="s16")
         source = write(tmp_path / "in.mkv", moving(1), sound=sound, sound_codec="pcm_s16le")
         _, tracks = await encoded(source)
         assert {track.audio[0] for track in tracks} == {("aac", 2)}
-        assert tracks[0].loud(0.2, 0.8) > 0.1
+        assert tracks[0].peak(0.2, 0.8) > 0.1
 
-    async def test_sound_longer_than_the_picture_is_kept(self, tmp_path: Path) -> None:
-        """The last picture stands until the sound is over."""
+    async def test_audio_longer_than_the_video_is_kept(self, tmp_path: Path) -> None:
+        """The last frame is repeated until the audio ends."""
         source = write(tmp_path / "in.mp4", moving(1), sound=tone(3))
         result, tracks = await encoded(source)
         assert result.duration == pytest.approx(3, abs=0.1)
         assert tracks[0].seconds == pytest.approx(3, abs=0.1)
-        assert tracks[0].loud(2.5, 2.9) > 0.1
+        assert tracks[0].peak(2.5, 2.9) > 0.1
 
-    async def test_sound_that_ends_early_is_followed_by_silence(self, tmp_path: Path) -> None:
-        """Every segment has both tracks to its end: players stop where one is missing."""
+    async def test_audio_that_ends_early_is_followed_by_silence(self, tmp_path: Path) -> None:
+        """Every segment has both tracks to its end: players stall where one is missing."""
         source = write(tmp_path / "in.mp4", moving(3), sound=tone(1))
         _, tracks = await encoded(source)
         assert tracks[0].heard[-1][0] == pytest.approx(tracks[0].times[-1], abs=0.1)
-        assert tracks[0].loud(2, 3) < 0.01
+        assert tracks[0].peak(2, 3) < 0.01
 
-    async def test_sound_that_begins_late_stays_in_time(self, tmp_path: Path) -> None:
-        """Silence comes first where the sound comes later."""
+    async def test_audio_that_begins_late_stays_in_sync(self, tmp_path: Path) -> None:
+        """Silence precedes audio that begins later than the video."""
         source = write(tmp_path / "in.mkv", moving(2), sound=tone(1, start=1))
         _, tracks = await encoded(source)
-        assert tracks[0].loud(0, 0.9) < 0.01
-        assert tracks[0].loud(1.1, 1.9) > 0.1
+        assert tracks[0].peak(0, 0.9) < 0.01
+        assert tracks[0].peak(1.1, 1.9) > 0.1
 
-    async def test_picture_is_not_held_back_for_sound_that_stays_away(self, tmp_path: Path) -> None:
-        """Sound that is only at the beginning and the end is silence in between, in segments of its time."""
+    async def test_video_is_not_delayed_by_missing_audio(self, tmp_path: Path) -> None:
+        """Audio only at the beginning and the end is silent in between, and in the segments of its time."""
         sound = [*tone(0.5), *tone(0.5, start=71.5)]
         source = write(
             tmp_path / "in.mkv", moving(72, 64, 36, 10), fps=10, sound=sound, sound_codec="libmp3lame", together=True
         )
         result, tracks = await encoded(source)
         assert result.duration == pytest.approx(72, abs=0.2)
-        assert tracks[0].loud(1, 71) < 0.01
-        assert tracks[0].loud(71.6, 71.9) > 0.1
+        assert tracks[0].peak(1, 71) < 0.01
+        assert tracks[0].peak(71.6, 71.9) > 0.1
         folder = tmp_path / "out" / "36p"
         for number, segment in enumerate(sorted(folder.glob("*.m4s"))):
-            first, last = sound_of(folder / "init.mp4", segment)
+            first, last = audio_span(folder / "init.mp4", segment)
             assert first == pytest.approx(4 * number, abs=1)
             assert last == pytest.approx(4 * number + 4, abs=1)
 
-    async def test_change_of_layout_in_the_middle_is_followed(self, tmp_path: Path) -> None:
-        """A broadcast that goes from mono to surround sounds on."""
+    async def test_change_of_layout_midway_is_followed(self, tmp_path: Path) -> None:
+        """A broadcast that changes from mono to surround stays audible."""
         first = write(tmp_path / "1.ts", moving(1), sound=tone(1, layout="mono"), container_format="mpegts")
         second = write(
             tmp_path / "2.ts",
@@ -229,19 +229,19 @@ class TestSound:
         source = tmp_path / "in.ts"
         source.write_bytes(first.read_bytes() + second.read_bytes())
         _, tracks = await encoded(source)
-        assert tracks[0].loud(0.2, 0.8) > 0.1
-        assert tracks[0].loud(1.2, 1.8) > 0.05
+        assert tracks[0].peak(0.2, 0.8) > 0.1
+        assert tracks[0].peak(1.2, 1.8) > 0.05
 
-    async def test_hole_in_the_sound_is_silent(self, tmp_path: Path) -> None:
-        """What follows a hole is heard when it should be, not earlier."""
+    async def test_gap_in_the_audio_is_silent(self, tmp_path: Path) -> None:
+        """Audio after a gap stays in sync."""
         sound = [*tone(0.5), *tone(0.5, start=1.5)]
         source = write(tmp_path / "in.mkv", moving(2), sound=sound, sound_codec="libmp3lame")
         _, tracks = await encoded(source)
-        assert tracks[0].loud(0.7, 1.3) < 0.01
-        assert tracks[0].loud(1.6, 1.9) > 0.1
+        assert tracks[0].peak(0.7, 1.3) < 0.01
+        assert tracks[0].peak(1.6, 1.9) > 0.1
 
-    async def test_picture_that_begins_late_is_shown_from_the_start(self, tmp_path: Path) -> None:
-        """The first picture stands from the first sound on, and both keep their distance."""
+    async def test_video_that_begins_late_is_shown_from_the_start(self, tmp_path: Path) -> None:
+        """The first frame is shown from the first audio on, and both stay in sync."""
         source = write(tmp_path / "in.mkv", at(moving(2), [1 + n / 30 for n in range(30)]), sound=tone(2))
         result, tracks = await encoded(source)
         assert result.duration == pytest.approx(2, abs=0.1)
@@ -249,8 +249,8 @@ class TestSound:
 
 
 class TestDamage:
-    async def test_scratch_in_the_file_is_survived(self, tmp_path: Path) -> None:
-        """A few broken packets cost a few pictures, not the video."""
+    async def test_small_damage_is_survived(self, tmp_path: Path) -> None:
+        """A few broken packets lose a few frames, not the video."""
         source = write(tmp_path / "in.ts", moving(2, 160, 90), container_format="mpegts")
         data = bytearray(source.read_bytes())
         data[len(data) // 2 : len(data) // 2 + 600] = bytes(600)
@@ -258,8 +258,8 @@ class TestDamage:
         result, _ = await encoded(source)
         assert result.duration == pytest.approx(2, abs=0.2)
 
-    async def test_source_damaged_all_over_is_an_error(self, tmp_path: Path) -> None:
-        """A file of which hardly anything decodes is not passed off as a video."""
+    async def test_source_damaged_everywhere_is_an_error(self, tmp_path: Path) -> None:
+        """A file of which hardly any frame decodes fails."""
         source = write(tmp_path / "in.mov", moving(1), codec="png", pix_fmt="rgb24")
         whole, signature = source.read_bytes(), b"\x89PNG"
         first = whole.index(signature) + len(signature)
@@ -269,8 +269,8 @@ class TestDamage:
         assert caught.value.code == "transcode_failed"
         assert "damaged" in caught.value.message
 
-    async def test_picture_track_of_noise_is_not_a_video(self, tmp_path: Path) -> None:
-        """A file whose pictures cannot be decoded at all is refused in words."""
+    async def test_undecodable_video_track_is_not_a_video(self, tmp_path: Path) -> None:
+        """A file of which no frame decodes is refused."""
         source = write(tmp_path / "in.mkv", moving(1), codec="mjpeg", pix_fmt="yuvj420p")
         data = bytearray(source.read_bytes())
         data[600:-200] = b"\x00" * (len(data) - 800)
@@ -279,14 +279,14 @@ class TestDamage:
             await encoded(source)
 
     async def test_too_many_pixels_are_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A picture larger than any camera's is refused before it fills the memory."""
+        """A frame larger than any camera's is refused before it fills the memory."""
         monkeypatch.setattr("statushub.producers.encode.probe.PIXELS_MAX", 1000)
         source = write(tmp_path / "in.mp4", moving(0.2))
         with pytest.raises(SourceTooLarge, match="pixels"):
             await encoded(source)
 
-    async def test_own_ladder_is_used(self, tmp_path: Path) -> None:
-        """Whoever knows their viewers brings their own ladder."""
+    async def test_custom_ladder_is_used(self, tmp_path: Path) -> None:
+        """The rungs of the options replace the default ones."""
         source = write(tmp_path / "in.mp4", moving(0.5, 320, 180))
         result, tracks = await encoded(source, ladder=(Rung(60, 50_000), Rung(120, 100_000)))
         assert [each.name for each in result.renditions] == ["120p", "60p"]

@@ -1,4 +1,4 @@
-"""Sources to encode, each odd in one way, and a look at what became of them."""
+"""Sources to encode, and the properties of a result as a player sees them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from typing import Any, cast
@@ -21,7 +22,7 @@ from statushub.producers.clip import generate
 
 
 class Track:
-    """What a player would see of one rendition."""
+    """One rendition, decoded as a player does it."""
 
     def __init__(self, playlist: Path) -> None:
         with av.open(str(playlist)) as container:
@@ -39,27 +40,27 @@ class Track:
                     self.times.append(frame.time)
                     self.corners = self.corners or corners(frame)
                 elif isinstance(frame, AudioFrame):
-                    self.heard.append((float((frame.pts or 0) * (frame.time_base or 0)), loudness(frame)))
+                    self.heard.append((float((frame.pts or 0) * (frame.time_base or 0)), amplitude(frame)))
 
     @property
     def seconds(self) -> float:
-        """From the first picture to the last."""
+        """Seconds from the first frame to the last."""
         return self.times[-1] - self.times[0]
 
-    def loud(self, start: float, end: float) -> float:
-        """The greatest loudness from `start` to `end` seconds, counted from the first sound."""
+    def peak(self, start: float, end: float) -> float:
+        """The peak amplitude from `start` to `end` seconds after the first audio frame, 0 to 1."""
         first = self.heard[0][0]
         return max(level for time, level in self.heard if start <= time - first < end)
 
 
 def play(destination: Path) -> list[Track]:
-    """Play every rendition that the master playlist lists through to its end."""
+    """Decode every rendition that the master playlist lists to its end."""
     lines = (destination / "master.m3u8").read_text().splitlines()
     return [Track(destination / line) for line in lines if line and not line.startswith("#")]
 
 
-def sound_of(init: Path, segment: Path) -> tuple[float, float]:
-    """When the first and the last sound in a segment are heard, in seconds."""
+def audio_span(init: Path, segment: Path) -> tuple[float, float]:
+    """The times of the first and the last audio packet of a segment, in seconds."""
     with av.open(BytesIO(init.read_bytes() + segment.read_bytes()), "r", format="mp4") as container:
         packets = [each for each in container.demux(audio=0) if each.pts is not None]
         times = [float((each.pts or 0) * each.time_base) for each in packets]
@@ -67,7 +68,7 @@ def sound_of(init: Path, segment: Path) -> tuple[float, float]:
 
 
 def corners(frame: VideoFrame) -> list[list[int]]:
-    """The brightness in the middle of each quarter: upper left and right, lower left and right."""
+    """The brightness in the middle of each quadrant: upper left and right, lower left and right."""
     plane = frame.planes[0]
     pixels = bytes(plane)
     return [
@@ -76,8 +77,8 @@ def corners(frame: VideoFrame) -> list[list[int]]:
     ]
 
 
-def loudness(frame: AudioFrame) -> float:
-    """The greatest sample of a frame of planar floats, 0 to 1."""
+def amplitude(frame: AudioFrame) -> float:
+    """The peak amplitude of a frame of planar floats, 0 to 1."""
     samples = memoryview(frame.planes[0]).cast("B").cast("f")[: frame.samples]
     return max(max(samples), -min(samples))
 
@@ -98,9 +99,9 @@ def write(
     target: Any = None,
     container_format: str | None = None,
 ) -> Path:
-    """Write `frames` and `sound` to `path` (or the file object `target`), as they are.
+    """Write `frames` and `sound` to `path` (or the file object `target`), unchanged.
 
-    `together` writes the sound beside the pictures of its time, else after them.
+    `together` interleaves audio with the video of its time; otherwise it follows the video.
     """
     with av.open(target or str(path), "w", format=container_format) as container:
         encoder = dict(options or ({"preset": "ultrafast"} if codec == "libx264" else {}))
@@ -137,7 +138,7 @@ def _describe(video: VideoStream, frame: VideoFrame, pix_fmt: str, rotation: int
 
 
 def moving(seconds: float = 1.0, width: int = 160, height: int = 90, fps: int = 30) -> Iterator[VideoFrame]:
-    """Pictures of ffmpeg's test pattern."""
+    """Frames of ffmpeg's test pattern."""
     return _pictures(f"testsrc2=size={width}x{height}:rate={fps}:duration={seconds}", "format=yuv420p")
 
 
@@ -149,8 +150,8 @@ def at(frames: Iterable[VideoFrame], times: Iterable[float]) -> Iterator[VideoFr
 
 
 def plain(width: int, height: int, luma: Sequence[Sequence[int]], count: int = 15) -> Iterator[VideoFrame]:
-    """Gray pictures of equal fields: `luma[row][column]` is the brightness of each."""
-    fields = [
+    """Gray frames of equal rectangles: `luma[row][column]` is the brightness of each, 0 to 255."""
+    rectangles = [
         f"{value}*eq(floor(Y/H*{len(luma)}),{row})*eq(floor(X/W*{len(values)}),{column})"
         for row, values in enumerate(luma)
         for column, value in enumerate(values)
@@ -158,12 +159,35 @@ def plain(width: int, height: int, luma: Sequence[Sequence[int]], count: int = 1
     return _pictures(
         f"nullsrc=size={width}x{height}:rate=30:duration={count / 30}",
         "format=yuv420p",
-        f"geq=lum={'+'.join(fields)}:cb=128:cr=128",
+        f"geq=lum={'+'.join(rectangles)}:cb=128:cr=128",
     )
 
 
+def interlaced() -> Iterator[VideoFrame]:
+    """A second of a vertical bar that moves between the two fields of each frame, 160 x 96."""
+    return _pictures(
+        "nullsrc=size=160x48:rate=60:duration=1",
+        "format=yuv420p",
+        "geq=lum=30+180*lt(mod(X+6*N,160),80):cb=128:cr=128",
+        "weave=first_field=top",
+    )
+
+
+def combing(path: Path) -> float:
+    """The mean difference in brightness of neighbouring lines, 0 to 255, of the frame where it is greatest."""
+    with av.open(str(path)) as container:
+        return max(_line_difference(frame) for frame in container.decode(video=0))
+
+
+def _line_difference(frame: VideoFrame) -> float:
+    plane = frame.planes[0]
+    pixels, line = bytes(plane), plane.line_size
+    rows = [pixels[row * line : row * line + frame.width] for row in range(frame.height)]
+    return sum(abs(a - b) for one, other in pairwise(rows) for a, b in zip(one, other, strict=True)) / len(pixels)
+
+
 def pq(width: int, height: int, luma: int) -> Iterator[VideoFrame]:
-    """Ten-bit gray pictures in the colours of HDR television (BT.2100, PQ)."""
+    """Ten-bit gray frames in the colours of HDR television (BT.2100, PQ)."""
     return _pictures(
         f"nullsrc=size={width}x{height}:rate=30:duration=0.5",
         "format=yuv420p10le",
@@ -175,7 +199,7 @@ def pq(width: int, height: int, luma: int) -> Iterator[VideoFrame]:
 def tone(
     seconds: float, *, layout: str = "stereo", rate: int = 44_100, start: float = 0.0, form: str = "fltp"
 ) -> list[AudioFrame]:
-    """A sine of half the full loudness in each channel."""
+    """A sine of amplitude 0.5 in each channel."""
     frames = generate(
         f"aevalsrc=0.5*sin(2*PI*441*t):channel_layout={layout}:sample_rate={rate}:nb_samples=1024:duration={seconds}",
         f"aformat=sample_fmts={form}",
@@ -190,7 +214,7 @@ def _pictures(*filters: str) -> Iterator[VideoFrame]:
 
 
 class OneWay:
-    """A file that can be written and not rewound: what is piped into it never learns its length."""
+    """A file that can be written but not rewound: its container states no duration, as one that is piped."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
@@ -204,10 +228,10 @@ class OneWay:
 
 @contextmanager
 def serving(body: bytes) -> Iterator[str]:
-    """A real web server on a free port; yields its base URL.
+    """Run a web server on a free port; yields its base URL.
 
-    `/clip.mp4` is `body`, `/chunked.mp4` the same without a length, `/broken.mp4` ends half-way,
-    `/moved.mp4` redirects, `/forbidden.mp4` answers 403 and everything else 404.
+    `/clip.mp4` is `body`, `/chunked.mp4` the same without a content length, `/broken.mp4` ends after half of it,
+    `/moved.mp4` redirects to it, `/forbidden.mp4` answers 403 and any other path 404.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -233,7 +257,7 @@ def serving(body: bytes) -> Iterator[str]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Be quiet."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -1,4 +1,4 @@
-"""The parts of an encode that can be wrong on their own: ladder, estimate, playlists, validation, poster."""
+"""Parts of an encode: ladder, estimate, audio, playlists, validation, poster."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 
 from statushub.producers.clip import write_clip
 from statushub.producers.encode import Options, Rendition, Rung, Step, ValidationFailed
-from statushub.producers.encode.errors import TranscodeFailed, shown
+from statushub.producers.encode.audio import RATE, AudioConverter
+from statushub.producers.encode.errors import TranscodeFailed, printable
 from statushub.producers.encode.ladder import renditions
 from statushub.producers.encode.playlist import Media, Segment, codecs, read
-from statushub.producers.encode.poster import picture_at, poster, richness
+from statushub.producers.encode.poster import contrast, frame_at, poster
 from statushub.producers.encode.probe import Video, probe
 from statushub.producers.encode.progress import STEPS, WEIGHTS, Progress
-from statushub.producers.encode.sound import RATE, Sound
 from statushub.producers.encode.transcode import transcode
 from statushub.producers.encode.validate import check_whole, validate
 from tests.support.clips import plain, tone, write
@@ -28,7 +28,7 @@ SECONDS = 5.0
 
 
 class Clock:
-    """Time that passes when told."""
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -37,8 +37,8 @@ class Clock:
         return self.now
 
 
-def nothing(fraction: float) -> None:
-    """A tick that only checks what it is told."""
+def check_fraction(fraction: float) -> None:
+    """A progress callback that checks its argument."""
     assert 0 <= fraction <= 1
 
 
@@ -64,11 +64,11 @@ class TestLadder:
         ],
     )
     def test_renditions_fit_the_source(self, size: tuple[int, int], wanted: list[str]) -> None:
-        """At least two where there is something to see, none larger than the source, all even, all in proportion."""
+        """At least two above the smallest size, none larger than the source, all even, all in proportion."""
         assert [f"{each.width}x{each.height}" for each in renditions(*size)] == wanted
 
     def test_smaller_renditions_take_fewer_bits(self) -> None:
-        """Bit rates fall with the size, also between the rungs and below them."""
+        """Bit rates decrease with the size, also between the rungs and below them."""
         for side in range(16, 1200, 7):
             rates = [each.bitrate for each in renditions(side * 2, side)]
             assert rates == sorted(rates, reverse=True)
@@ -76,39 +76,39 @@ class TestLadder:
 
 class TestEstimate:
     def test_steady_work_counts_down_steadily(self) -> None:
-        """At a steady speed the estimate falls as time passes, and comes out right."""
+        """At a constant speed the estimate decreases with time, and is exact."""
         clock = Clock()
         progress = Progress(clock)
         progress.begin(Step.TRANSCODING)
-        told = []
+        estimates = []
         for second in range(0, 87):
             clock.now = float(second)
             progress.advance(second / 86)
-            told.append(progress.snapshot()["remaining_seconds"])
+            estimates.append(progress.snapshot()["remaining_seconds"])
         weight_after = 100 - 5 - 1 - 1 - 86
-        assert told[:2] == [None, None]
-        assert told[2:] == [86 - second + weight_after for second in range(2, 87)]
+        assert estimates[:2] == [None, None]
+        assert estimates[2:] == [86 - second + weight_after for second in range(2, 87)]
 
-    def test_a_change_of_speed_does_not_make_it_leap(self) -> None:
-        """When the upload turns out far slower than the encoding was, the estimate follows within some seconds."""
+    def test_a_change_of_speed_is_smoothed(self) -> None:
+        """When the upload is far slower than the transcoding, the estimate follows within some seconds."""
         clock = Clock()
         progress = Progress(clock)
         progress.begin(Step.TRANSCODING)
         progress.snapshot()
         clock.now = 86.0
         progress.advance(1.0)
-        told = [progress.snapshot()["remaining_seconds"]]
+        estimates = [progress.snapshot()["remaining_seconds"]]
         progress.begin(Step.UPLOADING)
         for half in range(1, 121):
             clock.now = 86 + half / 2
             progress.advance(half / 200)
-            told.append(progress.snapshot()["remaining_seconds"])
-        assert max(abs(after - before) for before, after in pairwise(told)) <= 10
-        assert told[0] == 7
-        assert told[-1] == pytest.approx(100 - 60, abs=2)
+            estimates.append(progress.snapshot()["remaining_seconds"])
+        assert max(abs(after - before) for before, after in pairwise(estimates)) <= 10
+        assert estimates[0] == 7
+        assert estimates[-1] == pytest.approx(100 - 60, abs=2)
 
-    def test_nothing_is_promised_before_the_speed_is_known(self) -> None:
-        """Downloading says nothing of how long the encoding will take."""
+    def test_without_a_speed_there_is_no_estimate(self) -> None:
+        """The speed of a download does not predict the transcoding."""
         clock = Clock()
         progress = Progress(clock)
         progress.begin(Step.DOWNLOADING)
@@ -118,7 +118,7 @@ class TestEstimate:
         assert snapshot["remaining_seconds"] is snapshot["estimated_completion"] is None
 
     def test_completion_is_a_moment_in_utc(self) -> None:
-        """`estimated_completion` is ISO 8601 with a Z; a failure promises none."""
+        """`estimated_completion` is ISO 8601 with a Z; a failure has none."""
         clock = Clock()
         progress = Progress(clock)
         progress.begin(Step.TRANSCODING)
@@ -128,13 +128,13 @@ class TestEstimate:
         assert progress.snapshot()["estimated_completion"].endswith("Z")
         assert progress.failure()["estimated_completion"] is None
 
-    def test_weights_make_a_whole(self) -> None:
-        """The steps add up to 100, and every one of them counts."""
+    def test_weights_sum_to_100(self) -> None:
+        """Every step has a weight above 0."""
         assert sum(WEIGHTS[step] for step in STEPS) == 100
         assert min(WEIGHTS.values()) > 0
 
     def test_a_step_never_goes_back(self) -> None:
-        """What says less than before, or more than all, changes nothing."""
+        """A lower fraction than before is ignored; one above 1 counts as 1."""
         progress = Progress(Clock())
         progress.begin(Step.TRANSCODING)
         progress.advance(0.5)
@@ -145,26 +145,26 @@ class TestEstimate:
         assert progress.snapshot()["progress"] == 93
 
 
-class TestSound:
-    def test_sound_that_comes_twice_is_heard_once(self) -> None:
-        """Where recordings overlap, what was already heard is left out, so that the rest stays in time."""
-        sound = Sound(0.0)
-        portions = [portion for frame in [*tone(1), *tone(1, start=0.5)] for portion in sound.feed(frame)]
-        portions += sound.finish(0.0)
-        assert sound.seconds == pytest.approx(1.5, abs=0.15)
-        assert sum(portion.samples for portion in portions) == round(sound.seconds * RATE)
-        assert [portion.pts for portion in portions] == [number * 1024 for number in range(len(portions))]
+class TestAudio:
+    def test_overlapping_audio_is_kept_once(self) -> None:
+        """Where recordings overlap, repeated audio is dropped, so that the rest stays in sync."""
+        audio = AudioConverter(0.0)
+        frames = [converted for frame in [*tone(1), *tone(1, start=0.5)] for converted in audio.feed(frame)]
+        frames += audio.finish(0.0)
+        assert audio.seconds == pytest.approx(1.5, abs=0.15)
+        assert sum(frame.samples for frame in frames) == round(audio.seconds * RATE)
+        assert [frame.pts for frame in frames] == [number * 1024 for number in range(len(frames))]
 
-    def test_a_leap_of_hours_is_not_filled(self) -> None:
-        """Silence is made for seconds, not for the distance to a broken time stamp."""
-        sound = Sound(0.0)
-        with pytest.raises(TranscodeFailed, match="leaps"):
-            list(sound.pad(9000))
+    def test_a_jump_of_hours_is_not_filled(self) -> None:
+        """A gap up to a broken timestamp is refused, not filled with silence."""
+        audio = AudioConverter(0.0)
+        with pytest.raises(TranscodeFailed, match="jump"):
+            list(audio.pad(9000))
 
 
 class TestPlaylists:
     def test_bandwidth_is_the_peak_of_long_enough_runs(self, tmp_path: Path) -> None:
-        """A short last segment does not count alone, but with the one before it; a long one does."""
+        """A short last segment counts only together with the one before it."""
         sizes = [(4.0, 1000), (4.0, 3000), (1.0, 2000)]
         segments, start = [], 0.0
         for number, (duration, size) in enumerate(sizes):
@@ -177,19 +177,19 @@ class TestPlaylists:
         assert media.average_bandwidth == round(6000 * 8 / 9)
 
     def test_an_init_segment_without_h264_is_refused(self) -> None:
-        """Without a profile and level there is no CODECS to tell a player."""
+        """CODECS cannot be given without a profile and level."""
         with pytest.raises(ValidationFailed):
-            codecs(b"\0\0\0\x08ftyp", sound=True)
+            codecs(b"\0\0\0\x08ftyp", audio=True)
 
     def test_codecs_come_from_the_init_segment(self) -> None:
-        """High profile, level 3.1, with and without sound."""
-        assert codecs(b"....avcC\x01\x64\x00\x1f", sound=True) == "avc1.64001f,mp4a.40.2"
-        assert codecs(b"....avcC\x01\x64\x00\x1f", sound=False) == "avc1.64001f"
+        """High profile, level 3.1, with and without audio."""
+        assert codecs(b"....avcC\x01\x64\x00\x1f", audio=True) == "avc1.64001f,mp4a.40.2"
+        assert codecs(b"....avcC\x01\x64\x00\x1f", audio=False) == "avc1.64001f"
 
     def test_secrets_of_a_url_are_not_shown(self) -> None:
-        """Credentials and signatures stay out of messages."""
-        assert shown("https://me:pw@example.org/a.mp4?sig=1#x") == "https://example.org/a.mp4"
-        assert shown("/a/b?.mp4") == "/a/b?.mp4"
+        """Messages show no credentials and no signatures; a local path is shown whole."""
+        assert printable("https://me:pw@example.org/a.mp4?sig=1#x") == "https://example.org/a.mp4"
+        assert printable("/a/b?.mp4") == "/a/b?.mp4"
 
 
 CHOSEN = [
@@ -198,32 +198,32 @@ CHOSEN = [
 ]
 
 
-class Encoded:
-    """A finished encode, before its validation."""
+class Transcoded:
+    """A finished transcoding, before its validation."""
 
     def __init__(self, folder: Path) -> None:
         self.video: Video = probe(write_clip(folder / "in.mp4", seconds=SECONDS, width=160, height=90), 100)
         self.folder = folder / "result"
-        self.seconds = transcode(self.video, CHOSEN, self.folder, Options(preset="ultrafast"), nothing)
+        self.seconds = transcode(self.video, CHOSEN, self.folder, Options(preset="ultrafast"), check_fraction)
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Encoded:
-    return Encoded(tmp_path_factory.mktemp("encoded"))
+def made(tmp_path_factory: pytest.TempPathFactory) -> Transcoded:
+    return Transcoded(tmp_path_factory.mktemp("encoded"))
 
 
 def edit(path: Path, old: str, new: str) -> None:
-    """Replace `old` in a text file; it has to be there."""
+    """Replace `old`, which must be there, in a text file."""
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
 
 
-def lose(folder: Path) -> None:
+def missing(folder: Path) -> None:
     (folder / "90p" / "segment-00001.m4s").unlink()
 
 
-def cut(folder: Path) -> None:
+def truncated(folder: Path) -> None:
     path = folder / "44p" / "segment-00000.m4s"
     path.write_bytes(path.read_bytes()[:200])
 
@@ -252,7 +252,7 @@ def headless(folder: Path) -> None:
     (folder / "44p" / "init.mp4").write_bytes(b"")
 
 
-def otherwise_cut(folder: Path) -> None:
+def misaligned(folder: Path) -> None:
     edit(
         folder / "44p" / "playlist.m3u8",
         "#EXTINF:4.000000,\nsegment-00000.m4s\n#EXTINF:1.000000,\nsegment-00001.m4s\n",
@@ -262,60 +262,60 @@ def otherwise_cut(folder: Path) -> None:
 
 
 class TestValidation:
-    def test_a_whole_result_is_valid(self, made: Encoded) -> None:
-        """What was just encoded passes, and is described as it is."""
-        variants = validate(made.video, CHOSEN, made.folder, made.seconds, nothing)
+    def test_a_complete_result_is_valid(self, made: Transcoded) -> None:
+        """A fresh result passes, and its variants describe it."""
+        variants = validate(made.video, CHOSEN, made.folder, made.seconds, check_fraction)
         assert [variant.rendition.name for variant in variants] == ["90p", "44p"]
         assert [len(variant.media.segments) for variant in variants] == [2, 2]
         assert variants[0].fps == 30
 
     @pytest.mark.parametrize(
-        "damage", [lose, cut, unfinished, shortened, stretched, swapped, nonsense, headless, otherwise_cut]
+        "damage", [missing, truncated, unfinished, shortened, stretched, swapped, nonsense, headless, misaligned]
     )
-    def test_what_does_not_play_is_not_published(
-        self, made: Encoded, tmp_path: Path, damage: Callable[[Path], None]
+    def test_a_damaged_result_is_invalid(
+        self, made: Transcoded, tmp_path: Path, damage: Callable[[Path], None]
     ) -> None:
-        """A lost, cut, swapped or misdescribed segment is found before anybody sees the result."""
+        """A missing, truncated, swapped or misdescribed segment is found."""
         folder = tmp_path / "result"
         shutil.copytree(made.folder, folder)
         damage(folder)
         with pytest.raises(ValidationFailed):
-            validate(made.video, CHOSEN, folder, made.seconds, nothing)
+            validate(made.video, CHOSEN, folder, made.seconds, check_fraction)
 
-    def test_less_than_the_source_says_is_not_whole(self, made: Encoded) -> None:
+    def test_less_than_the_stated_duration_is_invalid(self, made: Transcoded) -> None:
         """A second may be missing; half of the video may not."""
         check_whole(made.video, SECONDS - 0.9)
-        with pytest.raises(ValidationFailed, match="cut off"):
+        with pytest.raises(ValidationFailed, match="truncated"):
             check_whole(made.video, SECONDS / 2)
 
 
 class TestPoster:
     def test_black_is_not_chosen(self, tmp_path: Path) -> None:
-        """Of a video that is black but for a moment, that moment is the poster."""
+        """Of a video that is black except for a moment, that moment is the poster."""
         black = list(plain(160, 90, [[16]], count=60))
         scene = list(plain(160, 90, [[30, 220], [200, 50]], count=15))
         frames = [*black[:30], *scene, *black[30:]]
         for number, frame in enumerate(frames):
             frame.pts, frame.time_base = number, Fraction(1, 30)
         video = probe(write(tmp_path / "in.mkv", frames), 100)
-        transcode(video, CHOSEN, tmp_path / "result", Options(preset="ultrafast"), nothing)
+        transcode(video, CHOSEN, tmp_path / "result", Options(preset="ultrafast"), check_fraction)
         large, small = (read(tmp_path / "result" / each.name / "playlist.m3u8") for each in CHOSEN)
-        with av.open(str(poster(small, large, tmp_path, nothing))) as picture:
-            frame = next(picture.decode(video=0))
+        with av.open(str(poster(small, large, tmp_path, check_fraction))) as image:
+            frame = next(image.decode(video=0))
         assert (frame.width, frame.height) == (160, 90)
-        assert richness(frame) > 50
+        assert contrast(frame) > 50
 
-    def test_no_picture_is_an_error(self, made: Encoded, tmp_path: Path) -> None:
-        """Where nothing can be decoded there is no poster, and that is said."""
+    def test_no_frame_is_an_error(self, made: Transcoded, tmp_path: Path) -> None:
+        """Without a frame that can be decoded there is no poster."""
         media = read(made.folder / "90p" / "playlist.m3u8")
         empty = tmp_path / "empty.m4s"
         empty.write_bytes(b"")
         broken = Media(path=media.path, init=media.init, segments=(Segment(empty, 0.0, 4.0),), target=4, ended=True)
         with pytest.raises(TranscodeFailed):
-            picture_at(broken, 1.0)
+            frame_at(broken, 1.0)
 
 
 def test_rungs_may_come_in_any_order() -> None:
-    """A ladder is sorted before it is climbed."""
+    """The renditions are ordered by size, whatever the order of the ladder."""
     names = [each.name for each in renditions(640, 360, (Rung(120, 1), Rung(360, 3), Rung(240, 2)))]
     assert names == ["360p", "240p", "120p"]

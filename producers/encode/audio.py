@@ -1,4 +1,4 @@
-"""Stereo sound without holes, in the portions that AAC takes."""
+"""Conversion of any audio to continuous stereo, in frames of the size that AAC takes."""
 
 from __future__ import annotations
 
@@ -13,49 +13,50 @@ from av.audio.resampler import AudioResampler
 from statushub.producers.encode.frame_rate import check_gap
 
 RATE: Final = 48_000
-"""Samples a second of the result: what every device plays."""
+"""Samples a second of the result: every device plays it."""
 
-PORTION: Final = 1024
+FRAME_SAMPLES: Final = 1024
 """Samples in a frame of AAC."""
 
 TOLERANCE: Final = RATE // 10
-"""Samples the source's clock may be off before silence is put in or sound left out: less is jitter."""
+"""Samples that the source's timestamps may be off before silence is inserted or samples are dropped: less is jitter."""
 
 
-class Sound:
-    """Resamples whatever comes to stereo, downmixing where there are more channels, and fills holes with silence."""
+class AudioConverter:
+    """Resamples audio to 48 kHz stereo, downmixes surround, and fills gaps with silence."""
 
     def __init__(self, start: float) -> None:
+        """`start` is the source's timestamp, in seconds, that becomes 0."""
         self._start = start
         self._fifo = AudioFifo()
         self._resampler: AudioResampler | None = None
-        self._kind: tuple[str, str, int] | None = None
-        self._position = 0
+        self._format: tuple[str, str, int] | None = None
+        self._written = 0
         self._read = 0
 
     @property
     def seconds(self) -> float:
-        """Length of what came so far."""
-        return self._position / RATE
+        """Duration of what was taken so far."""
+        return self._written / RATE
 
     def feed(self, frame: AudioFrame) -> Iterator[AudioFrame]:
-        """Take the source's next sound; yields whole portions. Raises `TranscodeFailed` on a broken clock."""
-        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if kind != self._kind:
-            # Broadcasts switch between stereo and surround in the middle; a resampler takes one kind alone.
+        """Take the source's next frame; yields whole AAC frames. Raises `TranscodeFailed` where time jumps."""
+        frame_format = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if frame_format != self._format:
+            # A broadcast may switch between stereo and surround; a resampler takes one format only.
             self._flush()
-            self._kind, self._resampler = kind, AudioResampler(format="fltp", layout="stereo", rate=RATE)
+            self._format, self._resampler = frame_format, AudioResampler(format="fltp", layout="stereo", rate=RATE)
         for resampled in self._resample(frame):
             self._append(resampled)
-        yield from self._portions(PORTION)
+        yield from self._whole_frames()
 
     def pad(self, seconds: float) -> Iterator[AudioFrame]:
-        """Fill up to `seconds` with silence; yields whole portions."""
-        self._silence(round(seconds * RATE) - self._position)
-        yield from self._portions(PORTION)
+        """Fill up to `seconds` with silence; yields whole AAC frames. Raises `TranscodeFailed` where time jumps."""
+        self._write_silence(round(seconds * RATE) - self._written)
+        yield from self._whole_frames()
 
     def finish(self, seconds: float) -> Iterator[AudioFrame]:
-        """The source is over: fill up to `seconds`, and yield all that is left."""
+        """End the source: fill up to `seconds` with silence, and yield everything that is left."""
         self._flush()
         yield from self.pad(seconds)
         rest = self._fifo.read(0, partial=True) if self._fifo.samples else None
@@ -69,18 +70,18 @@ class Sound:
         for resampled in self._resample(None):
             self._append(resampled)
         self._resampler = None
-        self._kind = None
+        self._format = None
 
     def _append(self, frame: AudioFrame) -> None:
         if frame.pts is not None and frame.time_base is not None:
-            ahead = round((float(frame.pts * frame.time_base) - self._start) * RATE) - self._position
+            ahead = round((float(frame.pts * frame.time_base) - self._start) * RATE) - self._written
             if ahead < -TOLERANCE:
                 return
             if ahead > TOLERANCE:
-                self._silence(ahead)
+                self._write_silence(ahead)
         self._write(frame)
 
-    def _silence(self, samples: int) -> None:
+    def _write_silence(self, samples: int) -> None:
         check_gap(samples / RATE)
         while samples > 0:
             frame = AudioFrame(format="fltp", layout="stereo", samples=min(samples, RATE))
@@ -93,10 +94,10 @@ class Sound:
     def _write(self, frame: AudioFrame) -> None:
         frame.pts = None
         self._fifo.write(frame)
-        self._position += frame.samples
+        self._written += frame.samples
 
-    def _portions(self, samples: int) -> Iterator[AudioFrame]:
-        while (frame := self._fifo.read(samples)) is not None:
+    def _whole_frames(self) -> Iterator[AudioFrame]:
+        while (frame := self._fifo.read(FRAME_SAMPLES)) is not None:
             yield self._stamped(frame)
 
     def _stamped(self, frame: AudioFrame) -> AudioFrame:

@@ -1,4 +1,4 @@
-# A wheel is built in one image and installed in another, which keeps no compiler, cache or source.
+# A wheel is built in one image and installed in another, which holds no compiler, cache or source.
 FROM python:3.11-slim AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
@@ -13,7 +13,7 @@ RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     pip install --no-cache-dir "$(echo /wheels/statushub-*.whl)[all]" \
     && useradd --system --uid 10001 --home-dir /data --create-home statushub
 USER statushub
-# The embedded broker's file and the results of encodes go here, unless they are told to go elsewhere.
+# By default the embedded broker's file and the results of encodes are written here.
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000

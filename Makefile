@@ -43,7 +43,13 @@ $(BIN)/python:
 	@echo "Making a virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
+# The links to the folders that the package is made of: a source distribution holds none.
+LINKS := statushub/hub statushub/producers statushub/web
+
+$(LINKS):
+	@ln -s ../$(@F) $@
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python $(LINKS)
 	@echo "Installing Statushub into it"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
 	@touch $@

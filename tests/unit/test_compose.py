@@ -1,4 +1,4 @@
-"""The compose file, the image and the proxy: what can be checked without running containers."""
+"""The compose file, the image and the proxy, as far as they can be checked without containers."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def section(name: str) -> str:
-    """What the compose file says under a service's, or an anchor's, key."""
+    """The lines of the compose file under the key of a service or an anchor."""
     found = re.search(rf"^(|  ){name}:[^\n]*\n(?:(?:\1 +[^\n]*)?\n)*", COMPOSE, re.MULTILINE)
     assert found, name
     return found[0]
 
 
 def directive(name: str) -> str:
-    """The value of a directive that the proxy's settings hold once."""
+    """The value of a directive that stands once in the proxy's configuration."""
     [value] = re.findall(rf"^ *{name} ([^;]*);", NGINX, re.MULTILINE)
     return str(value)
 
 
 def has_compose() -> bool:
-    """Whether this machine's docker knows compose. No engine is needed to check a file."""
+    """Whether docker with compose is installed. Checking a file needs no engine."""
     return (
         shutil.which("docker") is not None
         and not subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode
@@ -40,7 +40,7 @@ def has_compose() -> bool:
 
 
 def test_the_compose_file_is_sound() -> None:
-    """Docker accepts it, where docker is here; in any case each name that is used is defined."""
+    """Docker accepts it, where docker is installed; each name that is used is defined."""
     if has_compose():
         command = [
             "docker",
@@ -65,7 +65,7 @@ def test_the_compose_file_is_sound() -> None:
 
 
 def test_one_port_is_published_and_on_loopback() -> None:
-    """The hubs ask nobody who they are, so only this machine may reach them."""
+    """The hubs have no authentication, so only this machine may reach them."""
     assert re.findall(r"ports: (.*)", COMPOSE) == ['["127.0.0.1:8080:8080"]']
     assert "internal: true" in section("inner")
     for service in ("redis", "x-hub", "encode"):
@@ -73,7 +73,7 @@ def test_one_port_is_published_and_on_loopback() -> None:
 
 
 def test_the_hubs_start_with_their_command() -> None:
-    """The command line in the compose file is one that `statushub` understands."""
+    """`statushub` accepts the command line in the compose file."""
     words = re.search(r'command: \["serve", (.*)\]', section("x-hub"))
     assert words
     arguments = re.findall(r'"([^"]*)"', words[1])
@@ -88,7 +88,7 @@ def test_the_hubs_start_with_their_command() -> None:
 
 
 def test_the_encoder_starts_with_its_command() -> None:
-    """Both of the worker's command lines are ones that `statushub` understands."""
+    """`statushub` accepts both of the worker's command lines."""
     lines = re.findall(r"statushub encode (.*)", section("encode"))
     assert len(lines) == 2
     for line in lines:
@@ -96,13 +96,13 @@ def test_the_encoder_starts_with_its_command() -> None:
 
 
 def test_redis_keeps_what_it_accepted() -> None:
-    """Written to disk, and nothing dropped for want of memory."""
+    """It writes to disk and evicts nothing."""
     assert '"--appendonly", "yes", "--maxmemory-policy", "noeviction"' in section("redis")
     assert "redis:/data" in section("redis")
 
 
-def test_the_proxy_passes_streams_at_once() -> None:
-    """No buffer, cache or compression between a hub and its viewers, and connections that are kept."""
+def test_the_proxy_does_not_delay_streams() -> None:
+    """No buffer, cache or compression between a hub and its viewers, and connections are kept open."""
     assert directive("proxy_buffering") == "off"
     assert directive("proxy_cache") == "off"
     assert directive("gzip") == "off"
@@ -113,20 +113,20 @@ def test_the_proxy_passes_streams_at_once() -> None:
 
 
 def test_the_proxy_waits_longer_than_a_stream_is_silent() -> None:
-    """Two heartbeats may be lost before it hangs up."""
+    """It closes a stream only after more than two heartbeats are missing."""
     seconds = int(directive("proxy_read_timeout").removesuffix("s"))
     assert seconds > 2 * HEARTBEAT_SECONDS
     assert int(directive("proxy_send_timeout").removesuffix("s")) == seconds
     assert seconds > OVERLOAD_RETRY_MS[1] / 1000
 
 
-def test_the_proxy_takes_what_a_hub_takes() -> None:
-    """A publish of the largest size is the hub's to evaluate."""
+def test_the_proxy_accepts_the_largest_body_of_a_hub() -> None:
+    """The hub, not the proxy, refuses what is too large."""
     assert directive("client_max_body_size") == f"{BODY_BYTES // 1024**2}m"
 
 
-def test_the_proxy_spreads_over_every_hub() -> None:
-    """The hubs of the compose file are those of the proxy, on the hub's port."""
+def test_the_proxy_balances_over_every_hub() -> None:
+    """Its upstreams are the hubs of the compose file, on the default port."""
     assert set(re.findall(r"server (hub-\d):(\d+)", NGINX)) == {
         ("hub-1", str(Config().port)),
         ("hub-2", str(Config().port)),
@@ -135,7 +135,7 @@ def test_the_proxy_spreads_over_every_hub() -> None:
 
 
 def test_the_proxy_logs_no_query() -> None:
-    """A ticket in a query would else be in the log."""
+    """A query may hold a ticket."""
     log_format = directive("log_format plain")
     assert "$uri" in log_format
     assert "$request " not in log_format
@@ -143,8 +143,8 @@ def test_the_proxy_logs_no_query() -> None:
     assert "$args" not in log_format
 
 
-def test_the_image_is_small_and_has_no_rights() -> None:
-    """A slim base, a wheel, a user without privileges, and a container that ends at SIGTERM."""
+def test_the_image_is_slim_and_unprivileged() -> None:
+    """A slim base, a wheel with every extra, and a user without privileges."""
     assert DOCKERFILE.count("FROM python:3.11-slim") == 2
     last = DOCKERFILE.rpartition("FROM ")[2]
     assert re.search(r"^USER statushub$", last, re.MULTILINE)

@@ -39,7 +39,7 @@ class Ingest:
         self._synchronizer.restored()
 
     def announced(self, batch: Sequence[Announcement]) -> None:
-        self._counts.announcements += len(batch)
+        deliveries = 0
         run: list[Entry] = []
         before: Replica | None = None
         for announcement in batch:
@@ -50,7 +50,7 @@ class Ingest:
             in_order = replica.follows(announcement)
             if before is not None and (replica is not before or not in_order):
                 # Viewers are written what was applied before anything else happens to them.
-                self._counts.deliveries += self._fan_out(before, run)
+                deliveries += self._fan_out(before, run)
                 before, run = None, []
             if in_order:
                 run.append(replica.apply(announcement.event))
@@ -58,7 +58,9 @@ class Ingest:
             else:
                 self._out_of_order(replica, announcement)
         if before is not None:
-            self._counts.deliveries += self._fan_out(before, run)
+            deliveries += self._fan_out(before, run)
+        self._counts.announcements += len(batch)
+        self._counts.deliveries += deliveries
 
     def _out_of_order(self, replica: Replica, announcement: Announcement) -> None:
         """Take in what does not follow: late, early, of another epoch, or while the replica is synced."""

@@ -26,11 +26,11 @@ class Row:
 
     def encoded(self, format: EventFormat, epoch: str) -> bytes:
         """The event in `format`; `epoch` is that of its offset."""
-        if self._format is format:
-            return self._encoded
         if self._format is None:
             self._format = format
-            self._encoded = format.event(epoch, self.event)
+            self._encoded = encoded = format.event(epoch, self.event)
+            return encoded
+        if self._format is format:
             return self._encoded
         if self._others is None:
             self._others = {}

@@ -14,18 +14,17 @@ def fan_out(replica: Replica, entries: Sequence[Entry]) -> int:
     Each event is encoded once per format, and each subscriber gets one write, which costs a system call.
     """
     epoch = replica.epoch or ""
-    reached = 0
+    reached = len(replica.pollers)
     for format, writers in replica.writers.items():
-        if not writers:
-            continue
-        if len(entries) == 1:
-            data = entries[0].encoded(format, epoch)
-        else:
-            data = b"".join([entry.encoded(format, epoch) for entry in entries])
-        # A copy, because a write may find the socket full and take its subscriber out.
-        for write in tuple(writers.values()):
-            write(data)
-        reached += len(writers)
+        if writers:
+            reached += len(writers)
+            if len(entries) == 1:
+                data = entries[0].encoded(format, epoch)
+            else:
+                data = b"".join([entry.encoded(format, epoch) for entry in entries])
+            # A copy, because a write may find the socket full and take its subscriber out.
+            for write in tuple(writers.values()):
+                write(data)
     for subscriber in replica.pollers:
         subscriber.catch_up()
-    return len(entries) * (reached + len(replica.pollers))
+    return len(entries) * reached

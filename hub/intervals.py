@@ -18,7 +18,7 @@ class Intervals(msgspec.Struct, frozen=True, kw_only=True):
     idle: float = 60.0
     """How long a replica outlives its last subscriber or poll."""
     sync_retry: tuple[float, float] = (0.2, 1.0)
-    """Least and most seconds before a sync that failed is retried."""
+    """The first and the longest delay before a failed sync is retried."""
     expiry: float = 1.0
     """Between checks of the tokens of open streams: a stream outlives its token by at most this. A check of 10,000
     viewers takes a millisecond."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -17,6 +16,7 @@ import anyio
 
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.metrics import Counts
+from statushub.hub.model.backoff import Backoff
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.replicas.registry import Registry
 from statushub.hub.replicas.replica import Replica
@@ -39,7 +39,7 @@ class Synchronizer:
     def __init__(
         self, broker: Broker, registry: Registry, counts: Counts, start: Start, retry: tuple[float, float]
     ) -> None:
-        """`retry` is the least and the most seconds before a failed sync is retried."""
+        """`retry` is the first and the longest delay before a failed sync is retried, in seconds."""
         self.lost_at: float | None = None
         self._broker = broker
         self._registry = registry
@@ -182,6 +182,7 @@ class Synchronizer:
 
     async def _sync(self, replica: Replica) -> None:
         """Subscribe, then read, then take in what was announced meanwhile, until nothing is missing."""
+        backoff = Backoff(*self._retry)
         try:
             while self.lost_at is None and replica in self._registry:
                 self._counts.syncs += 1
@@ -194,12 +195,12 @@ class Synchronizer:
                         snapshot = await self._broker.changes(replica.tenant, replica.channel, replica.cursor)
                 except BrokerUnavailable as error:
                     logger.debug("channel %r waits for the broker: %s", replica.channel, error.message)
-                    await anyio.sleep(random.uniform(*self._retry))
+                    await anyio.sleep(backoff.next())
                     continue
                 except Exception:
                     # A failure of one channel must not end the streams of the others.
                     logger.exception("channel %r cannot be read; retrying", replica.channel)
-                    await anyio.sleep(random.uniform(*self._retry))
+                    await anyio.sleep(backoff.next())
                     continue
                 if losses != self._losses or replica not in self._registry:
                     continue  # what was read may be older than what was missed

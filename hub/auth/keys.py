@@ -40,7 +40,7 @@ class Key(Protocol):
     """The `alg` values that `find` takes."""
 
     async def find(self, algorithm: str, key_id: str | None) -> Any:
-        """The key for PyJWT. Raises `Unauthorized` where there is none, `KeysUnavailable` where none was fetched yet."""
+        """The key for PyJWT. Raises `Unauthorized` where there is none, `KeysUnavailable` where none was fetched."""
 
 
 class Secret:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.support.command import ended, environment, line_with
-from tests.support.servers import wait_for_port
+from tests.support.ports import wait_for_port
 from tests.support.sse_client import open_stream
 
 SERVE = "from statushub.hub.cli import main; main(['serve', '--port', '0', '--broker', 'memory:'])"

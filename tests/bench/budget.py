@@ -66,7 +66,7 @@ LINES: Final = (
     *(
         Line(
             name=f"a-nchan-{viewers}",
-            words=f"(a) CPU a delivery, {viewers:,} viewers, to nchan's",
+            words=f"(a) CPU per delivery, {viewers:,} viewers, to nchan's",
             limit=0.9,
             unit="times",
             numbers=_ratio("a", f"{viewers:,} viewers", "nchan", "cpu_us"),
@@ -76,7 +76,7 @@ LINES: Final = (
     *(
         Line(
             name=f"a-floor-{viewers}",
-            words=f"(a) CPU a delivery, {viewers:,} viewers, to the bare C loop's",
+            words=f"(a) CPU per delivery, {viewers:,} viewers, to the bare C loop's",
             limit=1.4,
             unit="times",
             numbers=_ratio("a", f"{viewers:,} viewers", "floor", "cpu_us"),
@@ -85,21 +85,21 @@ LINES: Final = (
     ),
     Line(
         name="b",
-        words="(b) CPU an event with one viewer each, 20,000 events/s through Redis",
+        words="(b) CPU per event with one viewer each, 20,000 events/s through Redis",
         limit=14,
         unit="µs",
         numbers=_value("b", "20,000 events/s", "cpu_us"),
     ),
     Line(
         name="c",
-        words="(c) CPU a delivery at 200 events/s, to that of one event at a time just before",
+        words="(c) CPU per delivery at 200 events/s, to that of one event at a time just before",
         limit=1.0,
         unit="times",
         numbers=_value("c", "200 events/s", "to_single"),
     ),
     Line(
         name="d",
-        words="(d) CPU a reconnect, caught up from the replica",
+        words="(d) CPU per reconnect, caught up from the replica",
         limit=150,
         unit="µs",
         numbers=_value("d", "10,000 viewers", "cpu_us"),
@@ -134,7 +134,7 @@ LINES: Final = (
     ),
     Line(
         name="f",
-        words="(f) memory a stalled viewer",
+        words="(f) memory per stalled viewer",
         limit=100,
         unit="KiB",
         numbers=_value("f", "250 stalled", "grown_bytes", scale=KIB),

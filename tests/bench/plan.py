@@ -1,4 +1,4 @@
-"""What is measured: the workloads (a) to (h) at their sizes, the growth curves, and the counters."""
+"""The plan: the workloads (a) to (h) at their sizes, the growth curves, and the counters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FAST: Final = (*PEERS, "hub-embedded")
 STREAMERS: Final = (*FAST, "better-sse", "sse-starlette")
 STALLED_SECONDS: Final = 60.0
 UNSTALLED_SECONDS: Final = 30.0
-"""Half of that is as good where nobody stalls: nothing fills up with time."""
+"""Half of that is enough where no viewer stalls: no buffer fills up with time."""
 
 POLL_SECONDS: Final = 3.0
 GROWTH_DELIVERIES: Final = 60_000
@@ -36,18 +36,18 @@ TITLES: Final = {
     "a": "one channel, one event at a time",
     "b": "1,000 channels with one viewer each",
     "c": "one channel, 1,000 viewers, 200 events/s",
-    "d": "10,000 viewers reconnect at once with a cursor; the channel has 500 contents, 9 of them missed",
+    "d": "10,000 viewers reconnect simultaneously with a cursor; the channel has 500 contents, 9 of them missed",
     "e": "10,000 idle viewers, a heartbeat every 15 s",
     "f": "half of 500 viewers read nothing for a minute, at 20 events/s of 5 KB",
     "g": "polls over 32 keep-alive connections",
     "h": "publishing through the SDK, one process",
     "growth-viewers": "cost of a delivery against viewers of one channel",
     "growth-channels": "cost of an event against channels with one viewer each, at 4,000 events/s over all",
-    "growth-unwatched": "cost of an event against channels that nobody looks at, at 4,000 events/s over all",
-    "growth-contents": "memory of a content against contents of one channel",
-    "calls": "system calls a delivery, one channel with 1,000 viewers (told where strace is installed)",
+    "growth-unwatched": "cost of an event against channels without viewers, at 4,000 events/s over all",
+    "growth-contents": "memory per content against contents of one channel",
+    "calls": "system calls per delivery, one channel with 1,000 viewers (measured where strace is installed)",
 }
-"""What each workload is, in words."""
+"""The title of each workload."""
 
 
 def plan() -> list[Case]:

@@ -1,4 +1,4 @@
-"""Writes what was found: docs/benchmarks.md, its picture, and the numbers themselves."""
+"""Writes the results: docs/benchmarks.md, its picture, and the numbers."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ MARKDOWN: Final = "benchmarks.md"
 PICTURE: Final = "benchmarks.svg"
 
 COLUMNS: Final = {
-    "per_second": ("a second", 1.0),
+    "per_second": ("per second", 1.0),
     "cpu_us": ("CPU, µs each", 1.0),
     "to_single": ("to one at a time", 1.0),
-    "redis_us": ("Redis' CPU, µs an event", 1.0),
+    "redis_us": ("Redis' CPU, µs per event", 1.0),
     "p50_ms": ("p50, ms", 1.0),
     "p99_ms": ("p99, ms", 1.0),
-    "of_rate": ("of the rate", 1.0),
+    "of_rate": ("share of the rate", 1.0),
     "skipped": ("superseded, skipped", 1.0),
-    "viewer_bytes": ("bytes a viewer", 1.0),
-    "content_bytes": ("bytes a content", 1.0),
-    "grown_bytes": ("bytes a stalled viewer", 1.0),
+    "viewer_bytes": ("bytes per viewer", 1.0),
+    "content_bytes": ("bytes per content", 1.0),
+    "grown_bytes": ("bytes per stalled viewer", 1.0),
     "core_percent": ("% of a core", 1.0),
     "fresh_bytes": ("MiB before the first viewer", 2.0**20),
     "caught_up": ("events caught up", 1.0),
     "broker_reads": ("broker reads", 1.0),
     "seconds": ("seconds", 1.0),
-    "calls": ("system calls a delivery", 1.0),
+    "calls": ("system calls per delivery", 1.0),
 }
-"""What is told of the values, in this order: the head of its column, and what it is divided by."""
+"""The values that are reported, in this order: the head of the column, and the divisor."""
 
 RATIOS: Final = {"a": PEERS, "b": PEERS, "c": PEERS, "d": PEERS, "e": ("nchan",), "g": ("nothing",)}
-"""Workloads whose first value is told in ratios, too, and to whom."""
+"""Workloads whose first value is also reported as ratios, and to which servers."""
 
 
 def read(folder: Path) -> Results:
@@ -76,7 +76,7 @@ def _document(results: Results) -> Iterator[str]:
     yield "## Budget"
     yield ""
     yield from _table(
-        ("", "promise", "limit", "found (least to most)"),
+        ("", "promise", "limit", "found (minimum to maximum)"),
         [(_mark(v), v.line.words, _limit(v), _found(v)) for v in verdicts(results)],
     )
     yield from _missed(results)
@@ -93,13 +93,13 @@ def _document(results: Results) -> Iterator[str]:
         yield f"- {LABELS.get(name, name)} was skipped: it needs {needed}"
     problems = [sample for sample in results.samples if sample.problem]
     if problems:
-        yield "Measurements that failed and are in no table:"
+        yield "Measurements that failed, and are in no table:"
         yield ""
         for it in problems:
             what = f"({it.workload}) {it.label}, {LABELS.get(it.server, it.server)}"
             yield f"- {what}: {it.problem.strip()}. {FAILURES.get(f'{it.workload}-{it.server}', '')}".rstrip()
         yield ""
-    yield "To do it again: `make bench` (all of it), `make bench-quick` (two minutes), or"
+    yield "To repeat it: `make bench` (all of it), `make bench-quick` (two minutes), or"
     yield "`.venv/bin/python -m tests.bench --only a,e --servers hub-redis,nchan,floor --repeat 5`."
 
 
@@ -141,7 +141,7 @@ def _workload(results: Results, workload: str, title: str) -> Iterator[str]:
 
 
 def _rounds(samples: Sequence[Sample]) -> str:
-    """How often it was measured, and who was measured less often."""
+    """How often it was measured, and which servers less often."""
     rounds = {
         server: len({it.round for it in samples if it.server == server}) for server in {it.server for it in samples}
     }
@@ -153,13 +153,13 @@ def _rounds(samples: Sequence[Sample]) -> str:
 def _counted(results: Results) -> Iterator[str]:
     yield "## Counters that repeat"
     yield ""
-    yield "One delivery in the interpreter alone, with a transport that only counts; the same every time."
+    yield "One delivery in the interpreter, with a transport that only counts; the same every time."
     yield ""
     rows = [
         (label, f"{values['calls']:.2f}", f"{values['bytecodes']:.1f}", f"{values['peak_bytes']:.1f}")
         for label, values in results.counters.items()
     ]
-    yield from _table(("", "calls", "bytecodes", "bytes allocated at most"), rows)
+    yield from _table(("", "calls", "bytecodes", "bytes allocated at peak"), rows)
 
 
 def _picture(results: Results) -> str:

@@ -1,4 +1,4 @@
-"""The benchmark's harness, with tiny numbers: that it counts what there is to count. Times are not looked at."""
+"""The benchmark's harness, with tiny numbers: that it counts what there is to count. It asserts no times."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def empty() -> Results:
 
 @needs_compiler
 def test_competitors_are_measured_in_turn() -> None:
-    """Each is started, delivers everything to everybody, and is reported; nothing is left behind as a problem."""
+    """Each is started, delivers every event to every viewer, and is reported without a problem."""
     case = Case(
         workload="a",
         label="20 viewers",
@@ -56,7 +56,7 @@ def test_every_delivery_is_counted(name: str, tmp_path: Path) -> None:
 
 @needs_compiler
 def test_a_lost_event_is_noticed(tmp_path: Path) -> None:
-    """What a server refuses or does not deliver makes a measurement worthless."""
+    """A refused request or a missing delivery invalidates the measurement."""
     with session(SERVERS["hub-embedded"], tmp_path) as opened:
         load = opened.load(template=opened.server.template(0).replace(b'"status"', b'"nonsense"'))
         load.ask("connect", 1).checked()
@@ -90,5 +90,5 @@ def test_the_report_judges_by_medians(tmp_path: Path) -> None:
     assert verdict.kept
     report.write(results, tmp_path)
     assert report.read(tmp_path) == results
-    assert "| met | (a) CPU a delivery, 1,000 viewers, to nchan's" in (tmp_path / report.MARKDOWN).read_text()
+    assert "| met | (a) CPU per delivery, 1,000 viewers, to nchan's" in (tmp_path / report.MARKDOWN).read_text()
     assert (tmp_path / report.PICTURE).read_text().startswith("<svg")

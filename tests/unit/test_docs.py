@@ -17,9 +17,9 @@ from statushub.hub.config import Config
 from statushub.hub.metrics import LIMITS, Counts, Measures, exposition
 from statushub.hub.model import errors
 from statushub.hub.model.vocabulary import PHASES, RESERVED_TYPES
+from tests.bench import report
+from tests.support.snippets import PAGES, ROOT, RUNNERS, Snippet, checked_install, checked_make, snippets
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 DEPLOYMENT = (ROOT / "docs/deployment.md").read_text()
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -52,17 +52,18 @@ def test_the_readme_is_short() -> None:
 
 
 def test_no_flag_is_documented_that_is_not_there() -> None:
-    """Every flag that a page names belongs to a command, of ours or of somebody else's named here."""
+    """Every flag that a page names belongs to a command of ours, or is a foreign one that is named here."""
     there = {flag for command in cli.commands.values() for option in command.params for flag in option.opts}
     foreign = {"--build"}
+    # Their flags are those of the benchmarks and of the fault tests.
     ours = [page for page in PAGES if page.name not in ("benchmarks.md", "reliability.md")]
     named = {flag for page in ours for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())}
     assert named - there - foreign == set()
 
 
 @pytest.mark.parametrize("command", cli.commands)
-def test_every_command_is_in_the_readme_or_the_changelog(command: str) -> None:
-    """Whoever reads what there is, reads of it."""
+def test_every_command_is_in_the_changelog(command: str) -> None:
+    """By its name."""
     assert f"`{command}`" in (ROOT / "CHANGELOG.md").read_text()
 
 
@@ -98,3 +99,50 @@ def test_every_word_of_the_vocabularies_is_documented() -> None:
     concepts = (ROOT / "docs/concepts.md").read_text()
     assert all(f"`{status}`" in concepts for status in PHASES)
     assert all(f"`{type}`" in PROTOCOL for type in RESERVED_TYPES)
+
+
+@pytest.mark.parametrize("snippet", snippets(), ids=str)
+def test_every_snippet_is_run(snippet: Snippet) -> None:
+    """Its language has a test module that runs every block of it."""
+    assert snippet.language in RUNNERS, f"{snippet}: no test runs a block of {snippet.language or 'no language'}"
+    runner = (ROOT / RUNNERS[snippet.language]).read_text()
+    assert re.search(rf'(parametrized|snippets)\("{snippet.language}"\)', runner)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_fence_belongs_to_a_snippet(page: Path) -> None:
+    """None is missed for being written in another way."""
+    ours = [snippet for snippet in snippets() if ROOT / snippet.page == page]
+    assert len(re.findall(r"^\s*(```|~~~)", page.read_text(), re.MULTILINE)) == 2 * len(ours)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_within_sentences_exist(page: Path) -> None:
+    """What `make` builds and what `pip` installs, wherever a page names it."""
+    for command in re.findall(r"`((?:make|pip install) [^`]+)`", page.read_text()):
+        checked = checked_make if command.startswith("make") else checked_install
+        checked(command)
+
+
+def test_the_benchmarks_are_as_written(tmp_path: Path) -> None:
+    """The page and its picture are what the generator writes from the numbers beside them."""
+    report.write(report.read(ROOT / "docs"), tmp_path)
+    for written in tmp_path.iterdir():
+        assert written.read_text() == (ROOT / "docs" / written.name).read_text(), written.name
+
+
+def test_the_changelog_has_its_form() -> None:
+    """Keep a Changelog: what is unreleased first, then each version with its date, in known sections."""
+    text = (ROOT / "CHANGELOG.md").read_text()
+    unreleased, *versions = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert unreleased == "[Unreleased]"
+    assert versions
+    assert all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", version) for version in versions)
+    sections = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.*)$", text, re.MULTILINE)) <= sections
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_are_in_plain_words(page: Path) -> None:
+    """Subjects are named; a pronoun for anybody at all hides who is meant."""
+    assert re.findall(r"(?i)\b(nobody|whoever|somebody|anybody|everybody|doorkeeper|banish\w*)", page.read_text()) == []

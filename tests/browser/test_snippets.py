@@ -1,0 +1,96 @@
+"""The JavaScript of the documentation runs in a browser, on a page of another origin than the hub's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import httpx
+import msgspec
+import pytest
+from playwright.sync_api import Page, expect
+from starlette.responses import HTMLResponse
+
+from tests.support.live import LiveHub, live_hub, live_server
+from tests.support.snippets import Snippet, snippets
+
+pytest_plugins = ["tests.support.browser"]
+pytestmark = pytest.mark.browser
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """What a snippet takes for granted: the origin of its page, the channel, and the page's own functions."""
+
+    foreign: bool
+    channel: str
+    prelude: str
+
+
+SHOW = "(content) => document.getElementById('shown').append(content.content_id + ' ' + content.status + '; ')"
+IMPORT = 'import { StatusStream } from "/assets/client.js";'
+"""Of a snippet that shows a call alone."""
+
+SETTINGS = {
+    'new EventSource("http': Setting(foreign=True, channel="drafts", prelude=f"const show = {SHOW};"),
+    'new StatusStream("drafts"': Setting(
+        foreign=True, channel="drafts", prelude=f"const show = ({{ data }}) => ({SHOW})(data);"
+    ),
+    'new EventSource("/api': Setting(
+        foreign=False, channel="encodes", prelude=f"const render = {SHOW}, clear = () => {{}}, poll = () => {{}};"
+    ),
+    'new StatusStream("encodes"': Setting(
+        foreign=False, channel="encodes", prelude=f"{IMPORT} const fetchTicketFromMyBackend = async () => 'ticket';"
+    ),
+}
+"""The setting of each snippet, by a part of its text."""
+
+LISTEN = f"stream.addEventListener('status', ({{ detail }}) => ({SHOW})(detail.data));"
+"""After a snippet that makes a stream and listens to nothing."""
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LiveHub]:
+    """A hub that knows a content of each channel."""
+    with live_hub("memory:") as hub:
+        for channel in ("drafts", "encodes"):
+            publish(hub, channel, f"{channel}-1", "generating")
+        yield hub
+
+
+def publish(hub: LiveHub, channel: str, content_id: str, status: str) -> None:
+    event = {"channel": channel, "content_id": content_id, "data": {"status": status}}
+    httpx.post(f"{hub.base_url}/api/publish", json=event).raise_for_status()
+
+
+@pytest.mark.parametrize("snippet", snippets("js"), ids=str)
+def test_javascript(snippet: Snippet, hub: LiveHub, page: Page) -> None:
+    """As a module of a page, it shows what was, and then what happens."""
+    found = [setting for part, setting in SETTINGS.items() if part in snippet.text]
+    assert len(found) == 1, f"{snippet} is in {len(found)} classes of this module; it needs exactly one"
+    [setting] = found
+    script = re.sub(r"http://localhost:8000|https://hub\.example", hub.base_url, snippet.text)
+    listen = LISTEN if "StatusStream" in script and "addEventListener" not in script else ""
+    body = f"""<!doctype html>
+        <link rel="icon" href="data:,">
+        <p id="shown"></p>
+        <script type="module">{setting.prelude}\n{script}\n{listen}</script>"""
+    with ExitStack() as stack:
+        if setting.foreign:
+            # A real server: Chromium lets no page that a test made up ask for an address of this machine.
+            base_url = stack.enter_context(live_server(HTMLResponse(body), http="h11"))
+        else:
+            base_url = hub.base_url
+            page.route(f"{base_url}/snippet", lambda route: route.fulfill(content_type="text/html", body=body))
+        page.goto(f"{base_url}/snippet")
+        shown = page.locator("#shown")
+        expect(shown).to_contain_text(f"{setting.channel}-1 generating")
+        done = f"done-{snippet.line}"
+        publish(hub, setting.channel, done, "complete")
+        expect(shown).to_contain_text(f"{done} complete")
+        page.goto("about:blank")
+
+
+def test_every_setting_is_used() -> None:
+    """A class that no page needs any more goes."""
+    assert all(any(part in snippet.text for snippet in snippets("js")) for part in SETTINGS)

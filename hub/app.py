@@ -1,4 +1,4 @@
-"""Builds the ASGI application out of all the parts."""
+"""The ASGI application: settings, hub, routes and middleware put together."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def open_hub(
 
 
 def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | None = None) -> ASGIApp:
-    """The application. It opens a hub with its lifespan, unless it is given one that somebody else opened."""
+    """The application. Its lifespan opens a hub, unless it is given one, which its caller opened."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Hub]]:
@@ -101,8 +101,7 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
     )
     app.state.rates = RateLimiter(settings.publish_rate)
     origins = Origins(settings.cors_origins)
-    # Outside of everything, the handler of crashes included: an error without CORS headers reaches a page
-    # as a CORS error, whatever it was.
+    # Outermost, around the handler of crashes too: a page sees an error without CORS headers as a CORS error.
     return CORSMiddleware(
         HostAndSizeMiddleware(
             app,
@@ -112,7 +111,7 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
         ),
         allow_origins=origins.listed,
         allow_origin_regex=origins.expression,
-        # With cookies, which a page must have been named for.
+        # Cookies are for the origins that the settings name, not for `*`.
         allow_credentials=settings.auth_required and origins.named,
         allow_methods=["DELETE", "GET", "HEAD", "POST"],
         allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID"],

@@ -1,4 +1,4 @@
-"""Every metric of a hub, once. Counts are plain integers on the hot path and read when somebody asks."""
+"""The metrics of a hub. Counts are plain integers on the hot path, read when they are scraped."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ LIMITS: Final = (
     "head",
     "request_timeout",
 )
-"""Every limit, by the name under which its refusals are counted."""
+"""Every limit that refusals are counted by."""
 
 
 class Counts(msgspec.Struct, kw_only=True):
-    """What has happened since the hub began."""
+    """What has happened since the hub started."""
 
     announcements: int = 0
     deliveries: int = 0
@@ -39,13 +39,13 @@ class Counts(msgspec.Struct, kw_only=True):
     refusals: Counter[str] = msgspec.field(default_factory=Counter)
 
     def refuse(self, error: StatushubError) -> None:
-        """Count an error by the limit that was met, where it was one."""
+        """Count an error by the limit that was exceeded, where it was one."""
         if error.limit is not None:
             self.refusals[error.limit] += 1
 
 
 class Measures(msgspec.Struct, frozen=True, kw_only=True):
-    """What has happened in a hub, and what is there at this moment."""
+    """A hub's counts, and what it holds at this moment."""
 
     counts: Counts
     streams: int
@@ -55,7 +55,7 @@ class Measures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HubCollector(Collector):
-    """A hub's measures in Prometheus' form."""
+    """A hub's measures as Prometheus metrics."""
 
     def __init__(self, measures: Measures) -> None:
         self.measures = measures
@@ -65,17 +65,21 @@ class HubCollector(Collector):
         yield GaugeMetricFamily("statushub_streams", "Open streams.", now.streams)
         yield GaugeMetricFamily("statushub_replicas", "Channels held in memory.", now.replicas)
         yield GaugeMetricFamily("statushub_contents", "Contents held in memory.", now.contents)
-        yield GaugeMetricFamily("statushub_broker_lost_seconds", "For how long the broker is lost.", now.lost_seconds)
-        yield CounterMetricFamily("statushub_announcements", "Announcements the broker made.", counts.announcements)
-        yield CounterMetricFamily("statushub_deliveries", "Events given to viewers as they came.", counts.deliveries)
+        yield GaugeMetricFamily("statushub_broker_lost_seconds", "How long the broker has been lost.", now.lost_seconds)
+        yield CounterMetricFamily(
+            "statushub_announcements", "Announcements received from the broker.", counts.announcements
+        )
+        yield CounterMetricFamily("statushub_deliveries", "Events delivered to viewers.", counts.deliveries)
         yield CounterMetricFamily("statushub_syncs", "Reads that made or repaired a replica.", counts.syncs)
         yield CounterMetricFamily("statushub_resets", "Cursors found void.", counts.resets)
         yield CounterMetricFamily(
-            "statushub_dismissals", "Streams whose token ended before they did.", counts.dismissals
+            "statushub_dismissals", "Streams closed because their token expired or was revoked.", counts.dismissals
         )
-        refusals = CounterMetricFamily("statushub_refusals", "Requests that met a limit, by limit.", labels=["limit"])
+        refusals = CounterMetricFamily(
+            "statushub_refusals", "Requests that exceeded a limit, by limit.", labels=["limit"]
+        )
         for limit in LIMITS:
-            # Each from the start: an alert on a series that does not exist yet never fires.
+            # Each from the start: an alert on a series that does not exist never fires.
             refusals.add_metric([limit], counts.refusals[limit])
         yield refusals
 

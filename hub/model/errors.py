@@ -4,18 +4,18 @@ StatushubError
 ├── Invalid                 422  a field of the input breaks a rule; `field` names it
 │   ├── Malformed           400  the input cannot be parsed at all
 │   └── TooLarge            413  the input, or a part of it, is over its limit
-├── Unauthorized            401  nobody, or nobody any more: a token is missing, invalid, expired or revoked
-├── Forbidden               403  somebody, who may not do this
+├── Unauthorized            401  a token is missing, invalid, expired or revoked
+├── Forbidden               403  the token does not permit this
 ├── NotFound                404  no such route
 ├── MethodNotAllowed        405  the route exists, the method does not
-├── RequestTimeout          408  the request did not arrive in its time
+├── RequestTimeout          408  the request did not arrive in time
 ├── UnsupportedMediaType    415  the body is not application/json
-├── TooManyRequests         429  more than a limit allows in a second
+├── TooManyRequests         429  a rate limit is exceeded
 ├── HeadTooLarge            431  the request's head is over its limit
 ├── BrokerUnavailable       503  the broker cannot be reached, or does not answer in time
 │   └── BrokerDenied        503  it answers, and refuses this user; trying again does not help
-├── KeysUnavailable         503  the keys by which tokens are known cannot be fetched
-├── BrokerInUse             —    the embedded broker's file belongs to another process
+├── KeysUnavailable         503  the keys that verify tokens cannot be fetched
+├── BrokerInUse             —    another process holds the embedded broker's file
 └── ConfigError             —    a setting is unknown or invalid; the process does not start
 """
 
@@ -27,7 +27,7 @@ from typing import ClassVar
 class StatushubError(Exception):
     """The root. `message` is one sentence for a human; `field` names the part of the input at fault.
 
-    `limit` is the name of the limit that was met, where it was one: it is counted by it.
+    `limit` names the limit that was exceeded, where it was one; refusals are counted by it.
     """
 
     code: ClassVar[str] = "error"
@@ -62,14 +62,14 @@ class TooLarge(Invalid):
 
 
 class Unauthorized(StatushubError):
-    """Raised when nobody can be told behind a request: its token is missing, invalid, expired or revoked."""
+    """Raised when a request's token is missing, invalid, expired or revoked."""
 
     code = "unauthorized"
     status = 401
 
 
 class Forbidden(StatushubError):
-    """Raised when somebody asks for what their token does not allow; `field` names what."""
+    """Raised when a request asks for what its token does not permit; `field` names what."""
 
     code = "forbidden"
     status = 403
@@ -90,7 +90,7 @@ class MethodNotAllowed(StatushubError):
 
 
 class RequestTimeout(StatushubError):
-    """Raised when a request's head or body does not arrive in its time."""
+    """Raised when a request's head or body does not arrive in time."""
 
     code = "request_timeout"
     status = 408
@@ -99,8 +99,7 @@ class RequestTimeout(StatushubError):
 class UnsupportedMediaType(StatushubError):
     """Raised when a body is not declared as application/json.
 
-    The rule keeps a foreign page from publishing with a "simple" request, which needs no CORS preflight
-    (Fetch standard, section 2.2.2).
+    The rule prevents CSRF by a "simple" request, which needs no CORS preflight (Fetch standard, section 2.2.2).
     """
 
     code = "unsupported_media_type"
@@ -108,7 +107,7 @@ class UnsupportedMediaType(StatushubError):
 
 
 class TooManyRequests(StatushubError):
-    """Raised when somebody does more in a second than they may; `retry_after` is in seconds."""
+    """Raised when a rate limit is exceeded; `retry_after` is in seconds."""
 
     code = "too_many_requests"
     status = 429
@@ -119,7 +118,7 @@ class TooManyRequests(StatushubError):
 
 
 class HeadTooLarge(StatushubError):
-    """Raised when a request's head has more bytes than a head may have."""
+    """Raised when a request's head is over its limit."""
 
     code = "head_too_large"
     status = 431
@@ -138,7 +137,7 @@ class BrokerDenied(BrokerUnavailable):
 
 
 class KeysUnavailable(StatushubError):
-    """Raised when the keys by which tokens are known were never fetched, and cannot be now."""
+    """Raised when the keys that verify tokens were never fetched, and cannot be fetched now."""
 
     code = "keys_unavailable"
     status = 503

@@ -32,7 +32,7 @@ def check_name(value: object, field: str) -> str:
         )
     if not value.isprintable() or value != value.strip(" /") or "*" in value:
         raise Invalid(
-            f"{field} may hold printable characters alone, no '*', and no space or slash at its ends",
+            f"{field} may hold only printable characters, no '*', and no space or slash at its ends",
             field=field,
         )
     return value

@@ -132,7 +132,7 @@ def stalled(event: Event) -> Publication:
 def _check_type(value: object) -> None:
     check_name(value, "type")
     if not isinstance(value, str) or _TYPE.fullmatch(value) is None:
-        raise Invalid("type may hold the characters A-Z a-z 0-9 _ . : - alone", field="type")
+        raise Invalid("type may hold only the characters A-Z a-z 0-9 _ . : -", field="type")
     if value in RESERVED_TYPES:
         raise Invalid(f"type {value!r} is reserved", field="type")
 

@@ -1,8 +1,7 @@
-"""What a stored event says. Anybody may have written it, so nothing here trusts its form.
+"""Reading the data of stored events, which are untrusted.
 
-Publishers that use `hub.publication` store checked data. Others call the broker's functions directly,
-and their data may lack fields, hold some of a wrong type, or be no JSON at all; an answer must come out
-whole all the same.
+Publishers that use `statushub.hub.model.publication` store checked data. Others call the broker's functions directly,
+and their data may lack fields, hold some of a wrong type, or be no JSON at all. Every answer is valid all the same.
 """
 
 from __future__ import annotations
@@ -15,16 +14,13 @@ import msgspec
 from statushub.hub.model.errors import Invalid
 from statushub.hub.model.event import Event, decode
 from statushub.hub.model.timestamp import timestamp
-from statushub.hub.model.vocabulary import COMPLETE, CONTENT_STATUS, ERROR, ERROR_TEXTS, PHASES, Phase, phase_of
+from statushub.hub.model.vocabulary import CONTENT_STATUS, ERROR_TEXTS, PHASES, TYPE_PHASES, Phase, phase_of
 
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-_TYPE_PHASES: Final = {COMPLETE: Phase.COMPLETED, ERROR: Phase.FAILED}
-"""How an event ends its content where its data do not say."""
-
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """One status of one content. What is of a wrong type, or out of range, is None, as if left out."""
+    """One status of one content. A field of a wrong type, or out of range, is None, as if it were missing."""
 
     phase: Phase
     data: dict[str, Any]
@@ -158,4 +154,4 @@ def _status(event: Event, data: dict[str, Any]) -> Status:
     said = data.get("status")
     if isinstance(said, str) and said in PHASES:
         return Status(phase=phase_of(data), data=data)
-    return Status(phase=_TYPE_PHASES.get(event.type, Phase.PROCESSING), data=data)
+    return Status(phase=TYPE_PHASES.get(event.type, Phase.PROCESSING), data=data)

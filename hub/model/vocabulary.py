@@ -8,7 +8,7 @@ from typing import Any, Final
 
 
 class Phase(StrEnum):
-    """What a status means, whatever the vocabulary it was said in."""
+    """What a status means, in every vocabulary."""
 
     IDLE = "idle"
     """Nothing is under way and nothing is expected."""

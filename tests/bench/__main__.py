@@ -23,7 +23,7 @@ DOCS: Final = Path(__file__).parent.parent.parent / "docs"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command line; 1 where a measurement failed."""
+    """Run the command line; returns 1 where a measurement failed."""
     options = _parser().parse_args(arguments)
     if options.report:
         report.write(report.read(DOCS), DOCS)
@@ -64,16 +64,22 @@ def _wanted(case: Case, options: argparse.Namespace) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="(a) with 1,000 viewers, against nchan and the floor")
+    parser.add_argument("--quick", action="store_true", help="only (a) with 1,000 viewers, against nchan and the floor")
     parser.add_argument(
-        "--only", type=partial(_words, known=[*TITLES, "growth"]), help="workloads, with commas between: a,e"
+        "--only", type=partial(_words, known=[*TITLES, "growth"]), help="workloads, separated by commas: a,e"
     )
-    parser.add_argument("--servers", type=partial(_words, known=[*STARTS]), help="competitors: hub-redis,nchan")
+    parser.add_argument(
+        "--servers", type=partial(_words, known=[*STARTS]), help="servers, separated by commas: hub-redis,nchan"
+    )
     parser.add_argument("--repeat", type=int, help=f"rounds; {ROUNDS} by default, {QUICK_ROUNDS} with --quick")
-    parser.add_argument("--write", action="store_true", help="write the report, though this is not all of it")
-    parser.add_argument("--add", action="store_true", help="keep what the last report says of other workloads")
-    parser.add_argument("--more", action="store_true", help="keep all that the last report says; these are more rounds")
-    parser.add_argument("--report", action="store_true", help="measure nothing; write the last results anew")
+    parser.add_argument("--write", action="store_true", help="write the report even of a partial run")
+    parser.add_argument("--add", action="store_true", help="keep the last report's results of other workloads")
+    parser.add_argument(
+        "--more", action="store_true", help="keep all results of the last report; these are further rounds"
+    )
+    parser.add_argument(
+        "--report", action="store_true", help="measure nothing; write the report of the last results again"
+    )
     return parser
 
 
@@ -81,7 +87,7 @@ def _words(text: str, known: Collection[str]) -> list[str]:
     words = text.split(",")
     for word in words:
         if word not in known:
-            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(known)}")
+            raise argparse.ArgumentTypeError(f"{word!r} is not one of {', '.join(known)}")
     return words
 
 

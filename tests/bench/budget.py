@@ -1,4 +1,4 @@
-"""The budget: what is promised of the measurements, and whether it was kept."""
+"""The budget: limits on the measurements, and whether they were met."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KIB: Final = 1024
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One promise: the median of these numbers is at most, or at least, the limit."""
+    """One limit: the median of these numbers is at most, or at least, `limit`."""
 
     name: str
     words: str
@@ -25,7 +25,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a promise; `kept` is None where it was not measured."""
+    """Whether a limit was met; `kept` is None where it was not measured."""
 
     line: Line
     found: Spread | None
@@ -33,7 +33,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """What became of every line of the budget."""
+    """The verdict on every line of the budget."""
     return [_verdict(line, results) for line in LINES]
 
 
@@ -166,4 +166,4 @@ LINES: Final = (
         at_least=True,
     ),
 )
-"""Section by section as the design has it; the letters are the workloads'."""
+"""In the order of the workloads, whose letters they begin with."""

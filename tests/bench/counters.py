@@ -1,4 +1,4 @@
-"""Counters that repeat: what one delivery makes the interpreter do, without a socket, a clock or a neighbour."""
+"""Reproducible counters: the interpreter's work for one delivery, without a socket, a clock or other processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EPOCH: Final = "e"
 
 
 class CountingTransport(asyncio.Transport):
-    """Takes every write and counts it."""
+    """Counts writes, and discards them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class CountingTransport(asyncio.Transport):
 
 
 async def count(viewers: int, events: int) -> dict[str, float]:
-    """For each delivery: calls of functions, bytecodes, and the most bytes held at once beyond the state."""
+    """Per delivery: function calls and bytecodes; per viewer: the peak of bytes allocated beyond the state."""
     hub = Hub(EmbeddedBroker(None))
     replica = _live_replica(hub.registry)
     transports = [CountingTransport() for _ in range(viewers)]
@@ -87,7 +87,7 @@ def calls_counted() -> Iterator[dict[str, int]]:
         counts["opcode"] += event == "opcode"
         return trace
 
-    # A measure of coverage, say, may be looking on.
+    # A coverage measurement may have set them.
     before = sys.getprofile(), sys.gettrace()
     sys.setprofile(profile)
     sys.settrace(trace)

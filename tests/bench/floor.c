@@ -1,8 +1,8 @@
-/* The floor: what one thread of C costs that does nothing but send() the same bytes to everybody.
+/* The floor: the cost of one thread of C that only calls send() with the same bytes for every viewer.
  *
  * GET /<channel> answers with the head of an event stream; POST /<channel> sends its body, framed once, to all
- * streams of that channel. A channel's name ends in its number. Nothing is kept, nobody is waited for, and what
- * a socket does not take is dropped.
+ * streams of that channel. A channel's name ends in its number. Nothing is stored and nothing is buffered: bytes
+ * that a socket does not accept are dropped.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -52,7 +52,7 @@ static int number_in(const char *target) {
     return atoi(digits) % MAX_CHANNELS;
 }
 
-/* Answers the requests in `text`; returns how many bytes of it were whole ones. */
+/* Answers the complete requests in `text`; returns their size. */
 static size_t answer(int fd, char *text, size_t size) {
     size_t at = 0;
     for (;;) {

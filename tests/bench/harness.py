@@ -1,4 +1,4 @@
-"""Takes the measurements: competitors in turn, again and again, each fresh."""
+"""The measurements: every case with each server in turn, in several rounds, each with a fresh server."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.bench.workloads import Case, Values
 STARTS: Final[dict[str, Start]] = {**SERVERS, "nothing": nothing}
 
 ONCE: Final = frozenset({"growth-contents", "growth-unwatched", "calls"})
-"""Workloads whose numbers are the same every time: counters and sizes."""
+"""Workloads whose numbers are reproducible, counters and sizes: one round is enough."""
 
 BUSY: Final = 0.3
-"""Load of the machine, for each core, from which on others disturb what is measured."""
+"""Load per core, beyond the benchmark's own, from which on other processes disturb the measurement."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One measurement, or why there is none."""
+    """One measurement, or the problem that prevented it."""
 
     workload: str
     label: str
@@ -50,7 +50,7 @@ class Results(msgspec.Struct, kw_only=True):
     counters: dict[str, dict[str, float]] = {}
 
     def values(self, workload: str, label: str, server: str, name: str) -> list[float]:
-        """What was measured under this name, by round."""
+        """The values of this name, by round."""
         return [
             sample.values[name]
             for sample in self.samples
@@ -58,7 +58,7 @@ class Results(msgspec.Struct, kw_only=True):
         ]
 
     def ratios(self, workload: str, label: str, server: str, other: str, name: str) -> list[float]:
-        """`server` by `other`, of those measured next to each other: in the same round."""
+        """The ratios of `server` to `other`, each of one round, in which both were measured next to each other."""
         found = {
             (sample.server, sample.round): sample.values[name]
             for sample in self.samples
@@ -73,7 +73,7 @@ class Results(msgspec.Struct, kw_only=True):
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """The middle, the least and the most of some numbers."""
+    """The median, minimum and maximum of some numbers."""
 
     median: float
     least: float
@@ -81,7 +81,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 def spread(numbers: Sequence[float]) -> Spread | None:
-    """The spread of these numbers; None where there are none."""
+    """The spread of these numbers; None for an empty sequence."""
     return Spread(statistics.median(numbers), min(numbers), max(numbers)) if numbers else None
 
 
@@ -94,8 +94,9 @@ def run(
     told: Callable[[str], None],
     first: int = 0,
 ) -> None:
-    """Measure every case into `results`, in rounds that count from `first`. What is not installed is skipped, and
-    said.
+    """Measure every case into `results`, in rounds that count from `first`; `told` takes lines of progress.
+
+    A server that is not installed is skipped, with the reason in `results`.
     """
     raise_file_limit()
     folder = Path(tempfile.mkdtemp(prefix="statushub-bench-"))
@@ -103,7 +104,7 @@ def run(
         for case in cases:
             wanted = [name for name in case.servers if servers is None or name in servers]
             for number in range(first, first + (1 if case.workload in ONCE else rounds)):
-                # Whoever comes first in one round comes last in the next.
+                # The order rotates, so that no server is always first.
                 for name in wanted[number % len(wanted) :] + wanted[: number % len(wanted)] if wanted else ():
                     _measure(case, name, number, folder, results, told)
     finally:
@@ -111,7 +112,7 @@ def run(
 
 
 def raise_file_limit() -> None:
-    """As many open files as the system lets this process and those it starts have."""
+    """Raise the limit of open files to the maximum, for this process and its children."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -3,20 +3,20 @@
  * It takes one command a line on stdin and answers each with one line of JSON on stdout:
  *
  *   connect N [ID]         open N more streams, with ID as Last-Event-ID; answers when all are open
- *   reconnect [ID]         close every stream and open as many again, at once
- *   publish N RATE         publish N events, RATE a second; RATE 0: the next when everybody has the last one
- *   stall N                read nothing from the first N streams any more; `stall 0` reads them all again
+ *   reconnect [ID]         close every stream and reopen all of them simultaneously
+ *   publish N RATE         publish N events, RATE a second; RATE 0: each when every stream has the one before
+ *   stall N                stop reading the first N streams; `stall 0` reads all of them again
  *   idle SECONDS           only read
  *   poll N SECONDS         N keep-alive connections, each repeating the template's request
  *
- * Events are told by `"n":1ddddddddd,"t":1dddddddddddddddddd` in their data: a number that grows by one an
- * event, and the nanosecond of publishing. Bodies are not parsed any further than that. The template is what
- * is sent to publish; in it, places are filled in that keep its length, so any protocol will do:
+ * Events are recognised by `"n":1ddddddddd,"t":1dddddddddddddddddd` in their data: a number that grows by one per
+ * event, and the time of publishing in nanoseconds. Nothing else of a body is parsed. The template is the request
+ * that publishes; its placeholders are filled in without changing its length, so it suits any protocol:
  *
  *   @@@@@@@@@@  n      ~~~~~~~~~~~~~~~~~~~  t      %%%%%%  channel      &&&&&&  content
  *
  * An event n goes to channel n modulo the channels, content n modulo the contents; stream i is of channel
- * i modulo the channels. A template may hold several events: each place of an n begins another.
+ * i modulo the channels. A template may hold several events: each placeholder of an n begins another.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -36,14 +36,14 @@
 enum {
     N_DIGITS = 10, T_DIGITS = 19, PLACE_DIGITS = 6,
     MARK = 5 + N_DIGITS - 1 + 5 + T_DIGITS,  /* "n":1ddddddddd,"t":1dddddddddddddddddd */
-    TAIL = 64,                               /* bytes kept between reads: more than a mark or a word looked for */
+    TAIL = 64,                               /* bytes kept between reads: more than a mark or the ready word */
     READ = 256 * 1024,
-    OPENING = 512,                           /* connections under way at once: within any server's backlog */
+    OPENING = 512,                           /* simultaneous connection attempts: within any server's backlog */
     TURN = 512,
 };
 #define N_BASE 1000000000u
 #define T_BASE 1000000000000000000ull
-#define PATIENCE 20.0                        /* seconds without anything before what is missing is lost */
+#define PATIENCE 20.0                        /* seconds without an event after which missing ones are lost */
 
 enum state { CLOSED, CONNECTING, HEAD, CATCHING, OPEN };
 
@@ -167,7 +167,7 @@ static void event_came(Viewer *viewer, uint32_t n, uint64_t t, uint64_t moment) 
     note_latency(moment - t);
 }
 
-/* What is in `text` of `size` bytes, of which those after the last whole mark may be the begin of another. */
+/* Counts the events in `text` of `size` bytes; what follows the last complete mark is kept for the next read. */
 static void take_in(Viewer *viewer, char *text, size_t size, uint64_t moment) {
     char *at = text, *end = text + size, *found;
     if (viewer->state == HEAD && (found = memmem(text, size, "\r\n\r\n", 4))) {
@@ -223,7 +223,7 @@ static void fill(char *at, uint64_t value, int count) {
     while (count--) { at[count] = (char)('0' + value % 10); value /= 10; }
 }
 
-/* In every template the time follows the number, so it is an event's last place. */
+/* In every template the time follows the number, so it is an event's last placeholder. */
 static void write_events(void) {
     if (outgoing_size + template_size > outgoing_room) {
         outgoing_room = (outgoing_room + template_size) * 2;
@@ -267,7 +267,7 @@ static void note_refusal(const char *answer, ssize_t size) {
 static void read_answers(void) {
     ssize_t got = recv(publisher, buffer, READ, 0);
     if (got > 0) { buffer[got] = 0; note_refusal(buffer, got); }
-    else if (got == 0) {  /* a server may close what was idle; the next command dials again */
+    else if (got == 0) {  /* a server may close an idle connection; the next command opens another */
         if (outgoing_size) die("the server closed the publisher's connection");
         close(publisher);
         publisher = -1;
@@ -340,7 +340,7 @@ static void count_audience(void) {
 static void open_all(uint32_t from) {
     uint64_t began = now(), heard = began;
     forget_counts();
-    first_n = next_n;  /* whatever comes before the next publish is catching up */
+    first_n = next_n;  /* events before the next publish count as caught up */
     next_to_open = from;
     while (next_to_open < viewer_count || under_way) {
         open_some();
@@ -411,7 +411,7 @@ static void send_request(Poller *poller) {
     if (send(poller->fd, template, template_size, MSG_NOSIGNAL) != (ssize_t)template_size) die("poll");
 }
 
-/* Whether a whole answer is there; one without Content-Length ends with its head. */
+/* Whether the answer is complete; one without Content-Length ends with its head. */
 static int is_whole(Poller *poller) {
     poller->text[poller->got] = 0;
     char *end = strstr(poller->text, "\r\n\r\n");

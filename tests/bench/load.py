@@ -1,4 +1,4 @@
-"""The load generator (load.c), compiled on the spot, from Python."""
+"""The load generator (load.c): compiled on demand, and controlled through pipes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ SOURCES = Path(__file__).parent
 
 
 class Missing(Exception):
-    """Something is not installed; says what to install."""
+    """Raised where a program is not installed; the message says what to install."""
 
 
 class Lost(Exception):
-    """The measurement is worth nothing: events were lost, or came out of order."""
+    """Raised where a measurement is invalid: events were lost, or came out of order."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the load generator counted during one command."""
+    """The counts of the load generator during one command."""
 
     seconds: float
     open: int
@@ -42,7 +42,7 @@ class Answer(msgspec.Struct, frozen=True):
     max_us: float
 
     def checked(self) -> Answer:
-        """This, where everything arrived and in order; else raises `Lost`."""
+        """Return this answer if every event arrived, in order; raises `Lost` otherwise."""
         if self.delivered != self.expected or self.disordered or self.failed or self.refused:
             raise Lost(
                 f"{self.expected - self.delivered} of {self.expected} deliveries missing, {self.disordered} out of "
@@ -52,7 +52,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def compiled(name: str, folder: Path) -> Path:
-    """The program made of a source here, in `folder`. Raises `Missing` where there is no compiler."""
+    """Compile the source `name` of this package into `folder`, once. Raises `Missing` where there is no compiler."""
     program = folder / f"{name}.out"
     if not program.exists():
         if shutil.which("cc") is None:
@@ -68,7 +68,7 @@ class Load:
         self.process = process
 
     def ask(self, *words: object) -> Answer:
-        """Give a command and return its answer. Raises `Lost` where the generator gave up."""
+        """Give a command and return its answer. Raises `Lost` where the generator ended."""
         if self.process.stdin is None or self.process.stdout is None:
             raise RuntimeError("the load generator has no pipes")
         self.process.stdin.write(" ".join(map(str, words)).encode() + b"\n")
@@ -82,7 +82,7 @@ class Load:
 
 @contextlib.contextmanager
 def loading(program: Path, **options: object) -> Iterator[Load]:
-    """A load generator for the time of the block; `options` are those of its command line."""
+    """Run a load generator within the block; `options` are those of its command line."""
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     with on_core(LOAD_CORE):
         process = subprocess.Popen([str(program), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

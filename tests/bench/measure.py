@@ -1,4 +1,4 @@
-"""What the operating system says a server cost: processor time, memory, and what the machine is."""
+"""Measurements of the operating system: CPU time, memory and system calls of processes, and the machine."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from typing import Final
 
 SERVER_CORE: Final = 0
 LOAD_CORE: Final = 1
-"""Where there are two cores, the server has one, and the load and Redis have the other."""
+"""With two cores or more, the server has one, and the load generator and Redis share the other."""
 
 SCHEDULED: Final = 2
-"""Which clock of a process: the time it was on a processor, in user and system mode, exact to nanoseconds."""
+"""The CPU clock of a process: user and system time, in nanoseconds."""
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time of these processes so far, all their threads included."""
-    # The clock's id is made of the pid as clock_getcpuclockid(3) does; /proc/PID/stat counts in ticks of 10 ms.
+    """User and system time of these processes so far, including all threads."""
+    # The clock's id is computed as clock_getcpuclockid(3) does; /proc/PID/stat only counts ticks of 10 ms.
     return sum(time.clock_gettime((~pid << 3) | SCHEDULED) for pid in pids)
 
 
 def pss_bytes(pids: Iterable[int]) -> int:
-    """Proportional memory of these processes: what they share is divided among those who share it."""
+    """Proportional set size of these processes: shared pages are divided among the processes that share them."""
     total = 0
     for pid in pids:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -39,7 +39,7 @@ def pss_bytes(pids: Iterable[int]) -> int:
 
 
 def switches(pids: Iterable[int]) -> int:
-    """How often these processes gave their core up because there was nothing to do."""
+    """Voluntary context switches of these processes: how often they waited for work."""
     text = "".join(Path(f"/proc/{pid}/status").read_text() for pid in pids)
     return sum(map(int, re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE)))
 
@@ -55,7 +55,7 @@ def family(pid: int) -> list[int]:
 
 @contextlib.contextmanager
 def on_core(core: int) -> Iterator[None]:
-    """What is started within the block runs on this core, where there is more than one."""
+    """Pin processes that are started within the block to this core, where there is more than one."""
     before = os.sched_getaffinity(0)
     cores = sorted(before)
     if len(cores) > 1:
@@ -67,7 +67,7 @@ def on_core(core: int) -> Iterator[None]:
 
 
 class SystemCalls:
-    """Counts the system calls of processes with strace, which slows them; only where it is installed."""
+    """Counts the system calls of processes with strace, which must be installed and slows them."""
 
     def __init__(self, pids: list[int], folder: Path) -> None:
         self._table = folder / "strace"
@@ -79,7 +79,7 @@ class SystemCalls:
             self._process.stderr.readline()  # type: ignore[union-attr]
 
     def stop(self) -> int:
-        """Detach, and return how many there were."""
+        """Detach, and return the number of system calls."""
         self._process.terminate()
         self._process.communicate()
         found = re.search(
@@ -89,7 +89,7 @@ class SystemCalls:
 
 
 def machine() -> dict[str, str]:
-    """What the measurements ran on; nothing by which the machine could be named."""
+    """The machine of the measurements, without anything that identifies it."""
     cpu = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
     return {
@@ -101,7 +101,7 @@ def machine() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of everything measured that is installed."""
+    """The versions of the installed programs and packages that are measured."""
     found = {"Python": platform.python_version()}
     for package in ("uvicorn", "uvloop", "httptools", "starlette", "sse-starlette", "redis", "hiredis", "msgspec"):
         found[package] = version(package)
@@ -120,4 +120,4 @@ PROGRAMS: Final = (
     ("redis-server", ("redis-server", "--version"), r"v=(\S+)"),
     ("cc", ("cc", "--version"), r"(\d+\.\d+\.\d+)"),
 )
-"""Programs, the command that tells their version, and where it is in what they say."""
+"""Programs, the command that prints their version, and the pattern of it in the output."""

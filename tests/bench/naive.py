@@ -1,4 +1,4 @@
-"""What most people write: sse-starlette with a queue per client, as its documentation shows."""
+"""The common implementation: sse-starlette with a queue per client, as its documentation shows."""
 
 from __future__ import annotations
 

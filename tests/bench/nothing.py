@@ -1,4 +1,4 @@
-"""A POST that does nothing, on the hub's own server and behind its own middleware: the floor of the polls."""
+"""A POST that does nothing, on the hub's server and behind its middleware: the lower bound of a poll's cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture of the results: bars and curves, as plain SVG."""
+"""A chart of the results: bars and curves, as plain SVG."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from tests.bench.harness import Spread
 
 WIDTH: Final = 760
 BAR: Final = 26
-"""Height of a bar and the space under it."""
+"""Height of a bar, including the space under it."""
 
 NAMES: Final = 220
-"""Where the bars begin, right of their names."""
+"""Left edge of the bars, right of their names."""
 
 PLOT: Final = 240
-"""Height of a panel of curves."""
+"""Height of a panel with curves."""
 
 COLOURS: Final = ("#2563eb", "#d97706", "#6b7280", "#059669")
 OURS: Final = COLOURS[0]
 OTHERS: Final = "#9ca3af"
 
 Bars = Sequence[tuple[str, Spread, bool]]
-"""Name, value and whether it is ours, of each bar."""
+"""Name, value and whether it is Statushub, for each bar."""
 
 Curves = Mapping[str, Sequence[tuple[float, float]]]
 """Points (x, y) of each curve, by its name."""

@@ -1,4 +1,4 @@
-"""The workloads that are no streams: polling (g) and publishing through the SDK (h)."""
+"""The workloads without streams: polling (g) and publishing through the SDK (h)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.bench.measure import LOAD_CORE, SERVER_CORE, on_core
 from tests.bench.session import Session
 
 CONTENTS: Final = 100
-"""Contents in the polled channel: as many as one batch may ask for."""
+"""Contents in the polled channel: as many as one batch may name."""
 
 CONNECTIONS: Final = 32
-"""Keep-alive connections that poll, each again as soon as it has its answer."""
+"""Keep-alive connections that poll, each immediately after its last answer."""
 
 SDK: Final = Path(__file__).parent / "sdk.py"
 SDK_SECONDS: Final = 120.0
@@ -29,11 +29,11 @@ Values = dict[str, float]
 
 
 NOTHING: Final = templates.post("/", "{}")
-"""What the server is asked that does nothing; it stands beside every poll, because it is what they are compared to."""
+"""The request to the server that does nothing, which every poll is compared to."""
 
 
 def batch(ids: int, *, unknown: bool = False) -> bytes:
-    """A batch poll of so many contents; where the last of them is `unknown`, the broker has to be asked for all."""
+    """A batch poll of `ids` contents; where the last of them is `unknown`, the hub has to read the broker."""
     numbers = [*range(ids - unknown), *[CONTENTS] * unknown]
     asked = ",".join(f'"c-{number:06}"' for number in numbers)
     return templates.post(
@@ -42,7 +42,7 @@ def batch(ids: int, *, unknown: bool = False) -> bytes:
 
 
 def single() -> bytes:
-    """A poll of one content, as a page does that asks for each of its cards."""
+    """A poll of one content, as of a page that polls for each of its cards."""
     return templates.get("/api/v1/media/videos/c-000001/progress/")
 
 
@@ -78,13 +78,13 @@ class _Published(msgspec.Struct):
 
 
 def publishing(events: int, *, over_http: bool) -> Callable[[Session, str], Values]:
-    """(h) One process that publishes through the SDK; what arrived is counted by the clock."""
+    """(h) One process that publishes through the SDK; the channel's cursor counts the events that arrived."""
 
     def measure(session: Session, server: str) -> Values:
         redis = session.server.redis
         base = f"http://127.0.0.1:{session.server.port}"
         url = base if over_http or redis is None else redis.url
-        # Over HTTP the hub has the server's core; over Redis nobody else works, and Redis has the other.
+        # Over HTTP the hub has the server's core; over Redis the hub is idle, and Redis has the other core.
         with on_core(LOAD_CORE if over_http else SERVER_CORE):
             said = subprocess.run(
                 [sys.executable, str(SDK), url, str(events)], capture_output=True, timeout=SDK_SECONDS, check=True

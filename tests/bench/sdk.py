@@ -1,6 +1,6 @@
-"""A process that publishes through the SDK as fast as it can: `python sdk.py URL EVENTS`.
+"""Publishes through the SDK as fast as possible: `python sdk.py URL EVENTS`.
 
-Each event is of another work, because a work's states supersede each other before they are sent.
+Each event belongs to another work, because the states of one work supersede each other before they are sent.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Final
 
 from statushub import Producer
 
-WORKS_AT_ONCE: Final = 1_000
-"""Works that report before the loop turns: as many as fill one call of the SDK's."""
+BATCH: Final = 1_000
+"""Works that report before the event loop runs: as many as the SDK sends in one call."""
 
 
 async def main(url: str, events: int) -> None:
@@ -22,7 +22,7 @@ async def main(url: str, events: int) -> None:
         for number in range(events):
             work = producer.work(f"c-{number:06}", channel="ch-000000", lease=None)
             await work.update("generating", processing_status="summarizing", progress=number % 100)
-            if number % WORKS_AT_ONCE == 0:
+            if number % BATCH == 0:
                 await asyncio.sleep(0)
     seconds, cpu = time.monotonic() - began, time.process_time() - used
     print(f'{{"seconds":{seconds:.6f},"cpu":{cpu:.6f}}}')

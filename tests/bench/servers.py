@@ -1,4 +1,4 @@
-"""The competitors: each started fresh, on a free loopback port, and ended by its pid."""
+"""The measured servers: each is started fresh, on a free loopback port, and ended by its pid."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.ports import free_port, wait_for_port
 from tests.support.redis_server import RedisServer
 
 STREAMS_MAX: Final = 20_000
-"""Streams a hub is told to hold: more than any workload opens."""
+"""Limit of streams of a hub: more than any workload opens."""
 
 NCHAN_MODULE: Final = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 NCHAN_INSTALL: Final = "apt-get install nginx libnginx-mod-nchan"
@@ -65,7 +65,7 @@ http {{
 
 
 class Running(msgspec.Struct, kw_only=True):
-    """A competitor that serves. `path` has a `%s` for the channel; `ready` is what a stream says once it is live."""
+    """A running server. `path` has a `%s` for the channel; `ready` is what a stream sends once it has caught up."""
 
     port: int
     process: subprocess.Popen[bytes]
@@ -77,17 +77,17 @@ class Running(msgspec.Struct, kw_only=True):
 
     @property
     def pids(self) -> list[int]:
-        """The processes that are charged: all of the server's, but not Redis."""
+        """The processes of the server, without Redis."""
         return family(self.process.pid)
 
     @property
     def redis_pids(self) -> list[int]:
-        """The process of Redis, where there is one; told apart."""
+        """The process of Redis, where there is one; it is reported separately."""
         return [self.redis.process.pid] if self.redis and self.redis.process else []
 
 
 Start = Callable[[Path], AbstractContextManager[Running]]
-"""Starts a competitor, with a folder of its own. Raises `Missing`."""
+"""Starts a server, with a folder of its own. Raises `Missing` where it is not installed."""
 
 
 @contextlib.contextmanager
@@ -134,13 +134,13 @@ HUB_ENVIRONMENT: Final = {
     "STATUSHUB_PUBLISH_RATE": "1000000",
     "STATUSHUB_STALL_TIMEOUT": "600",
 }
-"""Everybody comes from one address, and publishes as fast as it goes. Stalled viewers are not cut off, because what
-they cost is measured."""
+"""All viewers come from one address, and the publisher has no rate limit. Stalled viewers are not disconnected,
+because their cost is measured."""
 
 
 @contextlib.contextmanager
 def hub_redis(folder: Path) -> Iterator[Running]:
-    """This hub over Redis; events are published to Redis, as a worker does."""
+    """The hub over Redis; events are published into Redis, as a worker does."""
     with _redis(folder) as redis:
         port = free_port()
         with _process(*_hub_words(port, redis.url), env=environment(HUB_ENVIRONMENT)) as process:
@@ -150,7 +150,7 @@ def hub_redis(folder: Path) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def hub_embedded(folder: Path) -> Iterator[Running]:
-    """This hub with everything in its own memory; events are published over HTTP."""
+    """The hub with the embedded broker in memory; events are published over HTTP."""
     port = free_port()
     with _process(*_hub_words(port, "memory:"), env=environment(HUB_ENVIRONMENT)) as process:
         wait_for_port(port, process)
@@ -159,7 +159,7 @@ def hub_embedded(folder: Path) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def hub_portable(folder: Path) -> Iterator[Running]:
-    """This hub on a server that cannot hand connections over, over Redis."""
+    """The hub over Redis, on an HTTP implementation without hand-over."""
     with _redis(folder) as redis:
         port = free_port()
         factory = ("--factory", "statushub:app_from_environment", "--http", "h11")
@@ -200,7 +200,7 @@ def _plain(port: int, process: subprocess.Popen[bytes], publish: str = "/", *hea
 
 @contextlib.contextmanager
 def naive(folder: Path) -> Iterator[Running]:
-    """sse-starlette and a queue per client."""
+    """sse-starlette with a queue per client."""
     port = free_port()
     with _uvicorn(port, "tests.bench.naive:app") as process:
         yield _plain(port, process)
@@ -208,7 +208,7 @@ def naive(folder: Path) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def nothing(folder: Path) -> Iterator[Running]:
-    """The hub's own server and middleware around a POST that does nothing."""
+    """The hub's server and middleware around a POST that does nothing."""
     port = free_port()
     with _uvicorn(port, "tests.bench.nothing:app", "--http", "statushub.hub.http.handover:HandoverProtocol") as process:
         yield _plain(port, process)
@@ -222,7 +222,7 @@ def nchan(folder: Path) -> Iterator[Running]:
     port = free_port()
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     config = folder / "nginx.conf"
-    # A worker that is not root could not reach a folder that only root may enter.
+    # An unprivileged worker could not enter a temporary folder of root.
     user = "user root;" if os.geteuid() == 0 else ""
     config.write_text(
         NCHAN_CONFIG.format(
@@ -246,7 +246,7 @@ def better_sse(folder: Path) -> Iterator[Running]:
 
 
 def node_modules() -> Path:
-    """A folder of this user's in which npm has installed better-sse. Raises `Missing`."""
+    """A folder in the user's cache in which npm has installed better-sse. Raises `Missing`."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         raise Missing("Node and npm: apt-get install nodejs npm")
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "statushub-bench"
@@ -276,7 +276,7 @@ SERVERS: Final[Mapping[str, Start]] = {
     "hub-portable": hub_portable,
     "sse-starlette": naive,
 }
-"""The competitors, so that those whose ratio is told are measured next to each other."""
+"""The servers, in an order that measures those next to each other whose ratio is reported."""
 
 LABELS: Final[Mapping[str, str]] = {
     "hub-redis": "Statushub over Redis",

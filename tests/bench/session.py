@@ -1,4 +1,4 @@
-"""One measurement: a competitor and a load generator, both fresh, and what an interval costs."""
+"""One measurement: a fresh server and load generator, and the cost of an interval."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.bench.servers import Running, Start
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What an interval cost: processor seconds of the server and of Redis, and the server's waits."""
+    """The cost of an interval: CPU seconds of the server and of Redis, and the server's voluntary context switches."""
 
     answer: Answer
     cpu: float
@@ -28,7 +28,7 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 class Session:
-    """A competitor that serves, for as long as it is measured."""
+    """A running server during its measurement."""
 
     def __init__(self, server: Running, folder: Path) -> None:
         self.server = server
@@ -38,7 +38,7 @@ class Session:
         self.fresh_bytes = self.memory()
 
     def load(self, *, channels: int = 1, contents: int | None = None, template: bytes | None = None) -> Load:
-        """A load generator against the server, until the session's end."""
+        """Start a load generator against the server; it runs until the session ends."""
         file = self.folder / f"template-{next(self._numbers)}"
         file.write_bytes(template or self.server.template(0))
         options = {
@@ -53,18 +53,18 @@ class Session:
         return self._stack.enter_context(loading(compiled("load", self.folder.parent), **options))
 
     def poller(self, request: bytes) -> Load:
-        """A load generator that polls the server's own port with this request."""
+        """Start a load generator that polls the server with this request."""
         file = self.folder / f"template-{next(self._numbers)}"
         file.write_bytes(request)
         program = compiled("load", self.folder.parent)
         return self._stack.enter_context(loading(program, port=self.server.port, template=file))
 
     def memory(self) -> int:
-        """Proportional memory of the server, in bytes."""
+        """Proportional set size of the server, in bytes."""
         return pss_bytes(self.server.pids)
 
     def cost(self, load: Load, *words: object) -> Cost:
-        """Give the command; what the server used from its first byte to its last."""
+        """Give the load generator a command; returns its cost, from the command to the answer."""
         pids, redis = self.server.pids, self.server.redis_pids
         began, before, redis_before, waits = time.monotonic(), cpu_seconds(pids), cpu_seconds(redis), switches(pids)
         answer = load.ask(*words)
@@ -77,7 +77,7 @@ class Session:
         )
 
     def system_calls(self, load: Load, *words: object) -> tuple[Answer, int]:
-        """Give the command; how many system calls the server made meanwhile."""
+        """Give the load generator a command; returns the answer and the number of the server's system calls."""
         counter = SystemCalls(self.server.pids, self.folder)
         try:
             answer = load.ask(*words)
@@ -86,7 +86,7 @@ class Session:
         return answer, calls
 
     def broker_reads(self) -> int:
-        """How many functions Redis was asked so far; 0 where there is no Redis."""
+        """How many functions Redis has run so far; 0 without Redis."""
         if self.server.redis is None:
             return 0
         said = self.server.redis.command("info", "commandstats")
@@ -99,7 +99,7 @@ class Session:
 
 @contextlib.contextmanager
 def session(start: Start, programs: Path) -> Iterator[Session]:
-    """A fresh competitor for the time of the block. `programs` is where compiled programs are kept."""
+    """Run a fresh server within the block. `programs` is the folder of compiled programs."""
     with tempfile.TemporaryDirectory(dir=programs) as name, start(Path(name)) as server:
         opened = Session(server, Path(name))
         try:

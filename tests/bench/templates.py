@@ -1,6 +1,6 @@
-"""What the load generator sends to publish: bytes with places that it fills in, whatever the protocol.
+"""Requests of the load generator: bytes with placeholders that it fills in, for any protocol.
 
-The places are described in load.c. Every competitor is given the same data, of the same length.
+The placeholders are described in load.c. Every server gets the same data, of the same length.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DATA: Final = (
 
 
 def data(padding: int = 0) -> str:
-    """An event's data, with about `padding` bytes more than it needs."""
+    """An event's data, with about `padding` additional bytes."""
     return DATA.replace("%s", f',"text":"{"x" * padding}"' if padding else "")
 
 
@@ -39,17 +39,17 @@ def get(path: str) -> bytes:
 
 
 def hub_post(padding: int = 0, *, batch: int = 1) -> bytes:
-    """Publishing over the hub's API: one event, or a batch of them in one request."""
+    """A request to the hub's API that publishes one event, or a batch of them."""
     one = f'{{"channel":"{CHANNEL}","content_id":"{CONTENT}","data":{data(padding)}}}'
     body = one if batch == 1 else f'{{"events":[{",".join([one] * batch)}]}}'
     return post("/api/publish", body, "Content-Type: application/json")
 
 
 def redis_call(padding: int = 0) -> bytes:
-    """Publishing past the hub, as a worker does that reaches Redis."""
+    """A function call that publishes into Redis, as a worker with access to it does."""
     key = commands.prefix(commands.root(0), DEFAULT_TENANT)
     event = (CHANNEL, CONTENT, EVENT_TYPE, "0", "", "", "", data(padding))
     words = ("FCALL", "statushub_publish", "1", key, "", *event)
-    # Its annotation knows commands of one word alone.
+    # hiredis annotates only commands of one word.
     packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]
     return packed

@@ -1,4 +1,4 @@
-"""The workloads on streams: what is measured, of whom, at which sizes. Each returns named numbers."""
+"""The workloads with streams. Each returns a function that measures it and returns named values."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from tests.bench.load import Load, Lost
 from tests.bench.session import Cost, Session
 
 Values = dict[str, float]
-"""What one measurement found, by name; the unit is the end of the name."""
+"""The values of one measurement, by name; the name ends in the unit."""
 
 DELIVERIES: Final = 200_000
-"""Deliveries of one measurement of (a): over a second of processor time of the fastest."""
+"""Deliveries of one measurement of (a): more than a second of CPU time for the fastest server."""
 
 RATE_SECONDS: Final = 4.0
-"""How long (b) and (c) publish at their rate."""
+"""Duration for which (b) and (c) publish at their rate."""
 
 ALL: Final = ("hub-redis", "nchan", "floor", "hub-embedded", "better-sse", "hub-portable", "sse-starlette")
-"""Every competitor; those whose ratio is told stand next to each other."""
+"""Every server; those whose ratio is reported stand next to each other."""
 
 STALL_BYTES: Final = 5_000
-"""Size of an event in (f): within a minute more comes than the kernel keeps for a socket, some 4 MB on loopback."""
+"""Size of an event in (f): a minute of them exceeds the kernel's buffer of a socket, about 4 MB on loopback."""
 
 CONFLATES: Final = "hub-portable"
-"""Who skips states that were superseded before a viewer could be written to, and may: that is no loss."""
+"""The server that may skip a state superseded before a viewer could be written to; that does not count as loss."""
 
 MANY_CONTENTS: Final = 100_000
-"""More contents than events, so that no state supersedes another and every event must reach everybody."""
+"""More contents than events, so that no state supersedes another and every event must reach every viewer."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,12 +48,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def micros(cost: Cost, count: float) -> float:
-    """Processor time of the server, in microseconds for each of `count`."""
+    """CPU time of the server, in microseconds per one of `count`."""
     return cost.cpu / max(count, 1) * 1e6
 
 
 def one_at_a_time(viewers: int, deliveries: int = DELIVERIES) -> Callable[[Session, str], Values]:
-    """(a) One channel; each event is published when everybody has the one before."""
+    """(a) One channel; each event is published when every viewer has received the one before."""
 
     def measure(session: Session, server: str) -> Values:
         load = session.load(contents=MANY_CONTENTS)
@@ -73,7 +73,7 @@ def one_at_a_time(viewers: int, deliveries: int = DELIVERIES) -> Callable[[Sessi
 
 
 def one_viewer_each(channels: int, rate: int, seconds: float = RATE_SECONDS) -> Callable[[Session, str], Values]:
-    """(b) Many channels with one viewer each, at a rate of events over all of them."""
+    """(b) Many channels with one viewer each, at a total rate of events."""
 
     def measure(session: Session, server: str) -> Values:
         template = templates.hub_post(batch=20) if server == "hub-embedded" else None
@@ -95,7 +95,7 @@ def one_viewer_each(channels: int, rate: int, seconds: float = RATE_SECONDS) -> 
 
 
 def flood(viewers: int, rate: int, seconds: float = RATE_SECONDS) -> Callable[[Session, str], Values]:
-    """(c) One channel with many viewers, at a rate that a slow server cannot follow."""
+    """(c) One channel with many viewers, at a rate that a slow server cannot keep up with."""
 
     def measure(session: Session, server: str) -> Values:
         load = session.load(contents=MANY_CONTENTS)
@@ -116,7 +116,7 @@ def flood(viewers: int, rate: int, seconds: float = RATE_SECONDS) -> Callable[[S
 
 
 def reconnects(viewers: int, contents: int, missed: int) -> Callable[[Session, str], Values]:
-    """(d) Everybody comes back at once with a cursor, having missed a few contents of many."""
+    """(d) All viewers reconnect simultaneously with a cursor, having missed a few contents of many."""
 
     def measure(session: Session, server: str) -> Values:
         load = session.load(contents=contents)
@@ -128,7 +128,7 @@ def reconnects(viewers: int, contents: int, missed: int) -> Callable[[Session, s
         load.ask("idle", 1)
         reads = session.broker_reads()
         storm = session.cost(load, "reconnect", cursor)
-        # Where a stream does not say that it has caught up, what is still to come is waited for.
+        # A stream without a ready event may still be catching up.
         rest = session.cost(load, "idle", 0.0 if session.server.ready else 1.0)
         answer = storm.answer.checked()
         return {
@@ -142,7 +142,7 @@ def reconnects(viewers: int, contents: int, missed: int) -> Callable[[Session, s
 
 
 def last_event_id(session: Session, load: Load) -> str:
-    """The id of the next event that a stream is sent; "-" where the server gives none."""
+    """The id of the next event on a stream; "-" where the server sends none."""
     request = (
         f"GET {session.server.path % 'ch-000000'} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n"
     )
@@ -160,7 +160,7 @@ def last_event_id(session: Session, load: Load) -> str:
 
 
 def idle(viewers: int, seconds: float) -> Callable[[Session, str], Values]:
-    """(e) Nothing happens but heartbeats, every 15 s."""
+    """(e) Only heartbeats, every 15 s."""
 
     def measure(session: Session, server: str) -> Values:
         load = session.load()
@@ -180,7 +180,7 @@ def idle(viewers: int, seconds: float) -> Callable[[Session, str], Values]:
 
 
 def stalled(viewers: int, stalled: int, seconds: float) -> Callable[[Session, str], Values]:
-    """(f) Some viewers read nothing while events flow; how the others fare, and what memory is kept."""
+    """(f) Some viewers read nothing while events flow: the latency of the others, and the growth of memory."""
 
     def measure(session: Session, server: str) -> Values:
         load = session.load(contents=50, template=session.server.template(STALL_BYTES))
@@ -198,7 +198,7 @@ def stalled(viewers: int, stalled: int, seconds: float) -> Callable[[Session, st
 
 
 def system_calls(viewers: int, events: int) -> Callable[[Session, str], Values]:
-    """Counters that repeat: system calls a delivery, in (a)."""
+    """Reproducible counters: system calls per delivery in (a)."""
 
     def measure(session: Session, server: str) -> Values:
         load = session.load(contents=MANY_CONTENTS)
@@ -211,12 +211,12 @@ def system_calls(viewers: int, events: int) -> Callable[[Session, str], Values]:
 
 
 def unwatched(channels: int, rate: int, seconds: float) -> Callable[[Session, str], Values]:
-    """Growth: events of channels that nobody looks at, beside one that somebody does."""
+    """Growth: events of channels without viewers."""
 
     def measure(session: Session, server: str) -> Values:
         load = session.load(channels=channels)
         load.ask("publish", 100, 1000)
-        # Nobody looks, so that nobody can tell when Redis has done with these.
+        # Without a viewer no delivery shows when Redis has processed these.
         time.sleep(0.2)
         cost = session.cost(load, "publish", round(rate * seconds), rate)
         return {"cpu_us": micros(cost, rate * seconds)}
@@ -225,7 +225,7 @@ def unwatched(channels: int, rate: int, seconds: float) -> Callable[[Session, st
 
 
 def contents_held(contents: int) -> Callable[[Session, str], Values]:
-    """Growth: the memory that a channel's contents take in the hub while somebody looks at it."""
+    """Growth: the hub's memory for the contents of a channel with a viewer."""
 
     def measure(session: Session, server: str) -> Values:
         load = session.load(contents=contents)

@@ -1,4 +1,7 @@
-"""How log lines look: the hub's own and uvicorn's alike, without what helps nobody."""
+"""Format and filters of the log: one tree of loggers below `statushub`, and uvicorn's in the same format.
+
+Libraries log warnings and errors only, through the root logger.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,23 @@ from statushub.hub.model.timestamp import timestamp
 NOISE: Final = (
     "Started server process",
     "Finished server process",
+    "Started parent process",
+    "Stopping parent process",
+    "Terminated child process",
+    "Waiting for child process",
     "Uvicorn running on",
     "Waiting for application",
     "Application startup complete",
     "Application shutdown complete",
 )
-"""How the lines begin with which uvicorn tells its own progress. Ours says where the hub serves; an operator
-needs that, and what goes wrong."""
+"""Beginnings of the lines by which uvicorn reports its progress. The hub's own line says where it serves."""
 
 ACCESS_PATH: Final = 2
-"""Which argument of uvicorn's access line is the path with its query."""
+"""Index of the path with its query among the arguments of uvicorn's access line."""
 
 
 class Line(logging.Formatter):
-    """`2025-07-31T13:00:00.000Z INFO    Serving …`; UTC, so that lines of several machines can be put in order."""
+    """`2025-07-31T13:00:00.000Z INFO    Serving …`, in UTC, so that lines of several machines can be sorted."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s")
@@ -41,7 +47,7 @@ class Quiet(logging.Filter):
 
 
 class WithoutQuery(logging.Filter):
-    """Cuts the query off the paths of the access log: it may hold a ticket, and logs are read by many."""
+    """Redacts the queries in the access log, which may hold tickets."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple) and len(record.args) > ACCESS_PATH:
@@ -51,7 +57,7 @@ class WithoutQuery(logging.Filter):
 
 
 def logging_config(level: str) -> dict[str, Any]:
-    """For `logging.config.dictConfig`, and for uvicorn's `log_config`; `level` as in `Config.log_level`."""
+    """For `logging.config.dictConfig` and uvicorn's `log_config`; `level` as in `Config.log_level`."""
     chosen = level.upper()
     return {
         "version": 1,
@@ -59,8 +65,8 @@ def logging_config(level: str) -> dict[str, Any]:
         "formatters": {"line": {"()": Line}},
         "filters": {"quiet": {"()": Quiet}, "without_query": {"()": WithoutQuery}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "root": {"handlers": ["stderr"], "level": "WARNING"},
-        # The filters are the loggers': they stay whatever handlers uvicorn gives these afterwards.
+        "root": {"handlers": ["stderr"], "level": max(logging.WARNING, logging.getLevelNamesMapping()[chosen])},
+        # Filters of loggers, not of handlers, which uvicorn may replace.
         "loggers": {
             "statushub": {"level": chosen},
             "uvicorn": {"level": chosen},

@@ -1,4 +1,13 @@
-"""Runs the application: one process, or several that share a port."""
+"""Serves the application: in one process, or in several that share a port.
+
+Parts of uvicorn 0.54 used here beyond its documented interface:
+
+- `Server.startup` and `shutdown`, which are extended; `lifespan.state`, from which connections get the hub;
+- `Server.server_state`, with its `tasks` (running requests) and `connections`, and `force_exit` (a second Ctrl+C);
+- `Server.capture_signals` and `_captured_signals`, the signals it raises again after serving. A version without the
+  latter serves as well, but ends by the signal rather than with exit code 0;
+- `supervisors.Multiprocess`, with a bound socket.
+"""
 
 from __future__ import annotations
 
@@ -22,26 +31,27 @@ from statushub.hub.logs import logging_config
 from statushub.hub.model.errors import ConfigError
 
 FLUSH_SECONDS: Final = 1
-"""What a stop leaves for answers to be flushed, out of the grace period."""
+"""Part of the grace period that is left for flushing responses."""
 
-LOOK_SECONDS: Final = 0.1
-"""Between looks whether somebody has lost patience: whoever presses Ctrl+C twice."""
+FORCED_POLL_SECONDS: Final = 0.1
+"""Between checks for a second Ctrl+C, which ends a stop immediately. uvicorn offers only a flag to poll."""
 
 WORKER_SECONDS: Final = 30
-"""How long a worker may be silent before it is killed and replaced, streams and all: uvicorn's five seconds pass on a
-machine that is merely busy."""
+"""How long a worker process may not answer its health check before it is killed and replaced, with all its streams.
+On a busy machine uvicorn's default of 5 s is too short."""
 
 UNSENT_BYTES: Final = 16 * 1024
-"""Bytes the kernel keeps for a socket beyond what its peer has room for. Left to itself it keeps 4 MB of each viewer
-that reads nothing, and brings them all, stale, when it reads again."""
+"""Bytes that the kernel buffers for a socket beyond its peer's window. By default it buffers 4 MB for each viewer that
+stops reading, and delivers them, stale, when the viewer reads again."""
 
 logger = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which bids the hub's viewers farewell and ends as asked, with exit code 0.
+    """uvicorn's server, which drains the hub on shutdown and exits with 0 on SIGTERM and SIGINT.
 
-    uvicorn raises the signal that stopped it once more, which a supervisor reads as a crash.
+    uvicorn raises the signal that stopped it a second time, which supervisors report as a crash. `started` is called
+    once the server accepts connections.
     """
 
     def __init__(self, config: uvicorn.Config, hub: Hub, started: Callable[[], None] = lambda: None) -> None:
@@ -50,23 +60,23 @@ class Server(uvicorn.Server):
         self._started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # As the hub's own lifespan would leave it; a connection hears of the hub by it.
+        # Where the application's own lifespan would put the hub; connections read it there.
         self.lifespan.state["hub"] = self.hub
         await super().startup(sockets)
-        # Not sooner: from here on a signal ends the hub well.
+        # Not earlier: only from here on does a signal shut the hub down gracefully.
         self._started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.hub.drain()
         grace = self.config.timeout_graceful_shutdown or 0
-        over = time.monotonic() + grace
-        # Whoever asks meanwhile is still answered: a balancer learns from /readyz that this hub is going.
-        under_way = set(self.server_state.tasks)
-        while under_way and not self.force_exit and time.monotonic() < over - FLUSH_SECONDS:
-            _, under_way = await asyncio.wait(under_way, timeout=LOOK_SECONDS)
-        self.config.timeout_graceful_shutdown = max(0, round(over - time.monotonic()))
+        deadline = time.monotonic() + grace
+        # Requests are still accepted meanwhile: /readyz tells load balancers that this hub is stopping.
+        running = set(self.server_state.tasks)
+        while running and not self.force_exit and time.monotonic() < deadline - FLUSH_SECONDS:
+            _, running = await asyncio.wait(running, timeout=FORCED_POLL_SECONDS)
+        self.config.timeout_graceful_shutdown = max(0, round(deadline - time.monotonic()))
         await super().shutdown(sockets)
-        # What could not be flushed within the grace period never will be.
+        # The grace period is over: what is not flushed by now is lost.
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)
@@ -77,13 +87,13 @@ class Server(uvicorn.Server):
             try:
                 yield
             finally:
-                self._captured_signals.clear()
+                getattr(self, "_captured_signals", []).clear()
 
 
 def serve(settings: Config, *, ready: Callable[[str], None] = lambda url: None) -> None:
     """Serve until SIGTERM or SIGINT; `ready` is called with the base URL once the hub serves.
 
-    Raises `ConfigError` where the address cannot be had, `BrokerInUse` where the broker cannot.
+    Raises `ConfigError` where the address cannot be bound, `BrokerInUse` where the embedded broker's file is in use.
     """
     listener = bind(settings.host, settings.port)
     try:
@@ -101,7 +111,7 @@ def serve(settings: Config, *, ready: Callable[[str], None] = lambda url: None) 
 
 
 async def run(settings: Config, listener: socket.socket, ready: Callable[[str], None]) -> None:
-    """Serve on `listener`, in this process, until told to stop; `ready` as for `serve`."""
+    """Serve on `listener`, in this process, until SIGTERM or SIGINT; `ready` as for `serve`."""
     async with open_hub(settings) as hub:
         app = create_app(settings, hub)
         started = partial(ready, base_url(listener))
@@ -111,12 +121,12 @@ async def run(settings: Config, listener: socket.socket, ready: Callable[[str], 
 
 
 def server_config(app: Any, settings: Config, **more: Any) -> uvicorn.Config:
-    """uvicorn's settings for ours."""
+    """uvicorn's configuration for `settings`; `more` is passed on."""
     return uvicorn.Config(
         app,
         http=http_protocol(head_bytes=settings.max_head, head_seconds=settings.request_timeout),
         h11_max_incomplete_event_size=settings.max_head,
-        # No route speaks WebSocket, and a library that did would take connections out of reach of every limit here.
+        # No route speaks WebSocket, and uvicorn's implementations would bypass the limits of connections.
         ws="none",
         forwarded_allow_ips=",".join(settings.proxies),
         access_log=settings.access_log,
@@ -129,7 +139,7 @@ def server_config(app: Any, settings: Config, **more: Any) -> uvicorn.Config:
 
 
 def _warn_of_missing_parts() -> None:
-    """Log, once uvicorn has set logging up, that the portable path serves, and why."""
+    """Log which parts of uvicorn are missing. Called once uvicorn has configured logging."""
     if missing := missing_parts():
         logger.warning(
             "uvicorn %s lacks %s: serving on its %s protocol, where each stream costs more",
@@ -140,27 +150,27 @@ def _warn_of_missing_parts() -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to the address. Raises `ConfigError` naming `port` or `host` where it cannot be had."""
+    """A socket bound to the address. Raises `ConfigError`, whose `field` is `host` or `port`, where that fails."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
-        raise ConfigError(f"host {host!r} cannot be resolved: {error.strerror}", field="host") from error
+        raise ConfigError(f"cannot resolve host {host!r}: {error.strerror}", field="host") from error
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        # Connections inherit it.
+        # Accepted connections inherit it.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     try:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise ConfigError(f"port {port} on {host} cannot be had: {error.strerror}", field="port") from error
+        raise ConfigError(f"cannot bind port {port} on {host}: {error.strerror}", field="port") from error
     listener.set_inheritable(True)
     return listener
 
 
 def base_url(listener: socket.socket) -> str:
-    """Where a browser finds what is served on `listener`."""
+    """The URL of `listener`, as a browser on this machine opens it."""
     host, port = _name(listener.getsockname())
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 

@@ -23,9 +23,6 @@ from statushub.producers.run import Run
 from statushub.producers.transports import Busy, Denied, Transport, open_transport
 from statushub.producers.work import FAREWELL_SECONDS, LEASE_SECONDS, Work
 
-DEFAULT_URL: Final = "http://127.0.0.1:8000"
-"""Where a hub listens that was started without a word."""
-
 RATE: Final = 10.0
 """Updates a second of one content: a progress bar that moves more often looks no smoother."""
 
@@ -236,7 +233,7 @@ class Producer:
 def settings(environ: Mapping[str, str]) -> dict[str, str]:
     """The `url`, `tenant` and `token` that `environ` configures, or their defaults."""
     return {
-        "url": environ.get(variables.URL) or DEFAULT_URL,
+        "url": environ.get(variables.URL) or variables.DEFAULT_URL,
         "tenant": environ.get(variables.TENANT) or DEFAULT_TENANT,
         "token": environ.get(variables.TOKEN, ""),
     }

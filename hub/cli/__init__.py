@@ -1,4 +1,4 @@
-"""The command line: `statushub`. One module a command; what is slow to import is imported when it is run."""
+"""The command line, `statushub`. Each command has a module, which imports slow dependencies only when it runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from statushub.hub.cli.watch import watch
 from statushub.hub.model.errors import StatushubError
 
 USAGE_CODES: Final = frozenset({"config", "denied", "invalid", "malformed", "too_large"})
-"""The `code`s of errors that the caller has to mend, as against those that pass."""
+"""Codes of the errors that the caller has to fix, and for which a retry is useless."""
 
 EPILOG: Final = """\b
 Examples:
@@ -42,7 +42,7 @@ HELP_COLUMNS: Final = 100
 def cli() -> None:
     """A real-time status hub: workers publish, browsers see it the moment it changes.
 
-    Try `statushub demo` first.
+    Start with `statushub demo`.
     """
 
 
@@ -51,12 +51,12 @@ for _command in (demo, serve, publish, watch, encode, token):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command line (the process's own by default) and end the process with its exit code."""
+    """Run a command line, by default that of the process, and end the process with its exit code."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code. What goes wrong is one line on stderr."""
+    """Run a command line and return its exit code. An error is one line on stderr."""
     try:
         with required("this command"):
             code = cli.main(list(arguments), prog_name="statushub", standalone_mode=False, obj=os.environ)
@@ -66,17 +66,17 @@ def run(arguments: Sequence[str]) -> int:
     except click.Abort:
         return INTERRUPTED
     except Failure as error:
-        return _complain(error.message, error.code)
+        return _report(error.message, error.code)
     except click.ClickException as error:
-        return _complain(error.format_message(), error.exit_code, _hint(error))
+        return _report(error.format_message(), error.exit_code, _hint(error))
     except StatushubError as error:
-        return _complain(error.message, USAGE if error.code in USAGE_CODES else TROUBLE)
+        return _report(error.message, USAGE if error.code in USAGE_CODES else TROUBLE)
     except (MissingExtra, OSError) as error:
-        return _complain(str(error), TROUBLE)
+        return _report(str(error), TROUBLE)
     return code if isinstance(code, int) else 0
 
 
-def _complain(message: str, code: int, hint: str = "") -> int:
+def _report(message: str, code: int, hint: str = "") -> int:
     click.echo(f"statushub: {' '.join(message.split())}{hint}", err=True)
     return code
 

@@ -1,4 +1,4 @@
-"""What is known of a channel's contents while it is watched."""
+"""The state of a watched channel, as its events tell it."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from statushub.hub.model.vocabulary import ERROR_TEXTS, Phase, phase_of
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A content's latest status, fit for a terminal: what producers wrote cannot steer it."""
+    """A content's latest status, safe to print: it holds no control characters."""
 
     content_id: str
     title: str
     status: str
     detail: str
-    """The status in more detail, the seconds left, or why it failed; may be empty."""
+    """The current step and the seconds left, or the error; may be empty."""
     progress: float | None
     phase: Phase
     timestamp: str
 
 
 class Board:
-    """The contents of a channel, as the messages of its stream tell."""
+    """The contents of a channel, built from the messages of its stream."""
 
     def __init__(self) -> None:
         self._phases: dict[str, Phase] = {}
         self.ready = False
 
-    def take(self, message: Message) -> Row | None:
-        """Take a message in; the row it changed, None for a control event."""
+    def apply(self, message: Message) -> Row | None:
+        """Apply a message, and return the row it changed, or None for a control event."""
         if message.type == "ready":
             self.ready = True
         elif message.type == "reset":
@@ -45,7 +45,7 @@ class Board:
 
     @property
     def done(self) -> bool:
-        """Whether all is known, and nothing is waiting or being processed."""
+        """Whether the whole state is known, and no content is waiting or being processed."""
         busy = (Phase.PENDING, Phase.PROCESSING)
         return self.ready and not any(phase in busy for phase in self._phases.values())
 
@@ -56,7 +56,7 @@ class Board:
 
 
 def row(content_id: str, data: dict[str, Any]) -> Row:
-    """The row for a content's status."""
+    """The row for a content with this status."""
     phase = phase_of(data)
     progress = data.get("progress")
     number = isinstance(progress, int | float) and not isinstance(progress, bool)
@@ -72,7 +72,7 @@ def row(content_id: str, data: dict[str, Any]) -> Row:
 
 
 def printable(text: str) -> str:
-    """`text` without the characters by which a terminal is steered."""
+    """`text` with each control character replaced, so that it cannot control a terminal."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 

@@ -1,4 +1,4 @@
-"""`statushub demo`: a hub, and something to watch on it."""
+"""`statushub demo`: a hub, and encodes to watch on it."""
 
 from __future__ import annotations
 
@@ -26,30 +26,40 @@ DEMO: Final[Mapping[str, Any]] = {
     **{"host": "127.0.0.1", "broker": "memory:", "workers": 1, "log_level": "warning"},
     **{"secret": "", "secret_file": "", "public_key": "", "jwks_url": ""},
 }
-"""The settings of a demo, whatever the environment says of the hub that it is meant for: nobody has to sign in."""
+"""Settings of a demo, which override the environment's: no sign-in, and no data that outlives it."""
 
 DEMO_PORT: Final = 8000
 
 CLIPS: Final = 20
-"""Encodes of one demo: it may be forgotten in a window for days."""
+"""Encodes of one demo. They are limited because a demo may be left running for days."""
 
 CLIP_SECONDS: Final = 60.0
-"""Length of the first clip: long enough to see it move, short enough to see it end."""
+"""Length of the first clip: long enough to watch its progress, short enough to see it complete."""
 
 END_SECONDS: Final = 3.0
-"""How long the encoding process may take to end before it is made to."""
+"""How long the encoding process may take to end before it is killed."""
 
 DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
-"""Variables without which there is no browser to open on anything but macOS and Windows, or one in the terminal."""
+"""Variables that show a graphical session on Unix: without one, `webbrowser` may start a browser in the terminal."""
 
 
 @click.command(short_help="Run a hub with real encodes to watch.")
-@click.option("--port", type=int, help="The port to listen on.  [default: 8000, or a free one where that is taken]")
-@click.option("--no-browser", is_flag=True, help="Open no browser.")
-@click.option("--clips", type=click.IntRange(1, 1000), default=CLIPS, show_default=True, help="Encodes in all.")
+@click.option(
+    "--port", type=int, metavar="PORT", help="Port to listen on.  [default: 8000, or a free one if that is in use]"
+)
+@click.option("--no-browser", is_flag=True, help="Do not open a browser.")
+@click.option(
+    "--clips",
+    type=click.IntRange(1, 1000),
+    metavar="COUNT",
+    default=CLIPS,
+    show_default=True,
+    help="Number of encodes.",
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(0.5, 3600),
+    metavar="SECONDS",
     default=CLIP_SECONDS,
     show_default=True,
     help="Length of the first clip.",
@@ -58,14 +68,14 @@ DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
 def demo(environ: Mapping[str, str], /, port: int | None, no_browser: bool, clips: int, seconds: float) -> None:
     """Run a hub and a few real encodes, and open the page that shows them.
 
-    Nothing is kept: statuses are in memory, results in a temporary folder. Ctrl+C ends it.
+    Statuses are kept in memory and results in a temporary folder, which is removed at the end. Ctrl+C ends the demo.
     """
     from statushub.hub import server
 
     require_encoder()
-    # Until the server takes the signals over, SIGTERM must clean up as Ctrl+C does. Not by raising here: within
-    # an event loop, Ctrl+C is a cancellation, and an exception out of nowhere would be a crash. A shell that
-    # starts us in the background has Ctrl+C ignored.
+    # Until the server handles signals, SIGTERM must clean up as Ctrl+C does. Its handler raises SIGINT and no
+    # exception, because asyncio turns SIGINT into a cancellation. A shell that starts this process in the background
+    # has SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     settings = _settings(environ, port)
@@ -77,10 +87,10 @@ def demo(environ: Mapping[str, str], /, port: int | None, no_browser: bool, clip
             stack.enter_context(demo_worker(url, folder, clips, seconds))
             click.echo(_welcome(url))
             if not no_browser and _has_browser(environ):
-                # A browser that has to start keeps whoever opens it waiting.
+                # In a thread, because the call returns only once the browser has started.
                 threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
-        # A signal that comes before the server takes them over; it means the same.
+        # A signal that arrives before the server handles signals.
         with contextlib.suppress(KeyboardInterrupt):
             server.serve(settings, ready=ready)
     click.echo("The demo has ended.")
@@ -88,13 +98,13 @@ def demo(environ: Mapping[str, str], /, port: int | None, no_browser: bool, clip
 
 def _settings(environ: Mapping[str, str], port: int | None) -> Config:
     settings = load(environ, **DEMO, port=DEMO_PORT if port is None else port)
-    if port is None and _taken(settings):
-        click.echo(f"Port {DEMO_PORT} is taken, so a free one is used.")
+    if port is None and _in_use(settings):
+        click.echo(f"Port {DEMO_PORT} is in use; using a free one.")
         return load(environ, **DEMO, port=0)
     return settings
 
 
-def _taken(settings: Config) -> bool:
+def _in_use(settings: Config) -> bool:
     from statushub.hub import server
 
     try:
@@ -106,15 +116,15 @@ def _taken(settings: Config) -> bool:
 
 def _welcome(url: str) -> str:
     address = click.style(f"Open {url}", bold=True, fg="green")
-    return f"\n    {address}\n\nVideos are being encoded for you to watch there. Ctrl+C ends the demo.\n"
+    return f"\n    {address}\n\nIt shows videos while they are encoded. Ctrl+C ends the demo.\n"
 
 
 @contextlib.contextmanager
 def demo_worker(url: str, folder: str, clips: int, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
-    """The encoding process, for the time of the block."""
+    """The encoding process, which ends with the block."""
     arguments = (url, folder, str(clips), str(seconds))
-    # Ctrl+C reaches the whole process group; this one ends when it is told to, and when its stdin ends.
-    # -P: what lies in the folder that the demo was started in is none of its modules.
+    # In a session of its own, so that Ctrl+C does not reach it: it ends when its stdin is closed.
+    # -P: modules in the current folder must not shadow its imports.
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "statushub.hub.cli.demo_worker", *arguments],
         stdin=subprocess.PIPE,

@@ -1,7 +1,7 @@
-"""What the demo shows: real encodes of clips made on the spot, one after another.
+"""The worker of the demo: encodes generated clips, one after another.
 
-A process of its own, as a worker is: `python -m statushub.hub.cli.demo_worker URL FOLDER CLIPS SECONDS`. It
-ends when its stdin does, and so never outlives the demo that holds the other end.
+A separate process, as workers are: `python -m statushub.hub.cli.demo_worker URL FOLDER CLIPS SECONDS`. It ends
+when its stdin is closed, and so never outlives the demo, which holds the other end.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from statushub.producers.producer import Producer
 CHANNEL: Final = "encodes"
 """The channel that the dashboard opens by default."""
 
-AT_ONCE: Final = 3
-"""Clips that wait from the beginning, so that the page shows a queue; the others come one by one."""
+QUEUED: Final = 3
+"""Clips that are pending from the beginning, so that the page shows a queue. The others are added one by one."""
 
 LENGTHS: Final = (1.0, 0.5, 1.5)
-"""Of the clips in turn, as parts of the length asked for."""
+"""Of successive clips, as multiples of the requested length."""
 
 PAUSE_SECONDS: Final = 20.0
-"""Before each clip that comes later: the page stays alive, and the machine has time for other things."""
+"""Before each clip that was not queued: the page stays active, and the machine has time for other work."""
 
 SIZE: Final = (854, 480)
-"""Of the pictures: an encode of real time's length on a modest machine."""
+"""Width and height: a modest machine encodes it in about real time."""
 
 
-async def show(url: str, folder: Path, clips: int, seconds: float) -> None:
+async def run(url: str, folder: Path, clips: int, seconds: float) -> None:
     """Encode `clips` clips of about `seconds` into `folder`, and publish them to the hub at `url`."""
     async with Producer(url) as producer:
-        for number in range(min(AT_ONCE, clips)):
-            # Only decoration: what waits need not be announced for its encode to be shown.
+        for number in range(min(QUEUED, clips)):
+            # Optional: an encode is shown without having been pending, too.
             with contextlib.suppress(BrokerUnavailable):
                 await producer.publish(_name(number), channel=CHANNEL, status="pending", data={"title": _title(number)})
         for number in range(clips):
-            if number >= AT_ONCE:
+            if number >= QUEUED:
                 await anyio.sleep(PAUSE_SECONDS)
             await _encode(producer, folder / str(number), number, seconds * LENGTHS[number % len(LENGTHS)])
 
@@ -62,12 +62,12 @@ async def _encode(producer: Producer, folder: Path, number: int, seconds: float)
             destination=folder / "result",
             producer=producer,
             options=options,
-            # The result goes with its folder, and a page must not be sent to where nothing is.
+            # The result is deleted with its folder, so no page may link to it.
             hls_path=None,
             poster=None,
         )
     except EncodeError as error:
-        # It shows on the page; the next one may do better.
+        # The page shows the failure; go on with the next clip.
         sys.stderr.write(f"statushub: {error.message}\n")
     finally:
         await anyio.to_thread.run_sync(shutil.rmtree, folder)
@@ -88,17 +88,17 @@ def _title(number: int) -> str:
 
 
 def _end_with_stdin() -> None:
-    # Not through sys.stdin, whose lock an interpreter that ends by itself would wait for.
+    # Not through sys.stdin: an interpreter that exits would wait for its lock.
     while os.read(0, 1):
         pass
     os._exit(0)
 
 
 def main() -> None:
-    """The process."""
+    """Run the worker with the arguments of the process."""
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     url, folder, clips, seconds = sys.argv[1:]
-    anyio.run(show, url, Path(folder), int(clips), float(seconds))
+    anyio.run(run, url, Path(folder), int(clips), float(seconds))
 
 
 if __name__ == "__main__":

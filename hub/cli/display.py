@@ -1,4 +1,4 @@
-"""How a watched channel shows: bars in a terminal, lines in a pipe, JSON for programs."""
+"""Output of a watched channel: bars in a terminal, lines in a pipe, JSON for programs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from statushub.hub.cli.follow import Message
 from statushub.hub.model.vocabulary import Phase
 
 TITLE_CHARACTERS: Final = 32
-"""Longest title before a bar: leaves room for the bar in a terminal of 80 columns."""
+"""Longest title beside a bar: it leaves room for the bar in a terminal of 80 columns."""
 
 
 class Display(Protocol):
-    """Shows what comes, for the time of a `with` block."""
+    """Shows messages while its `with` block runs."""
 
     def __enter__(self) -> Self: ...
 
@@ -29,11 +29,11 @@ class Display(Protocol):
     ) -> None: ...
 
     def show(self, message: Message, row: Row | None) -> None:
-        """A message has come; `row` is what it changed, None for a control event."""
+        """Show a message; `row` is the row it changed, or None for a control event."""
 
 
 class Lines:
-    """One line an event."""
+    """One line for each event."""
 
     def __enter__(self) -> Self:
         return self
@@ -47,18 +47,18 @@ class Lines:
             parts = (row.timestamp, row.content_id, row.status, progress, row.detail)
             click.echo("  ".join(part for part in parts if part))
         elif message.type == "reset":
-            click.echo("reset: the hub's history has changed, and its whole state follows")
+            click.echo("reset: the cursor is void; the whole state follows")
 
 
 class JsonLines(Lines):
-    """One JSON object an event: `id` (the cursor; null for `ready` and `reset`), `type`, `data`."""
+    """One JSON object for each event: `id` (the cursor; null for `ready` and `reset`), `type`, `data`."""
 
     def show(self, message: Message, row: Row | None) -> None:
         click.echo(msgspec.json.encode(message).decode())
 
 
 class Bars:
-    """A progress bar a content, as many as the terminal is high; those that have ended make room first."""
+    """A progress bar for each content, as many as the terminal has lines. Finished ones are removed first."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -89,7 +89,7 @@ class Bars:
 
     def _update(self, row: Row) -> None:
         progress = 100.0 if row.phase is Phase.COMPLETED else row.progress
-        # A bar without an end is drawn as one that moves.
+        # rich draws a bar without a total as a moving one.
         total = None if progress is None and row.phase is Phase.PROCESSING else 100.0
         if row.content_id not in self._tasks:
             self._make_room()

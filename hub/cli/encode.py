@@ -1,4 +1,4 @@
-"""`statushub encode`: encode a video to HLS, and publish how far it is."""
+"""`statushub encode`: encode a video to HLS, and publish its progress."""
 
 from __future__ import annotations
 
@@ -28,28 +28,35 @@ Examples:
   statushub encode clip.mp4 --broker redis://localhost:6379/0 --preset medium --crf 20
   statushub encode --sample 30
 
-Prints the path of the playlist. The video is encoded whether the hub can be reached or not.
+Prints the path of the playlist. The video is encoded even while the hub cannot be reached.
 """
 
 NAME_CHARACTERS: Final = 60
-"""Most of a source's name that becomes part of a content's: the rest tells nobody more."""
+"""Longest part of a source's name that is used in a content id: ids stay readable in a log and a table."""
 
 
-@click.command(epilog=EPILOG, short_help="Encode a video and publish how far it is.")
+@click.command(epilog=EPILOG, short_help="Encode a video and publish its progress.")
 @click.argument("source", required=False)
-@click.option("--sample", type=click.FloatRange(0.5, 3600), metavar="SECONDS", help="Encode a clip made on the spot.")
-@click.option("--channel", default="encodes", show_default=True, help="The channel to publish on.")
-@click.option("--content-id", metavar="ID", help="What the video is called there; by default made from SOURCE.")
+@click.option(
+    "--sample",
+    type=click.FloatRange(0.5, 3600),
+    metavar="SECONDS",
+    help="Encode a generated clip of this length instead of SOURCE.",
+)
+@click.option("--channel", default="encodes", show_default=True, help="Channel to publish on.")
+@click.option("--content-id", metavar="ID", help="Content id of the video; by default made from SOURCE.")
 @click.option(
     "--destination",
     metavar="FOLDER|URL",
-    help="Where the result goes.  [default: a folder of encodes/, named as the ID]",
+    help="Folder or URL for the result.  [default: a folder in encodes/, named after SOURCE]",
 )
-@click.option("--public-url", metavar="URL", help="Where the destination is served from; published as hls_path.")
-@click.option("--preset", default="veryfast", show_default=True, help="x264's speed, from ultrafast to veryslow.")
-@click.option("--crf", type=int, default=23, show_default=True, help="x264's quality: 18 is fine, 28 coarse.")
-@click.option("--threads", type=int, default=0, help="Threads of each encoder; half of the cores by default.")
-@click.option("--segment-seconds", type=float, default=4.0, show_default=True, help="The length of a segment.")
+@click.option("--public-url", metavar="URL", help="URL at which the destination is served; published as hls_path.")
+@click.option("--preset", default="veryfast", show_default=True, help="Preset of x264, from ultrafast to veryslow.")
+@click.option("--crf", type=int, default=23, show_default=True, help="Quality of x264: 18 is high, 28 is low.")
+@click.option("--threads", type=int, default=0, help="Threads of each encoder.  [default: half of the cores]")
+@click.option(
+    "--segment-seconds", type=float, default=4.0, show_default=True, metavar="SECONDS", help="Length of a segment."
+)
 @target_options
 @click.pass_context
 def encode(
@@ -62,10 +69,10 @@ def encode(
     destination: str | None,
     **rest: Any,
 ) -> None:
-    """Encode SOURCE, a file or a URL, to HLS, and publish each step of it."""
+    """Encode SOURCE, a file or a URL, to HLS, and publish each step."""
     require_encoder()
     if (source is None) == (sample is None):
-        raise Failure("name a SOURCE, or say --sample SECONDS", USAGE)
+        raise Failure("give either a SOURCE or --sample SECONDS", USAGE)
     target = {name: rest.pop(name) for name in ("hub", "broker", "tenant", "token")}
     named = content_id or default_name(source or "sample.mp4")
     with tempfile.TemporaryDirectory(prefix="statushub-") as scratch:
@@ -85,7 +92,7 @@ def require_encoder() -> None:
 
 
 def default_name(source: str) -> str:
-    """A content id for a source: the same for the same, another for another of the same name."""
+    """A content id for a source: always the same for one path or URL, and different for another of the same name."""
     from statushub.producers.encode.download import title
 
     path = source if "://" in source else str(Path(source).resolve())
@@ -94,10 +101,10 @@ def default_name(source: str) -> str:
 
 
 def sample_clip(folder: Path, seconds: float) -> str:
-    """The path of a clip of this length, made in `folder`."""
+    """The path of a generated clip of this length in `folder`."""
     from statushub.producers.clip import write_clip
 
-    click.echo(f"Making a clip of {seconds:g} s", err=True)
+    click.echo(f"Generating a clip of {seconds:g} s", err=True)
     return str(write_clip(folder / "sample.mp4", seconds=seconds))
 
 
@@ -108,18 +115,18 @@ def _options(chosen: dict[str, Any]) -> Options:
 
 
 async def _until_signalled(target: dict[str, Any], job: dict[str, Any], options: Options) -> int:
-    """Encode, and return the exit code. A signal cancels the work, which says so to the hub."""
+    """Encode, and return the exit code. A signal cancels the work, which publishes that it was cancelled."""
     import anyio
 
     from statushub.hub.cli.encode_progress import EncodeProgressView
     from statushub.producers.encode import encode
 
     signals: list[int] = []
-    # A scope, and not the task itself: the encoding thread looks whether its scope is cancelled.
-    with anyio.CancelScope() as scope, EncodeProgressView() as narrator:
+    # A scope rather than the task: the encoding thread checks whether its scope is cancelled.
+    with anyio.CancelScope() as scope, EncodeProgressView() as view:
         _cancel_on_signals(scope, signals)
         async with producer(**target) as publisher:
-            result = await encode(**job, producer=narrator.listening(publisher), options=options)
+            result = await encode(**job, producer=view.observe(publisher), options=options)
     if scope.cancelled_caught:
         return INTERRUPTED if signal.SIGINT in signals else TERMINATED
     click.echo(result.hls_path)
@@ -127,7 +134,7 @@ async def _until_signalled(target: dict[str, Any], job: dict[str, Any], options:
 
 
 def _cancel_on_signals(scope: CancelScope, received: list[int]) -> None:
-    """Cancel `scope` on SIGINT and SIGTERM, and note which it was."""
+    """Cancel `scope` on SIGINT and SIGTERM, and append the signal to `received`."""
 
     def cancel(number: int) -> None:
         received.append(number)

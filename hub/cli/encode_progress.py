@@ -1,8 +1,9 @@
-"""Tells on stderr how far an encode is: a bar in a terminal, else a line a step."""
+"""The progress of an encode on stderr: a bar in a terminal, else a line for each step."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +17,7 @@ from statushub.producers.encode.job import Work, Works
 
 
 class EncodeProgressView:
-    """Shows the states of one encode, and what its producer warns of, for the time of a `with` block."""
+    """Shows the progress of one encode, and the warnings of its producer, while its `with` block runs."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -38,12 +39,12 @@ class EncodeProgressView:
         if self._bar:
             self._bar.stop()
 
-    def listening(self, producer: Works) -> Works:
-        """`producer`, whose works are told here too."""
-        return _ToldWorks(producer, self)
+    def observe(self, producer: Works) -> Works:
+        """`producer`, with the updates of its works shown here, too."""
+        return _ObservedProducer(producer, self.show)
 
-    def tell(self, fields: dict[str, Any]) -> None:
-        """Show a state of the encode."""
+    def show(self, fields: dict[str, Any]) -> None:
+        """Show the progress that the fields of an update report."""
         step = fields.get("step")
         shown = row("", fields)
         if self._bar and self._task is not None:
@@ -53,23 +54,23 @@ class EncodeProgressView:
         self._step = step
 
 
-class _ToldWorks:
-    def __init__(self, producer: Works, narrator: EncodeProgressView) -> None:
+class _ObservedProducer:
+    def __init__(self, producer: Works, show: Callable[[dict[str, Any]], None]) -> None:
         self._producer = producer
-        self._narrator = narrator
+        self._show = show
 
     def work(
         self, content_id: str, *, channel: str, lease: float | None, **fields: Any
     ) -> AbstractAsyncContextManager[Work]:
-        return _ToldWork(self._producer.work(content_id, channel=channel, lease=lease, **fields), self._narrator)
+        return _ObservedWork(self._producer.work(content_id, channel=channel, lease=lease, **fields), self._show)
 
 
-class _ToldWork:
-    """A work that passes on what it is told, and shows it."""
+class _ObservedWork:
+    """Passes each call on to a work, and shows its updates."""
 
-    def __init__(self, work: AbstractAsyncContextManager[Work], narrator: EncodeProgressView) -> None:
+    def __init__(self, work: AbstractAsyncContextManager[Work], show: Callable[[dict[str, Any]], None]) -> None:
         self._context = work
-        self._narrator = narrator
+        self._show = show
 
     async def __aenter__(self) -> Self:
         self._work = await self._context.__aenter__()
@@ -81,7 +82,7 @@ class _ToldWork:
         return await self._context.__aexit__(kind, error, trace)
 
     async def update(self, status: str | None = None, /, **fields: Any) -> None:
-        self._narrator.tell(fields)
+        self._show(fields)
         await self._work.update(status, **fields)
 
     async def complete(self, **fields: Any) -> bool:
@@ -92,7 +93,7 @@ class _ToldWork:
 
 
 class _Warnings(logging.Handler):
-    """What goes wrong with the hub is told, and the encode goes on. Beside a bar, not across it."""
+    """Prints warnings about the hub above the bar; the encode continues without it."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

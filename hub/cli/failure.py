@@ -1,4 +1,4 @@
-"""How a command ends when it does not end well."""
+"""Exit codes, and the error that ends a command with one."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Final
 import click
 
 TROUBLE: Final = 1
-"""Something is away, or the work failed: trying again may help."""
+"""The hub or the broker cannot be reached, or the work failed: a retry may succeed."""
 
 USAGE: Final = 2
-"""The command line, a setting or a value is wrong; what click itself ends with."""
+"""The command line, a setting or a value is invalid. click uses the same code."""
 
 REFUSED: Final = 3
-"""The hub took note of a status and did not store it: it is superseded, or the work on the content is over."""
+"""The hub did not store a status: it is superseded, or the attempt has ended."""
 
 INTERRUPTED: Final = 130
-"""Ctrl+C: 128 and the signal's number, as shells count."""
+"""Ctrl+C: 128 plus the number of the signal, as in shells."""
 
 TERMINATED: Final = 143
-"""The same for SIGTERM."""
+"""SIGTERM, likewise."""
 
 
 class Failure(click.ClickException):

@@ -1,4 +1,4 @@
-"""Follows one channel's event stream as a browser would: over reconnects, resets and hubs that come and go."""
+"""Follows the event stream of one channel as a browser does: it reconnects, resumes at its cursor, and obeys resets."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable, ConfigError
 
 HEARTBEAT_SECONDS: Final = 15.0
-"""What a hub promises where its `ready` does not say otherwise."""
+"""Interval of heartbeats until a `ready` names the hub's own."""
 
 SILENCE_FACTOR: Final = 2.5
-"""Heartbeats that may be late before the connection counts as dead: two lost ones are no accident."""
+"""Silence after which a connection counts as dead, in heartbeats: two were lost, and a third is late."""
 
 CONNECT_SECONDS: Final = 5.0
-"""How long a hub may take to accept a connection, and to answer."""
+"""How long a hub may take to accept a connection."""
 
 RETRY_SECONDS: Final = 2.0
-"""The pause before a reconnect where the hub has not said its own."""
+"""Pause before a reconnect until the hub sends a `retry`."""
 
 RETRY_SECONDS_MAX: Final = 30.0
-"""To which the pause grows while nothing answers: a hub that returns is noticed within half a minute."""
+"""Longest pause while reconnects fail: a hub that returns is noticed within half a minute."""
 
-PASSING: Final = frozenset({408, 425, 429})
-"""The statuses under 500 that speak of the moment and not of the request (RFC 9110, 15.5.9; 8470; 6585)."""
+TRANSIENT: Final = frozenset({408, 425, 429})
+"""Statuses below 500 after which a retry of the same request may succeed (RFC 9110, 15.5.9; RFC 8470; RFC 6585)."""
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
@@ -45,9 +45,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Follower:
-    """The messages of a channel, from `since` or from its whole state on, for ever.
+    """The messages of a channel, from the cursor `since` on, or from its whole state.
 
-    `notice` is told in a sentence when the stream breaks off and when it is back.
+    `notice` is called with a sentence when the stream breaks off, and when it resumes.
     """
 
     def __init__(
@@ -59,16 +59,16 @@ class Follower:
         self._since = since
         self._notice = notice
         self._cursor: str | None = None
-        self._met = self._lost = False
+        self._connected_once = self._lost = False
         self._failures = 0
         self._retry = RETRY_SECONDS
         self._silence = HEARTBEAT_SECONDS * SILENCE_FACTOR
 
     def messages(self) -> Generator[Message]:
-        """All but heartbeats. Each state's `id` is the cursor from which a later follower goes on.
+        """Every message but heartbeats and `drain`, without an end. A state's `id` is the cursor to resume from.
 
-        Raises `BrokerUnavailable` where the hub cannot be reached at first, `Failure` where it will not
-        answer, `ConfigError` where its address is none. Later on it is waited for.
+        Raises `BrokerUnavailable` where the first connection fails, `Failure` where the hub refuses the request,
+        `ConfigError` where its URL is invalid. Later failures are retried without a limit.
         """
         with httpx.Client(follow_redirects=True) as client:
             while True:
@@ -76,12 +76,14 @@ class Follower:
                     yield from self._connection(client)
                     reason = "closed the stream"
                 except httpx.InvalidURL as error:
-                    raise ConfigError(f"{self.hub} is no address: {error}", field="hub") from error
+                    raise ConfigError(f"{self.hub} is not a valid address: {error}", field="hub") from error
                 except httpx.UnsupportedProtocol as error:
-                    raise ConfigError(f"a hub's address begins with http:// or https://: {self.hub}") from error
+                    raise ConfigError(
+                        f"the URL of a hub begins with http:// or https://: {self.hub}", field="hub"
+                    ) from error
                 except (httpx.HTTPError, BrokerUnavailable) as error:
                     reason = self._reason(error)
-                    if not self._met:
+                    if not self._connected_once:
                         raise BrokerUnavailable(f"{self.hub}: {reason}") from error
                     self._failures += 1
                 self._wait(reason)
@@ -92,25 +94,25 @@ class Follower:
             headers["Authorization"] = f"Bearer {self._token}"
         if self._cursor:
             headers["Last-Event-ID"] = self._cursor
-        since = {"since": str(self._since)} if self._since and not self._met else {}
+        since = {"since": str(self._since)} if self._since and not self._connected_once else {}
         timeout = httpx.Timeout(CONNECT_SECONDS, read=self._silence)
         with client.stream("GET", self._path, params=since, headers=headers, timeout=timeout) as response:
             self._check(response)
-            self._met = True
+            self._connected_once = True
             try:
                 for event in EventSource(response).iter_sse():
-                    yield from self._heard(event)
+                    yield from self._received(event)
             except SSEError as error:
-                raise Failure(f"{self.hub} answers, but not as a hub does: {error}", USAGE) from error
+                raise Failure(f"{self.hub} answers, but does not send an event stream: {error}", USAGE) from error
 
-    def _heard(self, event: ServerSentEvent) -> Iterator[Message]:
+    def _received(self, event: ServerSentEvent) -> Iterator[Message]:
         if event.retry is not None:
             self._retry = event.retry / 1000
-        # httpx-sse gives out empty messages for blocks that hold no data, which are none (HTML, 9.2.6).
+        # httpx-sse yields events without data, which the specification discards (HTML, section 9.2.6).
         if not event.data:
             return
         if event.event != "drain":
-            self._lives()
+            self._alive()
         data = _decode(event.data)
         control = event.event in ("ready", "reset", "heartbeat", "drain")
         if event.event == "ready":
@@ -123,13 +125,13 @@ class Follower:
             yield Message(id=None if control else event.id or None, type=event.event, data=data)
 
     def _ready(self, data: dict[str, Any]) -> None:
-        beat = data.get("heartbeat_ms")
-        if isinstance(beat, int | float) and beat > 0:
-            self._silence = beat / 1000 * SILENCE_FACTOR
+        heartbeat = data.get("heartbeat_ms")
+        if isinstance(heartbeat, int | float) and heartbeat > 0:
+            self._silence = heartbeat / 1000 * SILENCE_FACTOR
         if isinstance(cursor := data.get("cursor"), str):
             self._cursor = cursor
 
-    def _lives(self) -> None:
+    def _alive(self) -> None:
         self._failures = 0
         if self._lost:
             self._lost = False
@@ -140,8 +142,8 @@ class Follower:
         if status == httpx.codes.OK:
             return
         response.read()
-        message = f"answers {status}: {_said(response)}"
-        if status >= 500 or status in PASSING:
+        message = f"answers {status}: {_error_text(response)}"
+        if status >= 500 or status in TRANSIENT:
             raise BrokerUnavailable(message)
         raise Failure(f"{self.hub} {message}", USAGE)
 
@@ -153,20 +155,20 @@ class Follower:
     def _wait(self, reason: str) -> None:
         if not self._lost:
             self._lost = True
-            self._notice(f"{self.hub}: {reason}; nothing is lost, waiting for it")
+            self._notice(f"{self.hub}: {reason}; reconnecting, and no event is lost")
         time.sleep(min(self._retry * 2 ** min(self._failures, 16), max(self._retry, RETRY_SECONDS_MAX)))
 
 
 def _decode(text: str) -> dict[str, Any]:
-    """Any producer may have stored it: what is no JSON object says nothing."""
+    """The JSON object in `text`, which any producer may have written; empty where it is not one."""
     try:
         return _decoder.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return {}
 
 
-def _said(response: httpx.Response) -> str:
-    """Why, in the hub's own words where it is one that answers."""
+def _error_text(response: httpx.Response) -> str:
+    """The message of a hub's error, or the reason phrase of another server's."""
     error = _decode(response.text).get("error")
     message = error.get("message") if isinstance(error, dict) else None
     return str(message or response.reason_phrase)

@@ -1,4 +1,4 @@
-"""`statushub publish`: say one status of one content."""
+"""`statushub publish`: publish one status of one content."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Examples:
   statushub publish jobs import-7 processing --lease 60 --broker redis://localhost
 
 \b
-Prints the cursor of what was stored. Exit codes:
+Prints the cursor of the stored event. Exit codes:
   1  the hub or the broker cannot be reached
-  2  the status breaks a rule, or the command line does
+  2  the status or the command line is invalid
   3  refused: superseded, closed or wrong_channel
 """
 
 REASONS: Final = {
     Refusal.SUPERSEDED: "a newer attempt, or a later seq of this one, is already stored",
     Refusal.CLOSED: "the attempt has ended; a higher --attempt reopens the content",
-    Refusal.WRONG_CHANNEL: "the content lives in another channel",
+    Refusal.WRONG_CHANNEL: "the content belongs to another channel",
 }
 
 
@@ -39,13 +39,18 @@ REASONS: Final = {
 @click.argument("channel")
 @click.argument("content_id")
 @click.argument("status")
-@click.option("--progress", type=click.FloatRange(0, 100), help="How far the work is, in percent.")
-@click.option("--processing-status", metavar="TEXT", help="The status in more detail, such as summarizing.")
-@click.option("--type", "type_", metavar="TYPE", help="The event's type; by default it follows from the status.")
-@click.option("--attempt", type=int, help="The run of the work; a higher one supersedes a lower.")
-@click.option("--seq", type=int, help="The count within the attempt; what is not higher is refused.")
-@click.option("--lease", type=float, metavar="SECONDS", help="Without another status within it, the content stalls.")
-@click.option("--data", default="{}", metavar="JSON", help="An object with any further fields.")
+@click.option("--progress", type=click.FloatRange(0, 100), metavar="PERCENT", help="Progress of the work.")
+@click.option("--processing-status", metavar="TEXT", help="More detail on the status, such as summarizing.")
+@click.option("--type", "type_", metavar="TYPE", help="Type of the event; by default it follows from the status.")
+@click.option("--attempt", type=int, metavar="NUMBER", help="Number of the attempt; a higher one supersedes a lower.")
+@click.option("--seq", type=int, metavar="NUMBER", help="Number within the attempt; it must be higher than the last.")
+@click.option(
+    "--lease",
+    type=float,
+    metavar="SECONDS",
+    help="Time within which another status must follow, or the content stalls.",
+)
+@click.option("--data", default="{}", metavar="JSON", help="JSON object with further fields.")
 @target_options
 def publish(
     channel: str,
@@ -59,26 +64,26 @@ def publish(
 ) -> None:
     """Publish STATUS of CONTENT_ID in CHANNEL.
 
-    STATUS is idle, generating, complete or error; the words for videos (PENDING, PROCESSING, READY, FAILED)
-    and jobs (pending, processing, completed, failed) mean the same.
+    STATUS is idle, generating, complete or error, or its equivalent for videos (PENDING, PROCESSING, READY, FAILED)
+    or jobs (pending, processing, completed, failed).
     """
     import anyio
 
     data = fields(rest.pop("data"), progress=rest.pop("progress"), processing_status=rest.pop("processing_status"))
-    said = {"channel": channel, "status": status, "data": data, "type": type_}
-    receipt: Receipt = anyio.run(_publish, rest, content_id, {**said, "attempt": attempt, "seq": seq, "lease": lease})
+    event = {"channel": channel, "status": status, "data": data, "type": type_}
+    receipt: Receipt = anyio.run(_publish, rest, content_id, {**event, "attempt": attempt, "seq": seq, "lease": lease})
     if receipt.reason is not None:
         raise Failure(f"refused, {receipt.reason}: {REASONS[receipt.reason]}", REFUSED)
     click.echo(receipt.cursor)
 
 
-async def _publish(target: dict[str, Any], content_id: str, said: dict[str, Any]) -> Receipt:
+async def _publish(target: dict[str, Any], content_id: str, event: dict[str, Any]) -> Receipt:
     async with producer(**target) as publisher:
-        return await publisher.publish(content_id, **said)
+        return await publisher.publish(content_id, **event)
 
 
 def fields(text: str, **options: float | str | None) -> dict[str, Any]:
-    """The JSON object in `text`, with the options that were given. Raises `Malformed` where it is none."""
+    """The JSON object in `text`, and the options that are not None. Raises `Malformed` where it is not an object."""
     try:
         data = msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError) as error:

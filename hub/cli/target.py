@@ -1,4 +1,4 @@
-"""Where a command publishes: the options that say so, and the producer they make."""
+"""The target of a command that publishes: its options, and the producer for them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from statushub.hub.cli.failure import USAGE, Failure
+from statushub.hub.model import variables
 
 if TYPE_CHECKING:
     from statushub.producers.producer import Producer
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 HUB: Final = click.option(
-    "--hub", metavar="URL", help="The hub's address.  [STATUSHUB_URL; default: http://127.0.0.1:8000]"
+    "--hub", metavar="URL", help=f"URL of the hub.  [env var: {variables.URL}; default: {variables.DEFAULT_URL}]"
 )
-TOKEN: Final = click.option("--token", metavar="TOKEN", help="What the hub knows you by.  [STATUSHUB_TOKEN]")
+TOKEN: Final = click.option("--token", metavar="TOKEN", help=f"Token for the hub.  [env var: {variables.TOKEN}]")
 
-_BROKER: Final = click.option("--broker", metavar="URL", help="Publish straight to this Redis, with no hub between.")
+_BROKER: Final = click.option("--broker", metavar="URL", help="Publish straight into this Redis, without a hub.")
 _TENANT: Final = click.option(
-    "--tenant", metavar="NAME", help="Whose keys, with --broker; a hub knows by the token.  [STATUSHUB_TENANT]"
+    "--tenant",
+    metavar="NAME",
+    help=f"Tenant, with --broker; a hub takes it from the token.  [env var: {variables.TENANT}]",
 )
 
 
@@ -33,14 +36,14 @@ def target_options(command: Command) -> Command:
 
 
 def producer(*, hub: str | None, broker: str | None, tenant: str | None, token: str | None) -> Producer:
-    """The producer for what the options say; what they leave out is the environment's to say.
+    """The producer for the options, and for the environment variables of those that are None.
 
-    Raises `Failure` where the options contradict each other, `ConfigError` and `Invalid` where one is wrong.
+    Raises `Failure` where the options contradict each other, `ConfigError` and `Invalid` where one is invalid.
     """
     from statushub.producers.producer import Producer
 
     if hub and broker:
-        raise Failure("--hub and --broker exclude each other: one of them takes the status", USAGE)
+        raise Failure("--hub and --broker exclude each other: a status is published to one of them", USAGE)
     if tenant and hub:
-        raise Failure("--tenant is for --broker: a hub knows the tenant by the token", USAGE)
+        raise Failure("--tenant is for --broker: a hub takes the tenant from the token", USAGE)
     return Producer(broker or hub, tenant=tenant, token=token)

@@ -1,4 +1,4 @@
-"""`statushub token`: mint a token, for development and for workers."""
+"""`statushub token`: sign a token, for development and for workers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Examples:
   statushub token --tenant acme --sub operator --read '**' --revoke
 
 \b
-A pattern is the name of a channel; * stands for anything up to a slash, ** for anything at all.
+A pattern is the name of a channel, in which * matches within a segment, and ** across segments.
 """
 
 
@@ -41,21 +41,25 @@ class Duration(click.ParamType[float]):
             return value
         match = re.fullmatch(r"([0-9]+)([smhd])", str(value))
         if match is None:
-            self.fail(f"{value!r} is no duration such as 30s, 15m, 1h or 7d", param, ctx)
+            self.fail(f"{value!r} is not a duration such as 30s, 15m, 1h or 7d.", param, ctx)
         seconds = float(int(match[1]) * UNITS[match[2]])
         if not 0 < seconds <= TOKEN_SECONDS_MAX:
-            self.fail(f"a token lives for 1s to {TOKEN_SECONDS_MAX / UNITS['d']:.0f}d", param, ctx)
+            self.fail(f"{value!r} is not from 1s to {TOKEN_SECONDS_MAX / UNITS['d']:.0f}d.", param, ctx)
         return seconds
 
 
-@click.command(epilog=EPILOG, short_help="Mint a token.")
-@click.option("--tenant", default=DEFAULT_TENANT, show_default=True, metavar="NAME", help="The wall it is behind.")
-@click.option("--sub", metavar="NAME", help="Whose it is; everything of theirs can be revoked at once.")
-@click.option("--read", multiple=True, metavar="PATTERN", help="Channels that it reads. May be repeated.")
-@click.option("--write", multiple=True, metavar="PATTERN", help="Channels that it writes. May be repeated.")
-@click.option("--revoke", is_flag=True, help="It may revoke other tokens of the tenant.")
-@click.option("--ttl", type=Duration(), default="1h", show_default=True, help="How long it lives: 30s, 15m, 1h, 7d.")
-@click.option("--secret-file", metavar="FILE", help="Where the secret is.  [STATUSHUB_SECRET_FILE, STATUSHUB_SECRET]")
+@click.command(epilog=EPILOG, short_help="Sign a token.")
+@click.option("--tenant", default=DEFAULT_TENANT, show_default=True, metavar="NAME", help="Tenant of the token.")
+@click.option("--sub", metavar="NAME", help="Subject, whose tokens can be revoked together.")
+@click.option("--read", multiple=True, metavar="PATTERN", help="Channels that the token may read. May be repeated.")
+@click.option("--write", multiple=True, metavar="PATTERN", help="Channels that the token may write. May be repeated.")
+@click.option("--revoke", is_flag=True, help="The token may revoke tokens of its tenant.")
+@click.option("--ttl", type=Duration(), default="1h", show_default=True, help="Lifetime, such as 30s, 15m, 1h or 7d.")
+@click.option(
+    "--secret-file",
+    metavar="FILE",
+    help="File that holds the secret.  [env var: STATUSHUB_SECRET_FILE, or STATUSHUB_SECRET for the secret itself]",
+)
 @click.pass_obj
 def token(
     environ: Mapping[str, str],
@@ -70,20 +74,20 @@ def token(
 ) -> None:
     """Print a token signed with the hub's secret.
 
-    It is meant for development, and for workers and operators that you trust. Your application mints its users'
-    tokens itself, with any JWT library.
+    Use it in development, and for trusted workers and operators. An application signs its users' tokens itself, with
+    any JWT library.
     """
     import jwt
 
     settings = load(environ, secret_file=secret_file)
     if not settings.secret:
-        raise Failure("there is no secret to sign with: export STATUSHUB_SECRET=$(openssl rand -hex 32)", USAGE)
+        raise Failure("no secret to sign with: export STATUSHUB_SECRET=$(openssl rand -hex 32)", USAGE)
     if not (read or write or revoke):
-        raise Failure("this token could do nothing: give --read, --write or --revoke", USAGE)
+        raise Failure("this token would allow nothing: give --read, --write or --revoke", USAGE)
     for patterns, option in ((read, "--read"), (write, "--write")):
         Patterns(patterns, option)
     if sub is not None and not sub.isprintable():
-        raise Invalid("--sub may hold printable characters alone", field="--sub")
+        raise Invalid("--sub must hold only printable characters", field="--sub")
     now = time.time()
     claims: dict[str, Any] = {
         "tenant": check_tenant(tenant, "--tenant"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EPILOG: Final = """\b
 Examples:
   statushub watch encodes
-  statushub watch encodes --until-done && echo all is encoded
+  statushub watch encodes --until-done && echo done
   statushub watch jobs --json | jq -r 'select(.type == "processing_error").data.content_id'
 """
 
@@ -28,9 +28,11 @@ Examples:
 @click.argument("channel")
 @HUB
 @TOKEN
-@click.option("--since", metavar="CURSOR", help="Begin after this cursor; by default with the whole state.")
-@click.option("--until-done", is_flag=True, help="End once nothing is waiting or processing; with 1 if any failed.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object an event: id, type, data.")
+@click.option("--since", metavar="CURSOR", help="Start after this cursor.  [default: with the whole state]")
+@click.option(
+    "--until-done", is_flag=True, help="End when no content is pending or processing; with exit code 1 if one failed."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per event: id, type, data.")
 @click.pass_obj
 def watch(
     environ: Mapping[str, str],
@@ -42,26 +44,26 @@ def watch(
     until_done: bool,
     as_json: bool,
 ) -> None:
-    """Show what happens in CHANNEL: as bars in a terminal, else a line an event.
+    """Show the events of CHANNEL: as bars in a terminal, else as one line each.
 
-    The stream is resumed where it broke off: nothing is missed, and nothing shows twice.
+    A broken stream is resumed at its cursor, so no event is missed or shown twice.
     """
     from statushub.hub.cli.board import Board
     from statushub.hub.cli.follow import Follower
     from statushub.producers.producer import settings
 
-    given = settings(environ)
+    configured = settings(environ)
     follower = Follower(
-        hub or given["url"],
+        hub or configured["url"],
         check_name(channel, "channel"),
-        token=token or given["token"] or None,
+        token=token or configured["token"] or None,
         since=Cursor.parse(since, field="--since") if since else None,
         notice=lambda sentence: click.echo(f"statushub: {sentence}", err=True),
     )
     board = Board()
     with _display(as_json) as display, closing(follower.messages()) as messages:
         for message in messages:
-            display.show(message, board.take(message))
+            display.show(message, board.apply(message))
             if until_done and board.done:
                 break
     if board.failed:

@@ -10,6 +10,9 @@ PREFIX: Final = "STATUSHUB_"
 URL: Final = "STATUSHUB_URL"
 """Address that a producer publishes to: a hub or a Redis."""
 
+DEFAULT_URL: Final = "http://127.0.0.1:8000"
+"""Where a hub with default settings serves."""
+
 TENANT: Final = "STATUSHUB_TENANT"
 """Tenant that a producer publishes for, when it publishes straight into Redis."""
 

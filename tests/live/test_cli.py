@@ -16,8 +16,10 @@ from statushub.hub import __version__
 from statushub.hub.cli import cli, run
 from statushub.hub.cli.serve import announce
 from statushub.hub.config import Config
-from tests.support.command import command, ended, serving
+from tests.support.command import command, ended, serving, started
+from tests.support.ports import free_port, wait_for_port
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
 
 FLAGS = [
     (name, flag)
@@ -27,87 +29,89 @@ FLAGS = [
     for flag in (*option.opts, *option.secondary_opts)
 ]
 
-STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) +"
-"""How each line of a hub's log begins, whoever wrote it."""
+STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR) +"
+"""Beginning of each log line, of the hub and of uvicorn."""
 
 
-def test_version_is_the_packages() -> None:
-    """`--version` says the one version there is."""
+def test_version_is_that_of_the_package() -> None:
+    """`--version` prints it."""
     assert command("--version").stdout == f"statushub {__version__}\n"
 
 
 @pytest.mark.parametrize("name", [(), *((name,) for name in cli.commands)], ids=lambda name: name[0] if name else "all")
-def test_help_tells_what_it_does(name: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    """Every command has a help of more than its options."""
+def test_every_command_has_a_help(name: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """With examples, except for the demo."""
     assert run([*name, "--help"]) == 0
-    told = capsys.readouterr().out
-    assert told.startswith(f"Usage: statushub{''.join(f' {part}' for part in name)}")
-    assert "Examples:" in told or name == ("demo",)
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"Usage: statushub{''.join(f' {part}' for part in name)}")
+    assert "Examples:" in shown or name == ("demo",)
 
 
-def test_no_command_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
-    """A bare `statushub` shows its help where errors go, and says by its code that nothing was done."""
+def test_a_missing_command_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bare `statushub` prints its help to stderr and exits with 2."""
     assert run([]) == 2
     assert "Commands:" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "flag"), FLAGS, ids=[f"{name} {flag}" for name, flag in FLAGS])
 def test_a_mistyped_flag_suggests_the_right_one(name: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """One letter too many in any flag of any command, and its own name is among the suggestions."""
+    """For any flag of any command with one letter added, in one line."""
     assert run([name, f"{flag}e"]) == 2
-    told = capsys.readouterr().err
-    assert f"'{flag}'" in told.partition("Did you mean")[2]
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert f"'{flag}'" in error.partition("Did you mean")[2]
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", list(cli.commands))
 def test_a_mistyped_command_suggests_the_right_one(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same for the commands themselves."""
+    """For any command with one letter added."""
     assert run([f"{name}e"]) == 2
     assert f"Did you mean '{name}'?" in capsys.readouterr().err
 
 
 def test_a_flag_overrides_the_environment(tmp_path: Path) -> None:
-    """The variable's port would be refused; the flag's is used. Variables without a flag are followed."""
+    """The flag's port is used although the variable's is invalid; other variables still apply."""
     with serving("--port", 0, cwd=tmp_path, env={"STATUSHUB_PORT": "99999", "STATUSHUB_BROKER": "memory:"}):
         assert list(tmp_path.iterdir()) == []
 
 
-def test_origins_are_those_that_were_named(tmp_path: Path) -> None:
-    """A flag that is repeated takes the place of the default, which lets in pages of this machine."""
-    named = ("https://one.example", "https://two.example")
-    flags = [word for origin in named for word in ("--cors-origin", origin)]
+def test_repeated_flags_replace_the_default(tmp_path: Path) -> None:
+    """Only the origins of the flags are allowed, and no longer the pages of this machine."""
+    listed = ("https://one.example", "https://two.example")
+    flags = [word for origin in listed for word in ("--cors-origin", origin)]
     with serving("--broker", "memory:", *flags, cwd=tmp_path) as (_, url):
-        for origin in (*named, "http://localhost:3000"):
+        for origin in (*listed, "http://localhost:3000"):
             allowed = httpx.get(f"{url}/healthz", headers={"Origin": origin}).headers.get("access-control-allow-origin")
-            assert allowed == (origin if origin in named else None)
+            assert allowed == (origin if origin in listed else None)
 
 
 @pytest.mark.parametrize(
     ("variable", "value"), [("STATUSHUB_PROT", "8000"), ("STATUSHUB_PORT", "many"), ("STATUSHUB_INSECURE", "perhaps")]
 )
-def test_a_wrong_variable_is_named(variable: str, value: str) -> None:
-    """Unknown and invalid variables keep the hub from starting."""
+def test_an_invalid_variable_is_named(variable: str, value: str) -> None:
+    """An unknown or invalid variable keeps the hub from starting."""
     result = command("serve", env={variable: value})
     assert result.returncode == 2
     assert result.stderr.startswith(f"statushub: {variable} is ")
     assert result.stderr.count("\n") == 1
 
 
-def test_sigterm_ends_a_hub_well(tmp_path: Path) -> None:
-    """Exit code 0, nothing on stdout, and on stderr what an operator needs, line by line."""
+def test_sigterm_stops_a_hub_gracefully(tmp_path: Path) -> None:
+    """Exit code 0, nothing on stdout, and only the log on stderr."""
     with serving("--broker", "memory:", cwd=tmp_path) as (process, url):
         assert httpx.get(f"{url}/readyz").status_code == 200
         code, out, err = ended(process, signal.SIGTERM)
     assert (code, out) == (0, "")
-    open_to_all, farewell = err.splitlines()
-    assert re.fullmatch(rf"{STAMP} No signing key: every client on this machine may read and publish; .*", open_to_all)
-    assert re.fullmatch(rf"{STAMP} Shutting down", farewell)
+    unauthenticated, stopping = err.splitlines()
+    assert re.fullmatch(
+        rf"{STAMP} No signing key: every client on this machine may read and publish; .*", unauthenticated
+    )
+    assert re.fullmatch(rf"{STAMP} Shutting down", stopping)
 
 
 @pytest.mark.redis
-def test_workers_share_a_port_and_a_look(redis_server: RedisServer, tmp_path: Path) -> None:
-    """Several processes on one Redis serve, log alike, and end together with exit code 0."""
+def test_workers_share_a_port_and_a_log_format(redis_server: RedisServer, tmp_path: Path) -> None:
+    """Several processes on one Redis serve, log in one format, and end together with exit code 0."""
     arguments = ("--workers", 2, "--broker", redis_server.url, "--access-log")
     with serving(*arguments, cwd=tmp_path) as (process, url):
         assert httpx.get(f"{url}/readyz").status_code == 200
@@ -117,8 +121,42 @@ def test_workers_share_a_port_and_a_look(redis_server: RedisServer, tmp_path: Pa
     assert all(re.match(STAMP, line) for line in err.splitlines()), err
 
 
+@pytest.mark.redis
+@pytest.mark.parametrize(
+    ("level", "logged"),
+    [
+        ("debug", {"DEBUG", "INFO", "WARNING"}),
+        ("info", {"INFO", "WARNING"}),
+        ("warning", {"WARNING"}),
+        ("error", set()),
+    ],
+)
+def test_a_log_level_holds_for_every_module(level: str, logged: set[str], tmp_path: Path) -> None:
+    """The lines of brokers, replicas, server and uvicorn appear from that level on."""
+    redis = RedisServer(tmp_path, appendonly=False)
+    port = free_port()
+    arguments = ("--broker", redis.url, "--port", port, "--log-level", level)
+    with started("serve", *arguments, cwd=tmp_path) as process, httpx.Client() as client:
+        wait_for_port(port, process)
+        eventually(lambda: client.get(f"http://127.0.0.1:{port}/readyz").status_code == 503)
+        early = ""
+        while level == "debug" and "DEBUG   the broker is away: " not in early:
+            early += process.stderr.readline().decode() if process.stderr else ""
+        redis.start()
+        try:
+            eventually(lambda: client.get(f"http://127.0.0.1:{port}/readyz").status_code == 200)
+            code, out, err = ended(process, signal.SIGTERM)
+        finally:
+            redis.stop()
+    lines = (early + err).splitlines()
+    assert (code, out) == (0, "")
+    assert all(re.match(STAMP, line) for line in lines), lines
+    assert {line.split()[1] for line in lines} == logged
+    assert any("announcements flow again" in line for line in lines) == ("INFO" in logged)
+
+
 def test_the_access_log_keeps_no_query(tmp_path: Path) -> None:
-    """A query may hold a ticket; the log holds the path alone."""
+    """A query may hold a ticket; the log shows only the path."""
     with serving("--broker", "memory:", "--access-log", cwd=tmp_path) as (process, url):
         httpx.get(f"{url}/healthz?ticket=secret")
         _, out, err = ended(process, signal.SIGTERM)
@@ -132,7 +170,7 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         result = command("serve", "--broker", "memory:", "--port", port, cwd=tmp_path)
     assert result.returncode == 2
-    assert re.fullmatch(rf"statushub: port {port} on 127\.0\.0\.1 cannot be had: [^\n]*\n", result.stderr)
+    assert re.fullmatch(rf"statushub: cannot bind port {port} on 127\.0\.0\.1: [^\n]*\n", result.stderr)
 
 
 def test_a_broker_file_in_use_is_one_line(tmp_path: Path) -> None:
@@ -144,16 +182,16 @@ def test_a_broker_file_in_use_is_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_other_addresses_need_the_word() -> None:
-    """Without --insecure nothing but loopback is served."""
+def test_other_addresses_need_insecure() -> None:
+    """Without --insecure and without a key only loopback is served."""
     result = command("serve", "--host", "0.0.0.0", "--broker", "memory:")
     assert result.returncode == 2
     assert "--insecure" in result.stderr
 
 
 @pytest.mark.parametrize(("host", "level"), [("127.0.0.1", logging.INFO), ("192.0.2.1", logging.WARNING)])
-def test_who_may_come_in_is_said(host: str, level: int, caplog: pytest.LogCaptureFixture) -> None:
-    """Loopback is worth a line, any other address a warning; no password shows."""
+def test_missing_authentication_is_logged(host: str, level: int, caplog: pytest.LogCaptureFixture) -> None:
+    """As information on loopback, as a warning on other addresses; without the password of the broker."""
     caplog.set_level(logging.INFO, "statushub")
     announce(Config(host=host, insecure=True, broker="redis://user:secret@redis:6379/0"), f"http://{host}:8000")
     assert caplog.records[-1].levelno == level

@@ -1,4 +1,4 @@
-"""`statushub demo`, from the first line to the last process."""
+"""`statushub demo`: its encodes, its port, and how it ends."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.support.command import Process, command, ended, line_with, started
 
 
 def children(process: Process) -> list[int]:
-    """The processes that this one started and that still run."""
+    """The running child processes of this one."""
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
 def gone(pid: int) -> bool:
-    """Whether no such process runs any more."""
+    """Whether the process has ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -34,8 +34,8 @@ def demo(*arguments: object) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_demo_encodes_and_ends_without_a_trace(number: int, tmp_path: Path) -> None:
-    """The clip gets to `complete`; a signal ends the hub and leaves no process and no file."""
+def test_a_demo_encodes_and_cleans_up(number: int, tmp_path: Path) -> None:
+    """The clip reaches `complete`; a signal ends the hub and leaves no process and no file."""
     arguments = demo("--port", 0, "--clips", 1, "--seconds", 1)
     with started(*arguments, env={"TMPDIR": str(tmp_path)}) as process:
         url = line_with(process, r"Open (http://\S+)")[1]
@@ -50,8 +50,8 @@ def test_a_demo_encodes_and_ends_without_a_trace(number: int, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_demo_that_is_encoding_takes_its_encodes_along(tmp_path: Path) -> None:
-    """Ctrl+C in the midst of an encode leaves nothing running."""
+def test_ctrl_c_ends_a_running_encode(tmp_path: Path) -> None:
+    """The encoding process ends with the demo."""
     with started(*demo("--port", 0, "--seconds", 60), env={"TMPDIR": str(tmp_path)}) as process:
         url = line_with(process, r"Open (http://\S+)")[1]
         with started("watch", "encodes", "--hub", url) as watch:
@@ -63,7 +63,7 @@ def test_a_demo_that_is_encoding_takes_its_encodes_along(tmp_path: Path) -> None
 
 
 def test_a_killed_demo_leaves_no_orphan(tmp_path: Path) -> None:
-    """Even where the demo cannot say good-bye, its encodes end: their stdin does."""
+    """After SIGKILL, too: the encoding process ends because its stdin is closed."""
     with started(*demo("--port", 0, "--seconds", 60), env={"TMPDIR": str(tmp_path)}) as process:
         line_with(process, "Open")
         line_with(process, "Ctrl\\+C ends")
@@ -75,36 +75,36 @@ def test_a_killed_demo_leaves_no_orphan(tmp_path: Path) -> None:
         os.close(descriptor)
 
 
-def test_a_taken_port_is_replaced_and_told(tmp_path: Path) -> None:
-    """A newcomer's machine may well serve something on 8000 already."""
+def test_a_default_port_in_use_is_replaced(tmp_path: Path) -> None:
+    """By a free one, with a line that says so."""
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             taken.bind(("127.0.0.1", DEMO_PORT))
             taken.listen()
         except OSError:
-            pass  # somebody else has it, which serves as well
+            pass  # in use by another process, which serves as well
         environ = {"TMPDIR": str(tmp_path), "STATUSHUB_SECRET": "x" * 32}
         with started(*demo("--clips", 1), env=environ) as process:
-            line_with(process, f"Port {DEMO_PORT} is taken")
+            line_with(process, f"Port {DEMO_PORT} is in use")
             url = line_with(process, r"Open (http://\S+)")[1]
             assert not url.endswith(f":{DEMO_PORT}")
-            # What the environment says of another hub asks nobody to sign in here.
+            # The secret in the environment belongs to another hub: the demo needs no token.
             assert httpx.get(f"{url}/api/contents/encodes").status_code == 200
             assert ended(process, signal.SIGTERM)[0] == 0
 
 
-def test_a_port_that_was_asked_for_is_not_replaced() -> None:
-    """Who names a port wants that one."""
+def test_a_chosen_port_in_use_is_an_error() -> None:
+    """In one line, with exit code 2."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = command(*demo("--port", taken.getsockname()[1]))
     assert result.returncode == 2
-    assert "cannot be had" in result.stderr
+    assert "cannot bind port" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
-def test_a_demo_opens_a_browser_where_there_is_one(tmp_path: Path) -> None:
-    """Once the page can be had, the newcomer need not even copy its address."""
+def test_a_demo_opens_a_browser(tmp_path: Path) -> None:
+    """Once the page is served, in a graphical session."""
     os.mkfifo(tmp_path / "opened")
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "opened"}\n')

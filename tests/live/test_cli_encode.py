@@ -26,13 +26,13 @@ SAMPLE = ("encode", "--sample", "1", "--preset", "ultrafast", "--threads", "1")
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[str]:
-    """A hub for tests that keep to a channel of their own."""
+    """A hub that tests share, each with a channel of its own."""
     with live_hub() as live:
         yield live.base_url
 
 
 def test_an_encode_is_published_and_its_playlist_printed(hub: str, tmp_path: Path) -> None:
-    """stdout is the playlist's path, stderr tells the steps, and the hub knows the end."""
+    """stdout is the playlist's path, stderr shows the steps, and the hub has the final state."""
     result = command(*SAMPLE, "--hub", hub, "--destination", "out", "--content-id", "clip", cwd=tmp_path)
     assert (result.returncode, result.stdout) == (0, "out/master.m3u8\n")
     assert (tmp_path / "out/master.m3u8").read_text().startswith("#EXTM3U")
@@ -41,8 +41,8 @@ def test_an_encode_is_published_and_its_playlist_printed(hub: str, tmp_path: Pat
     assert (content["content_id"], content["status"], content["hls_path"]) == ("clip", "complete", "out/master.m3u8")
 
 
-def test_without_a_destination_the_result_is_named_as_the_content(hub: str, tmp_path: Path) -> None:
-    """Under encodes/, where the next encode of the same source finds it."""
+def test_a_default_destination_is_named_as_the_content(hub: str, tmp_path: Path) -> None:
+    """A folder in encodes/."""
     result = command(*SAMPLE, "--hub", hub, "--channel", "named", cwd=tmp_path)
     name = re.fullmatch(r"encodes/(sample-[0-9a-f]{8})/master\.m3u8\n", result.stdout)
     assert name
@@ -51,7 +51,7 @@ def test_without_a_destination_the_result_is_named_as_the_content(hub: str, tmp_
 
 
 def test_a_terminal_shows_a_bar(hub: str, tmp_path: Path) -> None:
-    """On stderr, so that stdout is the playlist's path alone."""
+    """On stderr, so that stdout is only the playlist's path."""
     ours, theirs = pty.openpty()
     arguments = [sys.executable, "-m", "statushub", *SAMPLE, "--hub", hub, "--channel", "bar"]
     with Popen(arguments, cwd=tmp_path, env=environment({"TERM": "xterm"}), stdout=PIPE, stderr=theirs) as process:
@@ -66,7 +66,7 @@ def test_a_terminal_shows_a_bar(hub: str, tmp_path: Path) -> None:
 
 @pytest.mark.redis
 def test_an_encode_publishes_straight_to_redis(redis_server: RedisServer, tmp_path: Path) -> None:
-    """With --broker no hub is needed; any hub on it shows the end."""
+    """With --broker no hub is needed; any hub on that Redis shows the final state."""
     result = command(*SAMPLE, "--broker", redis_server.url, "--channel", "cli-encode", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     with live_hub(redis_server.url) as live:
@@ -75,7 +75,7 @@ def test_an_encode_publishes_straight_to_redis(redis_server: RedisServer, tmp_pa
 
 
 def test_an_unreachable_hub_does_not_stop_an_encode(tmp_path: Path) -> None:
-    """A warning, and the video is there all the same."""
+    """A warning is printed, and the video is written."""
     url = f"http://127.0.0.1:{free_port()}"
     result = command(*SAMPLE, "--hub", url, "--destination", "out", cwd=tmp_path)
     assert result.returncode == 0
@@ -85,7 +85,7 @@ def test_an_unreachable_hub_does_not_stop_an_encode(tmp_path: Path) -> None:
 
 
 def test_a_failed_encode_is_one_line(hub: str, tmp_path: Path) -> None:
-    """Exit code 1, the reason in the last line and on the hub."""
+    """Exit code 1; the last line and the hub have the reason."""
     result = command("encode", "gone.mp4", "--hub", hub, "--channel", "failed", cwd=tmp_path)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.splitlines()[-1] == "statushub: gone.mp4 does not exist."
@@ -94,8 +94,8 @@ def test_a_failed_encode_is_one_line(hub: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_encode_says_so(number: int, code: int, hub: str, tmp_path: Path) -> None:
-    """The hub hears of it at once, and nothing is left behind but the destination's folder."""
+def test_a_cancelled_encode_is_published(number: int, code: int, hub: str, tmp_path: Path) -> None:
+    """The hub has the final state when the command ends, and only the destination's folder is left."""
     channel = f"stopped-{code}"
     arguments = ("encode", "--sample", 20, "--preset", "slow", "--hub", hub, "--channel", channel)
     with started(*arguments, cwd=tmp_path, env={"TMPDIR": str(tmp_path)}) as process:
@@ -107,26 +107,26 @@ def test_a_stopped_encode_says_so(number: int, code: int, hub: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        ((), "name a SOURCE, or say --sample SECONDS"),
-        (("clip.mp4", "--sample", "1"), "name a SOURCE, or say --sample SECONDS"),
+        ((), "give either a SOURCE or --sample SECONDS"),
+        (("clip.mp4", "--sample", "1"), "give either a SOURCE or --sample SECONDS"),
         (("clip.mp4", "--preset", "quick"), "preset must be one of"),
         (("clip.mp4", "--crf", "99"), "crf must be from 0 to 51"),
         (("clip.mp4", "--broker", "memory:"), "belongs to its hub"),
     ],
 )
-def test_what_cannot_be_encoded_is_one_line(arguments: tuple[str, ...], said: str) -> None:
-    """Exit code 2."""
+def test_an_invalid_encode_is_one_line(arguments: tuple[str, ...], message: str) -> None:
+    """With exit code 2."""
     result = command("encode", *arguments)
     assert result.returncode == 2
-    assert said in result.stderr
+    assert message in result.stderr
     assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["encode", "demo"])
 def test_a_missing_encoder_says_what_to_install(name: str) -> None:
-    """Whoever installed the hub alone is told about the extra."""
+    """The extra `encode`, in one line."""
     program = f"import sys; sys.modules['av'] = None; import hub.cli; hub.cli.main({json.dumps([name])})"
     result = run([sys.executable, "-c", program], capture_output=True, text=True, env=environment(), check=False)
     assert result.returncode == 1
@@ -134,7 +134,7 @@ def test_a_missing_encoder_says_what_to_install(name: str) -> None:
 
 
 def test_sources_of_one_name_are_different_contents(tmp_path: Path) -> None:
-    """The id tells the name to a person, and the place to a machine; it is legal whatever the name."""
+    """The id holds the name and a hash of the place; it is valid for any name."""
     one, two = (
         default_name(str(tmp_path / "a" / "my * clip?.mp4")),
         default_name(str(tmp_path / "b" / "my * clip?.mp4")),

@@ -1,4 +1,4 @@
-"""`statushub token`: what it prints opens a hub, and what cannot be signed is said."""
+"""`statushub token`: its tokens are accepted by a hub, and its errors say what to do."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from tests.support.tokens import SECRET
 ENVIRON = {"STATUSHUB_SECRET": SECRET}
 
 
-def test_a_minted_token_opens_the_hub(tmp_path: Path) -> None:
-    """For what it was asked for, and nothing else; the secret may come from a file."""
+def test_a_token_is_accepted_by_a_hub(tmp_path: Path) -> None:
+    """For its patterns only; the secret may come from a file."""
     file = tmp_path / "secret"
     file.write_text(f"{SECRET}\n")
-    minted = command("token", "--tenant", "acme", "--read", "c", "--read", "d/*", "--secret-file", file)
-    assert minted.returncode == 0, minted.stderr
+    signed = command("token", "--tenant", "acme", "--read", "c", "--read", "d/*", "--secret-file", file)
+    assert signed.returncode == 0, signed.stderr
     with live_hub(secret=SECRET) as hub, httpx.Client(base_url=hub.base_url) as client:
-        client.headers["Authorization"] = f"Bearer {minted.stdout.strip()}"
+        client.headers["Authorization"] = f"Bearer {signed.stdout.strip()}"
         read = [client.get(f"/api/contents/{name}").status_code for name in ("c", "d/1", "e")]
-        offer = {"channel": "c", "content_id": "a", "data": {"status": "idle"}}
+        event = {"channel": "c", "content_id": "a", "data": {"status": "idle"}}
         assert read == [200, 200, 403]
-        assert client.post("/api/publish", json=offer).status_code == 403
+        assert client.post("/api/publish", json=event).status_code == 403
 
 
-def test_a_minted_token_says_what_it_was_told() -> None:
-    """Every option is a claim; each token has a name of its own, so that it can be revoked."""
+def test_every_option_is_a_claim() -> None:
+    """And each token has its own `jti`, by which it can be revoked."""
     options = ("--sub", "bob", "--write", "w", "--revoke", "--ttl", "2d")
     environ = ENVIRON | {"STATUSHUB_ISSUER": "app", "STATUSHUB_AUDIENCE": "hub"}
-    minted = [command("token", *options, env=environ).stdout.strip() for _ in range(2)]
-    first, second = (jwt.decode(text, SECRET, ["HS256"], issuer="app", audience="hub") for text in minted)
+    signed = [command("token", *options, env=environ).stdout.strip() for _ in range(2)]
+    first, second = (jwt.decode(text, SECRET, ["HS256"], issuer="app", audience="hub") for text in signed)
     assert first["jti"] != second["jti"]
     assert {name: first[name] for name in ("tenant", "sub", "read", "write", "revoke")} == {
         **{"tenant": "default", "sub": "bob", "read": [], "write": ["w"], "revoke": True}
@@ -45,7 +45,7 @@ def test_a_minted_token_says_what_it_was_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environ", "said"),
+    ("arguments", "environ", "message"),
     [
         (("--read", "c"), {}, "openssl rand -hex 32"),
         (("--read", "c"), {"STATUSHUB_SECRET": "short"}, "at least 32"),
@@ -60,11 +60,13 @@ def test_a_minted_token_says_what_it_was_told() -> None:
         (("--read", "c", "--sub", "a\nb"), ENVIRON, "--sub"),
     ],
 )
-def test_what_cannot_be_signed_is_one_line(arguments: tuple[str, ...], environ: dict[str, str], said: str) -> None:
-    """Exit code 2, and what to do about it."""
+def test_a_token_that_cannot_be_signed_is_one_line(
+    arguments: tuple[str, ...], environ: dict[str, str], message: str
+) -> None:
+    """With exit code 2, and without the secret."""
     result = command("token", *arguments, env=environ)
     assert result.returncode == 2
-    assert said in result.stderr
+    assert message in result.stderr
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
     assert SECRET not in result.stderr

@@ -1,4 +1,4 @@
-"""What `statushub watch` shows and how it follows, part by part."""
+"""Parts of `statushub watch`: the board, the bars and the follower."""
 
 from __future__ import annotations
 
@@ -22,70 +22,74 @@ from tests.support.live import live_server
 HEIGHT = 6
 
 
-def told(content_id: str, **data: object) -> Message:
+def status_of(content_id: str, **data: object) -> Message:
     return Message(id="e-1", type="content_status_update", data={"content_id": content_id, **data})
 
 
 def shown(messages: list[Message]) -> str:
-    """The last picture of a terminal that saw these."""
+    """The last screen of a terminal that showed these messages."""
     console = Console(file=io.StringIO(), force_terminal=True, width=100, height=HEIGHT, color_system=None)
     board = Board()
     with Bars(console) as bars:
         for message in messages:
-            bars.show(message, board.take(message))
+            bars.show(message, board.apply(message))
         console.file = last = io.StringIO()
     return last.getvalue()
 
 
-def test_bars_that_have_ended_make_room_first() -> None:
-    """More contents than lines: those at work stay, the terminal is not overrun."""
-    work = [told(f"at-work-{number}", status="generating", progress=number) for number in range(HEIGHT - 3)]
-    ended = [told(f"ended-{number}", status="complete") for number in range(HEIGHT)]
+def test_finished_bars_are_removed_first() -> None:
+    """With more contents than lines, those in progress stay."""
+    work = [status_of(f"at-work-{number}", status="generating", progress=number) for number in range(HEIGHT - 3)]
+    ended = [status_of(f"ended-{number}", status="complete") for number in range(HEIGHT)]
     picture = shown([*work, *ended])
     assert all(message.data["content_id"] in picture for message in work)
     assert [name for name in (f"ended-{number}" for number in range(HEIGHT)) if name in picture] == ["ended-5"]
 
 
 def test_a_reset_clears_the_bars() -> None:
-    """What was shown is void."""
+    """Only contents of the new state are shown."""
     picture = shown(
-        [told("old", status="generating"), Message(id=None, type="reset", data={}), told("new", status="idle")]
+        [
+            status_of("old", status="generating"),
+            Message(id=None, type="reset", data={}),
+            status_of("new", status="idle"),
+        ]
     )
     assert "new" in picture
     assert "old" not in picture
 
 
-def test_a_board_is_done_when_nothing_waits_or_runs() -> None:
-    """Not before `ready`, and not while something is pending."""
+def test_a_board_is_not_done_while_a_content_is_pending() -> None:
+    """And not before `ready`."""
     board = Board()
     ready = Message(id=None, type="ready", data={})
     assert not board.done
-    board.take(told("clip", status="idle", processing_status="pending"))
-    board.take(ready)
+    board.apply(status_of("clip", status="idle", processing_status="pending"))
+    board.apply(ready)
     assert not board.done
 
 
-def test_a_reset_voids_the_failures_that_were_seen() -> None:
-    """And the board is not done until the new state is known."""
+def test_a_reset_clears_failures() -> None:
+    """And the board is not done until the next `ready`."""
     board = Board()
-    board.take(Message(id=None, type="ready", data={}))
-    board.take(told("clip", status="error"))
+    board.apply(Message(id=None, type="ready", data={}))
+    board.apply(status_of("clip", status="error"))
     assert board.done
     assert board.failed == ["clip"]
-    board.take(Message(id=None, type="reset", data={}))
+    board.apply(Message(id=None, type="reset", data={}))
     assert (board.done, board.failed) == (False, [])
 
 
 @pytest.mark.parametrize("data", [{}, {"status": 7, "progress": "half", "title": None, "remaining_seconds": True}])
-def test_nonsense_in_a_status_is_left_out(data: dict[str, object]) -> None:
-    """Anybody may have written it."""
+def test_fields_of_a_wrong_type_are_ignored(data: dict[str, object]) -> None:
+    """Any producer may have written them."""
     nonsense = row("clip", data)
     assert (nonsense.title, nonsense.status, nonsense.detail, nonsense.progress) == ("clip", "", "", None)
     assert nonsense.phase is Phase.PROCESSING
 
 
 class Script:
-    """A server that answers each connection with the next of some bodies, and remembers what it was asked."""
+    """A server that answers each request with the next of `bodies`, and records each `Last-Event-ID`."""
 
     def __init__(self, *bodies: str | int) -> None:
         self.bodies = list(bodies)
@@ -104,7 +108,7 @@ class Script:
 
 
 def follow(script: Script, count: int, token: str | None = None) -> tuple[list[Message], list[str]]:
-    """The first `count` messages of a follower of this server, and what it noticed."""
+    """The first `count` messages of a follower of this server, and its notices."""
     notices: list[str] = []
     with live_server(script.app) as url:
         messages = Follower(url, "films", token=token, since=None, notice=notices.append).messages()
@@ -113,8 +117,8 @@ def follow(script: Script, count: int, token: str | None = None) -> tuple[list[M
     return taken, [notice.replace(url, "hub") for notice in notices]
 
 
-def test_a_follower_resumes_from_what_it_saw_last() -> None:
-    """By event, by `ready`, and from nothing after a reset; hubs that answer 503 meanwhile are waited for."""
+def test_a_follower_resumes_at_its_last_cursor() -> None:
+    """That of an event or a `ready`, and none after a reset; a 503 is retried."""
     script = Script(
         'retry: 1\nid: e-1\nevent: x\ndata: {"content_id": "a"}\n\n: comment\n\n',
         503,
@@ -133,11 +137,11 @@ def test_a_follower_resumes_from_what_it_saw_last() -> None:
     ]
     assert messages[-1].data == {}
     assert script.last_event_ids == [None, "e-1", "e-1", "e-5", None, None, None]
-    assert notices[:2] == ["hub: closed the stream; nothing is lost, waiting for it", "hub is back"]
+    assert notices[:2] == ["hub: closed the stream; reconnecting, and no event is lost", "hub is back"]
 
 
 class Silent(Script):
-    """A server whose streams stay open, and silent, unless they end with a reset."""
+    """A server whose streams stay open and silent, unless they end with a reset."""
 
     async def stream(self, body: str) -> AsyncIterator[str]:
         yield body
@@ -145,11 +149,11 @@ class Silent(Script):
             await anyio.sleep_forever()
 
 
-def test_a_silent_hub_is_left() -> None:
-    """A connection without a sign of life counts as dead after two and a half heartbeats."""
+def test_a_silent_connection_is_closed() -> None:
+    """A connection counts as dead after two and a half heartbeats of silence."""
     ready = 'retry: 1\nevent: ready\ndata: {"cursor": "e-5", "heartbeat_ms": 40}\n\n'
     reset = "event: reset\ndata: {}\n\n"
-    # What the first stream says of its heartbeats holds from the second on.
+    # The interval that the first `ready` names applies from the second connection on.
     messages, notices = follow(Silent(ready + reset, ready, ready), 4)
     assert [message.type for message in messages] == ["ready", "reset", "ready", "ready"]
-    assert "hub: has been silent for 0.1 s; nothing is lost, waiting for it" in notices
+    assert "hub: has been silent for 0.1 s; reconnecting, and no event is lost" in notices

@@ -18,9 +18,10 @@ from statushub.hub.model.errors import BrokerUnavailable, Invalid
 from statushub.hub.model.names import DEFAULT_TENANT, check_tenant
 from statushub.hub.model.publication import Publication, publication
 from statushub.hub.model.receipt import Receipt
+from statushub.producers.address import open_transport
 from statushub.producers.outbox import Outbox
 from statushub.producers.run import Run
-from statushub.producers.transports import Busy, Denied, Transport, open_transport
+from statushub.producers.transports import Busy, Denied, Transport
 from statushub.producers.work import FAREWELL_SECONDS, LEASE_SECONDS, Work
 
 RATE: Final = 10.0

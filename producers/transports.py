@@ -1,45 +1,24 @@
-"""The two ways to publish: through Redis, and through a hub's HTTP address."""
+"""Transports carry publications to where they are stored. This module is their contract, and their errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
+from collections.abc import Sequence
+from typing import Protocol
 
-import httpx
-import msgspec
-
-from statushub.hub.brokers.redis.client import DEADLINE_SECONDS, Client
-from statushub.hub.brokers.redis.publisher import Publisher
-from statushub.hub.brokers.redis.topology import open_topology
-from statushub.hub.brokers.redis.url import SCHEMES, parse_redis_url
-from statushub.hub.model.cursor import Cursor
-from statushub.hub.model.errors import BrokerDenied, BrokerUnavailable, ConfigError, Invalid, StatushubError
+from statushub.hub.model.errors import BrokerUnavailable, StatushubError
 from statushub.hub.model.publication import Publication
-from statushub.hub.model.receipt import Receipt, Refusal
-from statushub.hub.model.redaction import redacted
-
-ANSWER_SECONDS: Final = 5.0
-"""How long a hub's answer may take before it counts as lost. A repeat does no harm, so that it need not be long."""
-
-RETRY_AFTER_SECONDS: Final = 300.0
-"""Longest `Retry-After` that is heeded: a hub that is back in five minutes should not be taken for gone."""
-
-RETRIED: Final = frozenset({408, 425, 429})
-"""The statuses under 500 that speak of the moment and not of the request (RFC 9110, 15.5.9; 8470; 6585)."""
+from statushub.hub.model.receipt import Receipt
 
 
 class Denied(StatushubError):
-    """Raised when the hub, or Redis, answers and will take nothing from this producer: a wrong token, a wrong
-    password, no permission, a wrong address. Trying again does not help; somebody has to mend the setting."""
+    """Raised when the hub, or Redis, answers and accepts nothing from this producer: a wrong token or password, a
+    missing permission, a wrong address. Trying again does not help until the setting is corrected."""
 
     code = "denied"
 
 
 class Busy(BrokerUnavailable):
-    """Raised when the hub says to come back in `retry_after` seconds."""
+    """Raised when the hub asks to come back in `retry_after` seconds."""
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
@@ -47,184 +26,17 @@ class Busy(BrokerUnavailable):
 
 
 class Transport(Protocol):
-    """Carries publications to where they are fenced and stored. Opens its connections when they are needed."""
+    """Carries publications to a hub or into Redis. Opens its connections when they are needed."""
 
     name: str
-    """Where it leads, without secrets."""
+    """The address, without secrets."""
 
     async def send(self, publications: Sequence[Publication]) -> list[Receipt]:
-        """Publish; a receipt each, in order.
+        """Publish; returns a receipt each, in order.
 
-        Raises `BrokerUnavailable` where it is not known that all arrived (some may have: send the same again),
+        Raises `BrokerUnavailable` where it is not known whether all arrived (some may have: send the same again),
         `Invalid` where one of them is refused and therefore none was stored, `Denied`.
         """
 
     async def aclose(self) -> None:
-        """Let go of the connections."""
-
-
-class RedisTransport:
-    """Publishes straight into Redis, as a hub does."""
-
-    def __init__(self, url: str, *, tenant: str) -> None:
-        """Raises `ConfigError` where `url` is malformed."""
-        address = parse_redis_url(url, field="url")
-        self.name = address.where
-        self._client = Client(open_topology(address, DEADLINE_SECONDS))
-        self._publisher = Publisher(self._client)
-        self._tenant = tenant
-
-    async def send(self, publications: Sequence[Publication]) -> list[Receipt]:
-        try:
-            return await self._publisher.publish(self._tenant, publications)
-        except BrokerDenied as error:
-            raise Denied(error.message) from error
-
-    async def aclose(self) -> None:
-        await self._client.aclose()
-
-
-class _Result(msgspec.Struct, frozen=True):
-    accepted: bool
-    cursor: str | None = None
-    reason: Refusal | None = None
-
-
-class _Answer(msgspec.Struct, frozen=True):
-    results: list[_Result]
-
-
-class _Error(msgspec.Struct, frozen=True):
-    message: str = ""
-    field: str | None = None
-
-
-class _ErrorAnswer(msgspec.Struct, frozen=True):
-    error: _Error = _Error()
-
-
-_encoder = msgspec.json.Encoder()
-_answer_decoder = msgspec.json.Decoder(_Answer)
-_error_decoder = msgspec.json.Decoder(_ErrorAnswer)
-
-
-class HttpTransport:
-    """Publishes with `POST /api/publish`; the token says the tenant."""
-
-    def __init__(self, url: str, *, token: str | None = None) -> None:
-        """`url` is the hub's address, with the path under which a proxy shows it, if any."""
-        self.name = redacted(url)
-        self._url = f"{url.rstrip('/')}/api/publish"
-        headers = {"Content-Type": "application/json"}
-        if token is not None:
-            if not (token.isascii() and token.isprintable()):
-                raise ConfigError("the token holds characters that no token has", field="token")
-            headers["Authorization"] = f"Bearer {token}"
-        self._client = httpx.AsyncClient(headers=headers, timeout=ANSWER_SECONDS)
-        try:
-            self._client.build_request("POST", self._url)
-        except httpx.InvalidURL as error:
-            raise ConfigError(f"{self.name} is no address: {error}", field="url") from error
-
-    async def send(self, publications: Sequence[Publication]) -> list[Receipt]:
-        body = _encoder.encode({"events": [_event(p) for p in publications]})
-        try:
-            response = await self._client.post(self._url, content=body)
-        except httpx.HTTPError as error:
-            raise BrokerUnavailable(f"{self.name}: {str(error) or type(error).__name__}") from error
-        if response.status_code != httpx.codes.OK:
-            raise self._failure(response)
-        try:
-            results = _answer_decoder.decode(response.content).results
-            receipts = [_receipt(result) for result in results]
-        except (msgspec.DecodeError, UnicodeDecodeError, Invalid) as error:
-            raise BrokerUnavailable(f"{self.name} answers, but not as a hub does: {error}") from error
-        return _complete(receipts, len(publications), self.name)
-
-    async def aclose(self) -> None:
-        await self._client.aclose()
-
-    def _failure(self, response: httpx.Response) -> StatushubError:
-        error, status = _error(response), response.status_code
-        message = f"{self.name} answers {status}: {error.message or response.reason_phrase}"
-        if status in (400, 413, 422):
-            return Invalid(message, field=error.field)
-        if status >= 500 or status in RETRIED:
-            seconds = _retry_after(response.headers.get("Retry-After"))
-            return BrokerUnavailable(message) if seconds is None else Busy(message, retry_after=seconds)
-        return Denied(message)
-
-
-_HTTP: Final = ("http", "https")
-
-
-def open_transport(url: str, *, tenant: str, token: str | None) -> Transport:
-    """The transport for `url`. Raises `ConfigError` where there is none."""
-    try:
-        scheme = urlsplit(url).scheme
-    except ValueError as error:
-        raise ConfigError(f"the address to publish to cannot be read: {error}", field="url") from error
-    if scheme in SCHEMES:
-        return RedisTransport(url, tenant=tenant)
-    if scheme in _HTTP:
-        return HttpTransport(url, token=token)
-    if scheme in ("sqlite", "memory"):
-        raise ConfigError(
-            f"a {scheme}: broker belongs to its hub: publish through the hub's address, such as http://127.0.0.1:8000",
-            field="url",
-        )
-    raise ConfigError(
-        f"cannot publish to {scheme or 'an address without a scheme'}: use {', '.join((*SCHEMES, *_HTTP))}", field="url"
-    )
-
-
-def _event(publication: Publication) -> dict[str, Any]:
-    optional = {"attempt": publication.attempt, "seq": publication.seq, "lease": publication.lease}
-    return {
-        "channel": publication.channel,
-        "content_id": publication.content_id,
-        "type": publication.type,
-        "data": msgspec.Raw(publication.data),
-        **{key: value for key, value in optional.items() if value is not None},
-    }
-
-
-def _receipt(result: _Result) -> Receipt:
-    if result.accepted:
-        return Receipt(cursor=Cursor.parse(result.cursor or "", field="cursor"))
-    if result.reason is None:
-        raise Invalid("a refusal without a reason", field="reason")
-    return Receipt(reason=result.reason)
-
-
-def _complete(receipts: list[Receipt], expected: int, name: str) -> list[Receipt]:
-    if len(receipts) != expected:
-        raise BrokerUnavailable(f"{name} judged {len(receipts)} of {expected} events")
-    return receipts
-
-
-def _error(response: httpx.Response) -> _Error:
-    try:
-        return _error_decoder.decode(response.content).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _Error()  # a proxy's page: its status has to do
-
-
-def _retry_after(value: str | None) -> float | None:
-    """The seconds of a `Retry-After` (RFC 9110, 10.2.3): a number, or a date."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value) if value.isdigit() else _until(value)
-    except ValueError:
-        return None
-    return min(max(seconds, 0.0), RETRY_AFTER_SECONDS)
-
-
-def _until(value: str) -> float:
-    date = parsedate_to_datetime(value)
-    return (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-
-
-_redis_fits: Callable[..., Transport] = RedisTransport
-_http_fits: Callable[..., Transport] = HttpTransport
+        """Close the connections."""

@@ -15,7 +15,7 @@ from statushub import Producer
 from statushub.hub.brokers import open_broker
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.brokers.redis.publisher import PUBLISH_EVENTS
-from statushub.producers.transports import RedisTransport
+from statushub.producers.redis_transport import RedisTransport
 from tests.support.recorder import Recorder
 from tests.support.redis_server import RedisServer, running_redis
 from tests.support.said import CHANNEL, accepted, said

@@ -18,7 +18,7 @@ from statushub.hub.brokers.redis.broker import RedisBroker
 from statushub.hub.brokers.redis.errors import reported
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.names import DEFAULT_TENANT
-from statushub.producers.transports import RedisTransport
+from statushub.producers.redis_transport import RedisTransport
 from tests.support.listening import PATIENCE_SECONDS, admin, listening, until_answer, update
 from tests.support.ports import free_port, wait_for_port
 from tests.support.proxy import Proxy

@@ -14,7 +14,9 @@ import msgspec
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.names import DEFAULT_TENANT
 from statushub.hub.model.publication import Publication, publication
-from statushub.producers.transports import HttpTransport, RedisTransport, Transport
+from statushub.producers.http_transport import HttpTransport
+from statushub.producers.redis_transport import RedisTransport
+from statushub.producers.transports import Transport
 from tests.faults.checker import Checker
 from tests.faults.history import Report
 

@@ -3,6 +3,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import subprocess
+import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +14,7 @@ import anyio
 import pytest
 
 from statushub import Denied, Producer
+from statushub.extras import EXTRAS
 from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid, TooLarge
 from statushub.hub.model.receipt import Refusal
 from statushub.producers.producer import settings
@@ -499,6 +503,24 @@ async def test_a_refusal_of_the_moment_is_tried_again(tmp_path: Path) -> None:
         assert store.status("c")["status"] == "complete"
 
 
+WITHOUT_EXTRAS = """
+import sys
+for module in {extras!r}:
+    sys.modules[module] = None
+from statushub import SyncProducer
+with SyncProducer({url!r}, tenant={tenant!r}) as producer:
+    print(producer.publish("c", channel="ch", status="complete", lease=60).accepted)
+"""
+
+
+def test_a_worker_needs_no_extra(redis_server: RedisServer, store: Stored) -> None:
+    """Publishing into Redis needs neither a web server nor hiredis."""
+    script = WITHOUT_EXTRAS.format(extras=[*EXTRAS], url=redis_server.url, tenant=store.tenant)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.stdout, ended.stderr) == ("True\n", "")
+    assert store.status("c")["status"] == "complete"
+
+
 async def test_a_unix_socket_and_a_database(tmp_path: Path) -> None:
     """A socket file leads to Redis too, and keys name the database."""
     path = tmp_path / "redis.sock"
@@ -514,14 +536,14 @@ async def test_a_unix_socket_and_a_database(tmp_path: Path) -> None:
     [
         ("sqlite:///statushub.db", "hub's address"),
         ("memory:", "hub's address"),
-        ("amqp://localhost", "use redis, rediss, unix, redis\\+sentinel, .*, http, https"),
+        ("amqp://localhost", "the schemes are redis, rediss, unix, redis\\+sentinel, .*, http, https"),
         ("redis+sentinel://localhost", "must name the service"),
         ("redis://localhost?retry_on_timeout=yes", "option 'retry_on_timeout' is not one of"),
         ("localhost:6379", "cannot publish to localhost"),
         ("//localhost", "without a scheme"),
         ("redis://localhost:port", "URL of the Redis is malformed"),
-        ("http://[::1", "cannot be read"),
-        ("http://local\x00host", "no address"),
+        ("http://[::1", "is malformed"),
+        ("http://local\x00host", "is malformed"),
     ],
 )
 def test_an_address_that_leads_nowhere_is_refused(url: str, words: str) -> None:
@@ -529,6 +551,16 @@ def test_an_address_that_leads_nowhere_is_refused(url: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         Producer(url)
     assert caught.value.field == "url"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://u:s3cret\u2100@host", "http://u:s3cret@host:port", "redis://u:s3cret@host:port"]
+)
+def test_a_malformed_address_is_refused_without_its_password(url: str) -> None:
+    """Neither the error nor what a traceback shows of its causes quotes a secret."""
+    with pytest.raises(ConfigError) as caught:
+        Producer(url)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,8 @@ from statushub.hub.config import Config
 from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid
 from statushub.hub.model.publication import Publication, publication
 from statushub.hub.model.receipt import Refusal
-from statushub.producers.transports import Busy, HttpTransport
+from statushub.producers.http_transport import HttpTransport
+from statushub.producers.transports import Busy
 from tests.support.live import live_server
 from tests.support.moody import Moody
 from tests.support.ports import free_port

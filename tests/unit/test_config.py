@@ -11,7 +11,7 @@ from msgspec import inspect
 
 from statushub.hub.cli import cli
 from statushub.hub.cli.setting_options import given
-from statushub.hub.cli.settings_table import BEGIN, COMMAND, END, table, updated
+from statushub.hub.cli.settings_table import BEGIN, COMMAND, END, main, table, updated
 from statushub.hub.config import LOCAL_ORIGINS, Config
 from statushub.hub.environment import load
 from statushub.hub.model.errors import ConfigError
@@ -173,11 +173,17 @@ def test_the_page_has_a_row_for_each_setting(setting: Setting) -> None:
     assert meaning == setting.description
 
 
-def test_only_the_table_of_a_page_is_written() -> None:
-    """What stands before and after it is kept; a page without its place is refused."""
-    assert updated(f"before\n{BEGIN}\nold\n{END}\nafter") == f"before\n{BEGIN}\n{table()}\n{END}\nafter"
+def test_the_command_writes_only_the_table_of_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Text before and after it is kept; a page without its place is refused; without a page, the table is printed."""
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    main([str(page)])
+    assert page.read_text() == f"before\n{BEGIN}\n\n{table()}\n\n{END}\nafter\n"
+    page.write_text("a page without a table")
     with pytest.raises(ValueError, match="needs the lines"):
-        updated("a page without a table")
+        main([str(page)])
+    main([])
+    assert capsys.readouterr().out == f"{table()}\n"
 
 
 def test_defaults_serve_loopback_with_a_file() -> None:

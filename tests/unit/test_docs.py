@@ -146,3 +146,21 @@ def test_the_changelog_has_its_form() -> None:
 def test_pages_are_in_plain_words(page: Path) -> None:
     """Subjects are named; a pronoun for anybody at all hides who is meant."""
     assert re.findall(r"(?i)\b(nobody|whoever|somebody|anybody|everybody|doorkeeper|banish\w*)", page.read_text()) == []
+
+
+RELIABILITY = (ROOT / "docs/reliability.md").read_text()
+REMOVED = re.findall(r"^\| `([^`]+)`[^|]* \| `([\w/.]+)` \|", RELIABILITY.partition("## Seen to fail")[2], re.MULTILINE)
+REMOVED += re.findall(r"`([^`]+)`[^`|]*\(`(hub/[\w/.]+)`\)", RELIABILITY)
+
+
+@pytest.mark.parametrize(("line", "file"), REMOVED, ids=lambda part: part)
+def test_the_line_that_keeps_a_guarantee_exists(line: str, file: str) -> None:
+    """In the file that the page names, on one line, `…` being any text."""
+    pattern = re.compile(".*".join(map(re.escape, line.split("…"))))
+    assert pattern.search((ROOT / file).read_text())
+
+
+def test_the_lines_that_keep_guarantees_are_found() -> None:
+    """The table is read whole, and the sentence under it."""
+    rows = RELIABILITY.partition("## Seen to fail")[2].partition("## ")[0].count("\n| `")
+    assert len(REMOVED) == rows + 2

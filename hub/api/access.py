@@ -1,4 +1,4 @@
-"""Access: tickets for pages, a cookie for the dashboard, and the end of trust."""
+"""Access: tickets for pages, a cookie for the dashboard, and revocations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from statushub.hub.api.fields import PatternText
 from statushub.hub.auth.revocations import TOKEN_SECONDS_MAX, Revocation
+from statushub.hub.auth.tickets import TICKET_CHARACTERS
+from statushub.hub.auth.tokens import NAME_CHARACTERS
+from statushub.hub.config import TICKET_SECONDS
 from statushub.hub.http.body import read_json
 from statushub.hub.http.client import identify
 from statushub.hub.http.response import json_response
@@ -18,75 +22,117 @@ from statushub.hub.http.state import authenticator_of, config_of, hub_of
 from statushub.hub.model.errors import Forbidden, Invalid, Unauthorized
 
 TICKET_PATTERNS: Final = 16
-"""Most patterns that a ticket is narrowed to. Whoever wants more has them in their token."""
+"""Most patterns that a ticket is narrowed to: the ticket must fit into a URL."""
 
 ACCESS_BODY_BYTES: Final = 16 * 1024
-"""Largest body here: some patterns, or a name."""
+"""Largest body of these routes: some patterns, or a name."""
 
 COOKIE_CHARACTERS: Final = 4_000
-"""Longest token that is kept in a cookie: browsers drop what has more than 4,096 bytes with its name and attributes."""
+"""Longest token that is kept in a cookie: browsers drop cookies of more than 4,096 bytes, attributes included."""
 
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
-class _TicketRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """What a ticket is to read; by default all that its bearer may."""
-
-    read: Annotated[list[str], msgspec.Meta(min_length=1, max_length=TICKET_PATTERNS)] | None = None
-
-
-class _RevokeRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Whose trust ends: one token, or all that a subject was given up to now."""
-
-    jti: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
-    sub: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
+PrintableText = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=NAME_CHARACTERS,
+        extra_json_schema={"pattern": "^[^\\u0000-\\u001f\\u007f-\\u00a0\\u2028\\u2029]+$"},
+    ),
+]
+"""A `jti` or `sub`. The pattern is a part of what is checked: no schema can say in every dialect what is printable."""
 
 
-_ticket_decoder = msgspec.json.Decoder(_TicketRequest)
-_revoke_decoder = msgspec.json.Decoder(_RevokeRequest)
+class TicketRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What a ticket is to read."""
+
+    read: (
+        Annotated[
+            list[PatternText],
+            msgspec.Meta(
+                min_length=1,
+                max_length=TICKET_PATTERNS,
+                description="Narrows the ticket to a part of what its bearer may read; without it the ticket reads all "
+                "of that. A channel without wildcards that the bearer may not read is refused.",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class Ticket(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A ticket for the URL of a stream or poll."""
+
+    ticket: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=TICKET_CHARACTERS, description="The value for `?ticket=`.")
+    ]
+    expires_in: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            description=f"For how many seconds it opens streams and answers polls: {TICKET_SECONDS:g}, or until the "
+            "token expires.",
+        ),
+    ]
+
+
+class RevokeRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What to revoke: one of the two."""
+
+    jti: Annotated[PrintableText, msgspec.Meta(description="The token with this id.")] | None = None
+    sub: Annotated[PrintableText, msgspec.Meta(description="All tokens of this subject issued up to now.")] | None = (
+        None
+    )
+
+
+_ticket_decoder = msgspec.json.Decoder(TicketRequest)
+_revoke_decoder = msgspec.json.Decoder(RevokeRequest)
 
 
 async def give_ticket(request: Request) -> Response:
     """`{"ticket","expires_in"}`: for `?ticket=`, where no header can be sent. `{"read":[…]}` narrows it."""
     bearer = await identify(request)
     if bearer.ticket:
-        raise Forbidden("a ticket gives no further tickets: ask with the token")
-    wish = _TicketRequest()
+        raise Forbidden("a ticket cannot be used to get another one: send the token")
+    asked = TicketRequest()
     if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
-        wish = await read_json(request, _ticket_decoder, limit=ACCESS_BODY_BYTES)
-    ticket, seconds = authenticator_of(request).tickets.give(bearer, wish.read)
-    return json_response({"ticket": ticket, "expires_in": round(seconds, 3)}, headers=_NO_STORE)
+        asked = await read_json(request, _ticket_decoder, limit=ACCESS_BODY_BYTES)
+    ticket, seconds = authenticator_of(request).tickets.give(bearer, asked.read)
+    return json_response(Ticket(ticket=ticket, expires_in=round(seconds, 3)), headers=_NO_STORE)
 
 
 async def sign_in(request: Request) -> Response:
-    """Keep the bearer's token in a cookie that scripts cannot read, for as long as it is good."""
+    """Set the bearer's token as a cookie that scripts cannot read, until the token expires."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthorized("To sign in, send the token as Authorization: Bearer")
     bearer = await identify(request)
     if len(token) > COOKIE_CHARACTERS:
-        raise Invalid(f"the token has more than {COOKIE_CHARACTERS} characters, which no cookie holds", field="token")
-    # Without keys nobody's token ends, and this one says nothing.
+        raise Invalid(
+            f"the token has more than {COOKIE_CHARACTERS} characters and does not fit into a cookie", field="token"
+        )
+    # The identity of a hub without keys never expires.
     return _with_cookie(request, token.strip(), int(min(bearer.expires - time.time(), TOKEN_SECONDS_MAX)))
 
 
 async def sign_out(request: Request) -> Response:
-    """Take the cookie back."""
+    """Delete the cookie."""
     return _with_cookie(request, "", 0)
 
 
 async def revoke(request: Request) -> Response:
-    """`{"jti"}` or `{"sub"}`: end the trust in a token, or in all that somebody was given up to now."""
+    """`{"jti"}` or `{"sub"}`: revoke a token, or all tokens of a subject issued up to now."""
     bearer = await identify(request)
     if not bearer.revoke:
-        raise Forbidden("this token does not revoke others: it lacks the claim revoke", field="revoke")
+        raise Forbidden("revoking needs a token with the claim revoke", field="revoke")
     asked = await read_json(request, _revoke_decoder, limit=ACCESS_BODY_BYTES)
     if (asked.jti is None) == (asked.sub is None):
-        raise Invalid("give jti or sub, one of them", field="jti" if asked.sub is None else "sub")
+        raise Invalid("give either jti or sub", field="jti" if asked.sub is None else "sub")
     kind: Literal["jti", "sub"] = "sub" if asked.jti is None else "jti"
     value = asked.jti or asked.sub or ""
     if not value.isprintable():
-        raise Invalid(f"{kind} may hold printable characters alone", field=kind)
+        raise Invalid(f"{kind} may have only printable characters", field=kind)
     now = time.time()
     await hub_of(request).revoke(
         Revocation(tenant=bearer.tenant, kind=kind, value=value, at=now, until=now + TOKEN_SECONDS_MAX)

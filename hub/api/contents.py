@@ -1,10 +1,10 @@
-"""The polls of contents: a channel whole, in summary, or since a cursor; and any contents by their ids."""
+"""Polls of contents: a channel as a whole, in summary, or since a cursor; and single contents by their ids."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -12,6 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from statushub.hub.api.fields import (
+    ContentData,
+    ContentStatus,
+    Count,
+    CursorText,
+    EventType,
+    NameText,
+    Percent,
+)
 from statushub.hub.http.body import POLL_BODY_BYTES, read_json
 from statushub.hub.http.client import address_of, identify
 from statushub.hub.http.disconnect import while_connected
@@ -34,36 +43,131 @@ WAIT_SECONDS_MAX: Final = 25.0
 """Longest long poll: under the 30 seconds after which common proxies give an answer up."""
 
 _BATCH: Final = "status/batch"
-"""Where the batch is posted to. Under GET this would be a channel's name, and would hide the mistake."""
+"""The path of the batch. A GET of it would read a channel of this name, and hide the mistake."""
 
 
-class _StatusBatch(msgspec.Struct, forbid_unknown_fields=True):
-    content_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=BATCH_IDS)]
+class Contents(msgspec.Struct, forbid_unknown_fields=True):
+    """Every content of a channel; ask for changes since `cursor`."""
+
+    contents: list[ContentData]
+    cursor: CursorText
 
 
-_batch_decoder = msgspec.json.Decoder(_StatusBatch)
+class StatusLine(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A content in a summary."""
+
+    id: NameText
+    status: ContentStatus
+    processing_status: str | None
+
+
+class ProcessingLine(StatusLine, kw_only=True):
+    """A content in a summary that is pending or being processed."""
+
+    progress: Percent
+    estimated_completion: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="When it will be done, as its producer says or as what remains implies; null where neither is "
+            "known."
+        ),
+    ]
+
+
+class FailedLine(StatusLine, kw_only=True):
+    """A content in a summary that failed."""
+
+    error_message: str | None
+
+
+class Summary(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A channel's contents by phase, without those that are idle."""
+
+    processing_contents: list[ProcessingLine]
+    completed_contents: list[StatusLine]
+    failed_contents: list[FailedLine]
+    has_processing: bool
+    total_processing: Count
+    total_completed: Count
+    total_failed: Count
+
+
+class ListedStatus(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A content in a list."""
+
+    id: NameText
+    status: ContentStatus
+
+
+class ChangeEvent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The latest event of a content; `id` is its cursor."""
+
+    id: CursorText
+    type: EventType
+    data: ContentData
+
+
+class Changes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The contents that changed after a cursor."""
+
+    cursor: Annotated[CursorText, msgspec.Meta(description="The cursor for the next request.")]
+    reset: Annotated[
+        bool,
+        msgspec.Meta(description="Whether the request's cursor is void: discard all state, `events` is the whole one."),
+    ]
+    events: list[ChangeEvent]
+
+
+class StatusBatchRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The contents asked for."""
+
+    content_ids: Annotated[list[NameText], msgspec.Meta(min_length=1, max_length=BATCH_IDS)]
+
+
+class StatusBatch(msgspec.Struct, forbid_unknown_fields=True):
+    """A line for each content asked for, in that order."""
+
+    statuses: Annotated[
+        msgspec.Raw,
+        msgspec.Meta(
+            extra_json_schema={
+                "type": "array",
+                "items": {
+                    "oneOf": [
+                        {"$ref": "#/components/schemas/KnownContent"},
+                        {"$ref": "#/components/schemas/UnknownContent"},
+                    ]
+                },
+                "minItems": 1,
+                "maxItems": BATCH_IDS,
+            }
+        ),
+    ]
+
+
+_batch_decoder = msgspec.json.Decoder(StatusBatchRequest)
 
 
 async def contents(request: Request) -> Response:
     """`{"contents":[…],"cursor"}`: the whole status of each of the channel's contents, in offset order."""
     if request.path_params["channel_id"] == _BATCH:
         raise HTTPException(405, headers={"Allow": "POST"})
-    tenant, channel = await _asked(request)
+    tenant, channel = await _readable(request)
     reading = await hub_of(request).read(tenant, channel)
     return poll_response(
         request,
         reading.cursor,
         reading.age,
-        lambda: {"contents": [status.whole(event) for event in reading.events], "cursor": str(reading.cursor)},
+        lambda: Contents(contents=[status.whole(event) for event in reading.events], cursor=str(reading.cursor)),
     )
 
 
 async def summary(request: Request) -> Response:
-    """The channel's contents by what they are doing; with `?view=list`, `[{"id","status"}]` of all."""
-    tenant, channel = await _asked(request)
+    """The channel's contents by phase; with `?view=list`, `[{"id","status"}]` of all."""
+    tenant, channel = await _readable(request)
     view = query_value(request, "view")
     if view not in (None, "list"):
-        raise Invalid("view must be 'list', or be left out", field="view")
+        raise Invalid("view must be 'list' or left out", field="view")
     reading = await hub_of(request).read(tenant, channel)
     answer = _listed if view == "list" else _summarized
     return poll_response(request, reading.cursor, reading.age, lambda: answer(reading.events))
@@ -76,22 +180,22 @@ async def changes(request: Request) -> Response:
     since, wait = query_value(request, "since"), _wait(query_value(request, "wait"))
     hub, address = hub_of(request), address_of(request)
     if hub.stream_limit(identity, address):
-        # A full hub answers, but keeps nobody waiting in a place that a stream could have.
+        # A long poll counts as a stream. Where there is no room for one, the poll is answered immediately.
         wait = 0.0
-    # An empty cursor is none, as on the stream.
+    # An empty cursor counts as none, as on the stream.
     cursor = Cursor.parse(since) if since else None
     found = await while_connected(request, hub.changes(identity, address, channel, cursor, wait))
     if found is None:
-        return Response(status_code=204)  # nobody is there to read it
+        return Response(status_code=204)  # never sent: the client has disconnected
     return poll_response(
         request,
         found.cursor,
         0.0,
-        lambda: {
-            "cursor": str(found.cursor),
-            "reset": found.reset,
-            "events": [_change(found.cursor.epoch, event) for event in found.events],
-        },
+        lambda: Changes(
+            cursor=str(found.cursor),
+            reset=found.reset,
+            events=[_change(found.cursor.epoch, event) for event in found.events],
+        ),
     )
 
 
@@ -105,11 +209,11 @@ async def status_batch(request: Request) -> Response:
         request,
         found.cursor,
         found.age,
-        lambda: {"statuses": _lines(asked, found.rows, found.cursor.epoch)},
+        lambda: StatusBatch(statuses=_lines(asked, found.rows, found.cursor.epoch)),
     )
 
 
-async def _asked(request: Request) -> tuple[str, str]:
+async def _readable(request: Request) -> tuple[str, str]:
     """The tenant and the channel of a request that may read it."""
     identity, channel = await identify(request), channel_of(request)
     identity.check_read(channel, "channel_id")
@@ -136,51 +240,52 @@ def _wait(text: str | None) -> float:
     return wait
 
 
-def _change(epoch: str, event: Event) -> dict[str, object]:
+def _change(epoch: str, event: Event) -> ChangeEvent:
     cursor = Cursor(epoch=epoch, offset=event.offset)
-    return {"id": str(cursor), "type": event.type, "data": status.whole(event)}
+    return ChangeEvent(id=str(cursor), type=event.type, data=status.whole(event))
 
 
-def _listed(events: Iterable[Event]) -> list[dict[str, str]]:
-    return [{"id": event.content_id, "status": CONTENT_STATUS[status.read(event).phase]} for event in events]
+def _listed(events: Iterable[Event]) -> list[ListedStatus]:
+    return [ListedStatus(id=event.content_id, status=CONTENT_STATUS[status.read(event).phase]) for event in events]
 
 
-def _summarized(events: Iterable[Event]) -> dict[str, object]:
-    processing, completed, failed = [], [], []
+def _summarized(events: Iterable[Event]) -> Summary:
+    processing: list[ProcessingLine] = []
+    completed: list[StatusLine] = []
+    failed: list[FailedLine] = []
     for event in events:
         said = status.read(event)
-        line = _line(event, said)
+        id, word, step = event.content_id, CONTENT_STATUS[said.phase], said.text("processing_status")
         if said.phase is Phase.COMPLETED:
-            completed.append(line)
+            completed.append(StatusLine(id=id, status=word, processing_status=step))
         elif said.phase is Phase.FAILED:
-            failed.append(line | {"error_message": said.error_message})
+            failed.append(FailedLine(id=id, status=word, processing_status=step, error_message=said.error_message))
         elif said.phase is not Phase.IDLE:
-            progress = {"progress": said.progress or 0, "estimated_completion": said.estimated_completion}
-            processing.append(line | progress)
-    return {
-        "processing_contents": processing,
-        "completed_contents": completed,
-        "failed_contents": failed,
-        "has_processing": bool(processing),
-        "total_processing": len(processing),
-        "total_completed": len(completed),
-        "total_failed": len(failed),
-    }
-
-
-def _line(event: Event, said: status.Status) -> dict[str, Any]:
-    return {
-        "id": event.content_id,
-        "status": CONTENT_STATUS[said.phase],
-        "processing_status": said.text("processing_status"),
-    }
+            processing.append(
+                ProcessingLine(
+                    id=id,
+                    status=word,
+                    processing_status=step,
+                    progress=said.progress or 0,
+                    estimated_completion=said.estimated_completion,
+                )
+            )
+    return Summary(
+        processing_contents=processing,
+        completed_contents=completed,
+        failed_contents=failed,
+        has_processing=bool(processing),
+        total_processing=len(processing),
+        total_completed=len(completed),
+        total_failed=len(failed),
+    )
 
 
 routes: Final = [
     Route("/api/contents/status/batch", status_batch, methods=["POST"]),
     Route("/api/contents/{channel_id:path}/status", summary),
     Route("/api/contents/{channel_id:path}/changes", changes),
-    # A channel's name may hold slashes, so this path matches all that begin like it, the stream's too.
+    # A channel's name may hold slashes, so this path also matches those above and the stream's.
     Route("/api/contents/{channel_id:path}", contents),
 ]
-"""To be joined after the stream's routes."""
+"""To be added after the stream's routes."""

@@ -1,4 +1,4 @@
-"""The poll of batch jobs, in the jobs' own vocabulary."""
+"""The batch poll of jobs, in the vocabulary of jobs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from statushub.hub.api.fields import NameText, Percent
 from statushub.hub.http.body import POLL_BODY_BYTES, read_json
 from statushub.hub.http.client import identify
 from statushub.hub.http.names import check_names
@@ -19,21 +20,35 @@ from statushub.hub.model.event import Event
 from statushub.hub.model.vocabulary import JOB_STATUS, Phase
 
 BATCH_IDS: Final = 50
-"""Most jobs of one poll, as the clients of this route know it."""
+"""Most jobs of one poll: what the existing clients of this route expect."""
 
 
-class _JobBatch(msgspec.Struct, forbid_unknown_fields=True):
-    job_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=BATCH_IDS)]
+NOT_FOUND: Final = "not_found"
+"""The status of a job that does not exist or may not be read."""
 
 
-class _Job(msgspec.Struct, kw_only=True):
-    status: str
-    progress: int | float = 0
-    result_url: str | None = None
-    error: str | None = None
+class JobBatchRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The jobs asked for."""
+
+    job_ids: Annotated[list[NameText], msgspec.Meta(min_length=1, max_length=BATCH_IDS)]
 
 
-_decoder = msgspec.json.Decoder(_JobBatch)
+class Job(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The state of one job."""
+
+    status: Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted({*JOB_STATUS.values(), NOT_FOUND})})]
+    progress: Percent
+    result_url: str | None
+    error: Annotated[str | None, msgspec.Meta(description="Why a failed job failed; null otherwise.")]
+
+
+class JobBatch(msgspec.Struct, forbid_unknown_fields=True):
+    """The jobs by their ids."""
+
+    jobs: Annotated[dict[str, Job], msgspec.Meta(min_length=1, max_length=BATCH_IDS)]
+
+
+_decoder = msgspec.json.Decoder(JobBatchRequest)
 
 
 async def batch_status(request: Request) -> Response:
@@ -46,21 +61,23 @@ async def batch_status(request: Request) -> Response:
         request,
         found.cursor,
         found.age,
-        lambda: {"jobs": {id: _job(row.event if row else None) for id, row in zip(asked, found.rows, strict=True)}},
+        lambda: JobBatch(
+            jobs={id: _job(row.event if row else None) for id, row in zip(asked, found.rows, strict=True)}
+        ),
     )
 
 
-def _job(event: Event | None) -> _Job:
+def _job(event: Event | None) -> Job:
     if event is None:
-        return _Job(status="not_found")
-    said = status.read(event)
-    word = JOB_STATUS[said.phase]
-    if said.phase is Phase.FAILED:
-        return _Job(status=word, error=said.error_message)
-    progress = said.progress
-    if progress is None:
-        progress = 100 if said.phase is Phase.COMPLETED else 0
-    return _Job(status=word, progress=progress, result_url=said.text("result_url"))
+        return Job(status=NOT_FOUND, progress=0, result_url=None, error=None)
+    known = status.read(event)
+    failed = known.phase is Phase.FAILED
+    return Job(
+        status=JOB_STATUS[known.phase],
+        progress=0 if failed else known.percent,
+        result_url=None if failed else known.text("result_url"),
+        error=known.error_message if failed else None,
+    )
 
 
 routes: Final = [Route("/v1/ai/jobs/batch-status", batch_status, methods=["POST"])]

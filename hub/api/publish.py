@@ -10,38 +10,125 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from statushub.hub.api.fields import CursorText, NameText, component
 from statushub.hub.auth.identity import Identity
 from statushub.hub.config import Config
 from statushub.hub.http.body import read_json
 from statushub.hub.http.client import address_of, identify
 from statushub.hub.http.response import json_response
 from statushub.hub.http.state import config_of, hub_of, rate_limiter_of
+from statushub.hub.model.cursor import COUNTER_MAX
 from statushub.hub.model.errors import Forbidden, Invalid, TooLarge
-from statushub.hub.model.publication import Publication, publication
-from statushub.hub.model.receipt import Receipt
+from statushub.hub.model.names import NAME_CHARACTERS
+from statushub.hub.model.publication import LEASE_SECONDS_MAX, Publication, publication
+from statushub.hub.model.receipt import Receipt, Refusal
+from statushub.hub.model.vocabulary import COMPLETE, ERROR, RESERVED_TYPES, STALLED
 
 BATCH_EVENTS: Final = 1_000
 """Most events of one publish: a second of a busy producer, and a few milliseconds of the broker's time."""
 
+_COUNTER: Final = {"type": ["integer", "null"], "minimum": 0, "maximum": COUNTER_MAX}
 
-class _Offer(msgspec.Struct, forbid_unknown_fields=True):
-    """An event as it is offered. `publication` checks the fields, in words of its own."""
+
+class PublishRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """An event to publish."""
+
+    # Of any type: `publication` checks the fields, with messages of its own.
+    channel: Annotated[Any, component("Name")]
+    content_id: Annotated[
+        Any, component("Name"), msgspec.Meta(description="Unique in the tenant. A content lives in one channel.")
+    ]
+    data: Annotated[Any, component("PublishedData")]
+    type: Annotated[
+        Any,
+        msgspec.Meta(
+            description="Follows from the status where it is missing. A status that ends the work has its own type, "
+            f"`{COMPLETE}` or `{ERROR}`, and no other. Reserved are `{'`, `'.join(sorted(RESERVED_TYPES))}`.",
+            extra_json_schema={
+                "type": ["string", "null"],
+                "minLength": 1,
+                "maxLength": NAME_CHARACTERS,
+                "pattern": "^[A-Za-z0-9_.:-]+$",
+                "not": {"enum": sorted(RESERVED_TYPES)},
+            },
+        ),
+    ] = None
+    attempt: Annotated[
+        Any,
+        msgspec.Meta(
+            description="Which run of the work on this content. A lower one than the content's is refused; a higher "
+            "one reopens the content.",
+            extra_json_schema=_COUNTER,
+        ),
+    ] = None
+    seq: Annotated[
+        Any,
+        msgspec.Meta(
+            description="The producer's counter within the attempt. It must grow; a repeat is accepted and not stored "
+            "again.",
+            extra_json_schema=_COUNTER,
+        ),
+    ] = None
+    lease: Annotated[
+        Any,
+        msgspec.Meta(
+            description=f"Seconds within which another event must come, or the content ends as `{STALLED}`.",
+            extra_json_schema={"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": LEASE_SECONDS_MAX},
+        ),
+    ] = None
+
+
+Events = Annotated[list[PublishRequest], msgspec.Meta(min_length=1, max_length=BATCH_EVENTS)]
+
+
+class PublishBatchRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Events to publish, all or none."""
+
+    events: Events
+
+
+class _Body(PublishRequest, kw_only=True):
+    """Either of the two, which JSON does not tell apart before it is decoded."""
 
     channel: Any = msgspec.UNSET
     content_id: Any = msgspec.UNSET
     data: Any = msgspec.UNSET
-    type: Any = None
-    attempt: Any = None
-    seq: Any = None
-    lease: Any = None
+    events: Events | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Body(_Offer, forbid_unknown_fields=True):
-    """One event, or many."""
+class Accepted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """An event is stored; `content_id` is given for each event of a batch."""
 
-    events: Annotated[list[_Offer], msgspec.Meta(min_length=1, max_length=BATCH_EVENTS)] | msgspec.UnsetType = (
-        msgspec.UNSET
-    )
+    content_id: NameText | msgspec.UnsetType = msgspec.UNSET
+    accepted: Annotated[bool, msgspec.Meta(extra_json_schema={"const": True})]
+    cursor: CursorText
+
+
+class Refused(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """An event is not stored; `content_id` is given for each event of a batch."""
+
+    content_id: NameText | msgspec.UnsetType = msgspec.UNSET
+    accepted: Annotated[bool, msgspec.Meta(extra_json_schema={"const": False})]
+    reason: Annotated[
+        Refusal,
+        msgspec.Meta(
+            description="`superseded`: a newer attempt, or a later seq, is stored. `closed`: the attempt has ended. "
+            "`wrong_channel`: the content lives in another channel."
+        ),
+    ]
+
+
+class Results(msgspec.Struct, forbid_unknown_fields=True):
+    """What became of each event of a batch, in its order."""
+
+    results: Annotated[
+        list[Any],
+        msgspec.Meta(
+            min_length=1,
+            max_length=BATCH_EVENTS,
+            extra_json_schema={"items": {"$ref": "#/components/schemas/Result", "required": ["content_id"]}},
+        ),
+    ]
 
 
 _decoder = msgspec.json.Decoder(_Body)
@@ -56,35 +143,42 @@ async def publish(request: Request) -> Response:
     identity = await identify(request)
     settings, rates = config_of(request), rate_limiter_of(request)
     publisher = identity.publisher or address_of(request)
-    # Before the body is read, too: whoever publishes too much costs no more than this.
+    # Also before the body is read, so that a refused request costs little.
     rates.spend(publisher, 0)
     body = await read_json(request, _decoder)
     events = body.events
     if isinstance(events, msgspec.UnsetType):
+        _check_complete(body)
         publications = [_publication(body, identity, settings)]
     else:
-        _check_alone(body)
+        _check_batch(body)
         publications = _publications(events, identity, settings)
     rates.spend(publisher, len(publications))
     receipts = await hub_of(request).publish(identity.tenant, publications)
     if isinstance(events, msgspec.UnsetType):
         return json_response(_result(receipts[0]))
-    results = zip(publications, receipts, strict=True)
-    return json_response({"results": [{"content_id": p.content_id} | _result(receipt) for p, receipt in results]})
+    results = [_result(receipt, made.content_id) for made, receipt in zip(publications, receipts, strict=True)]
+    return json_response(Results(results=results))
 
 
-def _check_alone(body: _Body) -> None:
-    for name in _Offer.__struct_fields__:
+def _check_complete(body: _Body) -> None:
+    for name in ("channel", "content_id", "data"):
+        if getattr(body, name) is msgspec.UNSET:
+            raise Invalid(f"{name} is missing", field=name)
+
+
+def _check_batch(body: _Body) -> None:
+    for name in PublishRequest.__struct_fields__:
         if getattr(body, name) is not getattr(_single, name):
             raise Invalid(f"{name} belongs into each of events, not beside them", field=name)
 
 
-def _publications(offers: Sequence[_Offer], identity: Identity, settings: Config) -> list[Publication]:
+def _publications(requests: Sequence[PublishRequest], identity: Identity, settings: Config) -> list[Publication]:
     publications: list[Publication] = []
-    # Its length tells which one failed.
+    # Its length is the index of the event that fails.
     try:
-        for offer in offers:
-            publications.append(_publication(offer, identity, settings))  # noqa: PERF401
+        for request in requests:
+            publications.append(_publication(request, identity, settings))  # noqa: PERF401
     except (Forbidden, Invalid) as error:
         raise _located(error, f"events[{len(publications)}].{error.field}") from error
     return publications
@@ -95,18 +189,15 @@ def _located(error: Forbidden | Invalid, field: str) -> Forbidden | Invalid:
     return type(error)(error.message.replace(str(error.field), field, 1), field=field, limit=error.limit)
 
 
-def _publication(offer: _Offer, identity: Identity, settings: Config) -> Publication:
-    for name in ("channel", "content_id", "data"):
-        if getattr(offer, name) is msgspec.UNSET:
-            raise Invalid(f"{name} is missing", field=name)
+def _publication(request: PublishRequest, identity: Identity, settings: Config) -> Publication:
     made = publication(
-        channel=offer.channel,
-        content_id=offer.content_id,
-        data=offer.data,
-        type=offer.type,
-        attempt=offer.attempt,
-        seq=offer.seq,
-        lease=offer.lease,
+        channel=request.channel,
+        content_id=request.content_id,
+        data=request.data,
+        type=request.type,
+        attempt=request.attempt,
+        seq=request.seq,
+        lease=request.lease,
     )
     for name, value in (("channel", made.channel), ("content_id", made.content_id)):
         if len(value) > settings.max_name:
@@ -125,10 +216,10 @@ def _publication(offer: _Offer, identity: Identity, settings: Config) -> Publica
     return made
 
 
-def _result(receipt: Receipt) -> dict[str, object]:
-    if receipt.cursor is not None:
-        return {"accepted": True, "cursor": str(receipt.cursor)}
-    return {"accepted": False, "reason": receipt.reason}
+def _result(receipt: Receipt, content_id: str | msgspec.UnsetType = msgspec.UNSET) -> Accepted | Refused:
+    if receipt.reason is not None:
+        return Refused(content_id=content_id, accepted=False, reason=receipt.reason)
+    return Accepted(content_id=content_id, accepted=True, cursor=str(receipt.cursor))
 
 
 routes: Final = [Route("/api/publish", publish, methods=["POST"])]

@@ -1,43 +1,48 @@
-"""The progress of one video, in the videos' own vocabulary. Whoever may ask is always answered 200.
+"""The progress of one video, in the vocabulary of videos. Authenticated requests are always answered 200.
 
-Players poll this route in a loop that ends at the first error, so whatever goes wrong inside is PENDING to
-them, and a line in the log.
+Players poll this route in a loop that ends at the first error, so a failure inside the hub is answered PENDING and
+logged.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from statushub.hub.api.fields import Count, Percent
 from statushub.hub.auth.identity import Identity
 from statushub.hub.http.client import identify
 from statushub.hub.http.response import json_response, poll_response
 from statushub.hub.http.state import hub_of
 from statushub.hub.model import status
 from statushub.hub.model.errors import StatushubError
-from statushub.hub.model.event import Event
 from statushub.hub.model.names import check_name
 from statushub.hub.model.vocabulary import VIDEO_STATUS, Phase
 
 logger = logging.getLogger(__name__)
 
 
-class _Progress(msgspec.Struct, kw_only=True):
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class VideoProgress(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The progress of a video; null for what its producer did not tell."""
+
     id: str
-    status: str = VIDEO_STATUS[Phase.PENDING]
-    progress: int | float = 0
-    step: str | None = None
-    step_index: int | None = None
-    total_steps: int | None = None
-    remaining_seconds: int | float | None = None
-    hls_path: str | None = None
-    duration: int | float | None = None
-    error_reason: str | None = None
+    status: Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted({*VIDEO_STATUS.values()})})]
+    progress: Percent
+    step: str | None
+    step_index: Count | None
+    total_steps: Count | None
+    remaining_seconds: Seconds | None
+    hls_path: str | None
+    duration: Annotated[Seconds | None, msgspec.Meta(description="Of the video, in seconds.")]
+    error_reason: Annotated[str | None, msgspec.Meta(description="Why a failed video failed; null otherwise.")]
 
 
 async def progress(request: Request) -> Response:
@@ -46,9 +51,9 @@ async def progress(request: Request) -> Response:
     try:
         return await _known(request, identity)
     except StatushubError as error:
-        logger.warning("the progress of video %r is not told: %s", request.path_params["id"], error.message)
+        logger.warning("video %r is answered PENDING: %s", request.path_params["id"], error.message)
     except Exception:
-        logger.exception("the progress of a video could not be told")
+        logger.exception("video %r is answered PENDING", request.path_params["id"])
     return _pending(request)
 
 
@@ -58,23 +63,20 @@ async def _known(request: Request, identity: Identity) -> Response:
     row = found.rows[0]
     if row is None:
         return _pending(request)
-    said = _progress(row.event)
-    return poll_response(request, found.cursor, found.age, lambda: said)
+    answer = _progress(row.event.content_id, status.parse(row.event))
+    return poll_response(request, found.cursor, found.age, lambda: answer)
 
 
 def _pending(request: Request) -> Response:
-    return json_response(_Progress(id=request.path_params["id"]), headers={"Cache-Control": "no-cache"})
+    unknown = status.Status(phase=Phase.PENDING, data={})
+    return json_response(_progress(request.path_params["id"], unknown), headers={"Cache-Control": "no-cache"})
 
 
-def _progress(event: Event) -> _Progress:
-    said = status.parse(event)
-    percent = said.progress
-    if percent is None:
-        percent = 100 if said.phase is Phase.COMPLETED else 0
-    return _Progress(
-        id=event.content_id,
+def _progress(id: str, said: status.Status) -> VideoProgress:
+    return VideoProgress(
+        id=id,
         status=VIDEO_STATUS[said.phase],
-        progress=percent,
+        progress=said.percent,
         step=said.text("step"),
         step_index=said.count("step_index"),
         total_steps=said.count("total_steps"),

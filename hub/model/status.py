@@ -48,6 +48,13 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         return value if value is None or value <= 100 else None
 
     @property
+    def percent(self) -> int | float:
+        """The progress; where it is unknown, 100 for a completed content and 0 for others."""
+        if self.progress is not None:
+            return self.progress
+        return 100 if self.phase is Phase.COMPLETED else 0
+
+    @property
     def error_message(self) -> str | None:
         """Why it failed: the first of `ERROR_TEXTS` that is set."""
         return self.text(*ERROR_TEXTS)

@@ -114,22 +114,22 @@ def test_the_described_limits_are_the_real_ones() -> None:
     assert wait["schema"]["maximum"] == contents.WAIT_SECONDS_MAX
     assert schemas["StatusBatchRequest"]["properties"]["content_ids"]["maxItems"] == contents.BATCH_IDS
     assert schemas["JobBatchRequest"]["properties"]["job_ids"]["maxItems"] == jobs.BATCH_IDS
-    assert schemas["PublicationBatch"]["properties"]["events"]["maxItems"] == publish.BATCH_EVENTS
+    assert schemas["PublishBatchRequest"]["properties"]["events"]["maxItems"] == publish.BATCH_EVENTS
     assert paths["/api/events"]["get"]["parameters"][0]["schema"]["maxItems"] == events.STREAM_CHANNELS
     assert schemas["Name"]["maxLength"] == NAME_CHARACTERS
     assert schemas["Cursor"]["maxLength"] == CURSOR_CHARACTERS
-    publication = schemas["Publication"]["properties"]
+    publication = schemas["PublishRequest"]["properties"]
     assert publication["seq"]["maximum"] == publication["attempt"]["maximum"] == COUNTER_MAX
     assert publication["lease"]["maximum"] == LEASE_SECONDS_MAX
     assert set(publication["type"]["not"]["enum"]) == RESERVED_TYPES
     assert {s for s in schemas["PublishedData"]["properties"]["status"]["enum"] if s} == set(PHASES)
     assert set(schemas["ContentStatus"]["enum"]) == set(CONTENT_STATUS.values())
-    assert set(schemas["Refused"]["properties"]["reason"]["enum"]) == set(Refusal)
+    assert set(schemas["Refusal"]["enum"]) == set(Refusal)
     assert schemas["Pattern"]["maxLength"] == patterns.PATTERN_CHARACTERS
     assert schemas["TicketRequest"]["properties"]["read"]["maxItems"] == access.TICKET_PATTERNS
     assert schemas["Ticket"]["properties"]["ticket"]["maxLength"] == tickets.TICKET_CHARACTERS
     for name in ("jti", "sub"):
-        assert schemas["Revocation"]["properties"][name]["maxLength"] == tokens.NAME_CHARACTERS
+        assert schemas["RevokeRequest"]["properties"][name]["maxLength"] == tokens.NAME_CHARACTERS
 
 
 def test_the_limits_in_words_are_the_real_ones() -> None:

@@ -1,0 +1,22 @@
+"""Types of fields that bodies share, each with its schema in openapi.json."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+
+def component(name: str) -> msgspec.Meta:
+    """Says of a field that its schema is this component of openapi.json, which is written by hand."""
+    return msgspec.Meta(extra_json_schema={"$ref": f"#/components/schemas/{name}"})
+
+
+NameText = Annotated[str, component("Name")]
+PatternText = Annotated[str, component("Pattern")]
+CursorText = Annotated[str, component("Cursor")]
+EventType = Annotated[str, component("EventType")]
+ContentStatus = Annotated[str, component("ContentStatus")]
+ContentData = Annotated[msgspec.Raw, component("ContentData")]
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+Count = Annotated[int, msgspec.Meta(ge=0)]

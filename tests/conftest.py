@@ -22,12 +22,12 @@ def pytest_configure() -> None:
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """Everything here runs on asyncio: uvicorn and redis-py do."""
+    """Run every asynchronous test on asyncio, which uvicorn and redis-py require."""
     return "asyncio"
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One redis-server for tests that neither stop nor empty it; each uses a tenant or a database of its own."""
+    """One redis-server for tests that neither stop nor empty it; each test uses its own tenant or database."""
     with running_redis(tmp_path_factory.mktemp("redis"), appendonly=False) as server:
         yield server

@@ -1,4 +1,4 @@
-"""The private parts of uvicorn: every one that is used is checked, and documented where it is used."""
+"""The private parts of uvicorn: each one in use is checked for, and documented in the module that uses it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from statushub.hub.http.handover import HandoverProtocol
 KINDS = (FlowControl, HttpToolsProtocol, RequestResponseCycle)
 USERS = (connection, handover)
 SHARED = {"drain", "set"}
-"""Names of uvicorn's that the modules use on something else: on the hub, and on an event."""
+"""uvicorn's names that the modules use on other objects: on the hub, and on an event."""
 CHECKED = {part for kinds in PARTS.values() for parts in kinds.values() for part in parts}
 
 
@@ -37,32 +37,32 @@ def used(module: ModuleType) -> set[str]:
 
 
 def test_the_installed_version_has_every_part() -> None:
-    """So hubs that are installed as declared serve by hand-over."""
+    """A hub with the declared dependencies serves streams by hand-over."""
     assert missing_parts() == []
     assert http_protocol(head_bytes=1, head_seconds=1).func is HandoverProtocol
 
 
 def test_every_part_that_is_used_is_checked() -> None:
-    """No more and no fewer than the two modules touch."""
+    """The list of checked parts equals what the two modules use."""
     assert set().union(*map(used, USERS)) == CHECKED
 
 
 @pytest.mark.parametrize("module", USERS)
 def test_every_part_that_is_used_is_documented(module: ModuleType) -> None:
-    """In the docstring of the module that uses it."""
+    """The docstring of each module lists the private parts that it uses."""
     assert used(module) == set(re.findall(r"`(\w+)`", module.__doc__ or "")) & CHECKED
 
 
 @pytest.mark.parametrize(("kind", "part"), [(HttpToolsProtocol, "_start_asgi_task"), (FlowControl, "resume_reading")])
-def test_a_missing_method_is_named(monkeypatch: pytest.MonkeyPatch, kind: type, part: str) -> None:
-    """And the portable protocol takes over."""
+def test_a_missing_method_selects_the_portable_protocol(monkeypatch: pytest.MonkeyPatch, kind: type, part: str) -> None:
+    """The missing method is reported by class and name."""
     monkeypatch.delattr(kind, part)
     assert missing_parts() == [f"{kind.__name__}.{part}"]
     assert http_protocol(head_bytes=1, head_seconds=1) == "h11"
 
 
 def test_a_missing_attribute_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attributes are found where the constructor sets them."""
+    """Attributes are looked up where the constructor sets them."""
 
     class Protocol(asyncio.Protocol):
         def __init__(self) -> None:
@@ -75,6 +75,6 @@ def test_a_missing_attribute_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_class_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the module where it was expected."""
+    """The missing class is reported with the module in which it was expected."""
     monkeypatch.delattr(flow_control, "FlowControl")
     assert missing_parts() == ["uvicorn.protocols.http.flow_control.FlowControl"]

@@ -26,7 +26,7 @@ def section(name: str) -> str:
 
 
 def directive(name: str) -> str:
-    """The value of a directive that stands once in the proxy's configuration."""
+    """The value of a directive that occurs once in the proxy's configuration."""
     [value] = re.findall(rf"^ *{name} ([^;]*);", NGINX, re.MULTILINE)
     return str(value)
 
@@ -39,8 +39,8 @@ def has_compose() -> bool:
     )
 
 
-def test_the_compose_file_is_sound() -> None:
-    """Docker accepts it, where docker is installed; each name that is used is defined."""
+def test_the_compose_file_is_valid() -> None:
+    """Docker, where it is installed, accepts the file; every service, network and volume in use is defined."""
     if has_compose():
         command = [
             "docker",
@@ -64,7 +64,7 @@ def test_the_compose_file_is_sound() -> None:
     }
 
 
-def test_one_port_is_published_and_on_loopback() -> None:
+def test_only_one_port_is_published_and_on_loopback() -> None:
     """The hubs have no authentication, so only this machine may reach them."""
     assert re.findall(r"ports: (.*)", COMPOSE) == ['["127.0.0.1:8080:8080"]']
     assert "internal: true" in section("inner")
@@ -95,14 +95,14 @@ def test_the_encoder_starts_with_its_command() -> None:
         assert cli.commands["encode"].make_context("encode", line.split()).params["broker"] == "redis://redis:6379/0"
 
 
-def test_redis_keeps_what_it_accepted() -> None:
-    """It writes to disk and evicts nothing."""
+def test_redis_persists_accepted_events() -> None:
+    """Redis appends to disk and evicts nothing."""
     assert '"--appendonly", "yes", "--maxmemory-policy", "noeviction"' in section("redis")
     assert "redis:/data" in section("redis")
 
 
 def test_the_proxy_does_not_delay_streams() -> None:
-    """No buffer, cache or compression between a hub and its viewers, and connections are kept open."""
+    """The proxy keeps connections open and neither buffers, caches nor compresses responses."""
     assert directive("proxy_buffering") == "off"
     assert directive("proxy_cache") == "off"
     assert directive("gzip") == "off"
@@ -112,8 +112,8 @@ def test_the_proxy_does_not_delay_streams() -> None:
     assert directive("http2") == "on"
 
 
-def test_the_proxy_waits_longer_than_a_stream_is_silent() -> None:
-    """It closes a stream only after more than two heartbeats are missing."""
+def test_the_proxy_timeout_exceeds_two_heartbeats() -> None:
+    """The proxy closes a stream only after more than two heartbeats are missing."""
     seconds = int(directive("proxy_read_timeout").removesuffix("s"))
     assert seconds > 2 * HEARTBEAT_SECONDS
     assert int(directive("proxy_send_timeout").removesuffix("s")) == seconds
@@ -121,7 +121,7 @@ def test_the_proxy_waits_longer_than_a_stream_is_silent() -> None:
 
 
 def test_the_proxy_accepts_the_largest_body_of_a_hub() -> None:
-    """The hub, not the proxy, refuses what is too large."""
+    """The hub, not the proxy, refuses bodies that are too large."""
     assert directive("client_max_body_size") == f"{BODY_BYTES // 1024**2}m"
 
 
@@ -135,7 +135,7 @@ def test_the_proxy_balances_over_every_hub() -> None:
 
 
 def test_the_proxy_logs_no_query() -> None:
-    """A query may hold a ticket."""
+    """Access logs hold the path only, since a query may hold a ticket."""
     log_format = directive("log_format plain")
     assert "$uri" in log_format
     assert "$request " not in log_format
@@ -144,7 +144,7 @@ def test_the_proxy_logs_no_query() -> None:
 
 
 def test_the_image_is_slim_and_unprivileged() -> None:
-    """A slim base, a wheel with every extra, and a user without privileges."""
+    """The image has a slim base, the wheel with every extra, and an unprivileged user."""
     assert DOCKERFILE.count("FROM python:3.11-slim") == 2
     last = DOCKERFILE.rpartition("FROM ")[2]
     assert re.search(r"^USER statushub$", last, re.MULTILINE)

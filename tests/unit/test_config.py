@@ -1,4 +1,4 @@
-"""Settings: their declaration, their three ways in (variable, flag, default), and the errors that name them."""
+"""Settings: their declaration, their sources (variable, flag, default), and the errors that name them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.tokens import SECRET
 PAGE = Path(__file__).parents[2] / "docs/deployment.md"
 
 COMPATIBLE: dict[str, Any] = {"insecure": True, "broker": "redis://localhost", "ticket_secret": SECRET}
-"""Settings with which any single other setting is valid: the rules between settings are tested on their own."""
+"""Settings with which any single other setting is valid: rules between settings have tests of their own."""
 
 TEXTS = {
     "secret": (SECRET, SECRET),
@@ -34,7 +34,7 @@ TEXTS = {
     "cors_origins": ("https://a, https://b:*,", ("https://a", "https://b:*")),
     "proxies": ("10.0.0.1,10.0.0.2", ("10.0.0.1", "10.0.0.2")),
 }
-"""A text and its value, for the settings that do not take a number or any text."""
+"""A text and its value, for settings that take neither a number nor arbitrary text."""
 
 FLAGGED = [setting for setting in SETTINGS.values() if setting.flag]
 NUMBERS = [setting for setting in SETTINGS.values() if isinstance(setting.kind, inspect.IntType | inspect.FloatType)]
@@ -45,7 +45,7 @@ def by_name(setting: Setting) -> str:
 
 
 def sample(setting: Setting, tmp_path: Path) -> tuple[str, Any]:
-    """A text that is valid for this setting and not its default, and the value that it stands for."""
+    """A valid text for this setting that is not its default, and the value that it stands for."""
     if setting in NUMBERS:
         low, high = limits(setting)
         number = high if setting.default != high else low
@@ -81,14 +81,14 @@ def compatible(setting: Setting) -> dict[str, Any]:
 
 
 def test_every_field_is_a_setting() -> None:
-    """In the order in which they are declared, with a description that is a sentence."""
+    """Settings keep the order of their declaration and are described by a sentence."""
     assert tuple(SETTINGS) == Config.__struct_fields__
     assert all(setting.description.endswith(".") for setting in SETTINGS.values())
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=by_name)
 def test_a_setting_is_read_from_its_variable(setting: Setting, tmp_path: Path) -> None:
-    """`STATUSHUB_` and its name in capitals."""
+    """The variable is the setting's name in capitals after `STATUSHUB_`."""
     text, value = sample(setting, tmp_path)
     config = load({f"STATUSHUB_{setting.name.upper()}": text}, **compatible(setting))
     assert getattr(config, setting.name) == value != setting.default
@@ -96,7 +96,7 @@ def test_a_setting_is_read_from_its_variable(setting: Setting, tmp_path: Path) -
 
 @pytest.mark.parametrize("setting", FLAGGED, ids=by_name)
 def test_a_setting_is_read_from_its_flag(setting: Setting, tmp_path: Path) -> None:
-    """With the same meaning as in the variable; a repeatable flag has one value at a time, a boolean none."""
+    """Flag and variable have the same meaning; a list repeats its flag, a boolean flag takes no value."""
     text, value = sample(setting, tmp_path)
     if setting.repeatable:
         arguments = [word for item in value for word in (setting.flag, item)]
@@ -106,21 +106,21 @@ def test_a_setting_is_read_from_its_flag(setting: Setting, tmp_path: Path) -> No
     assert getattr(config, setting.name) == value
 
 
-def test_a_flag_that_is_not_given_changes_nothing() -> None:
-    """Not even a repeatable or a boolean one."""
+def test_an_absent_flag_sets_nothing() -> None:
+    """Lists and booleans are left out of the settings like any other."""
     assert load({}, **from_flags()) == load({}) == Config()
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=by_name)
 def test_a_default_is_valid(setting: Setting) -> None:
-    """And a command that prints it in its help or its docs prints what a user could write."""
+    """A default as printed in the help and the docs is accepted as input."""
     assert setting.check(setting.default) == setting.default == getattr(Config(), setting.name)
     assert setting.parse(",".join(setting.defaults)) == setting.default
 
 
 @pytest.mark.parametrize("setting", NUMBERS, ids=by_name)
-def test_a_number_is_held_to_its_range(setting: Setting) -> None:
-    """Both limits are valid; beyond them, variable and flag are refused with the name, the value and the range."""
+def test_a_number_is_limited_to_its_range(setting: Setting) -> None:
+    """Both limits are valid; beyond them, the error of variable and flag gives name, value and range."""
     low, high = limits(setting)
     for valid in (low, high):
         assert getattr(load({setting.variable: str(valid)}, **compatible(setting)), setting.name) == valid
@@ -139,7 +139,7 @@ def test_a_number_is_held_to_its_range(setting: Setting) -> None:
 
 @pytest.mark.parametrize("setting", FLAGGED, ids=by_name)
 def test_help_shows_variable_default_and_range(setting: Setting) -> None:
-    """Beside the description, which is the docs' without Markdown."""
+    """The option's help is the documented description without Markdown."""
     told = option(setting).help or ""
     assert told.startswith(setting.description.replace("`", ""))
     assert f"[env var: {setting.variable}" in told
@@ -148,20 +148,20 @@ def test_help_shows_variable_default_and_range(setting: Setting) -> None:
 
 
 def test_secrets_have_no_flag() -> None:
-    """Other users of the machine can read a command line."""
+    """Other users of the machine can read a process's command line."""
     assert {setting.name for setting in SETTINGS.values() if not setting.flag} == {"secret", "ticket_secret"}
     assert {option.name for option in cli.commands["serve"].params} == {setting.name for setting in FLAGGED}
 
 
-def test_the_page_has_the_table_of_the_settings() -> None:
-    """As it follows from the declarations."""
+def test_the_page_has_the_generated_table_of_settings() -> None:
+    """The table in docs/deployment.md equals the one generated from the declarations."""
     page = PAGE.read_text()
     assert updated(page) == page, f"docs/deployment.md is not up to date; run: {COMMAND}"
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=by_name)
 def test_the_page_has_a_row_for_each_setting(setting: Setting) -> None:
-    """Flag, variable, default, range and description."""
+    """A row gives flag, variable, default, range and description."""
     lines = PAGE.read_text().splitlines()
     [row] = [
         line for line in lines if line.startswith("| ") and line.split(" | ")[1].startswith(f"`{setting.variable}`")
@@ -174,7 +174,7 @@ def test_the_page_has_a_row_for_each_setting(setting: Setting) -> None:
 
 
 def test_the_command_writes_only_the_table_of_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Text before and after it is kept; a page without its place is refused; without a page, the table is printed."""
+    """Other text is kept; a page without the markers is refused; without a page, the table is printed."""
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     main([str(page)])
@@ -186,15 +186,15 @@ def test_the_command_writes_only_the_table_of_a_page(tmp_path: Path, capsys: pyt
     assert capsys.readouterr().out == f"{table()}\n"
 
 
-def test_defaults_serve_loopback_with_a_file() -> None:
-    """An environment without settings is valid, and what producers read in it is ignored."""
+def test_defaults_serve_loopback_and_store_in_a_file() -> None:
+    """An empty environment is valid, and the producers' variables are ignored."""
     config = load({"PATH": "/bin", "STATUSHUB_URL": "http://hub", "STATUSHUB_TOKEN": "t", "STATUSHUB_TENANT": "acme"})
     assert (config.host, config.port, config.broker) == ("127.0.0.1", 8000, "sqlite:///statushub.db")
     assert config.cors_origins == LOCAL_ORIGINS
 
 
-def test_overrides_win_over_the_environment() -> None:
-    """An override that is None leaves the variable's value; a variable that is overridden may be invalid."""
+def test_overrides_take_precedence_over_the_environment() -> None:
+    """An override of None keeps the variable's value; an overridden variable may be invalid."""
     environ = {"STATUSHUB_PORT": "many", "STATUSHUB_HEARTBEAT": " 2.5 ", "STATUSHUB_ACCESS_LOG": "yes"}
     config = load(environ, port=9001, host=None)
     assert (config.port, config.host, config.heartbeat, config.access_log) == (9001, "127.0.0.1", 2.5, True)
@@ -205,7 +205,7 @@ def test_overrides_win_over_the_environment() -> None:
     [("STATUSHUB_PROT", "STATUSHUB_PORT"), ("STATUSHUB_CORS_ORIGIN", "STATUSHUB_CORS_ORIGINS"), ("STATUSHUB_", "")],
 )
 def test_an_unknown_variable_lists_the_known_ones(variable: str, close: str) -> None:
-    """And suggests the one that is spelled almost the same."""
+    """The error suggests the variable with the most similar spelling."""
     with pytest.raises(ConfigError) as caught:
         load({variable: "1"})
     assert caught.value.message.startswith(f"{variable} is not a setting. ")
@@ -239,7 +239,7 @@ def test_an_unknown_variable_lists_the_known_ones(variable: str, close: str) -> 
     ],
 )
 def test_an_invalid_setting_is_named(environ: dict[str, str], overrides: dict[str, Any], field: str) -> None:
-    """By its variable or its flag; by both where two settings are in conflict."""
+    """The error begins with the variable or the flag that has to be changed."""
     with pytest.raises(ConfigError) as caught:
         load(environ, **overrides)
     assert caught.value.field == field
@@ -248,14 +248,14 @@ def test_an_invalid_setting_is_named(environ: dict[str, str], overrides: dict[st
 
 
 def test_an_unknown_override_is_named() -> None:
-    """A typo in a program, not in an environment."""
+    """An unknown keyword argument is a programming error, not an invalid environment."""
     with pytest.raises(ConfigError, match="'prot' is not a setting") as caught:
         load({}, prot=1)
     assert caught.value.field == "prot"
 
 
-def test_a_weak_secret_in_a_file_is_refused_by_the_name_of_the_file_setting(tmp_path: Path) -> None:
-    """Which is where it has to be changed."""
+def test_the_error_of_a_weak_secret_names_the_setting_of_its_file(tmp_path: Path) -> None:
+    """The error names the setting that has to be changed."""
     (tmp_path / "secret").write_text("weak")
     with pytest.raises(ConfigError, match=r"^--secret-file .* holds 4 bytes") as caught:
         load({"STATUSHUB_SECRET_FILE": str(tmp_path / "secret")})
@@ -264,12 +264,12 @@ def test_a_weak_secret_in_a_file_is_refused_by_the_name_of_the_file_setting(tmp_
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.3.2.1", "::1"])
 def test_loopback_needs_no_key(host: str) -> None:
-    """In any spelling."""
+    """Each spelling of a loopback address is accepted without a key."""
     assert load({}, host=host).host == host
 
 
 def test_other_addresses_need_insecure() -> None:
-    """Or a key, which is tested below."""
+    """An address that is reachable from the network needs `insecure` or a key."""
     assert load({}, host="0.0.0.0", insecure=True).host == "0.0.0.0"
 
 
@@ -281,21 +281,21 @@ def test_a_key_allows_other_addresses() -> None:
     assert not load({}).auth_required
 
 
-def test_refusals_say_how_to_make_a_strong_secret() -> None:
-    """That of a weak secret, and that of an address which others can reach."""
+def test_errors_say_how_to_generate_a_strong_secret() -> None:
+    """A weak secret and a reachable address without a key both name the command."""
     for environ, overrides in (({"STATUSHUB_SECRET": "weak"}, {}), ({}, {"host": "0.0.0.0"})):
         with pytest.raises(ConfigError, match="openssl rand -hex 32"):
             load(environ, **overrides)
 
 
 def test_a_secret_is_read_from_its_file(tmp_path: Path) -> None:
-    """Without the line break that editors add."""
+    """The line break that editors append is not part of the secret."""
     file = tmp_path / "secret"
     file.write_text(f"{SECRET}\n")
     assert load({"STATUSHUB_SECRET_FILE": str(file)}).secret == SECRET
 
 
-def test_keys_are_fetched_from_this_machine_without_tls() -> None:
+def test_keys_may_be_fetched_from_loopback_without_tls() -> None:
     """Loopback traffic cannot be intercepted from another machine."""
     assert load({}, jwks_url="http://127.0.0.1:9/keys").auth_required
 

@@ -1,6 +1,6 @@
-"""The documents say what the code does: every flag, route, metric and error code stands in them.
+"""The documents agree with the code: every flag, route, metric and error code is documented.
 
-Settings have tests/unit/test_config.py.
+Settings are tested in tests/unit/test_config.py.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    """Files exist, and so do the headings that are linked to."""
+def test_links_have_targets(page: Path) -> None:
+    """Linked files exist, and so do the linked headings."""
     for link in LINK.findall(page.read_text()):
         target, _, anchor = link.partition("#")
         if target.startswith("http"):
@@ -44,18 +44,18 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_readme_is_short() -> None:
-    """Under 200 lines, with the two commands and a picture."""
+    """The README has under 200 lines, the two commands and a picture."""
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) < 200
     assert {"make demo", "make test"} <= set(re.findall(r"^\$ (.*)$", text, re.MULTILINE))
     assert "docs/dashboard.png" in text
 
 
-def test_no_flag_is_documented_that_is_not_there() -> None:
-    """Every flag that a page names belongs to a command of ours, or is a foreign one that is named here."""
+def test_every_documented_flag_exists() -> None:
+    """Every flag on a page belongs to a command of the hub, or to a foreign command that is listed here."""
     there = {flag for command in cli.commands.values() for option in command.params for flag in option.opts}
     foreign = {"--build"}
-    # Their flags are those of the benchmarks and of the fault tests.
+    # The other pages name flags of the benchmarks and of the fault tests.
     ours = [page for page in PAGES if page.name not in ("benchmarks.md", "reliability.md")]
     named = {flag for page in ours for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())}
     assert named - there - foreign == set()
@@ -63,20 +63,20 @@ def test_no_flag_is_documented_that_is_not_there() -> None:
 
 @pytest.mark.parametrize("command", cli.commands)
 def test_every_command_is_in_the_changelog(command: str) -> None:
-    """By its name."""
+    """The changelog names each subcommand."""
     assert f"`{command}`" in (ROOT / "CHANGELOG.md").read_text()
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if isinstance(route, Route)], ids=lambda route: route.path)
 def test_every_route_is_documented(route: BaseRoute) -> None:
-    """By its path."""
+    """The protocol page names the path of each route."""
     assert not isinstance(route, Mount)
     assert isinstance(route, Route)
     assert re.sub(r"\{(\w+):path\}", r"{\1}", route.path).rstrip("/").replace("{video_id}", "{id}") in PROTOCOL
 
 
-def test_every_metric_is_documented_and_no_other() -> None:
-    """Name for name."""
+def test_documented_metrics_equal_exported_metrics() -> None:
+    """The names in the documents equal the names in the exposition."""
     measures = Measures(counts=Counts(), streams=0, replicas=0, contents=0, lost_seconds=0.0)
     there = set(re.findall(r"^(statushub_\w+)[ {]", exposition(measures).decode(), re.MULTILINE))
     documented = set(re.findall(r"`(statushub_\w+)`", DEPLOYMENT)) - {Config().cookie}
@@ -85,7 +85,7 @@ def test_every_metric_is_documented_and_no_other() -> None:
 
 
 def test_every_error_on_the_wire_is_documented() -> None:
-    """Code and status, of each class that a request can meet."""
+    """The protocol page gives code and status of each error class that a request can meet."""
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, errors.StatushubError) and kind.status != 500:
             [row] = [row for row in PROTOCOL.splitlines() if f"`{kind.code}`" in row and row.startswith("| 4")] or [
@@ -95,7 +95,7 @@ def test_every_error_on_the_wire_is_documented() -> None:
 
 
 def test_every_word_of_the_vocabularies_is_documented() -> None:
-    """What may be published, and what may not be a type."""
+    """The pages list each status that may be published and each reserved type."""
     concepts = (ROOT / "docs/concepts.md").read_text()
     assert all(f"`{status}`" in concepts for status in PHASES)
     assert all(f"`{type}`" in PROTOCOL for type in RESERVED_TYPES)
@@ -103,7 +103,7 @@ def test_every_word_of_the_vocabularies_is_documented() -> None:
 
 @pytest.mark.parametrize("snippet", snippets(), ids=str)
 def test_every_snippet_is_run(snippet: Snippet) -> None:
-    """Its language has a test module that runs every block of it."""
+    """The snippet's language has a test module that runs every block of it."""
     assert snippet.language in RUNNERS, f"{snippet}: no test runs a block of {snippet.language or 'no language'}"
     runner = (ROOT / RUNNERS[snippet.language]).read_text()
     assert re.search(rf'(parametrized|snippets)\("{snippet.language}"\)', runner)
@@ -111,28 +111,28 @@ def test_every_snippet_is_run(snippet: Snippet) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_fence_belongs_to_a_snippet(page: Path) -> None:
-    """None is missed for being written in another way."""
+    """The snippet parser misses no code fence of a page."""
     ours = [snippet for snippet in snippets() if ROOT / snippet.page == page]
     assert len(re.findall(r"^\s*(```|~~~)", page.read_text(), re.MULTILINE)) == 2 * len(ours)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_within_sentences_exist(page: Path) -> None:
-    """What `make` builds and what `pip` installs, wherever a page names it."""
+    """Each `make` target and each `pip` requirement named in a sentence exists."""
     for command in re.findall(r"`((?:make|pip install) [^`]+)`", page.read_text()):
         checked = checked_make if command.startswith("make") else checked_install
         checked(command)
 
 
-def test_the_benchmarks_are_as_written(tmp_path: Path) -> None:
-    """The page and its picture are what the generator writes from the numbers beside them."""
+def test_the_benchmarks_are_as_generated(tmp_path: Path) -> None:
+    """The page and its picture equal what the generator writes from the stored numbers."""
     report.write(report.read(ROOT / "docs"), tmp_path)
     for written in tmp_path.iterdir():
         assert written.read_text() == (ROOT / "docs" / written.name).read_text(), written.name
 
 
-def test_the_changelog_has_its_form() -> None:
-    """Keep a Changelog: what is unreleased first, then each version with its date, in known sections."""
+def test_the_changelog_follows_keep_a_changelog() -> None:
+    """Unreleased changes come first, then each version with its date, in known sections."""
     text = (ROOT / "CHANGELOG.md").read_text()
     unreleased, *versions = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert unreleased == "[Unreleased]"
@@ -143,8 +143,8 @@ def test_the_changelog_has_its_form() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_pages_are_in_plain_words(page: Path) -> None:
-    """Subjects are named; a pronoun for anybody at all hides who is meant."""
+def test_pages_name_their_subjects(page: Path) -> None:
+    """No page uses an indefinite personal pronoun or a retired word."""
     assert re.findall(r"(?i)\b(nobody|whoever|somebody|anybody|everybody|doorkeeper|banish\w*)", page.read_text()) == []
 
 

@@ -1,4 +1,4 @@
-"""The extras, and what is said where one is missing."""
+"""The extras, and the errors where one is missing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ for module in {missing!r}:
 
 @cache
 def modules() -> dict[str, set[str]]:
-    """The canonical names of the installed distributions that bring each top-level module."""
+    """The canonical names of the installed distributions that provide each top-level module."""
     found = metadata.packages_distributions()
     return {module: {canonicalize_name(name) for name in names} for module, names in found.items()}
 
@@ -48,25 +48,25 @@ def statushub(*arguments: str) -> str:
 
 
 def test_a_worker_needs_four_libraries() -> None:
-    """And no web server, command line or encoder with them."""
+    """The base brings no web server, command line or encoder."""
     assert {Requirement(line).name for line in project()["dependencies"]} == {"anyio", "httpx", "msgspec", "redis"}
     assert not brought(OWN) & {"starlette", "uvicorn", "click", "rich", "cryptography", "av", "hiredis"}
 
 
-def test_all_is_every_extra() -> None:
-    """The demo and the image take it."""
+def test_all_requires_every_extra() -> None:
+    """The demo and the image install `statushub[all]`."""
     assert brought(OWN, "all") == brought(OWN, *OPTIONAL)
 
 
 @pytest.mark.parametrize("module", EXTRAS)
-def test_an_extra_brings_its_modules(module: str) -> None:
-    """The extra that an error names installs the module that is missing; the base does not."""
+def test_an_extra_installs_its_modules(module: str) -> None:
+    """The extra that an error names installs the missing module; the base does not."""
     assert modules()[module] & brought(OWN, EXTRAS[module])
     assert not modules()[module] & brought(OWN)
 
 
 @pytest.mark.parametrize("extra", ["cli", "server", "encode"])
-def test_what_an_extra_requires_is_known_by_a_module(extra: str) -> None:
+def test_every_requirement_of_an_extra_has_a_module(extra: str) -> None:
     """A library that is added to an extra is named when it is missing."""
     known = {name for module in EXTRAS if EXTRAS[module] == extra for name in modules()[module]}
     base = {canonicalize_name(Requirement(line).name) for line in project()["dependencies"]}
@@ -74,8 +74,8 @@ def test_what_an_extra_requires_is_known_by_a_module(extra: str) -> None:
     assert needed - base <= known
 
 
-def test_every_import_is_required_by_something() -> None:
-    """Each foreign module that the source imports comes with the base or with an extra."""
+def test_every_import_is_required() -> None:
+    """Each third-party module that the source imports comes with the base or with an extra."""
     brought_by_base = brought(OWN)
     base = {module for module, names in modules().items() if names & brought_by_base}
     for source in (path for folder in ("hub", "producers", "statushub") for path in (ROOT / folder).rglob("*.py")):
@@ -86,8 +86,8 @@ def test_every_import_is_required_by_something() -> None:
             assert foreign <= base | EXTRAS.keys(), source
 
 
-def test_another_missing_module_is_not_explained() -> None:
-    """A fault of ours is not presented as a fault of the installation."""
+def test_an_unknown_missing_module_is_not_a_missing_extra() -> None:
+    """A defect of the package is not reported as an incomplete installation."""
     with pytest.raises(ModuleNotFoundError) as caught, required("this"):
         import_module("statushub.nothing")
     assert not isinstance(caught.value, MissingExtra)
@@ -121,7 +121,7 @@ def test_another_missing_module_is_not_explained() -> None:
     ids=["no command line", "no server", "no encoder", "no tokens"],
 )
 def test_a_command_says_which_extra_is_missing(missing: list[str], code: str, message: str) -> None:
-    """One line on stderr, and exit code 1."""
+    """The command prints one line on stderr and ends with exit code 1."""
     ended = without(missing, code)
     assert (ended.stderr, ended.stdout, ended.returncode) == (f"{message}\n", "", 1)
 
@@ -142,13 +142,13 @@ def test_a_command_says_which_extra_is_missing(missing: list[str], code: str, me
     ],
 )
 def test_an_import_says_which_extra_is_missing(missing: list[str], code: str, message: str) -> None:
-    """As the last line of the traceback."""
+    """The error is the last line of the traceback."""
     ended = without(missing, code)
     assert ended.stderr.splitlines()[-1] == f"statushub.extras.MissingExtra: {message}"
 
 
 def test_publishing_commands_need_no_server() -> None:
-    """`publish` runs with the command line's extra: it fails only because no hub listens."""
+    """`publish` runs with the extra `cli`: it fails only because no hub listens."""
     missing = [module for module, extra in EXTRAS.items() if extra != "cli"]
     ended = without(missing, statushub("publish", "ch", "c", "processing", "--hub", "http://127.0.0.1:9"))
     assert ended.stderr.startswith("statushub: http://127.0.0.1:9"), ended.stderr

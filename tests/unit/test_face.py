@@ -1,4 +1,4 @@
-"""The public face: what `import statushub` shows, and what it costs."""
+"""The public face: the names that `import statushub` offers, and the modules that it loads."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ def typed() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", sorted({*statushub.__all__} - {"__version__"}))
 def test_a_name_is_loaded_from_where_it_is_typed(name: str) -> None:
-    """What an editor shows is what the program gets."""
+    """A lazily loaded name is the object that type checkers see."""
     assert getattr(statushub, name) is getattr(import_module(typed()[name]), name)
 
 
 def test_every_typed_name_is_public() -> None:
-    """Both ways: `__all__` is what is imported for type checkers, and the version."""
+    """`__all__` is what is imported for type checkers, plus the version."""
     assert {*statushub.__all__} == {*typed(), "__version__"}
     assert statushub.__all__ == sorted(statushub.__all__)
     assert dir(statushub) == statushub.__all__
 
 
-def test_the_encoder_is_whole() -> None:
-    """The longer name has all that the package has."""
+def test_the_encoder_is_exported_whole() -> None:
+    """`statushub.encode` exports every public name of the package."""
     assert statushub.encode.__all__ == statushub.producers.encode.__all__
     assert all(hasattr(statushub.encode, name) for name in statushub.encode.__all__)
 
 
-def test_a_misspelt_name_is_unknown() -> None:
-    """As in any module."""
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """The lazy loader raises the errors of an ordinary module."""
     with pytest.raises(AttributeError, match="module 'statushub' has no attribute 'Prodcer'"):
         getattr(statushub, "Prodcer")  # noqa: B009
     with pytest.raises(ImportError):
@@ -60,8 +60,8 @@ def test_a_misspelt_name_is_unknown() -> None:
         ("from statushub import Producer", {"httpx", "redis", "sqlite3", *EXTRAS}),
     ],
 )
-def test_an_import_loads_nothing_slow_that_it_does_not_need(code: str, absent: set[str]) -> None:
-    """The clients of HTTP and Redis are loaded when they are used, and a web server never by a worker."""
+def test_an_import_loads_no_unneeded_slow_module(code: str, absent: set[str]) -> None:
+    """HTTP and Redis clients are loaded on use; a worker never loads a web server."""
     script = f"import sys; {code}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
     assert not absent & {module.partition(".")[0] for module in loaded.stdout.split()}

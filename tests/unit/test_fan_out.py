@@ -1,4 +1,4 @@
-"""Announcements of one batch reach each viewer in the clock's order, in as few writes as may be."""
+"""Announcements of one batch reach each viewer in the clock's order, in as few writes as possible."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TENANT = "t"
 
 
 class RecordingTransport(asyncio.Transport):
-    """Keeps every write apart; after `room` of them its socket is full."""
+    """Records each write; after `room` writes its socket is full."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,13 +49,13 @@ class RecordingTransport(asyncio.Transport):
 
     @property
     def offsets(self) -> list[int]:
-        """The ids written, without their epoch."""
+        """The offsets of the ids written."""
         return [int(offset) for offset in re.findall(rb"^id: \w+-(\d+)", b"".join(self.writes), re.MULTILINE)]
 
 
 @asynccontextmanager
 async def running_hub() -> AsyncIterator[Hub]:
-    """A hub over a broker in memory, whose channels `a` and `b` have one content each, at 1 and 2."""
+    """A hub over a broker in memory; its channels `a` and `b` have one content each, at offsets 1 and 2."""
     broker = EmbeddedBroker(None)
     hub = Hub(broker)
     async with broker, hub:
@@ -65,7 +65,7 @@ async def running_hub() -> AsyncIterator[Hub]:
 
 
 async def viewing(hub: Hub, *channels: str) -> RecordingTransport:
-    """A viewer that has been sent today's state, with its writes forgotten."""
+    """A transport whose viewer has received the current state; the record of it is cleared."""
     transport = RecordingTransport()
     viewer = hub.push_viewer(Identity(tenant=TENANT), "", channels, None, connections=set(), stalled=False)
     await settled(*viewer.replicas)
@@ -76,7 +76,7 @@ async def viewing(hub: Hub, *channels: str) -> RecordingTransport:
 
 
 async def settled(*replicas: Replica) -> None:
-    """Return when these are in sync."""
+    """Return when these replicas are in sync."""
     async with asyncio.timeout(WAIT_SECONDS):
         for replica in replicas:
             await replica.settled.wait()
@@ -90,7 +90,7 @@ def replica(hub: Hub, channel: str) -> Replica:
 
 
 def announcements(hub: Hub, *places: tuple[str, int, int], epoch: str | None = None) -> Sequence[Announcement]:
-    """Announcements of (channel, offset, the channel's offset before)."""
+    """Announcements, each given as (channel, offset, previous offset of the channel)."""
     known = replica(hub, "a").epoch or ""
     return [
         Announcement(
@@ -104,7 +104,7 @@ def announcements(hub: Hub, *places: tuple[str, int, int], epoch: str | None = N
 
 
 async def test_events_of_one_channel_leave_in_one_write() -> None:
-    """Each viewer's write is a system call, however many events it holds."""
+    """Each viewer costs one system call, however many events it is sent."""
     async with running_hub() as hub:
         one, other = await viewing(hub, "a"), await viewing(hub, "a")
         hub.ingest.announced(announcements(hub, ("a", 3, 1), ("a", 4, 3), ("a", 5, 4)))
@@ -113,8 +113,8 @@ async def test_events_of_one_channel_leave_in_one_write() -> None:
         assert hub.counts.deliveries == 6
 
 
-async def test_channels_nobody_looks_at_do_not_part_a_run() -> None:
-    """What is announced of them in between changes nothing."""
+async def test_unwatched_channels_do_not_split_a_batch() -> None:
+    """Announcements of other channels in between do not split a batch."""
     async with running_hub() as hub:
         transport = await viewing(hub, "a")
         hub.ingest.announced(announcements(hub, ("a", 3, 1), ("x", 4, 0), ("a", 5, 3)))
@@ -122,23 +122,23 @@ async def test_channels_nobody_looks_at_do_not_part_a_run() -> None:
 
 
 async def test_a_viewer_of_several_channels_sees_the_clocks_order() -> None:
-    """Joining one channel's events never lets them overtake another's."""
+    """Batching the events of one channel never lets them overtake those of another."""
     async with running_hub() as hub:
         transport = await viewing(hub, "a", "b")
         hub.ingest.announced(announcements(hub, ("a", 3, 1), ("a", 4, 3), ("b", 5, 2), ("a", 6, 4), ("b", 7, 5)))
         assert transport.offsets == [3, 4, 5, 6, 7]
 
 
-async def test_what_was_announced_before_is_not_written_again() -> None:
-    """Whether it comes late or twice."""
+async def test_a_repeated_announcement_is_not_written_again() -> None:
+    """Late and duplicate announcements are dropped."""
     async with running_hub() as hub:
         transport = await viewing(hub, "a")
         hub.ingest.announced(announcements(hub, ("a", 3, 1), ("a", 3, 1), ("a", 1, 0), ("a", 4, 3)))
         assert transport.offsets == [3, 4]
 
 
-async def test_what_precedes_a_hole_is_written_before_its_viewers_are_behind() -> None:
-    """It was applied, so that nobody would read it again for them; what the hole hides is read, once."""
+async def test_events_before_a_gap_are_written_before_viewers_fall_behind() -> None:
+    """Events before the gap are applied and not read again; the events in the gap are read once."""
     async with running_hub() as hub:
         transport = await viewing(hub, "a")
         hub.ingest.announced(announcements(hub, ("a", 3, 1), ("a", 9, 8)))
@@ -147,16 +147,16 @@ async def test_what_precedes_a_hole_is_written_before_its_viewers_are_behind() -
         assert transport.offsets == [3]
 
 
-async def test_what_precedes_a_new_epoch_is_written_before_the_reset() -> None:
-    """The old epoch's events are not lost from the view that they belonged to."""
+async def test_events_before_a_new_epoch_are_written_before_the_reset() -> None:
+    """The last events of the old epoch are not lost."""
     async with running_hub() as hub:
         transport = await viewing(hub, "a")
         hub.ingest.announced([*announcements(hub, ("a", 3, 1)), *announcements(hub, ("a", 9, 0), epoch="other")])
         assert transport.offsets == [3]
 
 
-async def test_a_socket_that_fills_within_a_batch_gets_no_more_and_misses_nothing() -> None:
-    """Its viewer is behind at what was written last, and catches up from there."""
+async def test_a_socket_that_fills_within_a_batch_catches_up_after_it() -> None:
+    """Its viewer is behind from the last event written, and catches up from there."""
     async with running_hub() as hub:
         transport = await viewing(hub, "a", "b")
         transport.room = 2

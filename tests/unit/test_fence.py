@@ -1,4 +1,4 @@
-"""The fence alone: every rule of contract.py as a table, and what holds for all of them."""
+"""The fence in isolation: every rule of contract.py as a table, and the invariants of all rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLOSED = FenceState(channel="films", attempt=2, seq=5, given=40, closed=True)
 UNCOUNTED = FenceState(channel="films", attempt=2, seq=None, given=40, closed=False)
 
 counters = st.none() | st.integers(0, 4)
-standings = st.builds(
+states = st.builds(
     FenceState,
     channel=st.just("films"),
     attempt=st.integers(0, 4),
@@ -26,11 +26,12 @@ standings = st.builds(
 
 
 def offered(attempt: int | None, seq: int | None, channel: str = "films") -> Publication:
+    """A publication with this attempt and seq."""
     return Publication(channel=channel, content_id="a", type="t", data=b"{}", terminal=False, attempt=attempt, seq=seq)
 
 
 @pytest.mark.parametrize(
-    ("standing", "attempt", "seq", "verdict"),
+    ("state", "attempt", "seq", "verdict"),
     [
         (None, None, None, Accepted(attempt=1, seq=None)),
         (None, 0, 0, Accepted(attempt=0, seq=0)),
@@ -52,34 +53,34 @@ def offered(attempt: int | None, seq: int | None, channel: str = "films") -> Pub
         (UNCOUNTED, 2, 0, Accepted(attempt=2, seq=0)),
     ],
 )
-def test_the_rules(
-    standing: FenceState | None, attempt: int | None, seq: int | None, verdict: Accepted | Repeat | Refusal
+def test_each_rule_gives_its_verdict(
+    state: FenceState | None, attempt: int | None, seq: int | None, verdict: Accepted | Repeat | Refusal
 ) -> None:
-    """Each rule, before and after the end of the attempt."""
-    assert evaluate(standing, offered(attempt, seq)) == verdict
+    """The table has each rule before and after the end of an attempt."""
+    assert evaluate(state, offered(attempt, seq)) == verdict
 
 
-@given(standings, counters, counters)
-def test_another_channel_is_refused_before_all_else(standing: FenceState, attempt: int | None, seq: int | None) -> None:
-    """No attempt and no seq moves a content."""
-    assert evaluate(standing, offered(attempt, seq, channel="books")) is Refusal.WRONG_CHANNEL
+@given(states, counters, counters)
+def test_another_channel_is_refused_first(state: FenceState, attempt: int | None, seq: int | None) -> None:
+    """No attempt and no seq moves a content to another channel."""
+    assert evaluate(state, offered(attempt, seq, channel="books")) is Refusal.WRONG_CHANNEL
 
 
-@given(standings, counters, counters)
-def test_what_is_accepted_never_goes_back(standing: FenceState, attempt: int | None, seq: int | None) -> None:
-    """The attempt never falls, the seq never falls within it, and the end is left by a higher attempt alone."""
-    verdict = evaluate(standing, offered(attempt, seq))
+@given(states, counters, counters)
+def test_an_accepted_publication_never_goes_back(state: FenceState, attempt: int | None, seq: int | None) -> None:
+    """Attempts never decrease, seqs never decrease within one, and only a higher attempt leaves a closed one."""
+    verdict = evaluate(state, offered(attempt, seq))
     if isinstance(verdict, Accepted):
-        assert verdict.attempt >= standing.attempt
-        if verdict.attempt == standing.attempt:
-            assert not standing.closed
-            assert (verdict.seq or 0) >= (standing.seq or 0)
+        assert verdict.attempt >= state.attempt
+        if verdict.attempt == state.attempt:
+            assert not state.closed
+            assert (verdict.seq or 0) >= (state.seq or 0)
 
 
-@given(standings, st.integers(0, 4), st.integers(0, 4))
-def test_what_was_accepted_is_a_repeat(standing: FenceState, attempt: int, seq: int) -> None:
-    """A publication with attempt and seq, offered again, is known for what it is."""
-    verdict = evaluate(standing, offered(attempt, seq))
+@given(states, st.integers(0, 4), st.integers(0, 4))
+def test_an_accepted_publication_offered_again_is_a_repeat(state: FenceState, attempt: int, seq: int) -> None:
+    """A repeat is recognised by attempt and seq, and answered with the stored offset."""
+    verdict = evaluate(state, offered(attempt, seq))
     if isinstance(verdict, Accepted):
         after = FenceState(channel="films", attempt=verdict.attempt, seq=verdict.seq, given=41, closed=True)
         assert evaluate(after, offered(attempt, seq)) == Repeat(offset=41)

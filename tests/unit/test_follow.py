@@ -1,4 +1,4 @@
-"""Following a channel within the process: what comes, in which order, and what is left behind."""
+"""Following a channel within the process: the events that come, their order, and the clean-up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TENANT, CHANNEL = "t", "films"
 
 @pytest.fixture
 async def hub() -> AsyncIterator[Hub]:
-    """A hub over a broker in memory, whose channel has the contents a and b."""
+    """A hub over a broker in memory; its channel has the contents a and b."""
     broker = EmbeddedBroker(None)
     hub = Hub(broker)
     async with broker, hub:
@@ -34,29 +34,29 @@ async def publish(hub: Hub, *content_ids: str) -> None:
 
 
 async def taken(events: AsyncGenerator[Event], count: int) -> list[str]:
-    """The contents of the next events."""
+    """The content ids of the next events."""
     async with asyncio.timeout(WAIT_SECONDS):
         return [(await anext(events)).content_id for _ in range(count)]
 
 
-async def test_it_begins_with_the_state_and_goes_on_with_events(hub: Hub) -> None:
-    """As a stream does, in the order of the clock."""
+async def test_following_yields_the_state_and_then_events(hub: Hub) -> None:
+    """As in a stream, the order is that of the clock."""
     async with aclosing(hub.follow(TENANT, CHANNEL)) as events:
         assert await taken(events, 2) == ["a", "b"]
         await publish(hub, "c", "a")
         assert await taken(events, 2) == ["c", "a"]
 
 
-async def test_a_superseded_event_is_skipped_and_the_latest_one_is_not(hub: Hub) -> None:
-    """A follower that is slower than its channel is given states, not a queue."""
+async def test_a_superseded_event_is_skipped_and_the_latest_is_not(hub: Hub) -> None:
+    """A follower that is slower than its channel receives states, not a queue."""
     async with aclosing(hub.follow(TENANT, CHANNEL)) as events:
         await taken(events, 2)
         await publish(hub, "a", "a", "a", "z")
         assert await taken(events, 2) == ["a", "z"]
 
 
-async def test_everything_comes_again_after_a_reset(hub: Hub) -> None:
-    """The cursor was void, so that nothing that was known holds."""
+async def test_a_reset_yields_the_whole_state_again(hub: Hub) -> None:
+    """A void cursor says nothing about what the follower has seen."""
     async with aclosing(hub.follow(TENANT, CHANNEL)) as events:
         await taken(events, 2)
         replica = hub.registry.find(TENANT, CHANNEL)
@@ -68,8 +68,8 @@ async def test_everything_comes_again_after_a_reset(hub: Hub) -> None:
         assert hub.counts.resets == 1
 
 
-async def test_a_follower_that_is_closed_leaves_nothing_behind(hub: Hub) -> None:
-    """Its replica is evicted as any other."""
+async def test_a_closed_follower_unsubscribes(hub: Hub) -> None:
+    """Its replica has no subscriber left and can be evicted."""
     async with aclosing(hub.follow(TENANT, CHANNEL)) as events:
         await taken(events, 1)
         replica = hub.registry.find(TENANT, CHANNEL)

@@ -1,4 +1,4 @@
-"""The parser of event streams that tests read streams with."""
+"""The parser with which tests read event streams."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ CHUNKED = b"d\r\n" + TEXT[:13] + b"\r\n" + b"%x\r\n" % len(TEXT[13:]) + TEXT[13:
 
 @pytest.mark.parametrize(("body", "chunked"), [(TEXT, False), (CHUNKED, True)], ids=["plain", "chunked"])
 def test_a_stream_may_be_cut_anywhere(body: bytes, chunked: bool) -> None:
-    """The frames are the same where the bytes come one by one."""
+    """The frames are the same when the bytes arrive one at a time."""
     frames = Frames(chunked=chunked)
     seen = [frame for byte in body for frame in frames.feed(bytes([byte]))]
     assert seen == [Frame(retry=2000), Frame(id="e-1", event="x", data="{}")]
     assert frames.ended == chunked
 
 
-def test_a_chunk_of_another_size_is_refused() -> None:
-    """What a hub frames wrongly fails the test that reads it."""
+def test_a_chunk_of_the_wrong_size_is_refused() -> None:
+    """A hub's framing error fails the test that reads it."""
     with pytest.raises(ValueError, match="chunk"):
         Frames(chunked=True).feed(b"1\r\nab\r\n")

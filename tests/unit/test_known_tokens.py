@@ -1,4 +1,4 @@
-"""The cache of verified tokens: what it may spare, and what it must not."""
+"""The cache of verified tokens: which verifications it saves, and which it must not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 class CountedSecret:
-    """A key that counts how often it verifies, until it is withdrawn."""
+    """A key that counts its verifications and can be withdrawn."""
 
     algorithms = frozenset({"HS256"})
 
@@ -33,7 +33,7 @@ class CountedSecret:
 
 
 class Verifier:
-    """An authenticator with a key that counts and a clock that can be set."""
+    """An authenticator with a counting key and a clock that tests set."""
 
     def __init__(self) -> None:
         self.key = CountedSecret()
@@ -47,7 +47,7 @@ class Verifier:
         )
 
     async def verifications(self, *tokens: str) -> int:
-        """How many of these tokens were verified, rather than found."""
+        """The number of these tokens that were verified, not found in the cache."""
         before = self.key.uses
         for each in tokens:
             await self.authenticator.verify(each)
@@ -60,15 +60,15 @@ def known() -> Verifier:
 
 
 async def test_a_known_token_is_not_verified_again(known: Verifier) -> None:
-    """Within the time, however often it is used."""
+    """The token stays in the cache for its time, however often it is used."""
     one = token()
     assert await known.verifications(one) == 1
     known.now += KNOWN_SECONDS - 0.1
     assert await known.verifications(one, one) == 0
 
 
-async def test_a_known_token_is_verified_again_after_a_while(known: Verifier) -> None:
-    """Counted from when it was verified, not from its last use; so a withdrawn key is noticed."""
+async def test_a_known_token_is_verified_again_after_its_time(known: Verifier) -> None:
+    """The time counts from the verification, not from the last use, so that a withdrawn key is noticed."""
     one = token()
     await known.verifications(one)
     for _ in range(3):
@@ -80,15 +80,15 @@ async def test_a_known_token_is_verified_again_after_a_while(known: Verifier) ->
 
 @pytest.mark.parametrize("seconds", [0.1, KNOWN_SECONDS, 3600.0])
 async def test_a_clock_that_is_set_back_does_not_lengthen_trust(known: Verifier, seconds: float) -> None:
-    """The token is verified again, rather than trusted until the clock has caught up."""
+    """After a step back of the clock the token is verified again."""
     one = token()
     await known.verifications(one)
     known.now -= seconds
     assert await known.verifications(one) == 1
 
 
-async def test_a_token_that_fails_is_not_known_any_more(known: Verifier) -> None:
-    """Although the clock is set back afterwards to when it was good."""
+async def test_a_token_that_fails_leaves_the_cache(known: Verifier) -> None:
+    """Setting the clock back to when the token was valid does not restore it."""
     one = token()
     await known.verifications(one)
     known.key.withdrawn = True
@@ -101,7 +101,7 @@ async def test_a_token_that_fails_is_not_known_any_more(known: Verifier) -> None
 
 
 async def test_a_known_token_expires(known: Verifier) -> None:
-    """To the moment, and though it needs not be verified again yet."""
+    """A cached token expires on time, although its next verification is not due yet."""
     one = token(exp=known.now + 1)
     assert await known.verifications(one) == 1
     known.now += 0.9
@@ -112,8 +112,8 @@ async def test_a_known_token_expires(known: Verifier) -> None:
     assert known.key.uses == 1
 
 
-async def test_the_least_recently_used_token_is_forgotten(known: Verifier) -> None:
-    """A use keeps a token; beyond the limit another one goes."""
+async def test_the_least_recently_used_token_is_evicted(known: Verifier) -> None:
+    """A use keeps a token in the cache; a full cache evicts another one."""
     first, second = token(sub="first"), token(sub="second")
     await known.verifications(first, second)
     for number in range(KNOWN - 2):

@@ -1,4 +1,4 @@
-"""Many who poll at once are one read of the broker, and each gets what they asked for."""
+"""Simultaneous polls share one read of the broker, and each gets the contents that it asked for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TENANT = ANONYMOUS.tenant
 
 
 class HeldBroker(EmbeddedBroker):
-    """Answers a lookup when it is let; `asked` are the contents of each, and `failing` is what it raises instead."""
+    """Holds lookups until `free` is set; `asked` records their contents, `failing` is raised instead of an answer."""
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -47,7 +47,7 @@ async def broker() -> HeldBroker:
 
 @pytest.fixture
 async def hub(broker: HeldBroker) -> AsyncIterator[Hub]:
-    """A hub on it, whose contents a, b and c are of channels that nobody follows."""
+    """A hub over the broker; the contents a, b and c are in channels without a replica."""
     hub = Hub(broker)
     async with broker, hub:
         await broker.publish(TENANT, [said(content_id, channel=f"of-{content_id}") for content_id in "abc"])
@@ -56,45 +56,45 @@ async def hub(broker: HeldBroker) -> AsyncIterator[Hub]:
 
 
 async def ask(hub: Hub, *content_ids: str, identity: Identity = ANONYMOUS) -> list[str | None]:
-    """Where each content is, as a poll tells."""
+    """The channel of each content, as a poll finds it."""
     found = await hub.lookup(identity, content_ids)
     return [row.event.channel if row else None for row in found.rows]
 
 
 async def held(hub: Hub, broker: HeldBroker) -> asyncio.Task[list[str | None]]:
-    """A poll of a content that there is not, whose read is under way."""
-    first = asyncio.create_task(ask(hub, "nobody"))
+    """A poll of an unknown content whose read is in progress."""
+    first = asyncio.create_task(ask(hub, "unknown"))
     await broker.came.wait()
     return first
 
 
 async def waiting(hub: Hub, *asked: str, identity: Identity = ANONYMOUS) -> asyncio.Task[list[str | None]]:
-    """A poll that has come as far as it can."""
+    """A poll that waits for a read."""
     poll = asyncio.create_task(ask(hub, *asked, identity=identity))
     await asyncio.sleep(0)
     return poll
 
 
-async def test_polls_that_come_during_a_read_are_one_read_after_it(hub: Hub, broker: HeldBroker) -> None:
-    """It has begun after they came, so that it sees what was published before; each gets its own answer."""
+async def test_polls_during_a_read_share_the_next_read(hub: Hub, broker: HeldBroker) -> None:
+    """The next read starts after they came, so it sees earlier publications; each poll gets its own answer."""
     first = await held(hub, broker)
     await broker.publish(TENANT, [said("d", channel="of-d")])
     others = [await waiting(hub, *asked) for asked in ("ab", "bd", "dx")]
-    assert broker.asked == [{"nobody"}]
+    assert broker.asked == [{"unknown"}]
     broker.free.set()
     assert [await poll for poll in (first, *others)] == [[None], ["of-a", "of-b"], ["of-b", "of-d"], ["of-d", None]]
-    assert broker.asked == [{"nobody"}, {"a", "b", "d", "x"}]
+    assert broker.asked == [{"unknown"}, {"a", "b", "d", "x"}]
 
 
-async def test_polls_of_one_moment_are_one_read(hub: Hub, broker: HeldBroker) -> None:
-    """Nobody has to come first."""
+async def test_simultaneous_polls_are_one_read(hub: Hub, broker: HeldBroker) -> None:
+    """The first poll does not start a read of its own."""
     broker.free.set()
     assert [*await asyncio.gather(ask(hub, "a"), ask(hub, "b", "a"))] == [["of-a"], ["of-b", "of-a"]]
     assert broker.asked == [{"a", "b"}]
 
 
-async def test_a_read_asks_for_so_much_and_no_more(hub: Hub, broker: HeldBroker) -> None:
-    """More are further reads, and in one after the other everybody is served."""
+async def test_a_read_is_limited_to_a_batch(hub: Hub, broker: HeldBroker) -> None:
+    """Contents over the limit are read in further batches, until every poll is answered."""
     first = await held(hub, broker)
     pages = [[f"{page}-{number}" for number in range(100)] for page in range(25)]
     others = [await waiting(hub, *page) for page in pages]
@@ -105,7 +105,7 @@ async def test_a_read_asks_for_so_much_and_no_more(hub: Hub, broker: HeldBroker)
 
 
 async def test_a_poll_that_is_cancelled_does_not_cancel_others(hub: Hub, broker: HeldBroker) -> None:
-    """A client that closes its connection leaves the read that others wait for, begun or not."""
+    """A client that disconnects does not end a read that others wait for, whether it has started or not."""
     first = await held(hub, broker)
     going, staying = await waiting(hub, "a"), await waiting(hub, "b")
     going.cancel()
@@ -115,25 +115,25 @@ async def test_a_poll_that_is_cancelled_does_not_cancel_others(hub: Hub, broker:
 
 
 async def test_tenants_do_not_wait_for_each_other(hub: Hub, broker: HeldBroker) -> None:
-    """A read of one tenant holds up no other's, which is another read."""
+    """A slow read of one tenant does not delay the read of another."""
     first = await held(hub, broker)
-    stranger = await waiting(hub, "a", identity=Identity(tenant="another", read=Patterns(("*",))))
+    other = await waiting(hub, "a", identity=Identity(tenant="another", read=Patterns(("*",))))
     await asyncio.sleep(0)
-    assert broker.asked == [{"nobody"}, {"a"}]
+    assert broker.asked == [{"unknown"}, {"a"}]
     broker.free.set()
-    assert (await first, await stranger) == ([None], [None])
+    assert (await first, await other) == ([None], [None])
 
 
-async def test_what_one_may_not_read_is_not_followed_either(hub: Hub, broker: HeldBroker) -> None:
-    """A poll of it leaves nothing behind, as one of a content that there is not."""
+async def test_an_unreadable_channel_is_not_followed(hub: Hub, broker: HeldBroker) -> None:
+    """Polling an unreadable content creates no replica, as for an unknown content."""
     broker.free.set()
     narrow = Identity(tenant=TENANT, read=Patterns(("of-a",)))
     assert await ask(hub, "a", "b", identity=narrow) == ["of-a", None]
     assert [replica.channel for replica in hub.registry] == ["of-a"]
 
 
-async def test_what_one_may_read_is_not_told_to_another(hub: Hub, broker: HeldBroker) -> None:
-    """One read serves both, and each sees what their token lets them."""
+async def test_a_shared_read_is_filtered_for_each_identity(hub: Hub, broker: HeldBroker) -> None:
+    """One read serves two identities, and each sees only the channels that its token covers."""
     first = await held(hub, broker)
     narrow = Identity(tenant=TENANT, read=Patterns(("of-a",)))
     wide, less = await waiting(hub, "a", "b"), await waiting(hub, "a", "b", identity=narrow)
@@ -143,26 +143,26 @@ async def test_what_one_may_read_is_not_told_to_another(hub: Hub, broker: HeldBr
 
 
 @pytest.mark.parametrize("failure", [BrokerUnavailable("away"), ValueError("a bug")], ids=["away", "a bug"])
-async def test_a_failed_read_is_told_to_all_who_wait(hub: Hub, broker: HeldBroker, failure: Exception) -> None:
-    """To those whose read it was not, too: they would wait as long again. The next poll asks anew.
+async def test_a_failed_read_fails_every_waiting_poll(hub: Hub, broker: HeldBroker, failure: Exception) -> None:
+    """Polls queued for the next read fail too, since they would wait as long again; a later poll reads anew.
 
-    Each is told by an error of its own, since one that all raise keeps the requests of all of them in memory.
+    Each poll raises an error of its own: a shared one would keep the requests of all of them in memory.
     """
     first = await held(hub, broker)
     others = [await waiting(hub, "a"), await waiting(hub, *(f"x{number}" for number in range(BATCH_IDS)))]
     broker.failing = failure
     broker.free.set()
-    told = await asyncio.gather(first, *others, return_exceptions=True)
-    assert [(type(error), str(error)) for error in told] == [(type(failure), str(failure))] * 3
-    assert len({id(error) for error in (*told, failure)}) == 4
-    assert {error.__cause__ for error in told if isinstance(error, Exception)} == {failure}
+    answers = await asyncio.gather(first, *others, return_exceptions=True)
+    assert [(type(error), str(error)) for error in answers] == [(type(failure), str(failure))] * 3
+    assert len({id(error) for error in (*answers, failure)}) == 4
+    assert {error.__cause__ for error in answers if isinstance(error, Exception)} == {failure}
     assert len(broker.asked) == 1
     broker.failing = None
     assert await ask(hub, "a") == ["of-a"]
 
 
-async def test_a_hub_that_ends_keeps_nobody_waiting(broker: HeldBroker) -> None:
-    """Whoever waits for a read is told that it does not come."""
+async def test_a_closing_hub_fails_waiting_polls(broker: HeldBroker) -> None:
+    """A poll that waits for a read is refused when the hub closes."""
     async with broker:
         async with Hub(broker) as hub:
             both = [await held(hub, broker), await waiting(hub, "a")]

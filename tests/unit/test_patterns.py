@@ -1,4 +1,4 @@
-"""Channel patterns: what they cover, what they refuse, and that they cost little whatever they are."""
+"""Channel patterns: what they cover, which are refused, and that matching is fast for every pattern."""
 
 from __future__ import annotations
 
@@ -29,46 +29,46 @@ from statushub.hub.model.errors import Invalid
         ("[a]", ["[a]"], ["a"]),
     ],
 )
-def test_a_pattern_covers_what_it_says(pattern: str, covered: list[str], not_covered: list[str]) -> None:
-    """`*` within a segment, `**` across; every other character is itself."""
+def test_wildcards_cover_names(pattern: str, covered: list[str], not_covered: list[str]) -> None:
+    """`*` matches within a segment, `**` across segments; every other character matches itself."""
     patterns = Patterns([pattern])
     assert [name for name in covered if not patterns.match(name)] == []
     assert [name for name in not_covered if patterns.match(name)] == []
 
 
 @given(st.text("ab/*", min_size=1, max_size=9), st.text("ab/", min_size=1, max_size=9))
-def test_matching_is_that_of_the_plain_expression(pattern: str, name: str) -> None:
-    """What is left out of the search would have found nothing."""
+def test_matching_equals_that_of_the_plain_expression(pattern: str, name: str) -> None:
+    """The compiled expression skips only searches that cannot match."""
     if "***" in pattern or pattern.count("**") > 2:
         return
     plain = "".join({"**": ".*", "*": "[^/]*"}.get(part, re.escape(part)) for part in re.split(r"(\*\*?)", pattern))
     assert Patterns([pattern]).match(name) == bool(re.fullmatch(plain, name))
 
 
-def test_many_wildcards_do_not_search_for_ever() -> None:
-    """A name that nearly fits is refused in steps that grow with its length, not with their product."""
+def test_many_wildcards_do_not_backtrack_exponentially() -> None:
+    """A name that almost matches is refused in time that grows with its length."""
     expression = _compile("*".join(["a"] * 100) + "c")
     assert expression.fullmatch("a" * 128) is None
     assert Patterns(["**" + "a*" * 60 + "b**c"]).match("a" * 128) is False
 
 
 @pytest.mark.parametrize("text", ["", "a" * 257, "a***", "**a**b**", "a\nb", "a\0"])
-def test_what_is_no_pattern_is_named(text: str) -> None:
-    """By its place in the list."""
+def test_an_invalid_pattern_is_named_by_its_position(text: str) -> None:
+    """The error's field is the index in the list."""
     with pytest.raises(Invalid) as caught:
         Patterns(["fine", text], "read")
     assert caught.value.field == "read[1]"
 
 
-def test_a_list_of_patterns_has_an_end() -> None:
-    """As long as a stream has channels."""
+def test_the_number_of_patterns_is_limited() -> None:
+    """A longer list is refused by the name of its field."""
     with pytest.raises(Invalid) as caught:
         Patterns(["a"] * (PATTERNS + 1), "write")
     assert caught.value.field == "write"
 
 
-def test_all_is_everything_and_none_is_nothing() -> None:
-    """The two ends."""
+def test_all_matches_every_name_and_none_matches_no_name() -> None:
+    """Equal lists of patterns are equal and have one hash."""
     assert ALL.match("a/b")
     assert not NONE.match("a")
     assert Patterns(["a"]) == Patterns(["a"])

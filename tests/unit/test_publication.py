@@ -1,4 +1,4 @@
-"""What a producer may say, and in which form it is stored."""
+"""The fields that a producer may publish, and the form in which they are stored."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def made(data: dict[str, Any] | None = None, **more: Any) -> tuple[Publication, 
         ("failed", "error", "failed", "processing_error", True),
     ],
 )
-def test_every_vocabulary_maps_onto_the_one_of_the_wire(
+def test_every_vocabulary_maps_onto_that_of_the_wire(
     status: str, content_status: str, processing_status: str | None, type: str, terminal: bool
 ) -> None:
-    """Status, processing status and type follow from any vocabulary's status."""
+    """Status, processing status and type follow from the status in any vocabulary."""
     publication_, data = made({"status": status})
     assert (data["status"], data["processing_status"]) == (content_status, processing_status)
     assert (publication_.type, publication_.terminal) == (type, terminal)
@@ -63,15 +63,15 @@ def test_every_vocabulary_maps_onto_the_one_of_the_wire(
         ({"status": "generating"}, "my.own-type:1", "generating"),
     ],
 )
-def test_the_status_follows_from_what_else_is_said(data: dict[str, Any], type: str | None, status: str) -> None:
-    """A type or a known processing status says enough; types that nobody knows pass through."""
+def test_the_status_follows_from_other_fields(data: dict[str, Any], type: str | None, status: str) -> None:
+    """A type or a known processing status implies a status; unknown types pass through."""
     publication_, stored = made(data, type=type)
     assert stored["status"] == status
     assert type in (None, publication_.type)
 
 
-def test_what_the_producer_put_in_is_kept_in_order_and_to_the_digit() -> None:
-    """Extra fields survive byte for byte: empty lists, large numbers, any text."""
+def test_extra_fields_keep_their_order_and_exact_values() -> None:
+    """Empty lists, large numbers and any text survive unchanged."""
     extra = {"list": [], "object": {}, "large": 2**60 + 1, "text": "ü\u2028\u0000", "null": None, "float": 0.1}
     _, stored = made({"status": "generating", **extra})
     assert {key: stored[key] for key in extra} == extra
@@ -87,8 +87,8 @@ def test_what_the_producer_put_in_is_kept_in_order_and_to_the_digit() -> None:
         ("0099-01-01T00:00:00+00:00", "0099-01-01T00:00:00.000Z"),
     ],
 )
-def test_timestamps_are_brought_to_utc(said: str, stored: str) -> None:
-    """ISO 8601 with milliseconds and Z, whatever offset was given."""
+def test_timestamps_are_converted_to_utc(said: str, stored: str) -> None:
+    """Stored timestamps are ISO 8601 with milliseconds and Z, whatever their offset was."""
     assert made({"status": "idle", "timestamp": said})[1]["timestamp"] == stored
 
 
@@ -104,7 +104,7 @@ def test_timestamps_are_brought_to_utc(said: str, stored: str) -> None:
     ],
 )
 def test_an_error_always_has_a_message(data: dict[str, Any], message: str) -> None:
-    """`processing_error` carries `error_message`, from whichever field says it."""
+    """`processing_error` carries `error_message`, taken from the first field that holds a text."""
     assert made({"status": "error", **data})[1]["error_message"] == message
 
 
@@ -169,8 +169,8 @@ def test_the_dashboard_has_the_same_precedence_of_error_texts() -> None:
         ({"lease": True}, "lease"),
     ],
 )
-def test_nonsense_is_refused_by_the_name_of_its_field(change: dict[str, Any], field: str) -> None:
-    """`Invalid`, with the field as a path."""
+def test_an_invalid_field_is_named(change: dict[str, Any], field: str) -> None:
+    """The error `Invalid` gives the field as a path."""
     said: dict[str, Any] = {"channel": "c", "content_id": "x", "data": {"status": "generating"}}
     with pytest.raises(Invalid) as caught:
         publication(**(said | change))
@@ -179,7 +179,7 @@ def test_nonsense_is_refused_by_the_name_of_its_field(change: dict[str, Any], fi
 
 
 def test_data_over_the_limit_are_too_large() -> None:
-    """64 KiB of data, counted as stored."""
+    """The limit of 64 KiB counts the data as stored."""
     with pytest.raises(TooLarge, match="at most 65536"):
         made({"status": "idle", "text": "x" * EVENT_BYTES})
 
@@ -199,8 +199,8 @@ known_keys = st.sampled_from(["status", "processing_status", "progress", "timest
     seq=json_values,
     lease=json_values,
 )
-def test_whatever_is_said_is_stored_whole_or_refused(data: Any, type: Any, attempt: Any, seq: Any, lease: Any) -> None:
-    """Anything that JSON can say gives sound data or `Invalid`, nothing else."""
+def test_any_json_is_stored_whole_or_refused(data: Any, type: Any, attempt: Any, seq: Any, lease: Any) -> None:
+    """Arbitrary JSON gives valid stored data or `Invalid`, and no other error."""
     try:
         publication_ = publication(
             channel="c", content_id="x", data=data, type=type, attempt=attempt, seq=seq, lease=lease
@@ -215,8 +215,8 @@ def test_whatever_is_said_is_stored_whole_or_refused(data: Any, type: Any, attem
     assert field
 
 
-def test_a_stalled_content_keeps_what_it_last_said() -> None:
-    """The ending by lease is an error with a stable code, and the other fields stay."""
+def test_a_stalled_content_keeps_its_last_fields() -> None:
+    """An expired lease stores an error with a stable code; the other fields stay."""
     _, data = made({"status": "generating", "progress": 41, "title": "clip"})
     event = Event(channel="c", content_id="x", offset=3, type="t", data=json.dumps(data).encode())
     ending = stalled(event)
@@ -227,15 +227,15 @@ def test_a_stalled_content_keeps_what_it_last_said() -> None:
     assert said["error_message"]
 
 
-def test_a_stalled_content_of_a_foreign_publisher_ends_nevertheless() -> None:
-    """Data that are no JSON object are replaced."""
+def test_a_stalled_content_with_invalid_data_still_ends() -> None:
+    """Data that are not a JSON object are replaced."""
     event = Event(channel="c", content_id="x", offset=3, type="t", data=b"\xff")
     assert decode(stalled(event).data)["content_id"] == "x"
 
 
 @pytest.mark.parametrize("text", ["k3f9a2-184", "a-0", f"z-{COUNTER_MAX}"])
-def test_a_cursor_reads_as_it_is_written(text: str) -> None:
-    """Epoch, dash, offset."""
+def test_a_cursor_round_trips(text: str) -> None:
+    """A cursor's text is epoch, dash, offset."""
     assert str(Cursor.parse(text)) == text
 
 
@@ -243,16 +243,16 @@ def test_a_cursor_reads_as_it_is_written(text: str) -> None:
     "text",
     ["", "k", "k-", "-1", "k--1", "k-01", "K-1", "k-1 ", "k-1\n", "k-٣", f"k-{COUNTER_MAX + 1}", "k" * 70 + "-1"],
 )
-def test_what_is_no_cursor_is_refused(text: str) -> None:
-    """With the field that held it."""
+def test_an_invalid_cursor_is_refused(text: str) -> None:
+    """The error names the field that held the cursor."""
     with pytest.raises(Invalid) as caught:
         Cursor.parse(text, field="since")
     assert caught.value.field == "since"
 
 
 @given(st.text(max_size=140))
-def test_names_never_hold_what_breaks_a_line_or_a_key(name: str) -> None:
-    """A legal name has no control character, no separator but the space, no star."""
+def test_a_valid_name_cannot_break_a_line_or_a_key(name: str) -> None:
+    """A valid name has no control character, no separator except the space, and no star."""
     try:
         check_name(name, "channel")
     except Invalid:
@@ -264,14 +264,14 @@ def test_names_never_hold_what_breaks_a_line_or_a_key(name: str) -> None:
 
 @pytest.mark.parametrize("tenant", ["", "a b", "a{b}", "x" * 65, None, "ü"])
 def test_tenants_have_plain_names(tenant: object) -> None:
-    """A tenant's name stands in a hash tag and in a claim."""
+    """A tenant's name is part of a hash tag and of a claim."""
     with pytest.raises(Invalid):
         check_tenant(tenant)
     assert check_tenant("acme-1_x") == "acme-1_x"
 
 
-def test_unknown_statuses_count_as_being_processed() -> None:
-    """A foreign publisher's word is no ending."""
+def test_an_unknown_status_counts_as_processing() -> None:
+    """A status word of a foreign publisher ends no attempt."""
     assert phase_of({"status": "dancing"}) is Phase.PROCESSING
     assert phase_of({"status": "idle", "processing_status": "pending"}) is Phase.PENDING
     assert phase_of({"status": "idle"}) is Phase.IDLE

@@ -1,4 +1,4 @@
-"""A viewer that is pushed to: its state says what it is given, and no other object does."""
+"""A push viewer: its state decides which events it is sent, and only the viewer changes it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Hosting:
-    """A hub whose replicas are live or not, as it is told."""
+    """A host whose replicas are all live or all not, as a test sets."""
 
     def __init__(self) -> None:
         self.counts = Counts()
@@ -51,7 +51,7 @@ class Hosting:
 
 
 class RecordingTransport(asyncio.Transport):
-    """Keeps what is written; it closes when it is told."""
+    """Records the bytes written, and whether it was closed or aborted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,12 +102,12 @@ def connected(
 
 
 def state(viewer: PushViewer) -> State:
-    """Its state at this moment; mypy believes that an attribute stays as it was compared."""
+    """The current state; a call, since mypy narrows an attribute that was compared."""
     return viewer.state
 
 
-async def test_it_is_live_after_its_catch_up(host: Hosting, replica: Replica) -> None:
-    """From then on it is written each event as it is applied."""
+async def test_a_viewer_is_live_after_its_catch_up(host: Hosting, replica: Replica) -> None:
+    """A live viewer is sent each event as it is applied."""
     viewer, transport = connected(host, replica)
     assert state(viewer) is State.LIVE
     assert b"event: ready" in transport.written
@@ -115,8 +115,8 @@ async def test_it_is_live_after_its_catch_up(host: Hosting, replica: Replica) ->
     assert b"id: e-5" in transport.written
 
 
-async def test_it_is_behind_while_its_replica_is_not_live(host: Hosting, replica: Replica) -> None:
-    """And gets nothing, then what it missed, once."""
+async def test_a_viewer_is_behind_while_its_replica_is_not_live(host: Hosting, replica: Replica) -> None:
+    """A viewer that is behind is sent nothing, and catches up once its replica is live."""
     viewer, transport = connected(host, replica)
     viewer.pause()
     assert state(viewer) is State.BEHIND
@@ -127,8 +127,8 @@ async def test_it_is_behind_while_its_replica_is_not_live(host: Hosting, replica
     assert transport.written.count(b"id: e-5") == 1
 
 
-async def test_it_is_stalled_while_its_socket_is_full(host: Hosting, replica: Replica) -> None:
-    """No catch-up changes that; the socket does, when it has drained."""
+async def test_a_viewer_is_stalled_while_its_socket_is_full(host: Hosting, replica: Replica) -> None:
+    """A catch-up does not end the stall; a drained socket does."""
     viewer, transport = connected(host, replica)
     viewer.pause_writing()
     fan_out(replica, [replica.apply(event(5))])
@@ -140,16 +140,16 @@ async def test_it_is_stalled_while_its_socket_is_full(host: Hosting, replica: Re
     assert transport.written.count(b"id: e-5") == 1
 
 
-async def test_one_that_is_handed_over_with_a_full_socket_waits(host: Hosting, replica: Replica) -> None:
-    """It is live when that has drained."""
+async def test_a_viewer_handed_over_with_a_full_socket_is_stalled(host: Hosting, replica: Replica) -> None:
+    """The viewer is live once the socket has drained."""
     viewer, _ = connected(host, replica, stalled=True)
     assert state(viewer) is State.STALLED
     viewer.resume_writing()
     assert state(viewer) is State.LIVE
 
 
-async def test_a_pause_of_one_that_is_stalled_moves_nothing(host: Hosting, replica: Replica) -> None:
-    """Its place is where its socket filled, whatever happens to its replica."""
+async def test_a_pause_does_not_move_a_stalled_viewer(host: Hosting, replica: Replica) -> None:
+    """A stalled viewer's offset stays where its socket filled, whatever happens to its replica."""
     viewer, _ = connected(host, replica)
     viewer.pause_writing()
     replica.apply(event(5))
@@ -158,8 +158,8 @@ async def test_a_pause_of_one_that_is_stalled_moves_nothing(host: Hosting, repli
 
 
 @pytest.mark.parametrize("stalled", [False, True], ids=["open", "stalled"])
-async def test_a_closed_one_is_given_nothing(host: Hosting, replica: Replica, stalled: bool) -> None:
-    """Neither by its replica nor by a socket that drains late; one whose socket is full is aborted unheard."""
+async def test_a_closed_viewer_is_sent_nothing(host: Hosting, replica: Replica, stalled: bool) -> None:
+    """Fan-out, drained socket, catch-up and heartbeat write nothing; a stalled viewer is aborted without `drain`."""
     viewer, transport = connected(host, replica, stalled=stalled)
     viewer.close((500, 500))
     assert state(viewer) is State.CLOSED
@@ -174,8 +174,8 @@ async def test_a_closed_one_is_given_nothing(host: Hosting, replica: Replica, st
     assert state(viewer) is State.CLOSED
 
 
-async def test_a_void_cursor_is_reset_before_anything_is_sent(host: Hosting, replica: Replica) -> None:
-    """And `ready` is said anew."""
+async def test_a_void_cursor_is_reset_first(host: Hosting, replica: Replica) -> None:
+    """`reset` precedes the state, and `ready` is sent again."""
     viewer, transport = connected(host, replica)
     viewer.pause()
     viewer.invalidate()
@@ -185,16 +185,16 @@ async def test_a_void_cursor_is_reset_before_anything_is_sent(host: Hosting, rep
     assert host.counts.resets == 1
 
 
-async def test_a_cursor_ahead_of_what_is_known_is_verified_first(host: Hosting, replica: Replica) -> None:
-    """It is neither believed nor reset until the clock was asked."""
+async def test_a_cursor_ahead_of_the_replica_is_verified_first(host: Hosting, replica: Replica) -> None:
+    """The cursor is neither accepted nor reset until the broker's clock has been read."""
     viewer, transport = connected(host, replica, Cursor(epoch="e", offset=9))
     assert state(viewer) is State.BEHIND
     assert host.verified == [replica]
     assert b"event: " not in transport.written
 
 
-async def test_one_that_leaves_is_forgotten_by_its_replica(host: Hosting, replica: Replica) -> None:
-    """Whatever state it was in."""
+async def test_a_disconnected_viewer_leaves_its_replica(host: Hosting, replica: Replica) -> None:
+    """A viewer is removed from its replica in whatever state it was."""
     for prepare in (PushViewer.pause, PushViewer.pause_writing, PushViewer.catch_up):
         viewer, _ = connected(host, replica)
         prepare(viewer)

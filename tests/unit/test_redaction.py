@@ -1,4 +1,4 @@
-"""The redaction of addresses."""
+"""The redaction of URLs."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from statushub.hub.model.redaction import redacted
         ("", ""),
     ],
 )
-def test_what_is_shown(url: str, shown: str) -> None:
-    """The host, the path and the scheme are shown; user, password, query and fragment are not."""
+def test_only_scheme_host_and_path_are_shown(url: str, shown: str) -> None:
+    """User, password, query and fragment are removed; a URL that cannot be parsed safely is cut."""
     assert redacted(url) == shown
 
 
@@ -44,7 +44,7 @@ def test_what_is_shown(url: str, shown: str) -> None:
     tail=st.text(st.characters(exclude_characters="<>")),
 )
 def test_no_password_is_shown(password: str, tail: str) -> None:
-    """No password is shown, whichever characters it has and whichever follow the host."""
+    """Passwords of any characters are removed, whatever follows the host."""
     secret = f"<<{password}>>"
     for url in (f"redis://user:{secret}@host/{tail}", f"user:{secret}@host/{tail}"):
         assert "<<" not in redacted(url)

@@ -1,4 +1,4 @@
-"""The broker's URL: what each form means, and what is said of one that means nothing."""
+"""The broker's URL: what each form means, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from statushub.hub.brokers.redis.url import Kind, parse_redis_url
 from statushub.hub.model.errors import ConfigError
 
 
-def test_one_server_by_default_on_this_machine() -> None:
-    """Host, port and database have Redis' own defaults."""
+def test_a_server_defaults_to_this_machine() -> None:
+    """Host, port and database have the defaults of Redis."""
     parsed = parse_redis_url("redis://")
     assert (parsed.kind, parsed.nodes, parsed.db, parsed.options) == (Kind.SINGLE, (("localhost", 6379),), 0, {})
 
 
-def test_one_server_in_full() -> None:
-    """Credentials are decoded; the database may stand in the path or the query."""
+def test_a_server_with_all_parts() -> None:
+    """Credentials are decoded; the database may be in the path or in the query."""
     parsed = parse_redis_url("rediss://me:p%40ss@[::1]:7000/3?ssl_cert_reqs=none&client_name=hub")
     assert (parsed.nodes, parsed.db) == ((("::1", 7000),), 3)
     assert parsed.options == {
@@ -30,15 +30,15 @@ def test_one_server_in_full() -> None:
     assert parse_redis_url("redis://host?db=4").db == 4
 
 
-def test_a_socket_of_this_machine() -> None:
-    """The path is the socket's, so the database stands in the query."""
+def test_a_unix_socket() -> None:
+    """The path is the socket's, so the database is in the query."""
     parsed = parse_redis_url("unix://:pw@/run/redis%20x.sock?db=2")
     assert (parsed.nodes, parsed.db, parsed.options["path"]) == ((), 2, "/run/redis x.sock")
     assert parsed.options["password"] == "pw"
 
 
 def test_sentinels_of_a_service() -> None:
-    """The password before the @ is the servers'; the Sentinels' own stands in the query."""
+    """The password before the @ is the servers'; the Sentinels' password is in the query."""
     parsed = parse_redis_url("redis+sentinel://:pw@a,b:7000/main/2?sentinel_password=own")
     assert (parsed.kind, parsed.service, parsed.db) == (Kind.SENTINEL, "main", 2)
     assert parsed.nodes == (("a", 26379), ("b", 7000))
@@ -47,13 +47,13 @@ def test_sentinels_of_a_service() -> None:
 
 
 def test_nodes_of_a_cluster() -> None:
-    """Any of its nodes will do; database 0 may be named."""
+    """Nodes without a port have the default port; database 0 may be named."""
     parsed = parse_redis_url("rediss+cluster://a:1,b/0")
     assert (parsed.kind, parsed.nodes, parsed.db) == (Kind.CLUSTER, (("a", 1), ("b", 6379)), 0)
 
 
 def test_messages_name_the_server_without_credentials() -> None:
-    """What stands in messages and logs says where the server is, and nothing of the user."""
+    """Messages and logs locate the server and show no credentials."""
     assert parse_redis_url("redis://me:s3cret@host:7000/1").where == "redis://host:7000/1"
     assert parse_redis_url("redis+cluster://me:s3cret@a,b").where == "redis+cluster://a,b"
     assert parse_redis_url("unix://me:s3cret@/run/redis.sock").where == "unix:///run/redis.sock"
@@ -86,7 +86,7 @@ def test_messages_name_the_server_without_credentials() -> None:
         "redis+cluster://host/1",
     ],
 )
-def test_a_malformed_url_is_refused_without_telling_its_password(url: str) -> None:
+def test_the_error_of_a_malformed_url_shows_no_password(url: str) -> None:
     """The error names the setting, and neither it nor its causes quote a secret."""
     with pytest.raises(ConfigError) as caught:
         RedisBroker(url)

@@ -1,4 +1,4 @@
-"""A replica is the channel's state, in the clock's order, whatever came in between."""
+"""A replica holds the state of a channel in the clock's order, whatever happened in between."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def loaded(*events: Event, contents: dict[str, Entry] | None = None) -> Replica:
 
 
 @given(st.lists(st.sampled_from("abcdef"), max_size=60), st.integers(0, 60))
-def test_since_gives_the_latest_of_each_content_in_order(content_ids: list[str], offset: int) -> None:
-    """Whatever was applied, and from wherever it is read."""
+def test_since_gives_the_latest_event_of_each_content_in_order(content_ids: list[str], offset: int) -> None:
+    """The property holds for any sequence of events and any offset."""
     replica = loaded()
     for number, content_id in enumerate(content_ids, 1):
         replica.apply(event(number, content_id))
@@ -46,8 +46,8 @@ def test_since_gives_the_latest_of_each_content_in_order(content_ids: list[str],
     assert [(entry.offset, entry.event.content_id) for entry in replica.since(offset)] == expected
 
 
-def test_a_snapshot_of_the_same_epoch_adds_and_one_of_another_replaces() -> None:
-    """What is older than what is known changes nothing."""
+def test_a_snapshot_merges_within_an_epoch_and_replaces_across_epochs() -> None:
+    """Events that are older than the known ones change nothing."""
     contents: dict[str, Entry] = {}
     replica = loaded(event(1, "a"), event(4, "b"), contents=contents)
     replica.load(snapshot(event(6, "a"), offset=9))
@@ -66,10 +66,10 @@ def test_a_snapshot_of_the_same_epoch_adds_and_one_of_another_replaces() -> None
         ([], True, [3]),
     ],
 )
-def test_what_waited_is_replayed_unless_something_is_missing(
+def test_waiting_announcements_are_replayed_up_to_a_gap(
     waiting: list[Announcement], whole: bool, offsets: list[int]
 ) -> None:
-    """Old ones are passed over; a hole or another epoch calls for another read."""
+    """Old announcements are skipped; a gap or another epoch requires another read."""
     replica = loaded(event(3, "a"))
     replica.waiting += waiting
     assert replica.replay() is whole
@@ -77,8 +77,8 @@ def test_what_waited_is_replayed_unless_something_is_missing(
     assert not replica.waiting
 
 
-def test_contents_are_forgotten_oldest_first() -> None:
-    """By when their last event was applied here."""
+def test_contents_are_forgotten_by_age() -> None:
+    """Age counts from when the content's last event was applied."""
     contents: dict[str, Entry] = {}
     replica = loaded(event(1, "a"), event(2, "b"), contents=contents)
     replica.apply(event(3, "a"))
@@ -90,8 +90,8 @@ def test_contents_are_forgotten_oldest_first() -> None:
     assert replica.last == 3
 
 
-def test_a_content_that_another_channel_took_over_stays_known_there() -> None:
-    """It vanished from one channel and was published to another: the first one's clean-up does not touch it."""
+def test_clearing_a_replica_keeps_contents_that_moved() -> None:
+    """A content that expired in one channel and was published to another belongs to the other."""
     contents: dict[str, Entry] = {}
     first, second = Replica("t", "c", contents), Replica("t", "d", contents)
     first.load(snapshot(event(1)))
@@ -100,8 +100,8 @@ def test_a_content_that_another_channel_took_over_stays_known_there() -> None:
     assert contents == second.entries
 
 
-def test_several_channels_merge_in_one_order() -> None:
-    """By offset, whatever channel it is."""
+def test_several_channels_merge_by_offset() -> None:
+    """The merged entries are in the clock's order, whatever their channel."""
     one, other = Replica("t", "c", {}), Replica("t", "d", {})
     one.load(snapshot(event(1, "a"), event(5, "b")))
     other.load(snapshot(event(2, "x"), event(6, "y")))
@@ -120,7 +120,7 @@ class CountingFormat:
 
 
 def test_an_event_is_encoded_once_for_each_format() -> None:
-    """However many ask for it, and in whichever order."""
+    """Repeated requests for a format return the cached bytes."""
     row = Row(event(3))
     formats = [CountingFormat() for _ in range(3)]
     for _ in range(2):
@@ -130,14 +130,14 @@ def test_an_event_is_encoded_once_for_each_format() -> None:
 
 
 @given(st.binary(max_size=200).filter(lambda data: b"\r" not in data and b"\n" not in data), st.integers(1, 2**53))
-def test_a_chunk_holds_its_frame(data: bytes, offset: int) -> None:
-    """The frame is one chunk of the body, and the data stand in one line."""
+def test_a_chunk_holds_one_frame(data: bytes, offset: int) -> None:
+    """The frame is one chunk of the body, and its data are on one line."""
     frame = SSE.event("e", event(offset, data=data))
     assert CHUNKED_SSE.event("e", event(offset, data=data)) == b"%x\r\n%b\r\n" % (len(frame), frame)
     assert frame == b"id: e-%d\nevent: t\ndata: %b\n\n" % (offset, data)
 
 
-def test_a_foreign_publisher_cannot_break_the_lines() -> None:
-    """Line breaks between JSON tokens become spaces; no data can add a line to a frame."""
+def test_line_breaks_in_data_add_no_line_to_a_frame() -> None:
+    """Line breaks between JSON tokens become spaces."""
     frame = SSE.event("e", event(1, data=b'{\r\n"a": 1,\n\nid: 7\n}'))
     assert frame == b'id: e-1\nevent: t\ndata: {  "a": 1,  id: 7 }\n\n'

@@ -1,4 +1,4 @@
-"""The versions of Python that are named in more than one place."""
+"""The Python versions that are named in several places."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.support.requirements import project
 ROOT = Path(__file__).parents[2]
 
 
-def test_ci_runs_on_every_version_that_is_declared() -> None:
-    """The classifiers, the matrix of CI and the lower bound agree, and CI runs what a developer's machine runs."""
+def test_ci_runs_on_every_declared_version() -> None:
+    """Classifiers, CI matrix and lower bound agree, and CI runs the script that developers run."""
     workflow = (ROOT / ".github/workflows/ci.yml").read_text()
     [matrix] = re.findall(r"python: \[(.*)\]", workflow)
     versions = re.findall(r'"(.*?)"', matrix)

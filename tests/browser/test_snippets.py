@@ -29,7 +29,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 SHOW = "(content) => document.getElementById('shown').append(content.content_id + ' ' + content.status + '; ')"
 IMPORT = 'import { StatusStream } from "/assets/client.js";'
-"""Of a snippet that shows a call alone."""
+"""Added to a snippet that shows only a call."""
 
 SETTINGS = {
     'new EventSource("http': Setting(foreign=True, channel="drafts", prelude=f"const show = {SHOW};"),
@@ -92,5 +92,5 @@ def test_javascript(snippet: Snippet, hub: LiveHub, page: Page) -> None:
 
 
 def test_every_setting_is_used() -> None:
-    """A class that no page needs any more goes."""
+    """No class is left of a snippet that was removed."""
     assert all(any(part in snippet.text for snippet in snippets("js")) for part in SETTINGS)

@@ -88,7 +88,7 @@ def script(name: str, *arguments: str, **variables: str) -> subprocess.Completed
 
 
 def test_the_worker_reports_its_work(hub: LiveHub) -> None:
-    """The endpoint answers immediately; the work behind it is followed to its end, and an error is told."""
+    """The endpoint answers immediately; the work behind it is followed to its end, and an error is reported."""
     with worker(hub) as address:
         for article in ("article-7", "unreadable"):
             answer = httpx.post(f"{address}/articles/{article}/summary")

@@ -405,7 +405,7 @@ def test_drawing(snippet: Snippet) -> None:
 
 
 def test_every_class_is_used() -> None:
-    """A class that no page needs any more goes."""
+    """No class is left of a snippet that was removed."""
     texts = [command for snippet in snippets("console") for command, _ in commands(snippet)]
     assert all(any(re.match(pattern, text) for text in texts) for pattern in COMMANDS)
     for classes, language in ((PYTHON, "python"), (ANSWERS, "json")):

@@ -16,6 +16,9 @@ const PHASES = new Map([
   ["failed", "failed"],
 ]);
 
+/** The fields that may say why a content failed, in order of precedence. */
+const ERROR_TEXTS = ["error_message", "error", "error_reason"];
+
 /** An error is read, not searched: a stack trace belongs in a log. */
 const TEXT_CHARACTERS = 600;
 
@@ -51,7 +54,7 @@ export function describe(data, live) {
     step: phase === "processing" ? stepOf(data) : "",
     ends: phase === "processing" ? endOf(data, updated) : null,
     updated,
-    error: phase === "failed" ? cut(firstText(data.error_message, data.error, data.error_reason)) : "",
+    error: phase === "failed" ? cut(firstText(...ERROR_TEXTS.map((name) => data[name]))) : "",
     result: phase === "completed" ? resultOf(data) : null,
     thumbnail: ownAddress(firstText(data.thumbnail_url, data.thumbnail, data.poster)),
   };

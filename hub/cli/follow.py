@@ -14,6 +14,7 @@ from httpx_sse import EventSource, ServerSentEvent, SSEError
 from statushub.hub.cli.failure import USAGE, Failure
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable, ConfigError
+from statushub.hub.model.vocabulary import CONTROL_TYPES
 
 HEARTBEAT_SECONDS: Final = 15.0
 """Interval of heartbeats until a `ready` names the hub's own."""
@@ -114,7 +115,7 @@ class Follower:
         if event.event != "drain":
             self._alive()
         data = _decode(event.data)
-        control = event.event in ("ready", "reset", "heartbeat", "drain")
+        control = event.event in CONTROL_TYPES
         if event.event == "ready":
             self._ready(data)
         elif event.event == "reset":

@@ -7,14 +7,22 @@ and their data may lack fields, hold some of a wrong type, or be no JSON at all.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
 from statushub.hub.model.errors import Invalid
 from statushub.hub.model.event import Event, decode
 from statushub.hub.model.timestamp import timestamp
-from statushub.hub.model.vocabulary import CONTENT_STATUS, ERROR_TEXTS, PHASES, TYPE_PHASES, Phase, phase_of
+from statushub.hub.model.vocabulary import (
+    CONTENT_STATUS,
+    ERROR_TEXTS,
+    PHASES,
+    TYPE_PHASES,
+    ContentStatus,
+    Phase,
+    phase_of,
+)
 
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -76,7 +84,7 @@ class _Shape(msgspec.Struct, gc=False):
     """The fields that sound data have. Decoding checks the grammar of all the rest without building it."""
 
     content_id: str
-    status: Literal["idle", "generating", "complete", "error"]
+    status: ContentStatus
 
 
 class _Line(_Shape, gc=False):

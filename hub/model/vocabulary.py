@@ -1,19 +1,22 @@
-"""Vocabularies: the words in which producers and pages say what a status is, and what they mean."""
+"""The vocabularies in which producers and pages say what a status is, and what their words mean.
+
+This is the source. JavaScript and Lua repeat some of it; tests/unit/test_vocabulary.py compares them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 
 class Phase(StrEnum):
     """What a status means, in every vocabulary."""
 
     IDLE = "idle"
-    """Nothing is under way and nothing is expected."""
+    """There is no work, and none is expected."""
     PENDING = "pending"
-    """Accepted, not begun."""
+    """The work is accepted and has not begun."""
     PROCESSING = "processing"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -24,14 +27,17 @@ class Phase(StrEnum):
         return self in (Phase.COMPLETED, Phase.FAILED)
 
 
-CONTENT_STATUS: Final[Mapping[Phase, str]] = {
+ContentStatus = Literal["idle", "generating", "complete", "error"]
+"""The words of the content vocabulary."""
+
+CONTENT_STATUS: Final[Mapping[Phase, ContentStatus]] = {
     Phase.IDLE: "idle",
     Phase.PENDING: "idle",
     Phase.PROCESSING: "generating",
     Phase.COMPLETED: "complete",
     Phase.FAILED: "error",
 }
-"""The vocabulary of the wire: what `status` says of a content in each phase."""
+"""The content vocabulary, in which events are stored and sent."""
 
 VIDEO_STATUS: Final[Mapping[Phase, str]] = {
     Phase.IDLE: "PENDING",
@@ -40,7 +46,7 @@ VIDEO_STATUS: Final[Mapping[Phase, str]] = {
     Phase.COMPLETED: "READY",
     Phase.FAILED: "FAILED",
 }
-"""The vocabulary of the video progress route."""
+"""The video vocabulary, in which the progress route answers."""
 
 JOB_STATUS: Final[Mapping[Phase, str]] = {
     Phase.IDLE: "processing",
@@ -49,7 +55,7 @@ JOB_STATUS: Final[Mapping[Phase, str]] = {
     Phase.COMPLETED: "completed",
     Phase.FAILED: "failed",
 }
-"""The vocabulary of the job route, which knows no waiting job."""
+"""The job vocabulary, in which the job route answers; it has no word for a pending job."""
 
 PHASES: Final[Mapping[str, Phase]] = {
     "idle": Phase.IDLE,
@@ -65,7 +71,7 @@ PHASES: Final[Mapping[str, Phase]] = {
     "completed": Phase.COMPLETED,
     "failed": Phase.FAILED,
 }
-"""Every `status` that may be published (content, video, job), and its phase."""
+"""Every `status` that may be published, of all three vocabularies, and its phase."""
 
 PROCESSING_PHASES: Final[Mapping[str, Phase]] = {
     "pending": Phase.PENDING,
@@ -87,20 +93,26 @@ TYPE_PHASES: Final[Mapping[str, Phase]] = {
     COMPLETE: Phase.COMPLETED,
     ERROR: Phase.FAILED,
 }
-"""The types that say a phase by themselves."""
+"""The event types that imply a phase."""
 
-RESERVED_TYPES: Final = frozenset({"ready", "reset", "heartbeat", "drain", "open", "error", "message"})
-"""Types no producer may use: the control events, and the names `EventSource` gives its own events."""
+CONTROL_TYPES: Final = frozenset({"ready", "reset", "heartbeat", "drain"})
+"""The types of a stream's own events."""
+
+EVENT_SOURCE_TYPES: Final = frozenset({"open", "error", "message"})
+"""The types of the events that a browser's `EventSource` makes itself."""
+
+RESERVED_TYPES: Final = CONTROL_TYPES | EVENT_SOURCE_TYPES
+"""Types that producers may not use."""
 
 ERROR_TEXTS: Final = ("error_message", "error", "error_reason")
-"""The fields that may say why a content failed, in order of precedence. web/content.js keeps the same order."""
+"""The fields that may say why a content failed, in order of precedence."""
 
 STALLED: Final = "stalled"
 """The `error_code` of a content whose lease ran out."""
 
 
 def phase_of(data: Mapping[str, Any]) -> Phase:
-    """The phase of a stored status. What no vocabulary knows counts as being processed."""
+    """The phase of a stored status. An unknown `status` counts as processing."""
     phase = PHASES.get(str(data.get("status")), Phase.PROCESSING)
     if phase is Phase.IDLE and data.get("processing_status") == Phase.PENDING:
         return Phase.PENDING

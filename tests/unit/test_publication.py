@@ -15,7 +15,7 @@ from statushub.hub.model.errors import Invalid, TooLarge
 from statushub.hub.model.event import Event, decode
 from statushub.hub.model.names import check_name, check_tenant
 from statushub.hub.model.publication import EVENT_BYTES, Publication, publication, stalled
-from statushub.hub.model.vocabulary import ERROR_TEXTS, Phase, phase_of
+from statushub.hub.model.vocabulary import Phase, phase_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,12 +106,6 @@ def test_timestamps_are_converted_to_utc(said: str, stored: str) -> None:
 def test_an_error_always_has_a_message(data: dict[str, Any], message: str) -> None:
     """`processing_error` carries `error_message`, taken from the first field that holds a text."""
     assert made({"status": "error", **data})[1]["error_message"] == message
-
-
-def test_the_dashboard_has_the_same_precedence_of_error_texts() -> None:
-    """The dashboard shows the text that the hub's routes answer."""
-    fields = ", ".join(f"data.{name}" for name in ERROR_TEXTS)
-    assert f"firstText({fields})" in (ROOT / "web" / "content.js").read_text()
 
 
 @pytest.mark.parametrize(

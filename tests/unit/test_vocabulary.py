@@ -1,0 +1,153 @@
+"""The vocabulary and the limits that JavaScript, CSS and Lua repeat, held against Python's, which are the source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import pytest
+
+from statushub.hub.api.events import OVERLOAD_RETRY_MS
+from statushub.hub.brokers.contract import SWEEP_GAP
+from statushub.hub.config import HEARTBEAT_SECONDS
+from statushub.hub.model.errors import Forbidden, Unauthorized
+from statushub.hub.model.names import NAME_CHARACTERS
+from statushub.hub.model.receipt import Refusal
+from statushub.hub.model.retention import RETENTION_SECONDS
+from statushub.hub.model.vocabulary import (
+    COMPLETE,
+    CONTENT_STATUS,
+    CONTROL_TYPES,
+    ENCODING_PROGRESS,
+    ERROR,
+    ERROR_TEXTS,
+    EVENT_SOURCE_TYPES,
+    JOB_STATUS,
+    PHASES,
+    STATUS_UPDATE,
+    TYPE_PHASES,
+    VIDEO_STATUS,
+    ContentStatus,
+    Phase,
+)
+from statushub.hub.viewers.viewer import RETRY_MS
+
+ROOT: Final = Path(__file__).parents[2]
+LUA: Final = "hub/brokers/redis/functions.lua"
+
+
+def words(text: str) -> list[str]:
+    """The quoted words of a list, in order."""
+    return re.findall(r"""["'](\w+)["']""", text)
+
+
+def word_set(text: str) -> set[str]:
+    """The same where the order does not matter."""
+    return set(words(text))
+
+
+def pairs(text: str) -> dict[str, str]:
+    """The entries of a `Map`."""
+    return dict(re.findall(r'\["(\w+)", "(\w+)"\]', text))
+
+
+def keys(text: str) -> set[str]:
+    """The keys of an object."""
+    return set(re.findall(r"(\w+): ", text))
+
+
+def refusals(text: str) -> set[str]:
+    """What a Lua function returns instead of a cursor."""
+    return set(re.findall(r"return nil, '(\w+)'", text))
+
+
+def number(text: str) -> float:
+    """A product, such as `7 * 24`."""
+    return prod(float(factor.replace("_", "")) for factor in text.split("*"))
+
+
+Agreement = tuple[str, str, Callable[[str], Any], Any]
+
+PHASE_NAMES: Final = {phase.value for phase in Phase}
+
+AGREEMENTS: Final[dict[str, Agreement]] = {
+    "types": (
+        "web/client.js",
+        r"TYPES = \[(.*?)\];",
+        word_set,
+        {STATUS_UPDATE, ENCODING_PROGRESS, COMPLETE, ERROR},
+    ),
+    "control types": ("web/client.js", r"CONTROLS = \[(.*?)\];", word_set, CONTROL_TYPES | {"error"}),
+    "busy contents": ("web/client.js", r"data\.status === (\S+) ", words, [CONTENT_STATUS[Phase.PROCESSING]]),
+    "waiting contents": ("web/client.js", r"data\.processing_status === ([^;]+);", words, [Phase.PENDING]),
+    "phases of a status": ("web/content.js", r"PHASES = new Map\(\[(.*?)\n\]\);", pairs, PHASES),
+    "phases": ("web/content.js", r"@typedef \{(.*?)\} Phase", word_set, PHASE_NAMES),
+    "a pending content": ("web/content.js", r"processing_status === ([^?]+) \?", words, [Phase.PENDING]),
+    "error texts": ("web/content.js", r"ERROR_TEXTS = \[(.*?)\];", words, list(ERROR_TEXTS)),
+    "groups": ("web/board.js", r"GROUPS = \{(.*?)\};", keys, PHASE_NAMES),
+    "badges": ("web/row.js", r"BADGES = \{(.*?)\};", keys, PHASE_NAMES),
+    "codes": ("web/poller.js", r"REFUSALS = \[(.*?)\];", words, [Unauthorized.code, Forbidden.code]),
+    "the heartbeat": ("web/client.js", r"HEARTBEAT_MS = (.*?);", number, HEARTBEAT_SECONDS * 1000),
+    "a name's length": ("web/index.html", r'id="channel".* maxlength="(\d+)"', number, NAME_CHARACTERS),
+    "refusals": (LUA, r"local function publish\((.*?)\nend", refusals, set(Refusal)),
+    "retention": (LUA, r"DEFAULT_RETENTION_MS = (.*?)\n", number, RETENTION_SECONDS * 1000),
+    "the sweep's gap": (LUA, r"SWEEP_GAP_MS = (.*?)\n", number, SWEEP_GAP * 1000),
+}
+"""What must agree: the file, an expression whose group has the words, how they are read, and what they must be."""
+
+
+def told(agreement: Agreement, change: Callable[[str], str] = lambda text: text) -> Any:
+    """What the file says, once the text that says it is changed."""
+    file, expression, read, _ = agreement
+    found = re.search(expression, (ROOT / file).read_text(encoding="utf-8"), re.DOTALL)
+    assert found, f"{file} says it no more, or in another way"
+    return read(change(found[1]))
+
+
+@pytest.mark.parametrize("agreement", AGREEMENTS.values(), ids=list(AGREEMENTS))
+def test_other_languages_agree(agreement: Agreement) -> None:
+    """Each list is Python's, and so is each limit."""
+    assert told(agreement) == agreement[-1]
+
+
+@pytest.mark.parametrize("agreement", AGREEMENTS.values(), ids=list(AGREEMENTS))
+def test_a_disagreement_is_noticed(agreement: Agreement) -> None:
+    """Each word and each number that is changed makes the test above fail."""
+    expected = agreement[-1]
+    parts = [r"\d+"] if isinstance(expected, int | float) else [*expected]
+    if isinstance(expected, dict):
+        parts += expected.values()
+    for part in parts:
+        assert told(agreement, partial(re.sub, part, r"\g<0>1")) != expected
+
+
+def test_the_page_reconnects_before_it_polls() -> None:
+    """It waits longer than the hub asks an ordinary client to, and no longer than a full hub asks for."""
+    reconnect = told(("web/client.js", r"RECONNECT_MS = (.*?);", number, None))
+    assert RETRY_MS[1] < reconnect <= OVERLOAD_RETRY_MS[0]
+
+
+def test_the_styles_know_every_phase() -> None:
+    """And no other."""
+    styles = (ROOT / "web/dashboard.css").read_text(encoding="utf-8")
+    assert set(re.findall(r'data-phase="(\w+)"', styles)) == PHASE_NAMES
+
+
+def test_a_stream_sends_the_control_types() -> None:
+    """Those that are reserved, and no others."""
+    encoder = (ROOT / "hub/wire/sse.py").read_text(encoding="utf-8")
+    assert set(re.findall(r'_control\("(\w+)"', encoder)) == CONTROL_TYPES
+    assert not CONTROL_TYPES & EVENT_SOURCE_TYPES
+
+
+def test_the_vocabularies_are_whole() -> None:
+    """Each has a word for every phase, each of its words has a phase, and so has each type."""
+    assert set(CONTENT_STATUS.values()) == set(get_args(ContentStatus))
+    for vocabulary in (CONTENT_STATUS, VIDEO_STATUS, JOB_STATUS):
+        assert set(vocabulary) == set(Phase)
+        assert set(vocabulary.values()) <= set(PHASES)
+    assert all(phase.terminal == (type in (COMPLETE, ERROR)) for type, phase in TYPE_PHASES.items())

@@ -1,4 +1,4 @@
-"""A hub whose uvicorn lacks a private part: it says so once, and serves the portable path."""
+"""A hub whose uvicorn lacks a private part logs it once and serves the portable path."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ LACKING = {
     "_start_asgi_task": f"{IMPORT}; del implementation.HttpToolsProtocol._start_asgi_task",
     MODULE: f"import sys; sys.modules['{MODULE}'] = None",
 }
-"""What is missing, and how to take it away before the hub is imported."""
+"""The missing part, and the code that removes it before the hub is imported."""
 
 
 @pytest.mark.parametrize(("part", "removal"), LACKING.items(), ids=list(LACKING))
 def test_a_hub_without_a_part_serves_portably(part: str, removal: str) -> None:
-    """Streams and polls work, and one log line names what is missing."""
+    """Streams and polls work, and one log line names the missing part."""
     process = subprocess.Popen(
         [sys.executable, "-c", f"{removal}\n{SERVE}"], env=environment(), stderr=subprocess.PIPE, bufsize=0
     )

@@ -1,4 +1,4 @@
-"""The end of a hub: everybody is told, whoever is under way arrives, and the process ends as it was asked to."""
+"""The shutdown of a hub: streams are drained, requests in progress are answered, and the process exits with 0."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEMORY = ("--broker", "memory:")
 
 @contextlib.contextmanager
 def half_sent(url: str) -> Iterator[socket.socket]:
-    """A publish whose body has yet to come."""
+    """A publish request whose body has not been sent."""
     address = urlsplit(url)
     with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
         connection.sendall(
@@ -37,22 +37,22 @@ def half_sent(url: str) -> Iterator[socket.socket]:
 
 
 def readiness(url: str) -> int:
-    """What a balancer that comes anew is told."""
+    """The status that a load balancer sees on a new connection."""
     with httpx.Client() as client:
         return client.get(f"{url}/readyz").status_code
 
 
-def test_whoever_is_under_way_arrives(tmp_path: Path) -> None:
-    """Streams go first, `/readyz` is 503 to whoever asks, the request under way is answered, and the exit code is 0."""
+def test_a_request_in_progress_is_answered(tmp_path: Path) -> None:
+    """`drain` ends the streams, `/readyz` answers 503, the open request is answered, and the exit code is 0."""
     with serving(*MEMORY, "--grace", "8", cwd=tmp_path) as (process, url), half_sent(url) as publish:
         with contextlib.ExitStack() as stack:
             streams = [stack.enter_context(open_stream(url, STREAM)) for _ in range(20)]
             for stream in streams:
                 stream.until("ready")
             process.send_signal(signal.SIGTERM)
-            farewells = [stream.rest()[-1] for stream in streams]
-        assert {frame.event for frame in farewells} == {"drain"}
-        retries = [frame.retry or 0 for frame in farewells]
+            drains = [stream.rest()[-1] for stream in streams]
+        assert {frame.event for frame in drains} == {"drain"}
+        retries = [frame.retry or 0 for frame in drains]
         assert all(500 <= retry <= 8_000 for retry in retries)
         assert len(set(retries)) > 10
         assert readiness(url) == 503
@@ -66,16 +66,16 @@ def test_whoever_is_under_way_arrives(tmp_path: Path) -> None:
         assert [line for line in err.splitlines() if " INFO " not in line] == []
 
 
-def test_a_hub_does_not_wait_for_ever(tmp_path: Path) -> None:
-    """Who does not arrive within the grace period is cut off, and that is no error of the hub's."""
+def test_the_grace_period_bounds_a_shutdown(tmp_path: Path) -> None:
+    """A request that is not complete in time is aborted, and the exit code is still 0."""
     patient = ("--grace", "2", "--request-timeout", "600")
     with serving(*MEMORY, *patient, cwd=tmp_path) as (process, url), half_sent(url):
         code, out, _ = ended(process, signal.SIGTERM)
         assert (code, out) == (0, "")
 
 
-def test_a_hub_ends_well_from_the_moment_it_says_that_it_serves(tmp_path: Path) -> None:
-    """A signal that comes with the line is not too early."""
+def test_a_signal_right_after_startup_ends_the_hub(tmp_path: Path) -> None:
+    """SIGTERM is handled as soon as the hub logs that it serves."""
     for _ in range(5):
         with started("serve", "--port", 0, "--broker", "memory:", cwd=tmp_path) as process:
             stderr = process.stderr
@@ -87,8 +87,8 @@ def test_a_hub_ends_well_from_the_moment_it_says_that_it_serves(tmp_path: Path) 
 
 
 @pytest.mark.redis
-def test_viewers_of_a_hub_that_was_killed_converge_on_the_other(tmp_path: Path, redis_server: RedisServer) -> None:
-    """With their cursors, under load: everybody sees the last state of everything, and nothing twice."""
+def test_viewers_of_a_killed_hub_resume_on_another(tmp_path: Path, redis_server: RedisServer) -> None:
+    """Under load, each viewer sees every content once, in order, across both hubs."""
     arguments = ("--broker", redis_server.url)
     channel = "converge"
     with (

@@ -38,14 +38,14 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="module")
 def hub(redis: RedisServer) -> Iterator[LiveHub]:
-    """A hub over it; each test uses a channel or contents of its own."""
+    """A hub over that Redis; each test uses its own channel or contents."""
     with live_hub(redis.url) as live:
         yield live
 
 
 @contextmanager
 def worker(hub: LiveHub) -> Iterator[str]:
-    """The FastAPI application in a process of its own, as its docstring starts it; gives its address."""
+    """Run the FastAPI application in a process, as its docstring says; yields its address."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "fastapi_worker:app", "--app-dir", str(EXAMPLES), "--port", str(port)],
@@ -64,7 +64,7 @@ def worker(hub: LiveHub) -> Iterator[str]:
 
 
 def ending(hub: LiveHub, channel: str, content_id: str) -> dict[str, Any]:
-    """The final state of a content, as soon as it is there."""
+    """The final state of a content, once it is published."""
     query = {"wait": "20"}
     while True:
         answer = httpx.get(f"{hub.base_url}/api/contents/{channel}/changes", params=query, timeout=30).json()
@@ -88,7 +88,7 @@ def script(name: str, *arguments: str, **variables: str) -> subprocess.Completed
 
 
 def test_the_worker_reports_its_work(hub: LiveHub) -> None:
-    """The endpoint answers immediately; the work behind it is followed to its end, and an error is reported."""
+    """The endpoint answers immediately; viewers follow the work to its end, and an error is reported."""
     with worker(hub) as address:
         for article in ("article-7", "unreadable"):
             answer = httpx.post(f"{address}/articles/{article}/summary")
@@ -100,7 +100,7 @@ def test_the_worker_reports_its_work(hub: LiveHub) -> None:
 
 
 def test_curl_publishes(hub: LiveHub) -> None:
-    """It prints the hub's answer; a status that the hub does not take ends the script with its error."""
+    """The script prints the hub's answer, and ends with curl's exit code for an invalid status."""
     taken = script("publish-curl.sh", "curl", "curl-1", "generating", "45", HUB=hub.base_url)
     assert (taken.returncode, json.loads(taken.stdout)["accepted"]) == (0, True)
     [content] = httpx.get(f"{hub.base_url}/api/contents/curl").json()["contents"]
@@ -112,7 +112,7 @@ def test_curl_publishes(hub: LiveHub) -> None:
 
 @pytest.mark.parametrize("status", ["generating", "complete"])
 def test_redis_cli_publishes(hub: LiveHub, redis: RedisServer, status: str) -> None:
-    """Straight into Redis, in the form that a hub stores: it answers what the script said."""
+    """A publication straight into Redis is stored in the hub's form, and polls answer it."""
     said = script("publish-redis.sh", "clips", f"clip-{status}", status, REDIS=redis.url)
     assert (said.returncode, said.stdout.split()[0]) == (0, "1"), said.stderr
     [batch] = httpx.post(f"{hub.base_url}/api/contents/status/batch", json={"content_ids": [f"clip-{status}"]}).json()[
@@ -123,7 +123,7 @@ def test_redis_cli_publishes(hub: LiveHub, redis: RedisServer, status: str) -> N
 
 
 def test_curl_follows(tmp_path: Path) -> None:
-    """It prints a line for each event of a channel, and continues from its cursor after the hub was restarted."""
+    """The script prints a line for each event, and resumes from its cursor after the hub restarts."""
     port, broker = free_port(), f"sqlite:///{tmp_path}/hub.db"
     address = {"HUB": f"http://127.0.0.1:{port}"}
     with ExitStack() as stack:
@@ -137,7 +137,7 @@ def test_curl_follows(tmp_path: Path) -> None:
                 start_new_session=True,
             )
             stack.callback(process.communicate)
-            # The script, and the curl that it has started.
+            # The process group has the script and its curl.
             stack.callback(os.killpg, process.pid, signal.SIGKILL)
             assert '"content_id":"first"' in line_with(process, f"^{STATUS_UPDATE} .*").string
             line_with(process, "^ready ")
@@ -148,8 +148,8 @@ def test_curl_follows(tmp_path: Path) -> None:
             assert '"content_id":"second"' in line_with(process, f"^({STATUS_UPDATE}|{COMPLETE}) ").string
 
 
-def test_a_refused_script_ends() -> None:
-    """Without a token, at a hub that needs one, following ends with an error; with one, publishing works."""
+def test_a_script_without_a_token_ends_with_an_error() -> None:
+    """With a token, the same hub accepts a publication."""
     with live_hub("memory:", secret=SECRET) as hub:
         assert script("follow-curl.sh", "c", HUB=hub.base_url).returncode == 1
         given = script("publish-curl.sh", "c", "a", "idle", HUB=hub.base_url, STATUSHUB_TOKEN=token(write=["c"]))
@@ -158,6 +158,6 @@ def test_a_refused_script_ends() -> None:
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.iterdir()), ids=lambda path: path.name)
 def test_every_example_is_run(path: Path) -> None:
-    """By its name in a test of this folder or of the browser's."""
+    """A test in this folder or in tests/browser names the example."""
     tests = Path(__file__).read_text() + (ROOT / "tests/browser/test_examples.py").read_text()
     assert re.search(rf"\b{re.escape(path.stem)}\b", tests)

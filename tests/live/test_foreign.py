@@ -1,4 +1,4 @@
-"""Redis is open to workers of any language: what a foreign one stores or announces must not hurt the others."""
+"""Redis accepts workers in any language: invalid entries and announcements of one must not harm the others."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Command = tuple[str | bytes | int, ...]
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
-    """A Redis of its own."""
+    """A Redis that is empty for each test."""
     with running_redis(tmp_path, appendonly=False) as server, Redis(port=server.port) as client:
         yield client
 
 
 @pytest.fixture
 def hub(redis: Redis) -> Iterator[LiveHub]:
-    """A hub on it."""
+    """A hub over that Redis."""
     with live_hub(f"redis://127.0.0.1:{redis.connection_pool.connection_kwargs['port']}/0", heartbeat=0.3) as hub:
         yield hub
 
@@ -69,14 +69,14 @@ JUNK: dict[str, list[Command]] = {
         ("ZADD", f"{P}:leases", 1, "h1"),
         ("SADD", "hub:tenants", "default"),
     ],
-    "a place without a content": [("ZADD", f"{P}:channel:c", "1e300", "h2")],
+    "an entry without a content": [("ZADD", f"{P}:channel:c", "1e300", "h2")],
     "odd tenants": [("SADD", "hub:tenants", b"\xff\xfe}{")],
 }
 
 
 @pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK.keys())
-def test_junk_is_passed_over(redis: Redis, hub: LiveHub, junk: list[Command]) -> None:
-    """The hub lives, streams and polls go on, and what is sound arrives."""
+def test_invalid_entries_and_announcements_are_skipped(redis: Redis, hub: LiveHub, junk: list[Command]) -> None:
+    """The hub, its streams and its polls go on, and valid events arrive."""
     with stream(hub) as client:
         client.until("ready")
         epoch = publish(hub, "a", "generating").partition("-")[0]
@@ -101,8 +101,8 @@ def test_junk_is_passed_over(redis: Redis, hub: LiveHub, junk: list[Command]) ->
         assert httpx.post(f"{hub.base_url}/api/contents/status/batch", json=ids).status_code == 200
 
 
-def test_what_is_no_content_hides_none(redis: Redis, hub: LiveHub) -> None:
-    """A key of another type in a content's place, or one without a whole offset, is unknown; the others are told."""
+def test_an_invalid_content_hides_no_other(redis: Redis, hub: LiveHub) -> None:
+    """A key of another type or with an invalid offset is unknown, and the other contents are answered."""
     publish(hub, "a", "complete")
     execute(redis, "SET", f"{P}:content:text", "no hash")
     for place, offset in enumerate(("1.5", "1e3", "-1", "", "x")):
@@ -112,8 +112,8 @@ def test_what_is_no_content_hides_none(redis: Redis, hub: LiveHub) -> None:
     assert [line["status"] for line in answer.json()["statuses"]] == ["not_found"] * 6 + ["complete"]
 
 
-def test_a_short_retention_ends_its_own_content_alone(redis: Redis, hub: LiveHub) -> None:
-    """A worker that keeps its contents for a moment does not take the channel's others along."""
+def test_a_short_retention_ends_only_its_own_content(redis: Redis, hub: LiveHub) -> None:
+    """A worker's own retention does not apply to other contents of the channel."""
     publish(hub, "a", "complete")
     execute(redis, "FCALL", "statushub_publish", 1, P, "50", "c", "brief", "t", "1", "", "", "", b"{}")
     eventually(lambda: not redis.exists(f"{P}:content:brief"))

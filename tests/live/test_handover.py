@@ -1,4 +1,4 @@
-"""The hand-over at its edges: who leaves early, who takes nothing, who asks for something else."""
+"""Hand-over at its edges: early disconnects, full sockets, upgrades, and a hub that stops."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ STREAM = b"GET /api/contents/c/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 @contextlib.contextmanager
 def connected(base_url: str) -> Iterator[socket.socket]:
-    """A plain connection to a server."""
+    """A plain TCP connection to a server."""
     host, _, port = base_url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         yield connection
 
 
 def stall(hub: LiveHub) -> Any:
-    """Publish until the only viewer takes no more; returns it."""
+    """Publish until the socket of the only viewer is full; returns the viewer."""
     (viewer,) = hub.hub.viewers
 
     def paused() -> bool:
@@ -57,7 +57,7 @@ def stall(hub: LiveHub) -> Any:
 
 @pytest.mark.parametrize("kept_alive", [False, True])
 def test_a_websocket_upgrade_passes_through(kept_alive: bool) -> None:
-    """On a fresh connection, and on one that has had an answer."""
+    """The upgrade succeeds on a new connection and on one that was kept alive."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -77,7 +77,7 @@ def test_a_websocket_upgrade_passes_through(kept_alive: bool) -> None:
 
 
 def test_a_request_is_freed_when_it_is_handed_over() -> None:
-    """By its last reference, not by a collection that may be long in coming."""
+    """The protocol object is freed by its reference count, without the garbage collector."""
     gc.collect()
     gc.disable()
     try:
@@ -89,7 +89,7 @@ def test_a_request_is_freed_when_it_is_handed_over() -> None:
         gc.enable()
 
 
-def test_a_client_that_leaves_before_the_head_is_no_error() -> None:
+def test_a_disconnect_before_the_head_is_no_error() -> None:
     """The request ends without a viewer and without an exception."""
     with live_hub() as hub:
         application = hub.application
@@ -117,8 +117,8 @@ def test_a_client_that_leaves_before_the_head_is_no_error() -> None:
         assert len(hub.hub.viewers) == 0
 
 
-def test_a_stalled_viewer_that_half_closes_is_gone() -> None:
-    """No timeout can wait for bytes that nobody will read."""
+def test_a_stalled_viewer_that_half_closes_is_removed() -> None:
+    """A client that has stopped sending will not read the rest, so that no timeout is waited for."""
     with live_hub() as hub, stream(hub, receive_buffer=4096) as client:
         client.until("ready")
         stall(hub)
@@ -126,8 +126,8 @@ def test_a_stalled_viewer_that_half_closes_is_gone() -> None:
         eventually(lambda: len(hub.hub.viewers) == 0)
 
 
-def test_a_stalled_portable_stream_leaves_no_connection_behind() -> None:
-    """On our server its connection is cut, with what is stuck in it."""
+def test_the_connection_of_a_stalled_portable_stream_is_aborted() -> None:
+    """On uvicorn the connection is aborted with the bytes in its buffer."""
     with (
         live_hub(stall_timeout=0.3) as hub,
         open_stream(hub.base_url, "/api/contents/c/events", version="1.0", receive_buffer=4096) as client,
@@ -142,8 +142,8 @@ def test_a_stalled_portable_stream_leaves_no_connection_behind() -> None:
         eventually(cut)
 
 
-def test_a_viewer_that_comes_while_the_hub_goes_is_told() -> None:
-    """The hub began to go while the head was on its way: a farewell, and not a heartbeat more."""
+def test_a_viewer_handed_over_during_a_drain_is_drained() -> None:
+    """A hub that begins to drain while the head is on its way sends `drain` and no heartbeat."""
     with live_hub(grace=5.0) as hub:
         application = hub.application
 
@@ -161,7 +161,7 @@ def test_a_viewer_that_comes_while_the_hub_goes_is_told() -> None:
 
 
 def test_a_long_poll_ends_with_its_client() -> None:
-    """Whoever left holds no place."""
+    """A disconnected client gives its stream quota back."""
     with live_hub(max_streams=3) as hub:
         cursor = publish(hub, "a", "complete")
         path = f"/api/contents/c/changes?since={cursor}&wait=25"
@@ -170,14 +170,14 @@ def test_a_long_poll_ends_with_its_client() -> None:
                 connection = stack.enter_context(connected(hub.base_url))
                 connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             eventually(lambda: len(hub.hub.viewers) == 3)
-            # The hub is full: a fourth is answered at once.
+            # The hub is full: a fourth poll is answered immediately.
             assert httpx.get(hub.base_url + path, timeout=10).json()["events"] == []
         eventually(lambda: len(hub.hub.viewers) == 0)
 
 
 @pytest.mark.redis
-def test_every_worker_says_farewell(redis_server: RedisServer, tmp_path: Path) -> None:
-    """Two processes share a port; SIGTERM drains streams of both kinds, answers polls, and ends with 0 at once."""
+def test_every_worker_process_drains(redis_server: RedisServer, tmp_path: Path) -> None:
+    """Two processes share a port; SIGTERM drains both kinds of streams, answers polls, and exits with 0."""
     port = free_port()
     base_url, log = f"http://127.0.0.1:{port}", tmp_path / "log"
     url = redis_server.url.replace("/0", "/5")
@@ -200,7 +200,7 @@ def test_every_worker_says_farewell(redis_server: RedisServer, tmp_path: Path) -
             poll.sendall(
                 f"GET /api/contents/c/changes?since={cursor}&wait=25 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
             )
-            # On the same connection as the poll nothing tells that it waits; a later answer elsewhere does.
+            # Nothing on the poll's own connection shows that it waits; an answer to a later request does.
             assert _answers(base_url)
             process.send_signal(signal.SIGTERM)
             assert [_last(client) for client in (*pushed, *pulled)] == ["drain"] * 10
@@ -212,12 +212,12 @@ def test_every_worker_says_farewell(redis_server: RedisServer, tmp_path: Path) -
         process.wait()
 
 
-def test_a_portable_stream_is_there_for_its_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """sse-starlette hears of a stop by itself, and would end it before the hub has said a word."""
+def test_a_portable_stream_waits_for_its_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """sse-starlette's own watch for a shutdown must not end the stream before the hub sends `drain`."""
     with live_hub(http="h11", heartbeat=0.2) as hub, stream(hub) as client:
         client.until("ready")
         monkeypatch.setattr(AppStatus, "should_exit", True)
-        # It looks every half a second.
+        # sse-starlette reads its flag every half second.
         assert [client.frame().event for _ in range(4)] == ["heartbeat"] * 4
         hub.call(hub.hub.drain)
         assert client.rest()[-1].event == "drain"
@@ -233,8 +233,8 @@ def _last(client: StreamClient) -> str | None:
     return client.rest()[-1].event
 
 
-def test_a_stalled_viewer_costs_the_kernel_little() -> None:
-    """Its socket is full after what its peer has room for, not after the 4 MB that a kernel would keep."""
+def test_the_send_buffer_of_a_stalled_viewer_is_limited() -> None:
+    """The socket is full near the size of the peer's buffer, not at the kernel's maximum of 4 MB."""
     with live_hub() as hub, stream(hub) as client:
         client.until("ready")
         [viewer] = hub.hub.viewers
@@ -242,5 +242,5 @@ def test_a_stalled_viewer_costs_the_kernel_little() -> None:
         while viewer.state is not State.STALLED:
             publish(hub, "a", "generating", padding="x" * 60_000)
             sent += 1
-            assert sent < 200, "nothing was ever full"
+            assert sent < 200, "the viewer never stalled"
         assert sent * 60_000 < 1_500_000

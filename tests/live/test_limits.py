@@ -1,4 +1,4 @@
-"""Limits: each one met, answered as it is documented, counted, and left again."""
+"""Limits: each one is reached, answered as documented, counted, and available again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LONG_ID = OFFER | {"content_id": "123456789"}
 
 
 def refused(base_url: str) -> dict[str, int]:
-    """How many met each limit, by the metrics."""
+    """The number of refusals by limit, from the metrics."""
     text = httpx.get(f"{base_url}/metrics").text
     found = re.findall(r'^statushub_refusals_total\{limit="(\w+)"\} ([\d.]+)', text, re.MULTILINE)
     return {name: int(float(count)) for name, count in found}
@@ -47,8 +47,8 @@ def refused(base_url: str) -> dict[str, int]:
         ("max_streams_address", "streams_address", None),
     ],
 )
-def test_streams_have_a_limit(http: Any, setting: str, limit: str, outsider: dict[str, Any] | None) -> None:
-    """One too many is told to come back much later, with a 200; others are let in, and it too when one leaves."""
+def test_streams_are_limited(http: Any, setting: str, limit: str, outsider: dict[str, Any] | None) -> None:
+    """A stream over the quota is sent `drain` with a long retry; other identities, and later streams, are admitted."""
     limited: dict[str, Any] = {setting: 2}
     with live_hub(secret=SECRET, http=http, **limited) as hub, contextlib.ExitStack() as stack:
         head = bearer(sub="eve")
@@ -63,7 +63,7 @@ def test_streams_have_a_limit(http: Any, setting: str, limit: str, outsider: dic
         assert refused(hub.base_url)[limit] == 1
         if outsider:
             stack.enter_context(open_stream(hub.base_url, STREAM, bearer(**outsider))).until("ready")
-        # A long poll has no place either, but it has an answer.
+        # A long poll over the quota is answered without waiting.
         assert httpx.get(f"{hub.base_url}/api/contents/c/changes?wait=25", headers=head).status_code == 200
         before = len(hub.hub.viewers)
         first.close()
@@ -72,7 +72,7 @@ def test_streams_have_a_limit(http: Any, setting: str, limit: str, outsider: dic
 
 
 def test_a_stream_quota_is_given_back() -> None:
-    """Counted in and out, nothing of anybody is left."""
+    """When every stream has left, no count remains."""
     quota = StreamQuota(StreamLimits(hub=9, tenant=9, sub=9, address=9))
     eve = Identity(tenant="t", sub="eve")
     for who, where in ((eve, "a"), (ANONYMOUS, ""), (eve, "b")):
@@ -84,8 +84,8 @@ def test_a_stream_quota_is_given_back() -> None:
     assert (quota._tenants, quota._subjects, quota._addresses) == ({}, {}, {})
 
 
-def test_an_address_is_what_a_proxy_that_is_believed_tells(tmp_path: Any) -> None:
-    """From the loopback by default; where nobody is named, a client cannot make itself a thousand addresses."""
+def test_only_a_trusted_proxy_sets_the_client_address(tmp_path: Any) -> None:
+    """Without a trusted proxy, a client cannot invent addresses."""
     for options, each_its_own in ((("--proxy", "127.0.0.1"), True), (("--proxy", "192.0.2.1"), False)):
         arguments = ("--broker", "memory:", "--max-streams-address", 1, *options)
         with serving(*arguments, cwd=tmp_path) as (_, url), contextlib.ExitStack() as stack:
@@ -96,8 +96,8 @@ def test_an_address_is_what_a_proxy_that_is_believed_tells(tmp_path: Any) -> Non
                 assert first == ("ready" if each_its_own or number == 0 else "drain")
 
 
-def test_publishing_has_a_pace() -> None:
-    """429 with when to go on; another token is not held up; a large batch is let through and owed."""
+def test_publishing_is_rate_limited() -> None:
+    """429 has `Retry-After`; other tokens are not limited; a large batch passes and is charged to later ones."""
     with live_hub(secret=SECRET, publish_rate=5.0) as hub, httpx.Client(base_url=hub.base_url) as client:
         events = [OFFER | {"content_id": f"e{number}"} for number in range(20)]
         whole = client.post("/api/publish", json={"events": events}, headers=bearer(jti="one"))
@@ -109,8 +109,8 @@ def test_publishing_has_a_pace() -> None:
         assert refused(hub.base_url)["publish_rate"] == 1
 
 
-def test_without_keys_publishers_are_told_apart_by_address() -> None:
-    """There is nothing else to know them by."""
+def test_without_keys_publishers_are_limited_by_address() -> None:
+    """An anonymous publisher has no other identity."""
     with live_hub(publish_rate=1.0) as hub, httpx.Client(base_url=hub.base_url) as client:
         addresses = [{"X-Forwarded-For": f"198.51.100.{number}"} for number in (1, 1, 1, 2)]
         sent = [client.post("/api/publish", json=OFFER, headers=address) for address in addresses]
@@ -118,7 +118,7 @@ def test_without_keys_publishers_are_told_apart_by_address() -> None:
 
 
 def test_a_rate_is_an_average() -> None:
-    """What was not used for a second is not saved up, and what was owed is paid off."""
+    """Unused capacity of more than a second is not saved, and an overdraft is paid back over time."""
     rates = RateLimiter(10.0)
     rates.spend("a", 30, now=100.0)
     for now in (100.0, 101.9):
@@ -151,8 +151,8 @@ def test_a_rate_is_an_average() -> None:
         ({}, OFFER | {"channel": "x" * 129}, 422, "name", "channel"),
     ],
 )
-def test_sizes_have_limits(settings: dict[str, Any], body: dict[str, Any], status: int, limit: str, field: str) -> None:
-    """The field is named, the refusal is counted, and nothing is stored."""
+def test_sizes_are_limited(settings: dict[str, Any], body: dict[str, Any], status: int, limit: str, field: str) -> None:
+    """The error names the field, the refusal is counted, and nothing is stored."""
     with live_hub(**settings) as hub, httpx.Client(base_url=hub.base_url) as client:
         answer = client.post("/api/publish", json=body)
         assert (answer.status_code, answer.json()["error"]["field"]) == (status, field)
@@ -172,7 +172,7 @@ def connected(hub: LiveHub) -> Any:
 
 
 def received(connection: socket.socket) -> bytes:
-    """All that comes until the other side closes."""
+    """All bytes until the other side closes."""
     answer = b""
     with contextlib.suppress(ConnectionResetError):
         while data := connection.recv(65536):
@@ -195,8 +195,8 @@ REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
     ],
     ids=["value", "fields", "path", "endless value", "endless path", "the next request"],
 )
-def test_a_head_has_a_size(head: bytes) -> None:
-    """431 in the form of all errors, whether it ever ends or not."""
+def test_a_head_is_limited_in_size(head: bytes) -> None:
+    """The answer is 431 in the form of all errors, whether the head ends or not."""
     with live_hub(max_head=2048, http=handover(max_head=2048)) as hub:
         with connected(hub) as connection:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -208,15 +208,15 @@ def test_a_head_has_a_size(head: bytes) -> None:
 
 
 def handover(*, max_head: int = 16_384, request_timeout: float = 10.0) -> Any:
-    """The hub's protocol with these limits, as `statushub serve` makes it."""
+    """The hub's protocol with these limits, as `statushub serve` builds it."""
     from functools import partial
 
     return partial(HandoverProtocol, head_bytes=max_head, head_seconds=request_timeout)
 
 
 @pytest.mark.parametrize("sent", [b"GET /healthz HT", REQUEST, REQUEST + b"\r\n" + REQUEST])
-def test_a_head_that_does_not_end_is_not_waited_for(sent: bytes) -> None:
-    """408, and the connection is closed; on a connection that has had an answer, too."""
+def test_an_incomplete_head_times_out(sent: bytes) -> None:
+    """The answer is 408 and the connection is closed, also after an earlier answer on it."""
     with live_hub(http=handover(request_timeout=0.3)) as hub:
         with connected(hub) as connection:
             connection.sendall(sent)
@@ -224,8 +224,8 @@ def test_a_head_that_does_not_end_is_not_waited_for(sent: bytes) -> None:
         assert refused(hub.base_url)["request_timeout"] == 1
 
 
-def test_a_head_that_trickles_in_is_not_waited_for() -> None:
-    """A byte now and then does not begin the time anew."""
+def test_a_slow_head_times_out() -> None:
+    """A byte now and then does not restart the timeout."""
     with live_hub(http=handover(request_timeout=0.5)) as hub, connected(hub) as connection:
         connection.settimeout(0.05)
         answer = b""
@@ -238,14 +238,14 @@ def test_a_head_that_trickles_in_is_not_waited_for() -> None:
         assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_silent_connection_is_closed_without_a_word() -> None:
-    """A browser opens some in advance, and takes an answer to nothing for an error."""
+def test_a_silent_connection_is_closed_without_an_answer() -> None:
+    """Browsers open spare connections, and treat an answer without a request as an error."""
     with live_hub(http=handover(request_timeout=0.3)) as hub, connected(hub) as connection:
         assert received(connection) == b""
 
 
-def test_a_body_that_does_not_end_is_not_waited_for() -> None:
-    """408 in the form of all errors."""
+def test_an_incomplete_body_times_out() -> None:
+    """The answer is 408 in the form of all errors."""
     with live_hub(request_timeout=0.3) as hub, connected(hub) as connection:
         connection.sendall(
             b"POST /api/publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -256,20 +256,20 @@ def test_a_body_that_does_not_end_is_not_waited_for() -> None:
         assert b'"field":"body"' in answer
 
 
-def test_a_stream_is_no_late_head() -> None:
-    """Whoever has sent a head may be silent for ever."""
+def test_an_open_stream_does_not_time_out() -> None:
+    """The request timeout ends with the head."""
     with (
         live_hub(http=handover(request_timeout=0.2), heartbeat=0.3) as hub,
         open_stream(hub.base_url, STREAM) as stream,
     ):
         stream.until("ready")
         assert [stream.frame().event for _ in range(3)] == ["heartbeat"] * 3
-        # Nor is a request that takes long to answer.
+        # Neither does a request whose answer takes long.
         assert httpx.get(f"{hub.base_url}/api/contents/c/changes?wait=0.5").status_code == 200
 
 
-def test_what_is_no_http_is_said_so() -> None:
-    """400 in the form of all errors."""
+def test_a_malformed_request_is_refused() -> None:
+    """The answer is 400 in the form of all errors."""
     with live_hub() as hub, connected(hub) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
         answer = received(connection)

@@ -1,4 +1,4 @@
-"""What a hub does by itself: it drops what nobody asks for, forgets what retention lets go, and tries again."""
+"""Maintenance of replicas: eviction, retention, retried reads and audits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ After = Callable[[], Awaitable[None]]
 
 
 def on_first_read(broker: Broker, after: After) -> None:
-    """Let something happen between the broker's first reading of a channel and the hub's hearing of it."""
+    """Run `after` between the broker's first read of a channel and the hub's receipt of it."""
     read = broker.changes
     reads = 0
 
@@ -43,7 +43,7 @@ def on_first_read(broker: Broker, after: After) -> None:
 
 
 def channels(hub: LiveHub) -> list[str]:
-    """The channels that the hub has replicas of."""
+    """The channels of the hub's replicas."""
     return [replica.channel for replica in hub.hub.registry]
 
 
@@ -51,8 +51,8 @@ def summary(hub: LiveHub, channel: str = "c") -> Any:
     return httpx.get(f"{hub.base_url}/api/contents/{channel}/status").json()
 
 
-def test_a_replica_that_nobody_asks_for_is_dropped() -> None:
-    """Nothing stays behind, one that has a viewer stays, and whoever asks again is served again."""
+def test_an_idle_replica_is_evicted() -> None:
+    """A watched replica stays, and a later poll loads the evicted one again."""
     with live_hub(intervals=Intervals(eviction=0.02, idle=0.1)) as hub, stream(hub, channel="watched") as client:
         client.until("ready")
         publish(hub, "a", "complete")
@@ -64,8 +64,8 @@ def test_a_replica_that_nobody_asks_for_is_dropped() -> None:
         assert client.event().json["content_id"] == "w"
 
 
-def test_replicas_of_idle_polls_are_bounded() -> None:
-    """Whoever polls names that do not exist makes the hub hold few of them, however patient it is."""
+def test_the_number_of_idle_replicas_is_limited() -> None:
+    """Polling many unknown channels keeps few replicas, whatever the idle time is."""
     with live_hub(intervals=Intervals(eviction=0.02), replica_limits=ReplicaLimits(idle=3)) as hub:
         for number in range(12):
             summary(hub, f"c{number}")
@@ -73,8 +73,8 @@ def test_replicas_of_idle_polls_are_bounded() -> None:
         eventually(lambda: "c11" in channels(hub))
 
 
-def test_a_channel_that_was_dropped_can_be_followed_again() -> None:
-    """The last replica takes the tenant along, and the next viewer brings both back."""
+def test_an_evicted_channel_can_be_streamed_again() -> None:
+    """Evicting the last replica removes its tenant, and the next viewer creates both again."""
     with live_hub(intervals=Intervals(eviction=0.02, idle=0.05)) as hub:
         for number in range(3):
             with stream(hub) as client:
@@ -84,8 +84,8 @@ def test_a_channel_that_was_dropped_can_be_followed_again() -> None:
             eventually(lambda: not channels(hub))
 
 
-def test_what_retention_lets_go_is_forgotten_while_it_is_watched() -> None:
-    """A stream keeps the replica, but not the contents that the broker no longer has."""
+def test_expired_contents_leave_a_watched_replica() -> None:
+    """A stream keeps the replica, but not the contents whose retention has ended."""
     with live_hub(retention=0.5, intervals=Intervals(eviction=0.02)) as hub, stream(hub) as client:
         client.until("ready")
         publish(hub, "a", "complete")
@@ -97,8 +97,8 @@ def test_what_retention_lets_go_is_forgotten_while_it_is_watched() -> None:
 
 
 @pytest.mark.parametrize("http", PATHS)
-def test_a_read_that_fails_is_tried_again(http: Any) -> None:
-    """The stream is open meanwhile, and ready afterwards."""
+def test_a_failed_read_is_retried(http: Any) -> None:
+    """The stream is open meanwhile and is sent `ready` after the successful read."""
     broker = open_broker("memory:")
     failures = iter(range(3))
     read = broker.changes
@@ -119,8 +119,8 @@ def offered(content_id: str, channel: str = "c") -> Any:
     return publication(channel=channel, content_id=content_id, data={"status": "complete"})
 
 
-def test_an_interruption_during_a_read_makes_it_void() -> None:
-    """What was published after the read and before the return of announcements is not missed."""
+def test_an_interruption_during_a_read_invalidates_it() -> None:
+    """Events published between the read and the end of the interruption are not missed."""
     broker = losing_broker(lambda event: event.content_id != "late")
     hub: LiveHub
 
@@ -135,8 +135,8 @@ def test_an_interruption_during_a_read_makes_it_void() -> None:
 
 
 @pytest.mark.parametrize("waiting", [2, 1_000])
-def test_what_is_announced_during_a_read_is_neither_lost_nor_kept_without_end(waiting: int) -> None:
-    """Announcements wait for the read; too many of them are read again instead."""
+def test_announcements_during_a_read_wait_up_to_a_limit(waiting: int) -> None:
+    """Waiting announcements are applied after the read; over the limit, the channel is read again."""
     broker = open_broker("memory:")
 
     async def publications() -> None:
@@ -152,7 +152,7 @@ def test_what_is_announced_during_a_read_is_neither_lost_nor_kept_without_end(wa
 @pytest.mark.redis
 @pytest.mark.parametrize("http", PATHS)
 def test_a_new_epoch_resets_every_channel_of_the_tenant(redis_server: RedisServer, http: Any) -> None:
-    """Redis is emptied under a running hub: with the next event all streams begin anew, also of other channels."""
+    """After Redis was emptied, the next event resets all streams, those of other channels included."""
     url = redis_server.url.replace("/0", "/3")
     with live_hub(url, http=http) as hub:
         publish(hub, "a", "complete", channel="e/1")
@@ -168,8 +168,8 @@ def test_a_new_epoch_resets_every_channel_of_the_tenant(redis_server: RedisServe
 
 
 @pytest.mark.redis
-def test_a_cursor_ahead_of_a_clock_that_began_anew_resets(redis_server: RedisServer) -> None:
-    """Redis is emptied and nobody publishes: the hub finds out when it asks whether a cursor is good."""
+def test_a_cursor_of_a_lost_clock_resets(redis_server: RedisServer) -> None:
+    """Redis was emptied and no event follows: the hub reads the clock when it verifies the cursor."""
     url = redis_server.url.replace("/0", "/4")
     with live_hub(url) as hub, stream(hub) as client:
         client.until("ready")
@@ -183,8 +183,8 @@ def test_a_cursor_ahead_of_a_clock_that_began_anew_resets(redis_server: RedisSer
 
 
 @pytest.mark.parametrize("http", PATHS)
-def test_an_announcement_that_was_lost_unnoticed_is_found_missing(http: Any) -> None:
-    """Though nothing follows it that could show the hole, as nothing does after the end of the work."""
+def test_an_audit_finds_a_lost_announcement(http: Any) -> None:
+    """No later event of the channel shows the gap, as after the end of the work."""
     with (
         live_hub(
             losing_broker(lambda event: event.content_id != "lost"), http=http, intervals=Intervals(audit=0.05)
@@ -198,15 +198,15 @@ def test_an_announcement_that_was_lost_unnoticed_is_found_missing(http: Any) -> 
         assert hub.hub.counts.resets == 0
 
 
-def test_a_stream_of_several_channels_is_reset_where_a_lost_one_was_overtaken() -> None:
-    """Its ids may not shrink, and the client must not keep a view without it."""
+def test_an_overtaken_event_resets_a_stream_of_several_channels() -> None:
+    """Ids must not decrease, and the client must not miss the lost event."""
     broker = losing_broker(lambda event: event.content_id != "lost")
     with (
         live_hub(broker, intervals=Intervals(audit=0.05)) as hub,
         open_stream(hub.base_url, "/api/events?channel=c&channel=d") as client,
     ):
         client.until("ready")
-        # Together, so that no audit comes in between.
+        # One batch, so that no audit runs in between.
         pair = [offered("lost", channel="d"), offered("a")]
         hub.run(hub.hub.publish("default", pair))
         assert client.event().json["content_id"] == "a"
@@ -218,8 +218,8 @@ def test_a_stream_of_several_channels_is_reset_where_a_lost_one_was_overtaken() 
         ]
 
 
-def test_audits_of_sound_replicas_read_nothing_again() -> None:
-    """However many there are while events come."""
+def test_audits_of_complete_replicas_read_nothing() -> None:
+    """Audits run while events come, and each channel is read only once."""
     with live_hub(intervals=Intervals(audit=0.001)) as hub, stream(hub) as client:
         client.until("ready")
         for number in range(200):
@@ -229,8 +229,8 @@ def test_audits_of_sound_replicas_read_nothing_again() -> None:
 
 
 @pytest.mark.redis
-def test_a_redis_that_was_emptied_is_found_out_though_nobody_publishes(redis_server: RedisServer) -> None:
-    """What viewers show is not there any more, and they are told so."""
+def test_an_audit_finds_an_emptied_redis(redis_server: RedisServer) -> None:
+    """Without any later event, viewers are reset to the empty state."""
     with live_hub(redis_server.url.replace("/0", "/4"), intervals=Intervals(audit=0.05)) as hub, stream(hub) as client:
         client.until("ready")
         publish(hub, "a", "complete")

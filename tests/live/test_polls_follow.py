@@ -1,4 +1,4 @@
-"""Who polls by ids is followed: the next polls are answered from memory, and with the same words."""
+"""Channels of polled contents are followed: later polls are answered from memory, with the same bytes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.support.live import LiveHub, live_hub
 from tests.support.waiting import eventually
 
 
-class AskedBroker(EmbeddedBroker):
-    """Counts what it is asked for."""
+class CountingBroker(EmbeddedBroker):
+    """Counts its lookups."""
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -28,18 +28,18 @@ class AskedBroker(EmbeddedBroker):
 
 
 @pytest.fixture
-def broker() -> AskedBroker:
-    return AskedBroker()
+def broker() -> CountingBroker:
+    return CountingBroker()
 
 
 @pytest.fixture
-def hub(broker: AskedBroker) -> Iterator[LiveHub]:
+def hub(broker: CountingBroker) -> Iterator[LiveHub]:
     with live_hub(broker) as hub:
         yield hub
 
 
 def publish(hub: LiveHub, *places: tuple[str, str], **data: Any) -> None:
-    """Publish a status of each (channel, content)."""
+    """Publish a status for each (channel, content)."""
     events = [
         {"channel": channel, "content_id": id, "data": {"status": "generating", **data}} for channel, id in places
     ]
@@ -52,8 +52,8 @@ def poll(hub: LiveHub, *content_ids: str) -> bytes:
     return answer.raise_for_status().content
 
 
-def test_the_second_poll_costs_the_broker_nothing(hub: LiveHub, broker: AskedBroker) -> None:
-    """Both say the same, and so does the one after a change, in its new words."""
+def test_the_second_poll_is_answered_from_the_replica(hub: LiveHub, broker: CountingBroker) -> None:
+    """Both answers are equal, and a later change is answered without another lookup."""
     publish(hub, ("ch", "x"), ("ch", "y"), note="früher")
     first = poll(hub, "x", "y")
     replica = hub.hub.synchronizer.obtain("default", "ch")
@@ -66,8 +66,8 @@ def test_the_second_poll_costs_the_broker_nothing(hub: LiveHub, broker: AskedBro
     assert broker.lookups == 1
 
 
-def test_a_channel_that_is_polled_stays_followed(hub: LiveHub) -> None:
-    """Each poll puts off the moment from which on nobody asks for it."""
+def test_a_polled_channel_stays_followed(hub: LiveHub) -> None:
+    """Each poll restarts the idle time of the replica."""
     publish(hub, ("ch", "x"))
     poll(hub, "x")
     replica = hub.hub.synchronizer.obtain("default", "ch")
@@ -77,8 +77,8 @@ def test_a_channel_that_is_polled_stays_followed(hub: LiveHub) -> None:
     assert replica.idle_since > 0.0
 
 
-def test_a_poll_across_everything_makes_nothing_be_followed(hub: LiveHub, broker: AskedBroker) -> None:
-    """Contents of many channels are read from the broker, each time."""
+def test_a_poll_across_many_channels_follows_none(hub: LiveHub, broker: CountingBroker) -> None:
+    """Contents of too many channels are read from the broker each time."""
     places = [(f"ch{number}", f"x{number}") for number in range(FOLLOWED_CHANNELS + 1)]
     publish(hub, *places)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""What a hub does when announcements are lost: it notices, repairs, and no viewer misses an ending."""
+"""Lost announcements: the hub notices and repairs the gap, and no viewer misses a final state."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PATHS = [pytest.param(HandoverProtocol, id="handover"), pytest.param("h11", id="
 
 
 @pytest.mark.parametrize("http", PATHS)
-def test_a_hole_is_repaired_before_anything_later_is_shown(http: Any) -> None:
-    """A lost announcement shows with the next one of its channel, and is read from the broker first."""
+def test_a_gap_is_repaired_before_later_events_are_sent(http: Any) -> None:
+    """The channel's next announcement shows the gap, and the hub reads the broker before it sends either event."""
     broker = losing_broker(lambda event: event.content_id != "lost")
     with live_hub(broker, http=http) as hub, stream(hub) as client:
         client.until("ready")
@@ -38,9 +38,8 @@ def test_a_hole_is_repaired_before_anything_later_is_shown(http: Any) -> None:
 
 
 @pytest.mark.parametrize("http", PATHS)
-def test_a_viewer_that_was_overtaken_is_reset(http: Any) -> None:
-    """On a stream of two channels, what was lost on one lies before what came on the other: no growing id
-    can bring it, so everything comes anew."""
+def test_a_viewer_past_a_repaired_event_is_reset(http: Any) -> None:
+    """A stream of two channels has sent a higher id than the repaired event's, so that the whole state comes again."""
     broker = losing_broker(lambda event: event.content_id != "lost")
     with live_hub(broker, http=http) as hub, open_stream(hub.base_url, "/api/events?channel=a&channel=b") as client:
         client.until("ready")
@@ -59,8 +58,8 @@ def test_a_viewer_that_was_overtaken_is_reset(http: Any) -> None:
 
 
 @pytest.mark.parametrize("http", PATHS)
-def test_streams_outlive_a_lost_broker_and_catch_up(http: Any) -> None:
-    """While announcements are interrupted a stream stays; what was published meanwhile comes with the return."""
+def test_streams_outlive_an_interruption_and_catch_up(http: Any) -> None:
+    """A stream stays open during an interruption, and catches up when it ends."""
     broker = losing_broker(lambda event: event.content_id != "lost")
     with live_hub(broker, http=http, heartbeat=0.2) as hub, stream(hub) as client:
         client.until("ready")
@@ -68,7 +67,7 @@ def test_streams_outlive_a_lost_broker_and_catch_up(http: Any) -> None:
         publish(hub, "lost", "complete")
         assert client.frame().event == "heartbeat"
         with stream(hub) as newcomer:
-            # What was known is shown; that it is all of today's is not claimed.
+            # The known state is shown without `ready`, since it may be outdated.
             assert newcomer.frame().retry
             assert newcomer.frame().event == "heartbeat"
             hub.call(hub.hub.ingest.restored)
@@ -78,7 +77,7 @@ def test_streams_outlive_a_lost_broker_and_catch_up(http: Any) -> None:
 
 
 def refusing(broker: Broker, refused: Callable[[str], bool]) -> None:
-    """Let reads of the channels fail that `refused` names at that moment."""
+    """Make reads fail of each channel for which `refused` is true at that moment."""
     read = broker.changes
 
     async def changes(tenant: str, channel: str, since: Cursor | None = None) -> Snapshot:
@@ -89,8 +88,8 @@ def refusing(broker: Broker, refused: Callable[[str], bool]) -> None:
     broker.changes = changes  # type: ignore[method-assign]
 
 
-def test_channels_of_different_moments_are_not_shown_as_one() -> None:
-    """The broker is lost again while one of two channels has been read anew and the other has not."""
+def test_channels_read_at_different_moments_are_not_ready() -> None:
+    """The second interruption comes when one of two channels has been read again and the other has not."""
     losing: list[bool] = []
     refused: list[str] = []
     broker = losing_broker(lambda event: not losing)
@@ -125,8 +124,8 @@ def test_channels_of_different_moments_are_not_shown_as_one() -> None:
 
 
 @pytest.mark.parametrize("http", PATHS)
-def test_a_question_that_fails_is_asked_again(http: Any) -> None:
-    """Whether a cursor ahead of the hub is good could not be found out at once: the viewer is served nevertheless."""
+def test_a_failed_verification_is_retried(http: Any) -> None:
+    """A cursor ahead of the hub is verified by a second read, and the viewer is served."""
     broker = open_broker("memory:")
     refused: list[str] = []
     refusing(broker, lambda channel: bool(refused) and bool(refused.pop()))
@@ -144,8 +143,8 @@ def test_a_question_that_fails_is_asked_again(http: Any) -> None:
 
 
 @pytest.mark.parametrize("http", PATHS)
-def test_whoever_has_seen_more_shows_what_was_lost(http: Any) -> None:
-    """A viewer comes from a hub that heard what was lost here; those who are here are shown it, too."""
+def test_a_cursor_ahead_reveals_a_lost_announcement(http: Any) -> None:
+    """A viewer that comes from a hub with the event makes this hub read it for its own viewers."""
     broker = losing_broker(lambda event: event.content_id != "lost")
     with live_hub(broker, http=http) as hub, stream(hub) as client:
         client.until("ready")
@@ -156,8 +155,8 @@ def test_whoever_has_seen_more_shows_what_was_lost(http: Any) -> None:
 
 
 @pytest.mark.parametrize("http", PATHS)
-def test_a_cursor_that_is_good_hides_no_hole_of_another_channel(http: Any) -> None:
-    """That the clock is so far does not say that everything up to there has been heard."""
+def test_verifying_a_cursor_hides_no_gap_of_another_channel(http: Any) -> None:
+    """A clock at the cursor's offset does not imply that every announcement before it arrived."""
     broker = losing_broker(lambda event: event.content_id != "lost")
     with live_hub(broker, http=http) as hub, stream(hub) as client, stream(hub, channel="other") as other:
         client.until("ready")
@@ -171,8 +170,8 @@ def test_a_cursor_that_is_good_hides_no_hole_of_another_channel(http: Any) -> No
         assert said(frames) == [("processing_complete", "lost"), ("processing_complete", "seen")]
 
 
-def test_many_cursors_ahead_cost_one_question() -> None:
-    """A storm of viewers from a hub that was ahead is not a storm of reads."""
+def test_many_cursors_ahead_cost_one_verification() -> None:
+    """A thundering herd of viewers from a hub that was ahead causes few reads."""
     broker = open_broker("memory:")
     reads: list[str] = []
 
@@ -190,8 +189,8 @@ def test_many_cursors_ahead_cost_one_question() -> None:
         assert len(reads) <= 3
 
 
-def test_a_replica_that_is_dropped_while_it_is_read_stays_dropped() -> None:
-    """It owns no contents afterwards: polls are answered by who is followed."""
+def test_a_replica_evicted_during_a_read_stays_evicted() -> None:
+    """It owns no contents afterwards, and polls are answered from the replica that is followed."""
     broker = open_broker("memory:")
     dropped: list[Replica] = []
     read = broker.changes
@@ -220,8 +219,8 @@ def test_a_replica_that_is_dropped_while_it_is_read_stays_dropped() -> None:
 
 
 @pytest.mark.parametrize("http", PATHS)
-def test_a_channel_that_cannot_be_read_does_not_end_the_others(http: Any) -> None:
-    """An error that nobody foresaw is logged and tried again, and meanwhile the hub serves."""
+def test_an_unreadable_channel_does_not_end_other_streams(http: Any) -> None:
+    """An unexpected error is logged and retried while the hub goes on serving."""
     broker = open_broker("memory:")
     failures = iter(range(2))
     read = broker.changes
@@ -238,8 +237,8 @@ def test_a_channel_that_cannot_be_read_does_not_end_the_others(http: Any) -> Non
 
 
 @pytest.mark.parametrize("http", PATHS)
-def test_a_repair_that_nobody_sees_sends_nothing(http: Any) -> None:
-    """After an interruption in which nothing was published, the stream goes on without a word."""
+def test_a_repair_without_changes_sends_nothing(http: Any) -> None:
+    """After an interruption without publications the stream goes on with the next event."""
     with live_hub("memory:", http=http) as hub, stream(hub) as client:
         client.until("ready")
         hub.call(hub.hub.ingest.lost)

@@ -1,4 +1,4 @@
-"""The commands and snippets of the documentation run, and do what the pages say."""
+"""The commands and snippets of the documentation run, with the results that the pages state."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.redis
 
 
 class Documented:
-    """A running hub: what the pages call `localhost:8000`. Its Redis is what they call `redis://localhost`."""
+    """A running hub, which pages call `localhost:8000`; its Redis is `redis://localhost` on the pages."""
 
     def __init__(self, base_url: str, redis: RedisServer | None = None) -> None:
         self.base_url = base_url
@@ -75,7 +75,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="module")
 def documented(redis: RedisServer) -> Iterator[Documented]:
-    """A hub over it."""
+    """A hub over that Redis."""
     with live_hub(redis.url) as hub, Documented(hub.base_url, redis) as documented:
         yield documented
 
@@ -85,7 +85,7 @@ def parametrized(*languages: str) -> pytest.MarkDecorator:
 
 
 def only(choices: Mapping[str, Any], snippet: Snippet) -> Any:
-    """The value whose key is in the snippet. Fails where none is: the snippet has no class, and is not run."""
+    """The value whose key occurs in the snippet; fails unless exactly one does."""
     found = [value for key, value in choices.items() if key in snippet.text]
     assert len(found) == 1, f"{snippet} is in {len(found)} classes of this module; it needs exactly one"
     return found[0]
@@ -95,7 +95,7 @@ def only(choices: Mapping[str, Any], snippet: Snippet) -> Any:
 
 
 def completed(channel: str, content_id: str) -> Callable[[Documented], None]:
-    """The content of the snippet has ended well."""
+    """A check that the snippet's content is complete."""
 
     def check(documented: Documented) -> None:
         assert documented.contents(channel)[content_id]["status"] == "complete"
@@ -111,7 +111,7 @@ PYTHON: Mapping[str, Callable[[Documented], None]] = {
 
 @parametrized("python")
 def test_python(snippet: Snippet, documented: Documented, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It runs as it stands, with `await` at the top as in a notebook, and publishes what it says."""
+    """A snippet runs unchanged, with top-level `await`, and publishes the content that the page names."""
     check = only(PYTHON, snippet)
     monkeypatch.setenv("STATUSHUB_URL", documented.base_url)
     source = documented.localized(snippet.text)
@@ -130,7 +130,7 @@ async def _finished(work: Coroutine[Any, Any, None]) -> None:
 
 
 class Console:
-    """A shell in a folder of its own. Variables that a command exports are there for the next ones."""
+    """A shell in its own folder; exported variables persist to the next command."""
 
     def __init__(self, documented: Documented, folder: Path) -> None:
         self.documented = documented
@@ -145,13 +145,13 @@ class Console:
             {
                 "PATH": f"{tools}:{os.environ['PATH']}",
                 "STATUSHUB_URL": documented.base_url,
-                # Any free one: 8000 may be taken.
+                # Any free port: 8000 may be in use.
                 "STATUSHUB_PORT": "0",
             }
         )
 
     def run(self, command: str) -> str:
-        """Run a command to its end, which must be a good one; returns its stdout."""
+        """Run a command until it ends with exit code 0; returns its stdout."""
         exported = self.folder / "exported"
         result = subprocess.run(
             ["bash", "-c", f'{self.documented.localized(command)}\ncode=$?; env -0 > "{exported}"; exit $code'],
@@ -168,7 +168,7 @@ class Console:
         return result.stdout
 
     def serve(self, command: str) -> str:
-        """Start a hub, in place of the one before; it is stopped with exit code 0."""
+        """Start a hub in place of the previous one; each must stop with exit code 0."""
         self.stack.close()
         arguments = shlex.split(self.documented.localized(command))[1:]
         process = self.stack.enter_context(started(*arguments, cwd=self.folder, env=self.environment))
@@ -179,13 +179,13 @@ class Console:
         return ""
 
     def watch(self, command: str) -> str:
-        """Watch until there is something to see."""
+        """Watch until the first content is shown."""
         arguments = shlex.split(self.documented.localized(command))[1:]
         with started(*arguments, cwd=self.folder, env=self.environment) as process:
             return line_with(process, r"article-\d").string
 
     def encode(self, command: str) -> str:
-        """Encode a short clip of the name that the command says."""
+        """Encode a short clip of the name in the command."""
         clips.write(self.folder / "clip.mp4", clips.moving())
         self.environment |= {"STATUSHUB_URL": self.documented.base_url}
         said = self.run(f"{command} --preset ultrafast")
@@ -193,7 +193,7 @@ class Console:
         return said
 
     def other_server(self, command: str) -> str:
-        """Another ASGI server finds the application by the name that the command gives, and serves it."""
+        """Serve the application that the command names on another ASGI server."""
         module, _, call = re.findall(r"'([\w.]+)(:)(\w+)\(\)'", command)[0]
         with pytest.MonkeyPatch.context() as patched:
             patched.setenv("STATUSHUB_BROKER", self.documented.localized("redis://localhost"))
@@ -203,10 +203,10 @@ class Console:
         return ""
 
     def token(self, command: str) -> str:
-        """The token that is printed or exported is one that the served hub knows."""
+        """The printed or exported token is valid at the served hub."""
         token = self.run(command).strip() or self.environment["STATUSHUB_TOKEN"]
         answer = httpx.get(f"{self.served}/api/contents/drafts", headers={"Authorization": f"Bearer {token}"})
-        # 403: it is known, and reads nothing.
+        # 403: the token is valid, and covers no channel for reading.
         assert answer.status_code == (200 if "--read" in command else 403), answer.text
         return ""
 
@@ -216,19 +216,19 @@ class Console:
 
 
 def check_make(console: Console, command: str) -> str:
-    """It is not run, but the target exists."""
+    """The target exists; it is not run."""
     checked_make(command)
     return ""
 
 
 def check_install(console: Console, command: str) -> str:
-    """Nothing is installed, but the extras exist."""
+    """The extras exist; nothing is installed."""
     checked_install(command)
     return ""
 
 
 def check_tool(console: Console, command: str) -> str:
-    """The tool is one that `make` installs; it is not run."""
+    """`make` installs the tool; it is not run."""
     checked_tool(command)
     return ""
 
@@ -254,7 +254,7 @@ COMMANDS: Mapping[str, Callable[[Console, str], str]] = {
     r"\S+ hypercorn ": Console.other_server,
     r"(curl |export STATUSHUB_SECRET=)": Console.run,
 }
-"""How each command is run, or what is checked of one that would install or start too much, by its first words."""
+"""How each command is run or, where it would install or start too much, checked; by its first words."""
 
 
 def commands(snippet: Snippet) -> Iterator[tuple[str, str]]:
@@ -266,7 +266,7 @@ def commands(snippet: Snippet) -> Iterator[tuple[str, str]]:
 
 
 def run_of(command: str) -> Callable[[Console, str], str]:
-    """How a command is run. Fails where it has no class."""
+    """How a command is run; fails unless exactly one class matches."""
     found = [run for pattern, run in COMMANDS.items() if re.match(pattern, command)]
     assert len(found) == 1, f"`{command}` is in {len(found)} classes of this module; it needs exactly one"
     return found[0]
@@ -277,7 +277,7 @@ CONSOLE_PAGES = sorted({snippet.page for snippet in snippets("console")})
 
 @pytest.mark.parametrize("page", CONSOLE_PAGES)
 def test_console(page: str, documented: Documented, tmp_path: Path) -> None:
-    """The commands of a page, in its order, end well and print what the page shows; `…` is any text."""
+    """The commands of a page, run in order, succeed and print what the page shows; `…` is any text."""
     console = Console(documented, tmp_path)
     with console.stack:
         for snippet in snippets("console"):
@@ -294,34 +294,34 @@ def test_console(page: str, documented: Documented, tmp_path: Path) -> None:
 
 
 def channel_status(hub: Documented) -> object:
-    """The poll of a channel."""
+    """The answer to a poll of a channel."""
     hub.publish("c", "a", status="generating", processing_status="summarizing", progress=45)
     hub.publish("c", "b", status="complete")
     return hub.client.get("/api/contents/c/status").json()
 
 
 def batch_status(hub: Documented) -> object:
-    """The poll of contents: of a known one, the fields that the page shows."""
+    """The answer to a poll of contents; of a known one, the fields that the page shows."""
     hub.publish("c", "a", status="complete")
     known, unknown = hub.client.post("/api/contents/status/batch", json={"content_ids": ["a", "b"]}).json()["statuses"]
     return {"statuses": [{key: known[key] for key in ("id", "status", "processing_status")}, unknown]}
 
 
 def job_status(hub: Documented) -> object:
-    """The poll of jobs."""
+    """The answer to a poll of jobs."""
     hub.publish("jobs", "id1", status="processing", progress=45)
     return hub.client.post("/v1/ai/jobs/batch-status", json={"job_ids": ["id1", "id2"]}).json()
 
 
 def video_progress(hub: Documented) -> object:
-    """The poll of a video."""
+    """The answer to a poll of a video."""
     steps = {"step": "transcoding", "step_index": 4, "total_steps": 7, "remaining_seconds": 31}
     hub.publish("videos", "v", status="PROCESSING", progress=43, duration=12.5, **steps)
     return hub.client.get("/api/v1/media/videos/v/progress/").json()
 
 
 def error(hub: Documented) -> object:
-    """An error, here that of the fourth event."""
+    """The error for the fourth event of a batch."""
     good = {"channel": "c", "content_id": "a", "data": {"status": "generating"}}
     bad = {**good, "data": {"status": "generating", "progress": 101}}
     return hub.client.post("/api/publish", json={"events": [good, good, good, bad]}).json()
@@ -338,7 +338,7 @@ ANSWERS: Mapping[str, Callable[[Documented], object]] = {
 
 @parametrized("json")
 def test_json(snippet: Snippet) -> None:
-    """A publication is accepted; an answer is the one that a hub gives."""
+    """A publication is accepted; an answer equals the hub's."""
     shown = msgspec.json.decode(snippet.text)
     with live_hub("memory:") as live, Documented(live.base_url) as hub:
         if "content_id" in shown:
@@ -349,7 +349,7 @@ def test_json(snippet: Snippet) -> None:
 
 @parametrized("sse")
 def test_stream(snippet: Snippet) -> None:
-    """Frames of known types, whose ids are cursors and whose data are JSON; heartbeats at the default interval."""
+    """Types are known, ids are cursors, data are JSON, and the heartbeat interval is the default."""
     frames = [dict(line.split(": ", 1) for line in frame.splitlines()) for frame in snippet.text.split("\n\n")]
     assert list(frames[0]) == ["retry"]
     events = {frame["event"]: msgspec.json.decode(frame["data"]) for frame in frames[1:]}
@@ -361,7 +361,7 @@ def test_stream(snippet: Snippet) -> None:
 
 @parametrized("redis")
 def test_redis(snippet: Snippet, redis: RedisServer, documented: Documented) -> None:
-    """What a worker sends straight into Redis is what a hub then answers."""
+    """A hub answers polls with what the snippet stores straight in Redis."""
     arguments = ["redis-cli", "-p", str(redis.port)]
     said = subprocess.run(
         arguments, input=snippet.text, capture_output=True, text=True, check=True, timeout=END_SECONDS
@@ -374,7 +374,7 @@ def test_redis(snippet: Snippet, redis: RedisServer, documented: Documented) -> 
 
 @parametrized("acl")
 def test_permissions(snippet: Snippet, tmp_path: Path) -> None:
-    """A Redis user with these rules, and no others, suffices for a hub that is published to and read."""
+    """A Redis user with exactly these permissions suffices for a hub that publishes and reads."""
     with running_redis(tmp_path, appendonly=False) as server:
         server.command("ACL", "SETUSER", "hub", "on", ">pw", *snippet.text.split())
         with live_hub(f"redis://hub:pw@127.0.0.1:{server.port}/0") as live, Documented(live.base_url) as hub:
@@ -385,10 +385,10 @@ def test_permissions(snippet: Snippet, tmp_path: Path) -> None:
 
 @parametrized("nginx")
 def test_proxy(snippet: Snippet) -> None:
-    """The settings are those of deploy/nginx.conf."""
+    """The directives equal those of deploy/nginx.conf."""
     ours = dict(_directives((ROOT / "deploy/nginx.conf").read_text()))
     for name, value in _directives(snippet.text):
-        # Where there is nothing to upgrade, it maps to the empty value that the page shows.
+        # Without an upgrade, the variable is the empty value that the page shows.
         assert ours[name] == (value if name != "proxy_set_header Connection" else "$upgrade_connection"), name
 
 
@@ -400,12 +400,12 @@ def _directives(text: str) -> Iterator[tuple[str, str]]:
 
 @parametrized("text")
 def test_drawing(snippet: Snippet) -> None:
-    """A drawing or a listing, and no command: there is nothing to run in it."""
+    """A drawing or a listing holds no command."""
     assert not re.search(r"^(\$|curl|statushub|make|pip|GET|POST) ", snippet.text, re.MULTILINE)
 
 
 def test_every_class_is_used() -> None:
-    """No class is left of a snippet that was removed."""
+    """A class without a snippet has to be removed."""
     texts = [command for snippet in snippets("console") for command, _ in commands(snippet)]
     assert all(any(re.match(pattern, text) for text in texts) for pattern in COMMANDS)
     for classes, language in ((PYTHON, "python"), (ANSWERS, "json")):

@@ -1,4 +1,4 @@
-"""What workers may have stored past the hub, told by every route."""
+"""Polls over data that workers stored without the hub's validation."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ STRANGE = {
 
 
 def strict(text: bytes) -> Any:
-    """Decode as a reader does that forgives nothing: no NaN, no key twice."""
+    """Decode strict JSON: neither NaN nor duplicate keys are accepted."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         assert len(dict(pairs)) == len(pairs), pairs
@@ -63,9 +63,9 @@ def strict(text: bytes) -> Any:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("data", STRANGE.values(), ids=STRANGE)
-async def test_strange_data_break_no_answer(data: bytes) -> None:
-    """Every route answers with sound JSON, under the right ids, with a status of the vocabulary."""
-    asked = {"content_ids": ["a", "x", "nobody", "b"]}
+async def test_invalid_stored_data_break_no_answer(data: bytes) -> None:
+    """Every route answers valid JSON with the right ids and a known status."""
+    asked = {"content_ids": ["a", "x", "unknown", "b"]}
     async with serving() as (hub, client):
         for name in ("a", "b"):
             await write(hub, name, b'{"content_id":"%b","channel_id":"ch","status":"complete"}' % name.encode())
@@ -96,8 +96,8 @@ async def test_strange_data_break_no_answer(data: bytes) -> None:
 
 
 @pytest.mark.anyio
-async def test_two_broken_data_cannot_mend_each_other() -> None:
-    """A text opened in one content's data and closed in the next one's makes no sound answer by accident."""
+async def test_two_invalid_contents_do_not_combine_into_valid_json() -> None:
+    """A string opened in one content's data and closed in the next one's does not change the answer's structure."""
     async with serving() as (hub, client):
         await write(hub, "x", b'{"content_id":"x","status":"idle","text":"')
         await write(hub, "y", b'","text":""},{"id":"y","content_id":"y","status":"complete"}')
@@ -108,8 +108,8 @@ async def test_two_broken_data_cannot_mend_each_other() -> None:
 
 
 @pytest.mark.anyio
-async def test_sound_data_pass_as_they_are() -> None:
-    """Numbers keep their spelling and empty arrays stay arrays, since nothing is decoded on the way."""
+async def test_valid_data_are_passed_on_unchanged() -> None:
+    """Numbers keep their spelling and arrays their emptiness, since the data are not decoded."""
     data = b'{"content_id":"x","channel_id":"ch","status":"idle","n":1.50,"big":12345678901234567890123,"none":[]}'
     async with serving() as (hub, client):
         await write(hub, "x", data)
@@ -120,19 +120,19 @@ async def test_sound_data_pass_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("type", "told"),
+    ("type", "implied"),
     [(COMPLETE, "complete"), (ERROR, "error"), ("encoding_progress", "generating"), ("x", "generating")],
 )
 @pytest.mark.parametrize("data", [b"{}", b'{"status":null}', b'{"status":"on fire"}', b"broken"])
-def test_where_the_data_do_not_say_the_type_does(type: str, told: str, data: bytes) -> None:
-    """A page must not wait for ever for a content whose last event was an ending."""
+def test_the_type_implies_a_missing_status(type: str, implied: str, data: bytes) -> None:
+    """A content whose last event is final must not be shown as processing."""
     event = Event(channel="ch", content_id="x", offset=1, type=type, data=data)
-    assert json.loads(status.line(event))["status"] == told
+    assert json.loads(status.line(event))["status"] == implied
 
 
 @given(st.binary() | st.sampled_from(sorted(STRANGE.values())))
-def test_any_bytes_make_a_sound_line(stored: bytes) -> None:
-    """Whatever was stored."""
+def test_any_stored_bytes_make_a_valid_line(stored: bytes) -> None:
+    """The line has the content's id, whatever was stored."""
     event = Event(channel="ch", content_id="c", offset=1, type="t", data=stored)
     assert strict(status.line(event))["id"] == "c"
     assert strict(bytes(status.whole(event)))["content_id"] == "c"

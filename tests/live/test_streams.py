@@ -1,4 +1,4 @@
-"""The event stream on a real socket, over the hand-over and over the portable path alike."""
+"""The event stream on a real socket, both handed over and on the portable path."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATHS = [pytest.param(HandoverProtocol, id="handover"), pytest.param("h11", id="
 
 @pytest.fixture(params=PATHS)
 def http(request: pytest.FixtureRequest) -> Any:
-    """uvicorn's HTTP protocol: with hand-over, and without."""
+    """uvicorn's HTTP protocol, with and without hand-over."""
     return request.param
 
 
@@ -36,7 +36,7 @@ def hub(http: Any) -> Iterator[LiveHub]:
 
 
 def test_a_stream_begins_with_the_whole_state_and_then_is_live(hub: LiveHub) -> None:
-    """First `retry`, then each content's latest event in offset order, `ready`, and what comes after."""
+    """A stream sends `retry`, each content's latest event in offset order, `ready`, then live events."""
     publish(hub, "a", "generating", progress=1)
     publish(hub, "b", "PROCESSING")
     last = publish(hub, "a", "generating", progress=2)
@@ -52,8 +52,8 @@ def test_a_stream_begins_with_the_whole_state_and_then_is_live(hub: LiveHub) -> 
         assert end.json["hls_path"] == "/b/master.m3u8"
 
 
-def test_every_event_carries_what_a_page_needs(hub: LiveHub) -> None:
-    """Content and channel, status, processing status and time stand in the data, and what was put in, too."""
+def test_every_event_names_its_content_channel_status_and_time(hub: LiveHub) -> None:
+    """The data also hold the extra fields that the producer published."""
     publish(hub, "a", "generating", channel="jobs/x", processing_status="summarizing", note="ü\u2028")
     with stream(hub, channel="jobs/x") as client:
         data = client.event().json
@@ -69,15 +69,15 @@ def test_every_event_carries_what_a_page_needs(hub: LiveHub) -> None:
 
 
 def test_an_unknown_channel_is_empty_and_ready(hub: LiveHub) -> None:
-    """Nothing was published: `ready` comes at once, and the first event after it."""
+    """Without a publication, `ready` comes immediately and the first event follows it."""
     with stream(hub) as client:
         assert said(client.until("ready")) == [("ready", "")]
         publish(hub, "a", "idle")
         assert client.event().json["status"] == "idle"
 
 
-def test_a_cursor_resumes_without_missing_or_repeating(hub: LiveHub) -> None:
-    """Only what is newer than `Last-Event-ID` comes, each content once."""
+def test_a_cursor_resumes_without_gap_or_repeat(hub: LiveHub) -> None:
+    """Only events after `Last-Event-ID` are sent, the latest one of each content."""
     publish(hub, "old", "complete")
     with stream(hub) as client:
         cursor = client.until("ready")[0].id
@@ -91,7 +91,7 @@ def test_a_cursor_resumes_without_missing_or_repeating(hub: LiveHub) -> None:
 
 
 def test_since_resumes_a_first_connection(hub: LiveHub) -> None:
-    """`?since=` is a cursor, too; `Last-Event-ID`, which a reconnect brings, is the newer word."""
+    """`?since=` is a cursor; `Last-Event-ID`, which a reconnect sends, takes precedence."""
     first = publish(hub, "a", "complete")
     second = publish(hub, "b", "complete")
     with open_stream(hub.base_url, f"/api/contents/c/events?since={first}") as client:
@@ -103,8 +103,8 @@ def test_since_resumes_a_first_connection(hub: LiveHub) -> None:
 
 
 @pytest.mark.parametrize("void", ["other0epoch-3", "nonsense", "9" * 60])
-def test_a_cursor_of_another_life_resets(hub: LiveHub, void: str) -> None:
-    """Whoever holds a void cursor is told to forget everything, and gets the whole state."""
+def test_a_void_cursor_resets(hub: LiveHub, void: str) -> None:
+    """A client with a void cursor is sent `reset` and then the whole state."""
     publish(hub, "a", "complete")
     with stream(hub, cursor=void) as client:
         frames = client.until("ready")
@@ -113,7 +113,7 @@ def test_a_cursor_of_another_life_resets(hub: LiveHub, void: str) -> None:
 
 
 def test_a_cursor_ahead_of_the_clock_resets(hub: LiveHub) -> None:
-    """An offset that was never given out is void, too."""
+    """An offset that the clock has not reached is void."""
     epoch = publish(hub, "a", "complete").rpartition("-")[0]
     with stream(hub, cursor=f"{epoch}-4000") as client:
         assert said(client.until("ready")) == [("reset", ""), ("processing_complete", "a"), ("ready", "")]
@@ -121,8 +121,8 @@ def test_a_cursor_ahead_of_the_clock_resets(hub: LiveHub) -> None:
         assert client.event().json["content_id"] == "b"
 
 
-def test_one_stream_carries_many_channels_in_one_order(hub: LiveHub) -> None:
-    """State and live events of several channels come in the order of the tenant's one clock."""
+def test_one_stream_carries_many_channels_in_clock_order(hub: LiveHub) -> None:
+    """State and live events of several channels come in the order of the tenant's clock."""
     for number in range(6):
         publish(hub, f"x{number}", "complete", channel=f"ch/{number % 3}")
     with open_stream(hub.base_url, "/api/events?channel=ch/0&channel=ch/2&channel=ch/0") as client:
@@ -149,15 +149,15 @@ def test_one_stream_carries_many_channels_in_one_order(hub: LiveHub) -> None:
         ("/api/contents/a/events?since=k-99999999999999999999", "since"),
     ],
 )
-def test_bad_requests_are_told_which_field_is_wrong(hub: LiveHub, query: str, field: str) -> None:
-    """422, in JSON, with the field."""
+def test_an_invalid_request_is_told_its_field(hub: LiveHub, query: str, field: str) -> None:
+    """The answer is 422 with the field's name in JSON."""
     answer = httpx.get(hub.base_url + query)
     assert answer.status_code == 422
     assert answer.json()["error"]["field"] == field
 
 
 def test_heartbeats_are_named_events_without_an_id(hub: LiveHub) -> None:
-    """A page can see that the socket lives, and its cursor stays."""
+    """A page sees that the connection is alive, and its cursor is unchanged."""
     with stream(hub) as client:
         client.until("ready")
         for _ in range(2):
@@ -165,8 +165,8 @@ def test_heartbeats_are_named_events_without_an_id(hub: LiveHub) -> None:
             assert (beat.event, beat.id) == ("heartbeat", None)
 
 
-def test_a_stopping_hub_says_so_and_closes(hub: LiveHub) -> None:
-    """`drain`, with when to come back, then the end of a complete body."""
+def test_a_stopping_hub_sends_drain_and_closes(hub: LiveHub) -> None:
+    """`drain` gives the delay before a reconnect, and the body ends complete."""
     with stream(hub) as client:
         client.until("ready")
         hub.stop()
@@ -176,8 +176,8 @@ def test_a_stopping_hub_says_so_and_closes(hub: LiveHub) -> None:
         assert client.ended
 
 
-def test_the_head_of_a_stream_keeps_proxies_and_caches_out_of_it(hub: LiveHub) -> None:
-    """Headers as the design says, with CORS, and no connection header of our own."""
+def test_the_head_of_a_stream_forbids_caching_and_buffering(hub: LiveHub) -> None:
+    """The head allows the page's origin and sets no `Connection`."""
     origin = {"Origin": "http://localhost:5173"}
     with open_stream(hub.base_url, "/api/contents/c/events", origin) as client:
         assert client.headers["content-type"].startswith("text/event-stream")
@@ -187,22 +187,22 @@ def test_the_head_of_a_stream_keeps_proxies_and_caches_out_of_it(hub: LiveHub) -
         assert "connection" not in client.headers
 
 
-def test_head_answers_with_headers_alone(hub: LiveHub) -> None:
-    """HEAD ends at once."""
+def test_head_answers_with_headers_only(hub: LiveHub) -> None:
+    """A HEAD request ends immediately."""
     answer = httpx.head(f"{hub.base_url}/api/contents/c/events", timeout=5)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
 
 
-def test_http_1_0_is_served_the_portable_way(hub: LiveHub) -> None:
-    """A client that cannot take chunks gets the events nevertheless."""
+def test_http_1_0_is_served_on_the_portable_path(hub: LiveHub) -> None:
+    """A client that cannot decode chunks receives the events all the same."""
     publish(hub, "a", "complete")
     with open_stream(hub.base_url, "/api/contents/c/events", version="1.0") as client:
         assert said(client.until("ready")) == [("processing_complete", "a"), ("ready", "")]
 
 
-def test_a_viewer_that_leaves_is_forgotten(hub: LiveHub) -> None:
-    """Nothing of it stays behind in the hub."""
+def test_a_disconnected_viewer_is_removed(hub: LiveHub) -> None:
+    """Neither the hub nor the replica keeps a reference to it."""
     with stream(hub) as client:
         client.until("ready")
         assert len(hub.hub.viewers) == 1
@@ -214,8 +214,8 @@ def test_a_viewer_that_leaves_is_forgotten(hub: LiveHub) -> None:
     assert not replica.pollers
 
 
-def test_later_viewers_cost_the_broker_nothing(hub: LiveHub) -> None:
-    """The first viewer makes the replica; the others, resumed ones too, are served from it."""
+def test_later_viewers_are_served_from_the_replica(hub: LiveHub) -> None:
+    """The first viewer loads the replica; new and resumed viewers after it read nothing from the broker."""
     cursor = publish(hub, "a", "complete")
     with contextlib.ExitStack() as stack:
         for number in range(30):
@@ -225,8 +225,8 @@ def test_later_viewers_cost_the_broker_nothing(hub: LiveHub) -> None:
         assert len(hub.hub.viewers) == 30
 
 
-def test_a_viewer_that_stalls_is_conflated_and_misses_no_ending(hub: LiveHub) -> None:
-    """While its socket is full nothing is kept for it; later it gets the latest of each content, in order."""
+def test_a_stalled_viewer_is_conflated_and_misses_no_final_state(hub: LiveHub) -> None:
+    """Nothing is buffered while its socket is full; later it is sent the latest of each content, in order."""
     padding = "x" * 30_000
     with stream(hub, receive_buffer=4096) as client:
         client.until("ready")
@@ -246,8 +246,8 @@ def test_a_viewer_that_stalls_is_conflated_and_misses_no_ending(hub: LiveHub) ->
         assert client.event().json["content_id"] == "c"
 
 
-def test_a_viewer_that_stalls_for_good_is_closed(http: Any) -> None:
-    """After the stall timeout its connection is cut."""
+def test_a_viewer_that_stays_stalled_is_closed(http: Any) -> None:
+    """Its connection is aborted after the stall timeout."""
     with live_hub(http=http, heartbeat=0.2, stall_timeout=0.3) as hub, stream(hub, receive_buffer=4096) as client:
         client.until("ready")
         padding = "x" * 60_000
@@ -259,8 +259,8 @@ def test_a_viewer_that_stalls_for_good_is_closed(http: Any) -> None:
         eventually(stalled)
 
 
-def test_a_large_state_comes_in_steps_and_stays_in_order(hub: LiveHub) -> None:
-    """A client that reads slowly is written to as its socket drains, while the state goes on changing."""
+def test_a_large_state_is_sent_in_steps_and_in_order(hub: LiveHub) -> None:
+    """A slow reader is written to as its socket drains, while the state goes on changing."""
     padding = "x" * 60_000
     with httpx.Client(base_url=hub.base_url) as http_client:
         for number in range(0, 200, 20):
@@ -280,7 +280,7 @@ def test_a_large_state_comes_in_steps_and_stays_in_order(hub: LiveHub) -> None:
 
 
 def test_a_stopping_hub_does_not_wait_for_a_stalled_viewer(http: Any) -> None:
-    """What is stuck in a socket cannot be followed by a farewell; the connection is cut."""
+    """A full socket cannot take `drain`, so that the connection is aborted."""
     with live_hub(http=http, grace=1.0) as hub, stream(hub, receive_buffer=4096) as client:
         client.until("ready")
         for _ in range(150):
@@ -290,21 +290,21 @@ def test_a_stopping_hub_does_not_wait_for_a_stalled_viewer(http: Any) -> None:
         assert not client.ended
 
 
-def test_a_full_hub_turns_streams_away_politely(http: Any) -> None:
-    """200 with a long retry and a farewell: any other status would end an EventSource for good."""
+def test_a_full_hub_answers_a_stream_with_drain_and_a_long_retry(http: Any) -> None:
+    """The status is 200, since any other one ends an EventSource permanently."""
     with live_hub(http=http, max_streams=1) as hub, stream(hub) as first:
         first.until("ready")
         with stream(hub) as second:
-            (farewell,) = second.rest() if second.headers.get("transfer-encoding") else [second.frame()]
-            assert farewell.event == "drain"
-            assert farewell.retry is not None
-            assert farewell.retry >= 10_000
+            (last_frame,) = second.rest() if second.headers.get("transfer-encoding") else [second.frame()]
+            assert last_frame.event == "drain"
+            assert last_frame.retry is not None
+            assert last_frame.retry >= 10_000
         publish(hub, "a", "complete")
         assert first.event().json["content_id"] == "a"
 
 
-def test_a_hub_that_restarts_resumes_its_viewers(http: Any, tmp_path: Path) -> None:
-    """The embedded broker's file keeps the clock: a cursor of before is good after, and nothing is missed."""
+def test_a_restarted_hub_resumes_its_viewers(http: Any, tmp_path: Path) -> None:
+    """The embedded broker's file keeps the clock, so that an earlier cursor stays valid."""
     url = f"sqlite:///{tmp_path / 'hub.db'}"
     with live_hub(url, http=http) as hub:
         cursor = publish(hub, "a", "generating")
@@ -315,8 +315,8 @@ def test_a_hub_that_restarts_resumes_its_viewers(http: Any, tmp_path: Path) -> N
         assert client.event().json["content_id"] == "a"
 
 
-def test_handing_over_frees_the_request() -> None:
-    """An idle viewer has no task, and its connection belongs to the viewer alone."""
+def test_hand_over_ends_the_request_task() -> None:
+    """An idle viewer has no task, and its connection's protocol is the viewer."""
     with live_hub() as hub, stream(hub) as client:
         client.until("ready")
         state = hub.server_state
@@ -325,8 +325,8 @@ def test_handing_over_frees_the_request() -> None:
         assert isinstance(connection, PushViewer)
 
 
-def test_what_a_client_says_after_its_request_means_nothing() -> None:
-    """Bytes after the request, pipelined requests included, neither end the stream nor are answered."""
+def test_bytes_after_the_request_are_ignored() -> None:
+    """Neither garbage nor a pipelined request ends the stream or is answered."""
     with live_hub() as hub, stream(hub) as client:
         client.until("ready")
         client.socket.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" + b"\x00garbage" * 100)
@@ -334,8 +334,8 @@ def test_what_a_client_says_after_its_request_means_nothing() -> None:
         assert client.event().json["content_id"] == "a"
 
 
-def test_whoever_waits_for_an_answer_can_leave() -> None:
-    """Though other requests of theirs wait behind it."""
+def test_a_client_can_leave_a_long_poll() -> None:
+    """The disconnect is noticed although pipelined requests fill the connection's buffer."""
     with live_hub() as hub:
         with wire(hub.base_url) as opened:
             opened.send(request("GET", "/api/contents/c/changes?wait=25") + request("GET", "/") * 1_000)
@@ -344,8 +344,8 @@ def test_whoever_waits_for_an_answer_can_leave() -> None:
         eventually(lambda: not len(hub.hub.viewers))
 
 
-def test_whoever_said_much_with_their_request_can_leave() -> None:
-    """What came behind it is read and forgotten, so that the end of the connection is seen."""
+def test_a_client_with_pipelined_requests_can_leave_a_stream() -> None:
+    """Pipelined bytes are read and dropped, so that the end of the connection is noticed."""
     with live_hub(heartbeat=60) as hub:
         with wire(hub.base_url) as opened:
             opened.send(request("GET", "/api/contents/c/events") + request("GET", "/") * 5_000)
@@ -354,8 +354,8 @@ def test_whoever_said_much_with_their_request_can_leave() -> None:
         eventually(lambda: not len(hub.hub.viewers))
 
 
-def test_a_connection_can_be_kept_alive_before_it_is_handed_over() -> None:
-    """A keep-alive connection that polled first may become a stream, and outlives the keep-alive timeout."""
+def test_a_kept_alive_connection_can_become_a_stream() -> None:
+    """The stream on a connection that polled first outlives the keep-alive timeout."""
     with live_hub() as hub:
         host, _, port = hub.base_url.removeprefix("http://").partition(":")
         with socket.create_connection((host, int(port)), timeout=10) as connection:

@@ -1,4 +1,4 @@
-"""Two hubs on one Redis are one hub; and what happens to their viewers when Redis goes."""
+"""Two hubs on one Redis show the same events; their viewers outlive an outage of Redis."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ channels = (f"two-hubs-{number}" for number in itertools.count())
 
 @pytest.fixture
 def hubs(redis_server: RedisServer) -> Iterator[tuple[LiveHub, LiveHub]]:
-    """Two hubs that share nothing but Redis."""
+    """Two hubs that share only Redis."""
     with live_hub(redis_server.url) as one, live_hub(redis_server.url) as other:
         yield one, other
 
 
 def test_a_viewer_on_each_sees_the_same_events(hubs: tuple[LiveHub, LiveHub]) -> None:
-    """Same order, same ids, same bytes, whichever hub was published through."""
+    """Order, ids and bytes are the same, whichever hub was published through."""
     channel = next(channels)
     with stream(hubs[0], channel=channel) as one, stream(hubs[1], channel=channel) as other:
         one.until("ready")
@@ -42,7 +42,7 @@ def test_a_viewer_on_each_sees_the_same_events(hubs: tuple[LiveHub, LiveHub]) ->
 
 
 def test_a_viewer_moves_between_hubs_with_its_cursor(hubs: tuple[LiveHub, LiveHub]) -> None:
-    """Each time it goes to the other hub with the last id it saw; it sees everything once, in order."""
+    """A viewer that alternates between the hubs sees each event once, in order."""
     channel = next(channels)
     cursor: str | None = None
     seen: list[str] = []
@@ -58,7 +58,7 @@ def test_a_viewer_moves_between_hubs_with_its_cursor(hubs: tuple[LiveHub, LiveHu
 
 
 def test_a_hub_that_lags_neither_resets_nor_repeats(hubs: tuple[LiveHub, LiveHub]) -> None:
-    """A cursor may be ahead of what the hub has heard, and yet good: the hub asks before it judges."""
+    """A cursor ahead of the hub's replica may be valid: the hub reads the clock before it answers."""
     channel = next(channels)
     ahead, lagging = hubs
     with stream(lagging, channel=channel) as client:
@@ -74,7 +74,7 @@ def test_a_hub_that_lags_neither_resets_nor_repeats(hubs: tuple[LiveHub, LiveHub
 
 @pytest.mark.parametrize("with_data", [True, False])
 def test_streams_outlive_a_restart_of_redis(tmp_path: Path, with_data: bool) -> None:
-    """The stream stays open; the new life of the clock resets it to what Redis kept, and it goes on."""
+    """The stream stays open; a new epoch resets it to what Redis kept."""
     with running_redis(tmp_path) as redis, live_hub(redis.url, heartbeat=0.2) as hub, stream(hub) as client:
         client.until("ready")
         publish(hub, "a", "complete")
@@ -94,7 +94,7 @@ def test_streams_outlive_a_restart_of_redis(tmp_path: Path, with_data: bool) -> 
 
 
 def test_polls_answer_from_memory_while_redis_is_away(tmp_path: Path) -> None:
-    """What a replica holds is answered with its age; what it does not hold is 503 with Retry-After."""
+    """A replica's state is answered with its age, an unknown channel with 503 and `Retry-After`."""
     with running_redis(tmp_path) as redis, live_hub(redis.url) as hub:
         publish(hub, "a", "complete")
         with httpx.Client(base_url=hub.base_url) as client:
@@ -115,7 +115,7 @@ def test_polls_answer_from_memory_while_redis_is_away(tmp_path: Path) -> None:
 
 
 def test_a_stream_opened_while_redis_is_away_waits_for_it(tmp_path: Path) -> None:
-    """It opens, beats, and is ready when Redis is."""
+    """The stream opens, sends heartbeats, and is ready when Redis is back."""
     with running_redis(tmp_path) as redis, contextlib.ExitStack() as stack:
         redis.stop()
         hub = stack.enter_context(live_hub(redis.url, heartbeat=0.2))

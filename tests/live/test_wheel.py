@@ -1,4 +1,4 @@
-"""What is installed from the built distributions, beside a user's own modules, with nothing else installed."""
+"""The built distributions, installed in clean environments and used beside a user's own modules."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from importlib.metadata import entry_points
 [script] = entry_points(group="console_scripts", name="statushub")
 script.load()()
 """
-"""What the installed script `statushub` does."""
+"""The code of the installed script `statushub`."""
 
 WORKER = """
 import json, sys
@@ -83,19 +83,19 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def worker(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> CleanEnvironment:
-    """`pip install statushub`."""
+    """The environment after `pip install statushub`."""
     return CleanEnvironment(tmp_path_factory.mktemp("worker"), wheel)
 
 
 @pytest.fixture(scope="module")
 def server(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> CleanEnvironment:
-    """`pip install 'statushub[server]'`."""
+    """The environment after `pip install 'statushub[server]'`."""
     return CleanEnvironment(tmp_path_factory.mktemp("server"), wheel, "server")
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A user's folder, whose modules have the names of folders here and may not be taken for ours."""
+    """A user's folder with modules named like folders of this project; importing one of them fails."""
     for name in ("hub.py", "producers/__init__.py", "web/__init__.py", "tests/__init__.py"):
         path = tmp_path / "project" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def project(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def hub(environment: CleanEnvironment, project: Path, broker: str) -> Iterator[str]:
-    """The installed `statushub serve`, started in the user's folder; gives its address."""
+    """Run the installed `statushub serve` in the user's folder; yields its address."""
     port = free_port()
     arguments = ("serve", "--port", str(port), "--broker", broker)
     command = [str(environment.python), "-c", COMMAND, *arguments]
@@ -127,7 +127,7 @@ def checksums(wheel: Path) -> dict[str, str]:
 
 
 def test_the_wheel_holds_one_package(wheel: Path) -> None:
-    """The three folders are in it, whole, and nothing else of the repository is."""
+    """The wheel has the three folders whole, under `statushub/`, and nothing else of the repository."""
     names = {name for name in checksums(wheel) if ".dist-info/" not in name}
     sources = {path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()}
     sources |= {*(ROOT / "statushub").glob("*.py"), ROOT / "statushub" / "py.typed"}
@@ -143,12 +143,12 @@ def test_the_wheel_holds_one_package(wheel: Path) -> None:
 
 
 def test_a_wheel_of_the_source_distribution_is_the_same(wheel: Path, sdist: Path, tmp_path: Path) -> None:
-    """Byte for byte: an index that has both offers one thing."""
+    """Wheels built from the repository and from the source distribution are equal, byte for byte."""
     assert checksums(build("wheel", sdist, tmp_path)) == checksums(wheel)
 
 
-def test_the_source_distribution_tests_itself(sdist: Path) -> None:
-    """`make` lays the links that an archive does not hold; what the tests read is there."""
+def test_the_source_distribution_can_run_its_tests(sdist: Path) -> None:
+    """`make` creates the links, which an archive does not hold; every file that the tests read is included."""
     subprocess.run(["make", "-s", *(f"statushub/{name}" for name in FOLDERS)], cwd=sdist, timeout=30, check=True)
     tests = ["tests/unit/test_fence.py", "tests/unit/test_compose.py", "tests/unit/test_docs.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
@@ -158,8 +158,8 @@ def test_the_source_distribution_tests_itself(sdist: Path) -> None:
     assert ran.returncode == 0, ran.stdout
 
 
-def test_the_description_leads_nowhere_that_an_index_does_not_know(wheel: Path) -> None:
-    """It is the whole README, without pictures and links of the repository."""
+def test_the_description_has_no_relative_links(wheel: Path) -> None:
+    """The description is the whole README without the repository's pictures and links."""
     with zipfile.ZipFile(wheel) as archive:
         [name] = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         described = message_from_bytes(archive.read(name))
@@ -171,10 +171,10 @@ def test_the_description_leads_nowhere_that_an_index_does_not_know(wheel: Path) 
 
 @pytest.mark.redis
 @pytest.mark.parametrize("over", ["http", "redis"])
-def test_a_worker_publishes_with_nothing_but_its_requirements(
+def test_a_worker_publishes_with_only_its_requirements(
     over: str, worker: CleanEnvironment, server: CleanEnvironment, project: Path, redis_server: RedisServer
 ) -> None:
-    """To a hub in another environment, both in a folder with a `hub.py` and a `producers/` of the user's."""
+    """Hub and worker run in separate environments, in a folder with the user's own `hub.py` and `producers/`."""
     channel = f"ch-{uuid4().hex[:12]}"
     with hub(server, project, "memory:" if over == "http" else redis_server.url) as url:
         ran = worker.run("-c", WORKER, url if over == "http" else redis_server.url, channel, cwd=project)
@@ -186,7 +186,7 @@ def test_a_worker_publishes_with_nothing_but_its_requirements(
 
 
 def test_a_worker_is_told_what_to_install(worker: CleanEnvironment, project: Path) -> None:
-    """By the command, and by an import that needs more."""
+    """The command and the import name the missing extra."""
     ran = worker.run("-c", COMMAND, "serve", cwd=project)
     assert ran.returncode == 1
     assert ran.stderr == (
@@ -198,7 +198,7 @@ def test_a_worker_is_told_what_to_install(worker: CleanEnvironment, project: Pat
 
 
 def test_a_user_program_is_type_checked(worker: CleanEnvironment, project: Path) -> None:
-    """Strictly, against the installed package: what is right passes, and what is wrong is found."""
+    """Strict mypy accepts valid calls of the installed package and finds the invalid ones."""
     (project / "program.py").write_text(PROGRAM)
     command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(worker.python), "program.py"]
     checked = subprocess.run(

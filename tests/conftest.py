@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import effort
 from tests.support.redis_server import RedisServer, running_redis
+
+effort.register()
 
 
 def pytest_configure() -> None:

@@ -16,6 +16,7 @@ from statushub.hub.brokers.contract import Broker
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Event, decode
 from statushub.hub.model.publication import Publication, publication
+from tests.support.effort import part
 from tests.support.recorder import Recorder
 from tests.support.redis_server import RedisServer
 from tests.support.reference import Reference
@@ -27,7 +28,7 @@ LEASED = "d"  # by the first step alone
 REDIS_DATABASE = 8
 
 SETTINGS = settings(
-    max_examples=120,
+    max_examples=part(120),
     stateful_step_count=30,
     deadline=None,
     # One example opens and closes a broker, which is slow by Hypothesis' measure and not by ours.

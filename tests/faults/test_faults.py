@@ -14,6 +14,7 @@ CUT_SECONDS = 90.0
 
 
 @pytest.mark.redis
+@pytest.mark.slow
 @pytest.mark.timeout(170)
 def test_every_promise_is_kept_through_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
     """No violation in any round; the seed is drawn, and printed, or taken from FAULTS_SEED to repeat a run."""

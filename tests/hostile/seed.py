@@ -9,6 +9,8 @@ from typing import Final
 import hypothesis
 from hypothesis import HealthCheck
 
+from tests.support.effort import part
+
 SEED: Final = int(os.environ.get("HOSTILE_SEED") or secrets.randbits(32))
 
 seeded: Final = hypothesis.seed(SEED)
@@ -16,9 +18,9 @@ seeded: Final = hypothesis.seed(SEED)
 
 
 def examples(count: int) -> hypothesis.settings:
-    """So many examples of a test, however long a shared machine takes for one."""
+    """Settings for so many examples of a test, or the part of them that is run."""
     return hypothesis.settings(
-        max_examples=count,
+        max_examples=part(count),
         deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],

@@ -121,6 +121,7 @@ def settled(hub: HubProcess) -> bool:
     return re.search(r"^statushub_streams 0\.0$", text, re.MULTILINE) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_nobody_leaves_anything_behind(tmp_path: Path) -> None:
     """After thousands of requests of every broken kind the process is as large as after a few of them."""

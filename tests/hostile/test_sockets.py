@@ -14,6 +14,7 @@ from statushub.hub.app import ROUTES
 from tests.hostile.publishes import CHUNKS, OFFER, chunked
 from tests.hostile.seed import SEED
 from tests.hostile.witness import check_settled
+from tests.support.effort import part
 from tests.support.hub_process import hub_process
 from tests.support.live import LiveHub
 from tests.support.tokens import token
@@ -224,7 +225,7 @@ def test_any_bytes_are_answered_or_closed(hub: LiveHub) -> None:
     """Requests of which some bytes are others, some are gone and some came twice: 2xx to 4xx, and no trouble."""
     draw = random.Random(SEED)
     whole = [sent for name, sent in REQUESTS.items() if "stream" not in name and "long" not in name]
-    for _ in range(1_500):
+    for _ in range(part(1_500)):
         data = bytearray(draw.choice(whole) + draw.choice(whole))
         for _ in range(draw.randint(1, 4)):
             place = draw.randrange(len(data))
@@ -260,7 +261,7 @@ def test_any_credential_is_answered(auth_required: LiveHub) -> None:
     """Bytes of all kinds where a token, a cookie, a ticket or a cursor belongs."""
     draw = random.Random(SEED)
     good = token()
-    for _ in range(600):
+    for _ in range(part(600)):
         text = draw.choice(("", good, good[:-9], "a.b.c", "..", "W10.W10.W10")) + "".join(
             chr(draw.choice((*range(33, 127), *range(160, 256), 9, 32))) for _ in range(draw.randint(0, 60))
         )

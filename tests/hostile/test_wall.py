@@ -24,13 +24,14 @@ import msgspec
 import pytest
 
 from tests.hostile.seed import SEED
+from tests.support.effort import part
 from tests.support.hub_process import hub_process
 from tests.support.redis_server import RedisServer
 from tests.support.sse_client import open_stream
 from tests.support.tokens import SECRET, bearer, token
 from tests.support.wire import Answer, Wire, request, wire
 
-REQUESTS: Final = 20_000
+REQUESTS: Final = part(20_000)
 """Of the stranger; half as many again are a colleague's, who reads less."""
 
 PIPELINED: Final = 40
@@ -362,7 +363,7 @@ def test_what_is_hidden_is_as_what_is_not_there(broker: str, tmp_path: Path, in_
                 f"Authorization: Bearer {token(tenant=acme, read=[])}",
                 f"Authorization: Bearer {token(tenant='nobodys')}",
             ):
-                for _ in range(150):
+                for _ in range(part(150)):
                     known, real = draw.sample(WORDS, draw.randint(0, 3)), draw.choice(owner.contents)
                     path, key = draw.choice(BATCHES)
                     told = []

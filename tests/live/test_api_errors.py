@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from statushub.hub.http.body import POLL_BODY_BYTES
 from statushub.hub.model.errors import ConfigError
+from tests.support.effort import part
 from tests.support.live import live_hub
 from tests.support.serving import serving
 from tests.support.wire import request, wire
@@ -288,7 +289,7 @@ bodies = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=part(150), deadline=None)
 @given(
     path=st.sampled_from([BATCH, JOBS, PUBLISH]), body=bodies.map(lambda body: json.dumps(body).encode()) | st.binary()
 )
@@ -308,7 +309,7 @@ def test_no_body_crashes_the_hub(client: httpx.Client, path: str, body: bytes) -
     assert {answer.status_code for answer in answers} == {200}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=part(150), deadline=None)
 @given(query=st.dictionaries(st.sampled_from(["since", "wait", "view", "x"]), st.text(), max_size=4), name=st.text())
 def test_no_url_crashes_the_hub(client: httpx.Client, query: dict[str, str], name: str) -> None:
     """Any channel name and any query are answered below 500."""

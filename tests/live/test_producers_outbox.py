@@ -15,6 +15,7 @@ from statushub.hub.model.receipt import Receipt, Refusal
 from statushub.producers import outbox as module
 from statushub.producers.outbox import BATCH_BYTES, BATCH_EVENTS, Outbox
 from statushub.producers.run import Run
+from tests.support.effort import part
 from tests.support.redis_server import RedisServer
 from tests.support.stored import Stored, stored
 
@@ -58,7 +59,7 @@ STEPS = st.sampled_from(["say", "say", "deliver", "deliver", "lose it", "lose th
 
 
 @pytest.mark.redis
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=part(150))
 @given(steps=st.lists(STEPS, max_size=30), ending=st.sampled_from(["complete", "error"]))
 def test_whatever_is_lost_the_end_is_stored_and_nothing_twice(
     redis_server: RedisServer, steps: list[str], ending: str
@@ -97,7 +98,7 @@ def test_whatever_is_lost_the_end_is_stored_and_nothing_twice(
         assert box.take() == []
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=part(30))
 @given(sizes=st.lists(st.integers(0, 60_000), min_size=1, max_size=120))
 def test_a_call_is_filled_and_not_overfilled(sizes: list[int]) -> None:
     """Every run is taken once, in the order in which it spoke, and no call is over its bytes."""

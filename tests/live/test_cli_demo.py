@@ -52,7 +52,7 @@ def test_a_demo_encodes_and_cleans_up(number: int, tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_a_running_encode(tmp_path: Path) -> None:
     """The encoding process ends with the demo."""
-    with started(*demo("--port", 0, "--seconds", 60), env={"TMPDIR": str(tmp_path)}) as process:
+    with started(*demo("--port", 0, "--seconds", 15), env={"TMPDIR": str(tmp_path)}) as process:
         url = line_with(process, r"Open (http://\S+)")[1]
         with started("watch", "encodes", "--hub", url) as watch:
             line_with(watch, "transcoding")

@@ -97,7 +97,7 @@ def test_a_failed_encode_is_one_line(hub: str, tmp_path: Path) -> None:
 def test_a_cancelled_encode_is_published(number: int, code: int, hub: str, tmp_path: Path) -> None:
     """The hub has the final state when the command ends, and only the destination's folder is left."""
     channel = f"stopped-{code}"
-    arguments = ("encode", "--sample", 20, "--preset", "slow", "--hub", hub, "--channel", channel)
+    arguments = ("encode", "--sample", 6, "--preset", "slower", "--hub", hub, "--channel", channel)
     with started(*arguments, cwd=tmp_path, env={"TMPDIR": str(tmp_path)}) as process:
         line_with(process, "transcoding", of="stderr")
         assert ended(process, number)[0] == code

@@ -1,23 +1,50 @@
 # make demo   a hub, a real encode and a dashboard to watch it on
-# make test   lint, types, every test, coverage; installs what real tests need
+# make test   lint, types, tests, coverage, in a few minutes; installs what real tests need
+#             T=tests/unit/test_fence.py, or T=<file>::<test>, runs only that, without lint and coverage
+# make test-all  the same with the slow tests, and with all examples where make test draws a part of them
 # make faults faults injected into real processes under load, for seven minutes
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test faults lint format bench bench-quick clean
+.PHONY: demo test test-all suite suite-all lint-beside prepare tools faults lint format bench bench-quick clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/statushub demo
 
+# A hundred processes are started from these sources: they are compiled once, whatever the environment says.
+test test-all: export PYTHONDONTWRITEBYTECODE :=
+PYTEST := $(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term
+
+ifdef T
 test: $(VENV)/.installed-dev
+	$(BIN)/pytest $(T)
+else
+test: prepare
+	@$(MAKE) --no-print-directory -j2 lint-beside suite
+endif
+
+test-all: prepare
+	@$(MAKE) --no-print-directory -j2 lint-beside suite-all
+
+suite:
+	@$(PYTEST) -m 'not slow'
+
+suite-all:
+	@$(PYTEST) --hypothesis-profile=full
+
+# All that lint says comes in one piece, between the lines of the tests beside it.
+lint-beside:
+	@said=$$($(MAKE) --no-print-directory lint 2>&1); code=$$?; echo "$$said"; exit $$code
+
+prepare:
+	@$(MAKE) --no-print-directory -j2 tools $(VENV)/.installed-dev
+
+tools: | $(BIN)/python
 	@tests/support/install-tools
-	@$(MAKE) --no-print-directory lint
-	$(BIN)/pytest --cov --cov-report=term
 
 # FAULTS="--write" writes docs/reliability.md; FAULTS="--seed S" repeats a run; FAULTS=--help says what else.
-faults: $(VENV)/.installed-dev
-	@tests/support/install-tools
+faults: prepare
 	$(BIN)/python -m tests.faults $(FAULTS)
 
 lint: $(VENV)/.installed-dev

@@ -10,7 +10,14 @@ import pytest
 from tests.support import effort
 from tests.support.redis_server import RedisServer, running_redis
 
+MAX_WORKERS = 16
+
 effort.register()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Twice as many as there are processors: half of a test is waiting. Each takes 200 MB."""
+    return min(2 * len(os.sched_getaffinity(0)), MAX_WORKERS)
 
 
 def pytest_configure() -> None:

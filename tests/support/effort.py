@@ -24,4 +24,4 @@ def register() -> None:
 
 def part(count: int) -> int:
     """How many of `count` examples, requests or rounds are to be run."""
-    return max(1, count * hypothesis.settings.default.max_examples // FULL_EXAMPLES)
+    return max(1, count * hypothesis.settings().max_examples // FULL_EXAMPLES)

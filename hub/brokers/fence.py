@@ -9,21 +9,22 @@ from statushub.hub.model.receipt import Refusal
 
 
 class FenceState(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a content stands: `given` is the offset that its last `seq` was given."""
+    """What the fence knows of a content. `seq_offset` is the offset of the event that brought `seq`; Redis' field and
+    SQLite's column are named `given`."""
 
     channel: str
     attempt: int
     seq: int | None
-    given: int | None
+    seq_offset: int | None
     closed: bool
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """Store it, with this attempt and seq; `given` is None where the seq is the publication's own."""
+    """Store it, with this attempt and seq. `seq_offset` is None where the seq is the publication's own."""
 
     attempt: int
     seq: int | None
-    given: int | None = None
+    seq_offset: int | None = None
 
 
 class Repeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,28 +33,28 @@ class Repeat(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
 
 
-def evaluate(standing: FenceState | None, publication: Publication) -> Accepted | Repeat | Refusal:
-    """What becomes of `publication`, offered to a content that stands there, or that is unknown (None)."""
+def evaluate(state: FenceState | None, publication: Publication) -> Accepted | Repeat | Refusal:
+    """The verdict on `publication`, given the state of its content; None for an unknown content."""
     attempt = publication.attempt
-    if standing is None:
+    if state is None:
         return Accepted(attempt=1 if attempt is None else attempt, seq=publication.seq)
-    if publication.channel != standing.channel:
+    if publication.channel != state.channel:
         return Refusal.WRONG_CHANNEL
-    if attempt is None or attempt == standing.attempt:
-        return _evaluate_seq(standing, publication.seq)
-    if attempt < standing.attempt:
+    if attempt is None or attempt == state.attempt:
+        return _evaluate_seq(state, publication.seq)
+    if attempt < state.attempt:
         return Refusal.SUPERSEDED
     return Accepted(attempt=attempt, seq=publication.seq)
 
 
-def _evaluate_seq(standing: FenceState, seq: int | None) -> Accepted | Repeat | Refusal:
-    if seq is not None and standing.seq is not None and standing.given is not None:
-        if seq == standing.seq:
-            return Repeat(offset=standing.given)
-        if seq < standing.seq:
+def _evaluate_seq(state: FenceState, seq: int | None) -> Accepted | Repeat | Refusal:
+    if seq is not None and state.seq is not None and state.seq_offset is not None:
+        if seq == state.seq:
+            return Repeat(offset=state.seq_offset)
+        if seq < state.seq:
             return Refusal.SUPERSEDED
-    if standing.closed:
+    if state.closed:
         return Refusal.CLOSED
     if seq is None:
-        return Accepted(attempt=standing.attempt, seq=standing.seq, given=standing.given)
-    return Accepted(attempt=standing.attempt, seq=seq)
+        return Accepted(attempt=state.attempt, seq=state.seq, seq_offset=state.seq_offset)
+    return Accepted(attempt=state.attempt, seq=seq)

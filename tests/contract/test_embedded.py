@@ -113,8 +113,8 @@ async def test_what_was_acknowledged_survives_a_kill(file: Path) -> None:
 def test_a_commit_waits_for_the_disk(file: Path) -> None:
     """The log is flushed with each commit (sqlite.org/pragma.html#pragma_synchronous), so a power cut loses none."""
     with closing(Store(file, retention=60)) as store:
-        assert store._execute("PRAGMA synchronous").fetchone() == (2,)
-        assert store._execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_an_announced_event_is_on_disk(file: Path, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from statushub.hub.brokers.fence import Accepted, FenceState, Repeat, evaluate
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Refusal
 
-OPEN = FenceState(channel="films", attempt=2, seq=5, given=40, closed=False)
-CLOSED = FenceState(channel="films", attempt=2, seq=5, given=40, closed=True)
-UNCOUNTED = FenceState(channel="films", attempt=2, seq=None, given=40, closed=False)
+OPEN = FenceState(channel="films", attempt=2, seq=5, seq_offset=40, closed=False)
+CLOSED = FenceState(channel="films", attempt=2, seq=5, seq_offset=40, closed=True)
+UNCOUNTED = FenceState(channel="films", attempt=2, seq=None, seq_offset=40, closed=False)
 
 counters = st.none() | st.integers(0, 4)
 states = st.builds(
@@ -20,7 +20,7 @@ states = st.builds(
     channel=st.just("films"),
     attempt=st.integers(0, 4),
     seq=counters,
-    given=st.just(40),
+    seq_offset=st.just(40),
     closed=st.booleans(),
 )
 
@@ -49,7 +49,7 @@ def offered(attempt: int | None, seq: int | None, channel: str = "films") -> Pub
         (CLOSED, None, None, Refusal.CLOSED),
         (OPEN, 2, 6, Accepted(attempt=2, seq=6)),
         (OPEN, None, 6, Accepted(attempt=2, seq=6)),
-        (OPEN, None, None, Accepted(attempt=2, seq=5, given=40)),
+        (OPEN, None, None, Accepted(attempt=2, seq=5, seq_offset=40)),
         (UNCOUNTED, 2, 0, Accepted(attempt=2, seq=0)),
     ],
 )
@@ -82,5 +82,5 @@ def test_an_accepted_publication_offered_again_is_a_repeat(state: FenceState, at
     """A repeat is recognised by attempt and seq, and answered with the stored offset."""
     verdict = evaluate(state, offered(attempt, seq))
     if isinstance(verdict, Accepted):
-        after = FenceState(channel="films", attempt=verdict.attempt, seq=verdict.seq, given=41, closed=True)
+        after = FenceState(channel="films", attempt=verdict.attempt, seq=verdict.seq, seq_offset=41, closed=True)
         assert evaluate(after, offered(attempt, seq)) == Repeat(offset=41)

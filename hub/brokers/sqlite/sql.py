@@ -1,0 +1,27 @@
+"""The SQL of the embedded broker, read from schema.sql and statements.sql."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Final
+
+_NAME: Final = "-- name: "
+"""What stands before a statement's name."""
+
+
+def _read(file: str) -> str:
+    return files("statushub.hub.brokers.sqlite").joinpath(file).read_text(encoding="utf-8")
+
+
+def _statements(text: str) -> dict[str, str]:
+    named = (part.partition("\n") for part in f"\n{text}".split(f"\n{_NAME}")[1:])
+    # What follows the semicolon is the comment of the next statement.
+    return {name.strip(): body.partition(";")[0].strip() for name, _, body in named}
+
+
+SCHEMA: Final = tuple(_read("schema.sql").split(";\n"))
+"""The statements that create the tables of a new file."""
+
+STATEMENTS: Final[Mapping[str, str]] = _statements(_read("statements.sql"))
+"""The statements by name."""

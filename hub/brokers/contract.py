@@ -1,29 +1,27 @@
-"""The broker: what stores and announces. This module is the contract; each broker keeps all of it.
+"""The contract of a broker, which stores and announces events. Each broker keeps all of it.
 
-A tenant has one clock, a counter that every accepted publication advances, and an epoch, the name of one
+A tenant has one clock, a counter that every accepted publication advances, and an epoch, which names one
 life of that clock. A channel is a compacted log: of each content only the latest event is kept. Contents
 vanish `retention` seconds after their last event.
 
-**Fence.** Each content holds its open attempt and the last seq given within it. A publication is judged,
-in this order:
+**Fence.** Each content has an open attempt and the last seq within it. A publication is evaluated in this order:
 
 1. the content lives in another channel: refused, `wrong_channel`;
 2. its attempt is lower than the content's: refused, `superseded`;
 3. its attempt is higher: accepted, and the content is open again;
-4. (same attempt, or none given, which joins the content's) its seq equals the content's last one: it is a
-   repeat, accepted with the cursor already given, neither stored nor announced again;
+4. (same attempt, or none, which joins the content's) its seq equals the content's last one: it is a
+   repeat, accepted with the cursor of the first time, neither stored nor announced again;
 5. its seq is lower: refused, `superseded`;
 6. the content's last event was terminal: refused, `closed`;
-7. otherwise accepted. A publication without a seq leaves the content's as it is.
+7. otherwise accepted. A publication without a seq leaves the content's seq unchanged.
 
 The first event of a content is always accepted; without an attempt it opens attempt 1. A higher attempt
 without a seq begins with none.
 
-**Lease.** Each accepted event sets its content's lease anew: that many seconds from now, or none. Lease
-time runs only while somebody sweeps: where the last `expire` is more than `SWEEP_GAP` seconds ago, the
-broker was away (or every hub was), and every lease moves by as much of that time as had passed since it
-was set. Where the last `expire` is in the future, the broker's clock was set back, and leases that were set
-before that move with it.
+**Lease.** Each accepted event sets its content's lease anew: that many seconds from now, or none. Lease time
+runs only while hubs sweep: where the last `expire` is more than `SWEEP_GAP` seconds ago, the broker or every
+hub was away, and every lease is prolonged by the part of that time that had passed since it was set. Where the
+last `expire` is in the future, the broker's clock was set back, and leases that were set before move with it.
 """
 
 from __future__ import annotations
@@ -54,21 +52,21 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """The latest event of each content asked for, in the order asked, None where it is unknown."""
+    """The latest event of each requested content, in the order of the request; None for an unknown one."""
 
     cursor: Cursor
     events: list[Event | None]
 
 
 class Offsets(msgspec.Struct, frozen=True, kw_only=True):
-    """The offset of the latest event of each channel asked for, in the order asked, 0 where there is none."""
+    """The offset of the latest event of each requested channel, in the order of the request; 0 where there is none."""
 
     epoch: str
     offsets: list[int]
 
 
 class Listener(Protocol):
-    """Where a broker reports what happens. Calls come on the event loop and must not block or raise."""
+    """Receives a broker's reports. Calls come on the event loop and must not block or raise."""
 
     def announced(self, batch: Sequence[Announcement]) -> None:
         """Announcements of subscribed channels, in the order of their tenant's clock."""
@@ -81,13 +79,13 @@ class Listener(Protocol):
 
 
 class Broker(Protocol):
-    """Stores, fences and announces. An async context manager; nothing but `listen` may be called outside it.
+    """Stores, fences and announces. An async context manager; only `listen` may be called outside it.
 
     Every method raises `BrokerUnavailable` when the broker cannot be reached or does not answer in time.
     """
 
     durable: bool
-    """Whether what was accepted survives the hub's process."""
+    """Whether accepted events survive the hub's process."""
 
     async def __aenter__(self) -> Self:
         """Open the broker. A server that is away is no error; a file that is in use is (`BrokerInUse`)."""
@@ -95,29 +93,29 @@ class Broker(Protocol):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of everything opened here. What was accepted stays accepted."""
+        """Close everything opened here. What was accepted stays accepted."""
 
     def listen(self, listener: Listener) -> None:
         """Report to `listener`. Called at most once, before the broker is entered.
 
-        A broker nobody listens to (a command line that publishes and leaves) opens no subscription.
+        A broker without a listener (in a command line that publishes and exits) opens no subscription.
         """
 
     async def publish(
         self, tenant: str, publications: Sequence[Publication], *, retention: float | None = None
     ) -> list[Receipt]:
-        """Fence, store and announce each publication, in order; each is atomic. They are kept for `retention`
-        seconds, where given, instead of the broker's own.
+        """Fence, store and announce each publication, in order; each is atomic. `retention`, in seconds, replaces
+        the broker's own.
 
-        Returns a receipt each, in order, once all that was accepted is stored durably (where `durable`)
-        and announced. Repeating a publish that has attempts and seqs is harmless.
+        Returns a receipt each, in order, only once all that was accepted is stored durably (where `durable`)
+        and announced. Repeating publications that have attempts and seqs is harmless.
         """
 
     async def subscribe(self, tenant: str, channel: str) -> None:
-        """Begin announcing this channel to the listener; returns only once that is so. Idempotent.
+        """Announce this channel to the listener; returns only once announcements flow. Idempotent.
 
-        The subscription outlives interruptions. Where it cannot be made now, it is remembered, made
-        with the next `restored`, and `BrokerUnavailable` is raised.
+        The subscription outlives interruptions. Where it cannot be made now, `BrokerUnavailable` is raised, and it
+        is made before the next `restored`.
         """
 
     async def unsubscribe(self, tenant: str, channel: str) -> None:
@@ -126,25 +124,25 @@ class Broker(Protocol):
     async def changes(self, tenant: str, channel: str, since: Cursor | None = None) -> Snapshot:
         """The latest event of each of the channel's contents with an offset over `since`, in offset order.
 
-        The result is whole: no content's state is missing for having changed during the read. All of the
-        channel where `since` is None or of another epoch than the one returned. An unknown channel has no
-        events. Where the broker has a listener, every announcement up to the returned cursor has reached
-        it before this returns, and `BrokerUnavailable` is raised while announcements are interrupted.
+        All of the channel where `since` is None, or of another epoch than the returned cursor. The result is
+        complete: a content that changes during the read is not missing. An unknown channel has no events. Where the
+        broker has a listener, every announcement up to the returned cursor has reached it before this returns, and
+        `BrokerUnavailable` is raised while announcements are interrupted.
         """
 
     async def lookup(self, tenant: str, content_ids: Sequence[str]) -> Found:
         """The latest event of each content, in one atomic read and one round trip for the whole batch."""
 
     async def offsets(self, tenant: str, channels: Sequence[str]) -> Offsets:
-        """How far each channel is. As with `changes`, every announcement up to there has reached the listener
-        before this returns, so that one who knows less has missed some.
+        """The offset of each channel. As with `changes`, every announcement up to there has reached the listener
+        before this returns, so that a listener with a lower offset has missed some.
         """
 
     async def expire(self, now: float | None = None) -> int:
         """End every content, of every tenant, whose lease ran out before `now` (Unix seconds; by default
-        the broker's own clock) as `publication.stalled` words it, exactly once however many hubs sweep.
+        the broker's own clock) with `publication.stalled`, exactly once however many hubs sweep.
 
-        Returns how many contents this call ended.
+        Returns the number of contents that this call ended.
         """
 
     async def ping(self) -> None:

@@ -1,4 +1,4 @@
-"""The fence: whether a publication may follow what its content last said. Pure; the rules are in contract.py."""
+"""The fence: whether a content accepts a publication. Pure; the rules are in contract.py."""
 
 from __future__ import annotations
 

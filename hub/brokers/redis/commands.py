@@ -1,4 +1,4 @@
-"""The calls of `functions.lua`, as arguments and answers. No I/O: brokers and producers share it."""
+"""The calls of `functions.lua`, as arguments and answers. No I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Receipt, Refusal
 
 VERSION: Final = 4
-"""Of the library here. A server that holds a lower one, or none, is given this one."""
+"""The library's version. It replaces a lower one on a server."""
 
 LIBRARY: Final = files("statushub.hub.brokers.redis").joinpath("functions.lua").read_text(encoding="utf-8")
 """The library's source, for `FUNCTION LOAD REPLACE`."""
@@ -28,7 +28,7 @@ RETENTION: Final = "retention"
 
 
 def root(db: int) -> str:
-    """What every key begins with. It names the database, because Redis' pub/sub does not know them."""
+    """What every key begins with. It names the database, because Redis' pub/sub spans all databases."""
     return f"hub{db}" if db else "hub"
 
 
@@ -87,8 +87,8 @@ def receipts(answer: Sequence[int | bytes]) -> list[Receipt]:
 
 
 def _receipt(accepted: int | bytes, text: int | bytes) -> Receipt:
-    said = str(text, "ascii") if isinstance(text, bytes) else str(text)
-    return Receipt(cursor=Cursor.parse(said)) if accepted else Receipt(reason=Refusal(said))
+    value = str(text, "ascii") if isinstance(text, bytes) else str(text)
+    return Receipt(cursor=Cursor.parse(value)) if accepted else Receipt(reason=Refusal(value))
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +112,7 @@ def page(channel: str, answer: Sequence[int | bytes]) -> Page:
 
 def found(content_ids: Sequence[str], answer: Sequence[Any]) -> tuple[Cursor, list[Event | None]]:
     """The answer of `statushub_lookup` about these contents: the clock, and each one's event or None."""
-    # Many contents share a channel, and who reads them compares it: one text is compared at a glance.
+    # Interned, because many contents share a channel, and comparing identical strings is fast.
     events = [
         _event(sys.intern(_text(row[0])), row[1], content_id, row[2], row[3]) if row else None
         for content_id, row in zip(content_ids, answer[2:], strict=True)
@@ -135,12 +135,12 @@ def overdue(answer: Sequence[int | bytes]) -> list[Event]:
 
 
 def announcement(tenant: str, channel: str, message: bytes) -> Announcement:
-    """A message on a channel's pub/sub channel. Raises `ValueError` where a foreign publisher sent it."""
+    """A message on a channel's pub/sub channel. Raises `ValueError` for a foreign publisher's message."""
     head, newline, data = message.partition(b"\n")
-    epoch, told, before, content_id, type = head.decode().split("\t")
-    offset, prev = int(told), int(before)
+    epoch, offset_text, prev_text, content_id, type = head.decode().split("\t")
+    offset, prev = int(offset_text), int(prev_text)
     if not newline or b"\r" in head or not 0 <= prev < offset <= COUNTER_MAX:
-        raise ValueError("no announcement of ours")
+        raise ValueError("not an announcement")
     event = Event(channel=channel, content_id=content_id, offset=offset, type=type, data=data)
     return Announcement(tenant=tenant, epoch=epoch, prev=prev, event=event)
 

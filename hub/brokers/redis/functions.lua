@@ -1,12 +1,12 @@
 #!lua name=statushub
--- The Redis side of Statushub. Publishing is atomic: fence, clock, store, announce.
--- Every function takes one key, the tenant's prefix ("hub:{acme}"); all keys derive from it and share its
--- hash tag, so each call touches one cluster slot. Event data are opaque bytes here: cjson would turn []
--- into {} and round large numbers.
+-- The contract of contract.py, kept inside Redis. A publish is atomic: fence, clock, store, announce.
+-- Every function takes one key, the tenant's prefix ("hub:{acme}"). All keys derive from it and share its hash
+-- tag, so that each call touches one cluster slot. Event data are opaque bytes: cjson would turn [] into {} and
+-- round large numbers.
 --
---   <prefix>:clock            hash   epoch, offset, run_id, swept
---   <prefix>:content:<id>     hash   channel, attempt, seq, given (the offset seq was given), closed, offset,
---                                 type, data, leased (when its lease was set, in milliseconds, or 0)
+--   <prefix>:clock            hash   epoch, offset, run_id, swept (the last sweep, in milliseconds)
+--   <prefix>:content:<id>     hash   channel, attempt, seq, given (the offset of the event that brought seq),
+--                                 closed, offset, type, data, leased (when its lease was set, in milliseconds, or 0)
 --   <prefix>:channel:<name>   zset   content ids by offset
 --   <prefix>:leases           zset   content ids by deadline, in milliseconds
 --   <prefix>:events:<name>    sharded pub/sub channel of announcements
@@ -15,7 +15,7 @@ local VERSION = 4
 local DEFAULT_RETENTION_MS = 7 * 24 * 3600 * 1000
 local SWEEP_GAP_MS = 5000
 
--- Lives as long as the server process does: a restarted or promoted server works it out afresh.
+-- Cached for the life of the server process.
 local server_run_id
 
 local function run_id()
@@ -46,8 +46,8 @@ local function new_epoch()
   return name
 end
 
--- The tenant's clock. A server that is not the one that wound it may have lost the latest ticks, so it
--- begins a new epoch before anything is read or published.
+-- The tenant's clock. A server other than the one that wrote it may have lost the latest offsets, so it begins a
+-- new epoch before anything is read or published.
 local function clock(prefix)
   local key = prefix .. ':clock'
   local stored = redis.call('HMGET', key, 'epoch', 'offset', 'run_id')
@@ -75,7 +75,7 @@ local function store(prefix, clk, retention, event)
     'data', event.data, 'leased', event.lease and integer(now_ms()) or '0')
   redis.call('PEXPIRE', content_key, retention)
   redis.call('ZADD', channel_key, offset, event.id)
-  -- The longest of its contents' lives: a publisher with a shorter one must not end the others'.
+  -- The longest retention of its contents: a publisher with a shorter one must not remove the others'.
   if redis.call('PEXPIRE', channel_key, retention, 'GT') == 0 then
     redis.call('PEXPIRE', channel_key, retention, 'NX')
   end
@@ -85,7 +85,7 @@ local function store(prefix, clk, retention, event)
     redis.call('ZREM', prefix .. ':leases', event.id)
   end
 
-  -- Contents vanish by themselves; their places in the index go one per publish, oldest first.
+  -- Contents expire by themselves; their entries in the index are removed one per publish, oldest first.
   local oldest = redis.call('ZRANGE', channel_key, 0, 0)[1]
   if oldest and redis.call('HGET', prefix .. ':content:' .. oldest, 'channel') ~= event.channel then
     redis.call('ZREM', channel_key, oldest)
@@ -97,7 +97,7 @@ local function store(prefix, clk, retention, event)
   return clk.epoch .. '-' .. offset
 end
 
--- The fence, in the order of the contract in contract.py. Returns a cursor, or nil and the reason.
+-- The fence, with the rules of contract.py in their order. Returns a cursor, or nil and the reason.
 local function publish(prefix, clk, retention, event)
   local stored = redis.call('HMGET', prefix .. ':content:' .. event.id,
     'channel', 'attempt', 'seq', 'closed', 'offset', 'leased', 'given')
@@ -140,7 +140,7 @@ local function publish_all(keys, args)
     return redis.error_reply('ERR statushub_publish takes a retention and 8 arguments an event')
   end
   for i = 2, #args, 8 do
-    -- They stand on one line of an announcement, and of a stream.
+    -- Each is part of a line of an announcement and of a stream.
     if string.find(args[i] .. args[i + 1] .. args[i + 2], '%c') then
       return redis.error_reply('ERR statushub_publish takes no control characters in channel, content id and type')
     end
@@ -183,8 +183,8 @@ end
 
 -- FCALL statushub_lookup 1 <prefix> <content ids, a line each>
 -- Returns epoch, the clock's offset, then for each content channel, offset, type, data, or false.
--- One argument, because clients take longer over a hundred than this does to part them. What a foreign
--- publisher stored under one id, of whatever type, is unknown and hides no others.
+-- One argument, because clients need longer to pack a hundred arguments than this needs to split one. A key of
+-- another type, written by a foreign publisher, is an unknown content and does not fail the call.
 local function lookup(keys, args)
   local clk = clock(keys[1])
   local contents = keys[1] .. ':content:'
@@ -218,7 +218,7 @@ local function due(keys, args)
   local swept = tonumber(redis.call('HGET', clk.key, 'swept') or now)
   redis.call('HSET', clk.key, 'swept', integer(now))
   if now < swept then
-    -- The server's clock was set back, and leases that were set before go with it.
+    -- The server's clock was set back: leases that were set before move with it.
     local held = redis.call('ZRANGE', leases, 0, -1, 'WITHSCORES')
     for i = 1, #held, 2 do
       local content_key = prefix .. ':content:' .. held[i]
@@ -231,7 +231,7 @@ local function due(keys, args)
   elseif now - swept > SWEEP_GAP_MS then
     local held = redis.call('ZRANGE', leases, 0, -1, 'WITHSCORES')
     for i = 1, #held, 2 do
-      -- A lease that was set within the gap stood still only since then.
+      -- A lease that was set within the gap stood still only from then on.
       local leased = tonumber(redis.call('HGET', prefix .. ':content:' .. held[i], 'leased') or 0)
       local still = math.max(now - math.max(swept, leased), 0)
       redis.call('ZADD', leases, integer(tonumber(held[i + 1]) + still), held[i])
@@ -252,7 +252,7 @@ local function due(keys, args)
 end
 
 -- FCALL statushub_stall 1 <prefix> <retention ms or ''> <id> <offset> <type> <data>
--- Ends the content unless it has moved on from that offset. Returns 1 if this call ended it, else 0.
+-- Ends the content unless its offset has changed. Returns 1 if this call ended it, else 0.
 local function stall(keys, args)
   local prefix, id = keys[1], args[2]
   local stored = redis.call('HMGET', prefix .. ':content:' .. id, 'channel', 'attempt', 'seq', 'given', 'offset', 'leased')
@@ -265,7 +265,7 @@ local function stall(keys, args)
 end
 
 redis.register_function('statushub_publish', publish_all)
--- Reading writes little (a new epoch, the removal of what has vanished), so a full server is still read.
+-- Reads write little (a new epoch, removals from the index), so they are allowed on a server without memory.
 redis.register_function{ function_name = 'statushub_changes', callback = changes, flags = { 'allow-oom' } }
 redis.register_function{ function_name = 'statushub_lookup', callback = lookup, flags = { 'allow-oom' } }
 redis.register_function{ function_name = 'statushub_offsets', callback = offsets, flags = { 'allow-oom' } }

@@ -1,6 +1,6 @@
-"""How a command finds its Redis server: there is one, or Sentinel names the master, or it is a cluster.
+"""How a command finds its Redis server: a standalone server, the master that Sentinel names, or a cluster's node.
 
-All that differs between the three is here, and nothing else knows which one it is.
+Everything that differs between the three is here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from statushub.hub.brokers.redis import commands
 from statushub.hub.brokers.redis.url import Address, Kind
 
 SENTINEL_SECONDS: Final = 1.0
-"""For one Sentinel to answer: short, because the next one is asked when it does not."""
+"""For one Sentinel to answer: short, because the next one is asked after it."""
 
 Command = Sequence[str | bytes | int]
 """A command and its arguments."""
@@ -33,31 +33,31 @@ class Topology(Protocol):
     """Servers that hold tenants. Methods raise what redis-py raises; `errors.reported` translates it."""
 
     where: str
-    """What it is called in messages; no credentials."""
+    """The address, for messages; without credentials."""
 
     root: str
     """What every key begins with."""
 
     async def execute(self, key: str, command: Command) -> Any:
-        """Execute a command on the server that holds `key`. It is sent once: nothing is repeated silently."""
+        """Execute a command on the server that holds `key`. It is sent once and never repeated silently."""
 
     async def execute_all(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
-        """Execute commands, each beside its key, in as few round trips as there are servers.
+        """Execute commands, each with its key, in one pipeline per server.
 
-        Returns what each answered; exceptions stand in their places.
+        Returns the answer of each, which may be an exception.
         """
 
     async def refresh(self) -> None:
-        """Find out anew which servers there are."""
+        """Discover the servers again."""
 
     async def reconnect(self) -> None:
-        """Have what is asked from now on asked over new connections: those there are lead to the wrong server."""
+        """Use new connections from now on: the pooled ones lead to the wrong server."""
 
     def node(self, tenant: str) -> str:
-        """The server that commands of this tenant go to, as far as is known now."""
+        """The server that this tenant's commands go to, as far as is known."""
 
     def connection(self, node: str) -> AbstractConnection:
-        """A connection to that server, not yet connected and in no pool."""
+        """A connection to that server, not yet connected and outside the pool."""
 
     def primaries(self) -> list[Execute]:
         """Every server that may hold tenants."""
@@ -67,7 +67,7 @@ class Topology(Protocol):
 
 
 def open_topology(address: Address, timeout: float) -> Topology:
-    """The topology of an address; nothing is connected yet. `timeout` is in seconds, of each step."""
+    """The topology of an address, not yet connected. `timeout`, in seconds, is that of each step."""
     if address.kind is Kind.CLUSTER:
         return ClusterTopology(address, timeout)
     if address.kind is Kind.SENTINEL:
@@ -76,7 +76,7 @@ def open_topology(address: Address, timeout: float) -> Topology:
 
 
 def _settings(address: Address, timeout: float) -> dict[str, Any]:
-    # RESP2 and one try: a push or a silent repetition would come between a command and its answer.
+    # RESP2, because a push would come between a command and its answer; no retries, because commands are sent once.
     return {
         **address.options,
         "protocol": 2,
@@ -87,7 +87,7 @@ def _settings(address: Address, timeout: float) -> dict[str, Any]:
 
 
 class StandaloneTopology:
-    """One server."""
+    """One server, without failover."""
 
     def __init__(self, address: Address, timeout: float) -> None:
         self.where = address.where
@@ -114,7 +114,7 @@ class StandaloneTopology:
         return await pipeline.execute(raise_on_error=False)
 
     async def refresh(self) -> None:
-        """There is nothing to find out: the server's name is looked up with each connection."""
+        """Nothing to discover: the server's name is resolved with each connection."""
 
     async def reconnect(self) -> None:
         await self.pool.disconnect(inuse_connections=False)
@@ -167,7 +167,7 @@ class SentinelTopology(StandaloneTopology):
 
 
 class ClusterTopology:
-    """The nodes of a cluster. The hash tag in a tenant's keys puts all of it on one node."""
+    """The nodes of a cluster. The hash tag in a tenant's keys puts all of the tenant on one node."""
 
     def __init__(self, address: Address, timeout: float) -> None:
         self.where = address.where
@@ -193,7 +193,7 @@ class ClusterTopology:
         await self._client.nodes_manager.initialize()
 
     async def reconnect(self) -> None:
-        """A node of a cluster redirects."""
+        """Nothing to do: a node of a cluster redirects."""
 
     def node(self, tenant: str) -> str:
         return str(self._holder(commands.prefix(self.root, tenant)).name)
@@ -211,12 +211,12 @@ class ClusterTopology:
         await self._client.aclose()
 
     def _holder(self, key: str) -> ClusterNode:
-        # The key is known here; left to itself redis-py would ask the server which argument is the key.
+        # Without target_nodes redis-py would ask the server which argument of FCALL is the key.
         return cast(ClusterNode, self._client.get_node_from_key(key))
 
 
 async def load_functions(topology: Topology) -> None:
-    """Give the function library to every server that holds none, or an older one."""
+    """Load the function library into every server that has none, or an older one."""
     await topology.refresh()
     for execute in topology.primaries():
         if await _version(execute) < commands.VERSION:

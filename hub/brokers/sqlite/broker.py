@@ -1,7 +1,7 @@
-"""The embedded broker: every promise of contract.py in process, on one SQLite file or in memory.
+"""The embedded broker: the contract kept in process, on one SQLite file or in memory.
 
-One thread owns the file. Calls are queued to it, and writes that wait together are committed together, so
-one `fsync` serves many. What a write brought about is reported on the event loop after its commit.
+One thread owns the file. Calls are queued to it, and writes that wait together share a transaction (group commit), so
+that one `fsync` serves many. Receipts and announcements reach the event loop after the commit.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from statushub.hub.model.receipt import Receipt
 from statushub.hub.model.retention import RETENTION_SECONDS
 
 GROUP_WRITES: Final = 64
-"""Most writes in one transaction. Some dozen share an fsync's cost well enough; more would only let the
-first of them wait for the last."""
+"""Most writes in one transaction. A few dozen share the cost of an fsync well; with more, the first would only wait
+longer for the last."""
 
 
 class _Read(NamedTuple):
@@ -43,7 +43,7 @@ class _Write(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """What became of a call. An error is the caller's to see."""
+    """The result of a call, or the error to raise at its caller."""
 
     future: asyncio.Future[Any]
     result: Any = None
@@ -51,11 +51,10 @@ class _Outcome(NamedTuple):
 
 
 class EmbeddedBroker:
-    """The broker without a server, for one hub process; `path` is its file, None keeps all in memory.
+    """The broker without a server, for one hub process. `path` is its file, None for memory; `retention` is in seconds.
 
-    Contents vanish `retention` seconds after their last event. Entering raises `BrokerInUse` where another
-    process holds the file, and `ConfigError` where the file cannot be used: its folder is missing, it is
-    no database, or a newer Statushub wrote it.
+    Entering raises `BrokerInUse` where another process holds the file, and `ConfigError` where the file cannot be
+    used: its folder is missing, it is not a database of ours, or a newer version wrote it.
     """
 
     def __init__(self, path: Path | None, *, retention: float = RETENTION_SECONDS) -> None:
@@ -70,7 +69,7 @@ class EmbeddedBroker:
         self._loop = asyncio.get_running_loop()
         self._calls: queue.SimpleQueue[_Read | _Write | None] = queue.SimpleQueue()
         opened: asyncio.Future[None] = self._loop.create_future()
-        # A daemon: where the hub ends without leaving, what was acknowledged is on disk all the same.
+        # A daemon: a hub that ends without leaving the broker must not hang, and what was acknowledged is on disk.
         self._thread = threading.Thread(target=self._work, args=(opened,), name="statushub-broker", daemon=True)
         self._thread.start()
         try:
@@ -151,12 +150,12 @@ class EmbeddedBroker:
             else:
                 future.set_exception(error)
 
-    # What follows runs on the thread.
+    # The methods below run on the thread.
 
     def _work(self, opened: asyncio.Future[None]) -> None:
         try:
             store = Store(self._path, self._retention)
-        except Exception as error:  # noqa: BLE001 - it is raised where the broker is entered
+        except Exception as error:  # noqa: BLE001 - raised where the broker is entered
             self._tell([_Outcome(opened, error=error)])
             return
         with closing(store):
@@ -168,7 +167,7 @@ class EmbeddedBroker:
                     self._write(store, call)
 
     def _take(self) -> Iterator[_Read | list[_Write]]:
-        """The calls in their order, the writes that wait together as one."""
+        """The calls in their order; writes that wait together come as one list."""
         writes: list[_Write] = []
         while True:
             try:
@@ -193,7 +192,7 @@ class EmbeddedBroker:
     def _read(self, store: Store, call: _Read) -> None:
         try:
             result = call.run(store)
-        except Exception as error:  # noqa: BLE001 - it is raised where the call was made
+        except Exception as error:  # noqa: BLE001 - raised where the call was made
             self._tell([_Outcome(call.future, error=_explained(error))])
         else:
             self._tell([_Outcome(call.future, result)])
@@ -202,11 +201,11 @@ class EmbeddedBroker:
         try:
             with store.transaction():
                 results = [call.run(store) for call in calls]
-        except Exception as error:  # noqa: BLE001 - it is raised where the call was made
+        except Exception as error:  # noqa: BLE001 - raised where the call was made
             if len(calls) == 1:
                 self._tell([_Outcome(calls[0].future, error=_explained(error))])
                 return
-            for call in calls:  # one call's fault is not its neighbours'
+            for call in calls:  # the others must not fail with the faulty one
                 self._write(store, [call])
         else:
             outcomes = [_Outcome(call.future, result) for call, (result, _) in zip(calls, results, strict=True)]
@@ -224,4 +223,4 @@ def _explained(error: Exception) -> Exception:
     return unavailable
 
 
-_: type[Broker] = EmbeddedBroker
+_fits: type[Broker] = EmbeddedBroker

@@ -1,4 +1,4 @@
-"""What is still to be delivered, and when: of each run the latest state alone. No I/O."""
+"""The outbox: of each run the latest undelivered state, and when it is due. No I/O."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from statushub.hub.model.receipt import Receipt, Refusal
 from statushub.producers.run import Run
 
 BATCH_EVENTS: Final = 1_000
-"""Most events of one call: what `POST /api/publish` takes."""
+"""Most events of one call: the limit of `POST /api/publish`."""
 
 BATCH_BYTES: Final = 1_000_000
-"""Most bytes of one call, by `Run.weight`: hubs, and proxies before them, refuse bodies over 1 MiB."""
+"""Most bytes of one call, as `Run.prepare` counts them: proxies in front of hubs often refuse bodies over 1 MiB."""
 
 MAX_ENDINGS: Final = 10_000
-"""Most final states kept for a hub that is away: about 10 MB of ordinary ones, 640 MB of the largest. Of
-what has not ended, memory holds one state a run, and the program holds the run anyway."""
+"""Most final states kept while the hub is away: about 10 MB of ordinary ones, 640 MB of the largest. Runs that have
+not ended need no limit: there is one state of each, and the program holds the run anyway."""
 
-LOOK_SECONDS: Final = 60.0
-"""Longest time between two looks at a leased run: one that has ended is forgotten within it."""
+CHECK_SECONDS: Final = 60.0
+"""Longest time between two checks of a leased run: one that has ended is released within it."""
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +34,12 @@ _Queue = list[tuple[float, int, Run]]
 
 
 class Outbox:
-    """The runs that have something to say, by the moment at which it is due. Of one event loop."""
+    """The runs with an undelivered state, by the time at which it is due. Used by one event loop."""
 
-    def __init__(self, *, rate: float) -> None:
-        """At most `rate` states a second of each content, final ones apart."""
+    def __init__(self, *, rate: float, max_endings: int = MAX_ENDINGS) -> None:
+        """At most `rate` states a second of each content, besides final ones; at most `max_endings` final ones kept."""
         self._interval = 1 / rate
+        self._max_endings = max_endings
         self._queue: _Queue = []
         self._leased: _Queue = []
         self._order = itertools.count()
@@ -57,7 +58,7 @@ class Outbox:
 
     @property
     def overdue(self) -> bool:
-        """Whether a state could leave now, if only somebody let the loop turn."""
+        """Whether a state is due that the event loop has not sent yet."""
         return self._next() <= time.monotonic()
 
     @property
@@ -66,7 +67,7 @@ class Outbox:
         return [run.content_id for run in self._endings]
 
     def offer(self, run: Run) -> None:
-        """`run` has a new state in `pending`; it leaves in its turn, and at once if it is the last."""
+        """`run` has a new state in `pending`: it is due when the rate allows, a final one immediately."""
         if run.ended:
             self._endings[run] = None
             self._limit_endings()
@@ -82,7 +83,7 @@ class Outbox:
                 await self._wake.wait()
 
     def take(self) -> list[Run]:
-        """The runs that are due, up to one call's fill; `sending` of each is what to send. May be none."""
+        """The runs that are due, as many as one call takes; `sending` of each is the state to send. May be empty."""
         now, batch, filled = time.monotonic(), list[Run](), 0
         self._keep_alive(now)
         while self._queue and self._queue[0][0] <= now and len(batch) < BATCH_EVENTS:
@@ -101,21 +102,21 @@ class Outbox:
         return batch
 
     def settle(self, run: Run, receipt: Receipt) -> None:
-        """The hub has judged what was sent of `run`."""
+        """The hub has answered the state that was sent of `run`."""
         if run.settled.is_set():
             return
         if receipt.reason is None:
             run.accepted()
         elif receipt.reason is Refusal.CLOSED and run.automatic:
-            # The hub took our silence for death; but here we are.
+            # The lease ran out while this process was paused or cut off.
             run.reopen(self.attempt())
         else:
-            logger.warning("content %r: %s, so nothing more is sent of this work", run.content_id, receipt.reason)
+            logger.warning("content %r: %s; nothing more of this work is sent", run.content_id, receipt.reason)
             run.conclude(reason=receipt.reason)
         self._update(run)
 
     def give_up(self, run: Run) -> None:
-        """What was sent of `run` will never be accepted; what it says next may be."""
+        """The state that was sent of `run` will never be accepted; a later one may be."""
         run.sending = None
         if run.ended and run.pending is None and not run.settled.is_set():
             logger.warning("content %r: its final state could not be delivered", run.content_id)
@@ -123,15 +124,15 @@ class Outbox:
         self._update(run)
 
     def retry(self, run: Run) -> None:
-        """Nobody knows what became of what was sent of `run`."""
+        """It is not known whether the state that was sent of `run` arrived: it stays to be sent again."""
         self._update(run)
 
     def hold(self, seconds: float) -> None:
-        """Let nothing be due for so long."""
+        """Let nothing be due for this time."""
         self._held_until = time.monotonic() + seconds
 
     def hurry(self) -> None:
-        """Everything undelivered is due now, held or not, and no rate is kept any more."""
+        """Everything undelivered is due now, and the rate limit and `hold` end."""
         self._interval, self._held_until = 0.0, -math.inf
         for run in self._undelivered:
             self._schedule(run)
@@ -162,9 +163,9 @@ class Outbox:
             if run.due is None or due < run.due:
                 run.due = due
                 self._push(self._queue, due, run)
-        elif run.alive_until is not None and not run.watched:
-            run.watched = True
-            self._push(self._leased, min(run.alive_until, time.monotonic() + LOOK_SECONDS), run)
+        elif run.alive_until is not None and not run.leased:
+            run.leased = True
+            self._push(self._leased, min(run.alive_until, time.monotonic() + CHECK_SECONDS), run)
 
     def _push(self, queue: _Queue, due: float, run: Run) -> None:
         heapq.heappush(queue, (due, next(self._order), run))
@@ -174,7 +175,7 @@ class Outbox:
     def _keep_alive(self, now: float) -> None:
         while self._leased and self._leased[0][0] <= now:
             run = heapq.heappop(self._leased)[2]
-            run.watched = False
+            run.leased = False
             if not run.unsettled and run.alive_until is not None and run.alive_until <= now:
                 run.repeat()
                 self.offer(run)
@@ -182,7 +183,7 @@ class Outbox:
                 self._schedule(run)
 
     def _limit_endings(self) -> None:
-        if len(self._endings) > MAX_ENDINGS:
+        if len(self._endings) > self._max_endings:
             oldest = next(iter(self._endings))
             oldest.pending = None
             self.give_up(oldest)

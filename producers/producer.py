@@ -1,4 +1,4 @@
-"""The producer: what a program holds in order to publish."""
+"""The producer: publishes the status of works."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RATE: Final = 10.0
 """Updates a second of one content: a progress bar that moves more often looks no smoother."""
 
 PATIENCE_SECONDS: Final = 5.0
-"""How long a finished work waits for its last state to arrive: a restart of the hub, not an outage."""
+"""How long a finished work waits for its last state to arrive: longer than a hub's restart, shorter than an outage."""
 
 FIRST_DELAY_SECONDS: Final = 0.1
 """Before the first repeat of a call that failed: longer than a lost packet takes to be sent again."""
@@ -37,7 +37,7 @@ LONGEST_DELAY_SECONDS: Final = 5.0
 """Between repeats: a hub that is back is noticed within seconds."""
 
 NAMED_CONTENTS: Final = 20
-"""Most contents that one warning names: the log is read by people."""
+"""Most contents that one warning names, so that its line stays readable."""
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +45,12 @@ logger = logging.getLogger(__name__)
 class Producer:
     """Publishes the status of works: `async with Producer("redis://localhost", tenant="acme") as producer`.
 
-    Each content's latest state is sent, at most `rate` times a second, the last one always and at once.
-    While the hub is away, states wait (the latest of each content) and the works go on; `patience` is how
-    many seconds a work's end, and leaving the producer, wait for the delivery.
+    The latest state of each content is sent, at most `rate` times a second; a final state is sent always, and
+    immediately. While the hub is away, the latest state of each content is kept and the works go on. `patience` is
+    the number of seconds that a work's end, and leaving the producer, wait for delivery.
 
-    Belongs to the event loop that it was entered on: other threads use a `SyncProducer`. It can be neither
-    pickled nor carried over a fork: make one in each process.
+    Belongs to the event loop that it was entered on: other threads use a `SyncProducer`. It cannot be pickled or used
+    after a fork: create one in each process.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class Producer:
         rate: float = RATE,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
-        """`url` is a Redis (`redis:`, `rediss:`, `unix:`; `tenant` says whose keys) or a hub (`http:`,
-        `https:`; `token` says the tenant). What is not given is read from the environment: `STATUSHUB_URL`,
-        `STATUSHUB_TENANT`, `STATUSHUB_TOKEN`.
+        """`url` is the address of a Redis, in any form that a hub's broker may have, whose keys belong to `tenant`; or
+        that of a hub (`http:`, `https:`), where `token` names the tenant. The defaults are read from the environment:
+        `STATUSHUB_URL`, `STATUSHUB_TENANT`, `STATUSHUB_TOKEN`.
 
-        Raises `ConfigError` where the address cannot be used, `Invalid` where the tenant's name or the rate is none.
+        Raises `ConfigError` for an address that cannot be used, `Invalid` for an invalid tenant or rate.
         """
         if not rate > 0:
-            raise Invalid("rate must be a number over 0", field="rate")
+            raise Invalid("rate must be a number greater than 0", field="rate")
         environment = settings(os.environ)
         self._transport: Transport = open_transport(
             url or environment["url"],
@@ -98,7 +98,7 @@ class Producer:
             self._outbox.hurry()
             with anyio.move_on_after(patience, shield=True):
                 await self._outbox.emptied()
-            self._own_up()
+            self._warn_of_undelivered()
         finally:
             await self._close()
 
@@ -111,15 +111,15 @@ class Producer:
         lease: float | None = LEASE_SECONDS,
         **fields: Any,
     ) -> Work:
-        """A work on a content, reported under one attempt. `fields` are carried in each of its events.
+        """A work on a content, reported under one attempt. `fields` are part of each of its events.
 
-        `attempt` is by default the milliseconds since the Unix epoch, so that a later run supersedes an
-        earlier one, wherever it ran, without asking anybody. `lease` is in seconds: a producer that is
-        silent for so long is taken for dead, and the content ends as `stalled`; the producer repeats itself
-        in time while the loop turns. None: it may be silent for ever. Raises `Invalid`.
+        `attempt` is by default the milliseconds since the Unix epoch, so that a later run supersedes an earlier one,
+        on whichever machine it ran. `lease` is in seconds: the content of a producer that is silent for so long ends
+        as `stalled`; while its event loop runs, the producer repeats the latest state in time. With None the lease
+        never ends. Raises `Invalid`.
         """
         if self._flusher is None or self._flusher.done():
-            raise RuntimeError("a producer reports within its `async with` block alone")
+            raise RuntimeError("a producer reports only within its `async with` block")
         return Work(self, content_id, channel=channel, attempt=attempt, lease=lease, fields=fields)
 
     async def publish(
@@ -134,14 +134,14 @@ class Producer:
         seq: int | None = None,
         lease: float | None = None,
     ) -> Receipt:
-        """Publish one event, now and once, and answer what became of it.
+        """Publish one event immediately and once, and return its receipt.
 
-        Raises `Invalid` where it breaks a rule; `BrokerUnavailable` where it could not be delivered, or
-        nobody knows (with an attempt and a seq, repeating it is harmless); `Denied`.
+        Raises `Invalid` where it breaks a rule; `BrokerUnavailable` where it was not delivered, or its answer was lost
+        (with an attempt and a seq, repeating it is harmless); `Denied`.
         """
-        said = {**(data or {})} if status is None else {**(data or {}), "status": status}
+        fields = {**(data or {})} if status is None else {**(data or {}), "status": status}
         event = publication(
-            channel=channel, content_id=content_id, data=said, type=type, attempt=attempt, seq=seq, lease=lease
+            channel=channel, content_id=content_id, data=fields, type=type, attempt=attempt, seq=seq, lease=lease
         )
         return (await self._transport.send([event]))[0]
 
@@ -150,15 +150,15 @@ class Producer:
         return self._outbox.attempt()
 
     async def deliver(self, run: Run, state: Publication) -> None:
-        """Send `state` of `run` in its turn; returns at once."""
+        """Send `state` of `run` when it is due, without waiting for it."""
         if run.say(state):
             self._outbox.offer(run)
         if self._outbox.overdue:
-            # A program that does nothing but update would else never let anything be sent.
+            # A program that only updates would otherwise never let the loop send.
             await asyncio.sleep(0)
 
     async def settled(self, run: Run) -> bool:
-        """Whether the last state of `run` arrived; waits for it, but spends its patience once an outage."""
+        """Whether the last state of `run` arrived. Waits for it, but in one outage no longer than `patience` in all."""
         began = time.monotonic() if self._lost_at is None else self._lost_at
         with anyio.move_on_after(began + self._patience - time.monotonic()):
             await run.settled.wait()
@@ -183,16 +183,16 @@ class Producer:
             for run in batch:
                 self._outbox.give_up(run)
         except Invalid as error:
-            await self._part(batch, error)
+            await self._bisect(batch, error)
         else:
             self._found()
             for run, receipt in zip(batch, receipts, strict=True):
                 self._outbox.settle(run, receipt)
 
-    async def _part(self, batch: Sequence[Run], error: Invalid) -> None:
-        """One event of the batch is refused: find it by halves, so that the others are not lost with it."""
+    async def _bisect(self, batch: Sequence[Run], error: Invalid) -> None:
+        """One event of the batch is invalid: find it by bisection, so that the others are not lost with it."""
         if len(batch) == 1:
-            logger.error("content %r: a state was refused: %s", batch[0].content_id, error)
+            logger.error("content %r: a state is invalid: %s", batch[0].content_id, error)
             self._outbox.give_up(batch[0])
             return
         middle = len(batch) // 2
@@ -205,7 +205,7 @@ class Producer:
         if type(error) is not self._trouble:
             self._trouble = type(error)
             denied = isinstance(error, Denied)
-            logger.warning("%s; states are %s until this is mended", error, "dropped" if denied else "kept")
+            logger.warning("%s; until this is corrected, states are %s", error, "dropped" if denied else "kept")
         asked = error.retry_after if isinstance(error, Busy) else 0.0
         self._outbox.hold(max(asked, self._backoff.next()))
 
@@ -215,7 +215,7 @@ class Producer:
         self._lost_at, self._trouble = None, None
         self._backoff.reset()
 
-    def _own_up(self) -> None:
+    def _warn_of_undelivered(self) -> None:
         lost = self._outbox.endings
         if lost:
             named = ", ".join(lost[:NAMED_CONTENTS]) + (", …" if len(lost) > NAMED_CONTENTS else "")

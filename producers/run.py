@@ -1,4 +1,4 @@
-"""A run: one attempt at the work on one content, and the one state of it that is on its way. No I/O."""
+"""A run: one attempt at the work on one content, and its state that is being sent. No I/O."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ from msgspec.structs import replace
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Refusal
 
-SIGNS: Final = 3
-"""Signs of life within one lease: neither one that is lost nor one that is late ends it."""
+RENEWALS: Final = 3
+"""Renewals within one lease: neither a lost nor a late one lets it run out."""
 
 
 class Run:
     """One run of the work on one content.
 
-    A state gets its `(attempt, seq)` when it is first sent and keeps them however often it is sent again,
-    so the fence knows a repeat. `settled` is set once nothing more will be sent: the last state was
-    delivered, or given up, or a state was `refused`.
+    A state gets its `(attempt, seq)` when it is first sent and keeps it when it is sent again, so that the fence
+    recognises a repeat. `settled` is set once nothing more will be sent: the last state was delivered or given up, or
+    a state was `refused`.
     """
 
     def __init__(self, first: Publication, attempts: Callable[[], int]) -> None:
-        """`first` brings channel, content, lease and, where the caller counts them, the attempt."""
+        """`first` has the channel, the content, the lease and, where the caller chose one, the attempt."""
         self.channel = first.channel
         self.content_id = first.content_id
         self.lease = first.lease
         self.automatic = first.attempt is None
         self.attempt = attempts() if first.attempt is None else first.attempt
-        # A later run may join an attempt that its caller numbers. It must count on from where the earlier
-        # one stopped, which nobody remembers; the clock is beyond it.
+        # A later run may join an attempt that its caller chose. Its seqs must be higher than those of the earlier run,
+        # which are not known here; the clock is.
         self.seq = 0 if self.automatic else attempts()
         self.pending: Publication | None = None
         self.sending: Publication | None = None
         self.latest: Publication | None = None
         self.said_at = self.sent_at = -math.inf
         self.due: float | None = None
-        self.watched = False
+        self.leased = False
         self.ended = self.delivered = False
         self.refused: Refusal | None = None
         self.settled = asyncio.Event()
 
     @property
     def unsettled(self) -> bool:
-        """Whether something that was said has not been answered for."""
+        """Whether a state has not been answered yet."""
         return self.pending is not None or self.sending is not None
 
     @property
     def alive_until(self) -> float | None:
-        """When the next sign of life is due; None where nobody waits for one."""
+        """When the lease must be renewed, on the monotonic clock; None without a lease."""
         if self.lease is None or self.latest is None:
             return None
-        return self.sent_at + self.lease / SIGNS
+        return self.sent_at + self.lease / RENEWALS
 
     def say(self, publication: Publication) -> bool:
-        """Put `publication` in the place of what has not been sent yet; whether it has to be scheduled.
+        """Replace the state that has not been sent yet by `publication`; returns whether it has to be scheduled.
 
-        Nothing comes after the end, nor after a refusal.
+        Nothing is accepted after a final state or a refusal.
         """
         if self.ended or self.settled.is_set():
             return False
@@ -72,18 +72,18 @@ class Run:
         return True
 
     def repeat(self) -> None:
-        """Say the latest state again."""
+        """Send the latest state again."""
         self.pending = self.latest
         self.said_at = time.monotonic()
 
     def when(self, interval: float) -> float:
-        """The moment at which what is unsettled is due; `interval` keeps two states of one content apart."""
+        """When the unsettled state is due; `interval`, in seconds, is the least time between two states."""
         if self.ended or self.sending is not None:
             return self.said_at
         return max(self.said_at, self.sent_at + interval)
 
     def prepare(self, now: float) -> int:
-        """Make `sending` what is to be sent now, and return its weight: the bytes it adds to a call, at most."""
+        """Set `sending` to the state to send now; returns the most bytes that it adds to a call."""
         if self.pending is not None:
             self.seq += 1
             self.sending = replace(self.pending, attempt=self.attempt, seq=self.seq)
@@ -93,13 +93,13 @@ class Run:
         return (len(self.sending.data) if self.sending else 0) + 4 * (len(self.channel) + len(self.content_id)) + 512
 
     def accepted(self) -> None:
-        """What was sent is stored."""
+        """The state that was sent is stored."""
         if self.sending is not None and self.sending.terminal:
             self.conclude(delivered=True)
         self.sending = None
 
     def reopen(self, attempt: int) -> None:
-        """Go on under a new attempt, with the latest state."""
+        """Continue under a new attempt, with the latest state."""
         self.attempt, self.seq = attempt, 0
         self.pending = self.pending or self.latest
         self.sending = None

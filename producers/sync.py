@@ -1,4 +1,4 @@
-"""The producer for programs without an event loop: the same, from any thread."""
+"""The producer for programs without an event loop, usable from any thread."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from statushub.producers.work import LEASE_SECONDS, Work
 class SyncProducer:
     """A `Producer` whose event loop runs in a thread of its own: `with SyncProducer(url) as producer`.
 
-    May be used from any thread but that one. Leases are kept alive however busy the other threads are. It
-    can be neither pickled nor carried over a fork: make one in each process.
+    May be used from any other thread. Leases are renewed however busy the other threads are. It cannot be pickled or
+    used after a fork: create one in each process.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class SyncProducer:
 
     def _entered(self) -> BlockingPortal:
         if self._portal is None:
-            raise RuntimeError("a producer reports within its `with` block alone")
+            raise RuntimeError("a producer reports only within its `with` block")
         return self._portal
 
 
@@ -124,7 +124,7 @@ class SyncWork:
 
     def update(self, status: str | None = None, /, **fields: Any) -> None:
         """As `Work.update`."""
-        # Checked here and handed over once for many: a call into the other thread costs ten times a check.
+        # Checked in this thread, and sent to the other once for many: a call into it costs ten times a check.
         with self._lock:
             under_way, self._waiting = self._waiting, self._work.check(status, **fields)
         if under_way is None:

@@ -1,4 +1,4 @@
-"""Progress of a loop: `for page in track(pages, channel="jobs", content_id="import-7")`."""
+"""Publishes the progress of a loop: `for page in track(pages, channel="jobs", content_id="import-7")`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from statushub.producers.sync import SyncProducer
 T = TypeVar("T")
 
 INTERVAL_SECONDS: Final = 0.1
-"""Time between two looks at the pace; no producer sends more often by itself."""
+"""Least time between two reports; by default no producer sends more often."""
 
 SMOOTHING: Final = 0.3
-"""Weight of the latest pace against what was seen before: an estimate that follows, and does not jump."""
+"""Weight of the latest pace in the exponential moving average: it follows changes without jumping."""
 
 
 class Meter:
-    """Counts what is done, and tells the pace and what remains."""
+    """Counts finished items, and estimates the pace and the remaining time."""
 
     def __init__(self, total: int | None, interval: float) -> None:
         self.done = 0
@@ -34,7 +34,7 @@ class Meter:
         self._counted_at = time.monotonic()
 
     def count(self) -> bool:
-        """One more is done; whether it is time to say so."""
+        """Count one more item; returns whether it is time to report."""
         self.done += 1
         return time.monotonic() - self._counted_at >= self._interval
 
@@ -54,7 +54,7 @@ class Meter:
         return said
 
     def ending(self) -> dict[str, Any]:
-        """The fields of a loop that ran to its end: the total is what it turned out to be."""
+        """The fields of a loop that ran to its end; the total is the number of its items."""
         self._total = self.done
         return {**self.fields(), "remaining_seconds": 0, "estimated_completion": _in(0)}
 
@@ -80,12 +80,12 @@ def track(
     interval: float = INTERVAL_SECONDS,
     **fields: Any,
 ) -> Generator[T, None, None]:
-    """Yield `items`, and publish how far the loop is: see `Meter.fields`; `fields` are carried besides.
+    """Yield `items`, and publish the progress of the loop: the fields of `Meter.fields`, besides `fields`.
 
-    `total` is `len(items)` where they have a length. Without a `producer`, one is made for the loop from
-    `url`, `tenant` and `token`. An error that `items` raise is reported; a loop that is left early, by
-    `break` or by an error in its body, is reported as `cancelled`: a generator cannot tell one from the
-    other. Raises what `Producer` and `Producer.work` raise, at the first item.
+    `total` is by default `len(items)` where they have a length. Without a `producer`, one is created for the loop from
+    `url`, `tenant` and `token`. An error raised by `items` is reported; a loop that is left early, by `break` or by an
+    error in its body, is reported as `cancelled`, because a generator cannot distinguish the two. Raises what
+    `Producer` and `Producer.work` raise, at the first item.
     """
     meter = Meter(_length(items) if total is None else total, interval)
     with ExitStack() as stack:
@@ -113,8 +113,8 @@ async def atrack(
     interval: float = INTERVAL_SECONDS,
     **fields: Any,
 ) -> AsyncGenerator[T, None]:
-    """As `track`, for `async for`. A loop that is left early is reported when its generator is closed: at
-    once with `contextlib.aclosing`, else when the event loop comes to it."""
+    """As `track`, for `async for`. A loop that is left early is reported when its generator is closed: with
+    `contextlib.aclosing` at the end of its block, otherwise when the event loop finalizes it."""
     meter = Meter(_length(items) if total is None else total, interval)
     async with AsyncExitStack() as stack:
         if producer is None:

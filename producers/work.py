@@ -1,4 +1,4 @@
-"""The work on one content, as the program that does it reports it."""
+"""A work: how a program reports on one content."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from statushub.hub.model.receipt import Refusal
 from statushub.producers.run import Run
 
 LEASE_SECONDS: Final = 60.0
-"""How long a silent worker counts as alive: bears a pause of the machine, and tells a viewer within a minute."""
+"""How long a silent worker counts as alive: outlasts a pause of the machine, and tells viewers within a minute."""
 
 FAREWELL_SECONDS: Final = 1.0
-"""Longest time that a cancelled work holds up the cancellation in order to report it."""
+"""Longest time that a cancelled work delays its cancellation in order to report it."""
 
 MESSAGE_CHARACTERS: Final = 2_000
-"""Longest error message taken from an exception: some carry the whole input they choked on."""
+"""Longest error message taken from an exception: some quote their whole input."""
 
 _PROCESSING: Final = {"status": "processing"}
 _CANCELLED: Final = {"error_message": "cancelled", "error_code": "cancelled"}
@@ -33,19 +33,19 @@ class Delivery(Protocol):
         """An attempt greater than any before it."""
 
     async def deliver(self, run: Run, state: Publication) -> None:
-        """Send `state` of `run` in its turn; returns at once."""
+        """Send `state` of `run` when it is due, without waiting for it."""
 
     async def settled(self, run: Run) -> bool:
-        """Whether the last state of `run` arrived; waits for it as long as the producer has patience."""
+        """Whether the last state of `run` arrived; waits for it at most the producer's `patience`."""
 
 
 class Work:
     """One run of the work on one content: `async with producer.work("688b…", channel="688a…") as work`.
 
-    Every event carries the whole status: the fields given at the start and by each `update` are merged.
-    Leaving the block completes the work, leaving it by an exception reports the error, leaving it by a
-    cancellation reports `cancelled`. Nothing here raises or waits because the hub is away; a status that
-    breaks a rule raises `Invalid` at the call that says it, and changes nothing.
+    Every event carries the whole status: the fields of the start and of each `update` are merged. Leaving the block
+    completes the work, leaving it by an exception reports the error, leaving it by a cancellation reports
+    `cancelled`. Nothing raises or waits because the hub is away. A status that breaks a rule raises `Invalid` at its
+    call, and changes nothing.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class Work:
         lease: float | None,
         fields: Mapping[str, Any],
     ) -> None:
-        """Raises `Invalid` naming the field at fault."""
+        """Raises `Invalid` for the field at fault."""
         self._delivery = delivery
         self._fields: dict[str, Any] = {**_PROCESSING, **fields}
         first = publication(channel=channel, content_id=content_id, data=self._fields, attempt=attempt, lease=lease)
         if first.terminal:
-            raise Invalid("a work cannot begin with its end", field="data.status")
+            raise Invalid("a work cannot begin with a final status", field="data.status")
         self._run = Run(first, delivery.new_attempt)
         self._ended = False
 
@@ -93,48 +93,47 @@ class Work:
 
     @property
     def attempt(self) -> int:
-        """The attempt under which the work is reported; it grows where the hub took the work for dead."""
+        """The attempt under which the work is reported; it grows where the lease ran out and the work goes on."""
         return self._run.attempt
 
     @property
     def refused(self) -> Refusal | None:
-        """Why the hub takes nothing more of this work, None where it does.
+        """Why the hub accepts nothing more of this work; None where it does.
 
-        `superseded`: a later run owns the content. `closed`: the attempt given to `work` has ended.
-        `wrong_channel`: the content lives in another one. The work itself is not interrupted.
+        `superseded`: a later run owns the content. `closed`: the attempt that the caller chose has ended.
+        `wrong_channel`: the content belongs to another channel. The work itself is not interrupted.
         """
         return self._run.refused
 
     async def update(self, status: str | None = None, /, **fields: Any) -> None:
-        """Report a state: `status` of any vocabulary (the last one said by default) and any fields.
+        """Report a state: `status` of any vocabulary (by default the last one) and any fields.
 
-        Returns at once; of many updates the latest is sent, at most `rate` a second. A final status ends
-        the work as `complete` and `fail` do, but is not waited for. Raises `Invalid`, also where the work
-        has ended.
+        Does not wait for delivery; of many updates the latest is sent, at most `rate` a second. A final status ends
+        the work as `complete` and `fail` do, also without waiting. Raises `Invalid`, also where the work has ended.
         """
         await self.deliver(self.check(status, **fields))
 
     async def complete(self, **fields: Any) -> bool:
-        """Report that the work is done, and `progress` 100 where progress was reported at all.
+        """Report that the work is done, with `progress` 100 where progress was reported before.
 
-        Returns whether this arrived within the producer's `patience`; where it did not, the delivery goes
-        on in the background. Raises `Invalid`, also where the work has ended.
+        Returns whether this arrived within the producer's `patience`; if not, delivery goes on in the background.
+        Raises `Invalid`, also where the work has ended.
         """
         done = {"progress": 100} if "progress" in self._fields else {}
         return await self._end("complete", **{**done, **fields})
 
     async def fail(self, message: str | None = None, /, **fields: Any) -> bool:
-        """Report that the work failed and why, as `error_message`. Else as `complete`."""
+        """Report that the work failed, with the reason as `error_message`. Otherwise as `complete`."""
         reason = {} if message is None else {"error_message": message}
         return await self._end("error", **{**reason, **fields})
 
     def check(self, status: str | None = None, /, **fields: Any) -> Publication:
-        """The whole status that an `update` with these words says from now on; `deliver` sends it."""
+        """Merge an update into the fields, and return the whole status; `deliver` sends it."""
         if self._ended:
-            raise Invalid("the work has ended; a new one can report on", field="data.status")
+            raise Invalid("the work has ended; begin a new one to report more", field="data.status")
         merged = {**self._fields, **fields} if status is None else {**self._fields, **fields, "status": status}
         if merged["status"] != self._fields["status"] and "processing_status" not in fields:
-            # It told the last status in more detail, not this one.
+            # It detailed the previous status.
             merged.pop("processing_status", None)
         run = self._run
         state = publication(channel=run.channel, content_id=run.content_id, data=merged, lease=run.lease)
@@ -142,7 +141,7 @@ class Work:
         return state
 
     async def deliver(self, state: Publication) -> None:
-        """Send what `check` gave, in its turn; returns at once."""
+        """Send a state from `check` when it is due, without waiting for it."""
         await self._delivery.deliver(self._run, state)
 
     async def _end(self, status: str, /, **fields: Any) -> bool:
@@ -153,14 +152,14 @@ class Work:
         try:
             await self.fail(**reason)
         except Invalid:
-            # The error that is on its way up must not be hidden by one of ours: a field was changed behind
-            # our back, or leaves no room for the reason.
+            # Must not hide the program's own error: a mutable field was changed, or the fields leave no room for
+            # the reason.
             self._fields = {**_PROCESSING}
             await self.fail(**reason)
 
 
 def _reason(error: Exception) -> dict[str, str]:
     name = type(error).__name__
-    # A file name in a message may hold bytes that are no text, and those cannot be sent.
+    # A file name in a message may contain surrogates, which are not valid UTF-8.
     text = str(error)[:MESSAGE_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
     return {"error_message": text or name, "error_code": name}

@@ -12,7 +12,6 @@ from statushub.hub.brokers.redis import commands
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.publication import Publication, publication
 from statushub.hub.model.receipt import Receipt, Refusal
-from statushub.producers import outbox as module
 from statushub.producers.outbox import BATCH_BYTES, BATCH_EVENTS, Outbox
 from statushub.producers.run import Run
 from tests.support.effort import part
@@ -127,12 +126,9 @@ def test_attempts_grow_within_a_millisecond() -> None:
     assert attempts == sorted(set(attempts))
 
 
-def test_final_states_for_an_absent_hub_are_bounded(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_final_states_for_an_absent_hub_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     """Beyond the bound the oldest final state is given up, and the log names it."""
-    monkeypatch.setattr(module, "MAX_ENDINGS", 3)
-    box = Outbox(rate=10)
+    box = Outbox(rate=10, max_endings=3)
     runs = [Run(state(f"c{n}"), box.attempt) for n in range(5)]
     for n, run in enumerate(runs):
         say(box, run, state(f"c{n}", status="complete"))
@@ -155,10 +151,9 @@ def test_nothing_comes_after_the_end() -> None:
     assert taken.sending.terminal
 
 
-def test_an_answer_that_comes_after_giving_up_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_comes_after_giving_up_changes_nothing() -> None:
     """A final state that was given up while it was on the way stays given up."""
-    monkeypatch.setattr(module, "MAX_ENDINGS", 0)
-    box = Outbox(rate=10)
+    box = Outbox(rate=10, max_endings=0)
     run = Run(state(), box.attempt)
     say(box, run, state(status="complete"))
     assert run.settled.is_set()

@@ -1,4 +1,4 @@
-"""Each promise of hub/brokers/contract.py is tested over each broker: the `url` fixture names them in turn."""
+"""Each promise of hub/brokers/contract.py is tested over each broker: the `url` fixture is parametrised."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from statushub.hub.brokers.contract import Broker
 from tests.support.recorder import Recorder
 
 REDIS_DATABASE = 7
-"""Of the shared server; emptied before each test, so that no sweep meets another test's leases."""
+"""On the shared server. Emptied before each test, so that no sweep sees another test's leases."""
 
 KINDS = ("memory", "sqlite", pytest.param("redis", marks=pytest.mark.redis))
 HUBS = (("memory", 1), ("sqlite", 1), ("redis", 1), ("redis", 2))
@@ -32,7 +32,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def url(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """Where an empty broker is."""
+    """The URL of an empty broker."""
     return broker_url(kind, tmp_path, request)
 
 
@@ -57,7 +57,7 @@ async def broker(url: str, listener: Recorder) -> AsyncIterator[Broker]:
     ]
 )
 async def sweepers(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[list[Broker]]:
-    """Open brokers over one store, as many as it allows and a test wants."""
+    """Open brokers over one store."""
     kind, count = request.param
     url = broker_url(kind, tmp_path, request)
     async with AsyncExitStack() as stack:
@@ -65,7 +65,7 @@ async def sweepers(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 
 
 def broker_url(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
-    """An empty place for a broker of that kind."""
+    """The URL of an empty broker of that kind."""
     if kind == "memory":
         return "memory:"
     if kind == "sqlite":

@@ -1,4 +1,4 @@
-"""What reaches the listener, and when."""
+"""Announcements: which reach the listener, and in which order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_an_announcement_is_the_event(broker: Broker, tenant: str, listener: Recorder) -> None:
-    """It carries what `changes` would read, the epoch, and the tenant."""
+    """It carries the event that `changes` reads, the epoch and the tenant."""
     await broker.subscribe(tenant, CHANNEL)
     cursor = await accepted(broker, tenant, said("a", progress=45))
     await listener.count(1)
@@ -27,7 +27,7 @@ async def test_an_announcement_is_the_event(broker: Broker, tenant: str, listene
 
 
 async def test_prev_chains_each_channel(broker: Broker, tenant: str, listener: Recorder) -> None:
-    """Each announcement names the offset of the channel's one before, so that a hole shows."""
+    """Each announcement names the channel's previous offset, so that a gap can be detected."""
     for channel in ("films", "books"):
         await broker.subscribe(tenant, channel)
     for n in range(12):
@@ -40,7 +40,7 @@ async def test_prev_chains_each_channel(broker: Broker, tenant: str, listener: R
 
 
 async def test_only_subscribed_channels_are_announced(broker: Broker, tenant: str, listener: Recorder) -> None:
-    """Neither another channel nor another tenant's channel of that name is heard."""
+    """Neither another channel nor another tenant's channel of that name is announced."""
     await broker.subscribe(tenant, CHANNEL)
     await accepted(broker, tenant, said("a", channel="books"))
     await accepted(broker, "rival", said("a"))
@@ -59,7 +59,7 @@ async def test_subscribe_returns_when_announcements_flow(broker: Broker, tenant:
 
 
 async def test_subscribing_twice_announces_once(broker: Broker, tenant: str, listener: Recorder) -> None:
-    """Subscribing is idempotent, side by side too, and one unsubscribe undoes it."""
+    """Subscribing is idempotent, also concurrently, and one unsubscribe undoes it."""
     await asyncio.gather(*(broker.subscribe(tenant, CHANNEL) for _ in range(5)))
     await broker.subscribe(tenant, "markers")
     await accepted(broker, tenant, said("a"))
@@ -71,7 +71,7 @@ async def test_subscribing_twice_announces_once(broker: Broker, tenant: str, lis
 
 
 async def test_unsubscribing_is_idempotent(broker: Broker, tenant: str, listener: Recorder) -> None:
-    """Leaving a channel twice, or one that was never joined, is no error; joining again works."""
+    """Unsubscribing twice, or without a subscription, is not an error; subscribing again works."""
     await broker.unsubscribe(tenant, "nowhere")
     for _ in range(2):
         await broker.subscribe(tenant, CHANNEL)
@@ -93,7 +93,7 @@ async def test_changes_come_after_their_announcements(broker: Broker, tenant: st
 
 
 async def test_changes_come_after_the_announcements_of_others(url: str, tenant: str) -> None:
-    """The same where somebody else publishes all the while."""
+    """The same while another client publishes continuously."""
     listener = Recorder()
     broker = open_broker(url)
     broker.listen(listener)
@@ -113,7 +113,7 @@ async def test_changes_come_after_the_announcements_of_others(url: str, tenant: 
 
 
 async def test_a_broker_without_a_listener_publishes(url: str, tenant: str) -> None:
-    """A command line that publishes and leaves needs nobody to report to."""
+    """A command line that publishes and exits needs no listener."""
     async with open_broker(url) as broker:
         await broker.subscribe(tenant, CHANNEL)
         cursor = await accepted(broker, tenant, said("a"))
@@ -123,8 +123,8 @@ async def test_a_broker_without_a_listener_publishes(url: str, tenant: str) -> N
 
 @pytest.mark.redis
 @pytest.mark.parametrize("kind", ["redis"])
-async def test_another_hub_hears_it(url: str, broker: Broker, tenant: str, listener: Recorder) -> None:
-    """An event published through one hub's broker is announced by the other's, which reads it then."""
+async def test_another_hub_announces_it(url: str, broker: Broker, tenant: str, listener: Recorder) -> None:
+    """An event published through one hub's broker is announced and read by another's."""
     await broker.subscribe(tenant, CHANNEL)
     async with open_broker(url) as other:
         for n in range(50):
@@ -135,8 +135,8 @@ async def test_another_hub_hears_it(url: str, broker: Broker, tenant: str, liste
         assert listener.events == (await other.changes(tenant, CHANNEL)).events
 
 
-async def test_offsets_tell_of_nothing_that_was_not_announced(broker: Broker, tenant: str, listener: Recorder) -> None:
-    """Whoever knows less than an answer has missed something, and not merely not heard of it yet."""
+async def test_offsets_come_after_their_announcements(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """A listener that has a lower offset than the answer has missed an event; none is still on its way."""
     await broker.subscribe(tenant, CHANNEL)
 
     async def churn() -> None:

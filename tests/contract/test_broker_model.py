@@ -1,4 +1,4 @@
-"""Brokers against the reference: whatever is published, read and swept, both say the same."""
+"""Model-based tests: over any sequence of publishes, reads and sweeps, a broker agrees with the reference."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.reference import Reference
 TENANT = "acme"
 CHANNELS = ("films", "books")
 CONTENTS = ("a", "b", "c")
-LEASED = "d"  # by the first step alone
+LEASED = "d"  # only by the first step
 REDIS_DATABASE = 8
 
 SETTINGS = settings(
@@ -49,7 +49,7 @@ publications = st.builds(
 
 
 class Machine(RuleBasedStateMachine):
-    """A new broker and a new reference, told the same."""
+    """A new broker and a new reference, which get the same calls."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -101,12 +101,12 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def repeat(self) -> None:
-        """The whole last batch again, as a producer that heard no answer would."""
+        """The last batch again, as from a producer whose answer was lost."""
         self.publish(self.last)
 
     @rule(data=st.data(), channel=st.sampled_from(CHANNELS))
     def changes(self, data: st.DataObject, channel: str) -> None:
-        """From any cursor that was ever given, and from none."""
+        """From any cursor of a receipt, and from none."""
         since = data.draw(st.none() | st.sampled_from(self.cursors))
         snapshot = self.runner.run(self.broker.changes(TENANT, channel, since))
         read = [(event.offset, event.content_id, event.type, event.data) for event in snapshot.events]
@@ -114,7 +114,7 @@ class Machine(RuleBasedStateMachine):
         assert snapshot.cursor == Cursor(epoch=self.cursors[0].epoch, offset=self.reference.offset)
         self.compare_announcements()
 
-    @rule(content_ids=st.lists(st.sampled_from((*CONTENTS, "nobody")), max_size=5))
+    @rule(content_ids=st.lists(st.sampled_from((*CONTENTS, "unknown")), max_size=5))
     def lookup(self, content_ids: list[str]) -> None:
         """Any contents in any order."""
         found = self.runner.run(self.broker.lookup(TENANT, content_ids))
@@ -124,7 +124,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 3.0, 4.0, 4.5, 8.0, 3_600.0]))
     def sweep(self, seconds: float) -> None:
-        """Some time later, in time for the next sweep or after a gap: who must end ends, once."""
+        """Some time later, before or after a sweep gap: each overdue content ends once."""
         self.now += seconds
         ended = self.runner.run(self.broker.expire(self.now))
         must, may = self.reference.overdue(self.now)
@@ -153,12 +153,12 @@ class Machine(RuleBasedStateMachine):
         assert self.reference.offset == event.offset
 
     def compare_announcements(self) -> None:
-        """By now all of them have come, in order and chained."""
+        """All announcements have come, in order and chained."""
         heard = [(it.prev, it.event.offset, it.event.content_id, it.event.type) for it in self.recorder.announcements]
         assert heard == self.reference.announced
 
 
-def test_the_embedded_broker_is_as_the_reference() -> None:
+def test_the_embedded_broker_agrees_with_the_reference() -> None:
     """In memory, which is the same code as on disk."""
 
     class Embedded(Machine):
@@ -169,7 +169,7 @@ def test_the_embedded_broker_is_as_the_reference() -> None:
 
 
 @pytest.mark.redis
-def test_the_redis_broker_is_as_the_reference(redis_server: RedisServer) -> None:
+def test_the_redis_broker_agrees_with_the_reference(redis_server: RedisServer) -> None:
     """Over a server that is emptied before each example."""
     with redis.Redis(port=redis_server.port, db=REDIS_DATABASE) as client:
 

@@ -1,4 +1,4 @@
-"""What the embedded broker promises beyond the contract: its file, and what happens when that fails."""
+"""The embedded broker beyond the contract: durability, a failing disk, group commit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
 
 @contextmanager
 def files_no_longer_than(size: int) -> Iterator[None]:
-    """For the time of the block this process can write no file beyond `size` bytes."""
+    """Within the block this process can write no file beyond `size` bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -71,8 +71,8 @@ async def test_what_was_published_survives_a_restart(file: Path) -> None:
         assert after == Cursor(epoch=cursor.epoch, offset=cursor.offset + 1)
 
 
-async def test_memory_forgets() -> None:
-    """A broker in memory begins anew, under another epoch, and says that it is not durable."""
+async def test_a_broker_in_memory_is_not_durable() -> None:
+    """A broker in memory begins empty, with another epoch, and reports that it is not durable."""
     cursors = []
     for _ in range(2):
         async with EmbeddedBroker(None) as broker:
@@ -83,7 +83,7 @@ async def test_memory_forgets() -> None:
 
 
 async def test_an_unread_clock_keeps_its_epoch(file: Path) -> None:
-    """A cursor given to a reader of an empty channel is good after a restart."""
+    """A cursor from reading an empty channel is valid after a restart."""
     async with EmbeddedBroker(file) as broker:
         cursor = (await broker.changes(TENANT, CHANNEL)).cursor
     async with EmbeddedBroker(file) as broker:
@@ -138,8 +138,8 @@ async def test_an_announced_event_is_on_disk(file: Path, tmp_path: Path) -> None
         assert (await broker.changes(TENANT, CHANNEL)).events == listener.events
 
 
-async def test_damage_that_shows_later_is_a_broker_unavailable(file: Path) -> None:
-    """Damage deep in the file is an error of the read that meets it; the broker answers on."""
+async def test_late_damage_is_broker_unavailable(file: Path) -> None:
+    """Damage deep in the file fails only the read that meets it."""
     async with EmbeddedBroker(file) as broker:
         await broker.publish(TENANT, [said(f"c{n}") for n in range(500)])
     content = file.read_bytes()
@@ -151,7 +151,7 @@ async def test_damage_that_shows_later_is_a_broker_unavailable(file: Path) -> No
 
 
 async def test_a_full_disk_refuses_and_recovers(file: Path) -> None:
-    """What cannot be written is neither acknowledged, announced nor counted; room made, all goes on."""
+    """An event that cannot be written is neither acknowledged, announced nor counted; later ones are accepted."""
     listener = Recorder()
     broker = EmbeddedBroker(file)
     broker.listen(listener)
@@ -174,8 +174,8 @@ async def test_a_full_disk_refuses_and_recovers(file: Path) -> None:
         assert await broker.changes(TENANT, CHANNEL) == before
 
 
-async def test_a_faulty_call_does_not_harm_its_neighbours(file: Path) -> None:
-    """Of writes committed together, one that cannot be stored at all fails alone."""
+async def test_a_faulty_call_fails_no_other(file: Path) -> None:
+    """Of writes in one transaction, only the one that cannot be stored fails."""
     unspeakable = raw("\ud800", b"{}")
     async with EmbeddedBroker(file) as broker:
         batches = [[said(f"c{n}")] for n in range(40)]
@@ -189,7 +189,7 @@ async def test_a_faulty_call_does_not_harm_its_neighbours(file: Path) -> None:
 
 
 async def test_waiting_writes_share_a_commit(tmp_path: Path) -> None:
-    """Writes that queue behind another are committed together: the log grows by less than one by one."""
+    """Queued writes share a transaction: the log grows by less than with one transaction each."""
     publications = [said(f"c{n}") for n in range(60)]
     long = [said(f"long{n}") for n in range(1_000)]
     async with EmbeddedBroker(tmp_path / "together.db") as broker:
@@ -205,7 +205,7 @@ async def test_waiting_writes_share_a_commit(tmp_path: Path) -> None:
 
 
 async def test_closing_finishes_what_is_queued(file: Path) -> None:
-    """Publishes under way when the broker is left are stored, announced and answered."""
+    """Publishes in progress when the broker is closed are stored, announced and answered."""
     listener = Recorder()
     async with asyncio.TaskGroup() as group:
         broker = EmbeddedBroker(file)
@@ -220,7 +220,7 @@ async def test_closing_finishes_what_is_queued(file: Path) -> None:
 
 
 async def test_a_closed_broker_refuses(file: Path) -> None:
-    """After it is left a broker says so instead of waiting for ever."""
+    """A call to a closed broker raises immediately."""
     async with EmbeddedBroker(file) as broker:
         pass
     with pytest.raises(BrokerUnavailable, match="closed"):
@@ -239,7 +239,7 @@ async def test_lease_time_stands_still_while_the_hub_is_down(file: Path) -> None
 
 
 async def test_a_failed_sweep_moves_no_lease(file: Path) -> None:
-    """A sweep that could not be stored leaves the next one the whole gap to make up for."""
+    """After a sweep that could not be stored, the next one prolongs leases by the whole gap."""
     start = time.time()
     async with EmbeddedBroker(file) as broker:
         await broker.publish(TENANT, [said(f"c{n}", lease=60) for n in range(200)])
@@ -250,8 +250,8 @@ async def test_a_failed_sweep_moves_no_lease(file: Path) -> None:
         assert sum([await broker.expire(start + 3_601 + 4 * n) for n in range(1, 20)]) == 200
 
 
-async def test_an_idle_hub_leaves_its_disk_alone(file: Path) -> None:
-    """Sweeping where there are no leases writes nothing."""
+async def test_an_idle_hub_writes_nothing(file: Path) -> None:
+    """A sweep without leases does not touch the disk."""
     async with EmbeddedBroker(file) as broker:
         await accepted(broker, TENANT, said("a"))
         before = log_of(file).read_bytes()
@@ -261,7 +261,7 @@ async def test_an_idle_hub_leaves_its_disk_alone(file: Path) -> None:
 
 
 async def test_sweeping_frees_what_has_vanished(file: Path) -> None:
-    """Vanished contents leave the file too."""
+    """A sweep deletes vanished contents from the file."""
     async with EmbeddedBroker(file, retention=0.05) as broker:
         await broker.publish(TENANT, [said(f"c{n}") for n in range(500)])
         async with asyncio.timeout(20):
@@ -272,7 +272,7 @@ async def test_sweeping_frees_what_has_vanished(file: Path) -> None:
 
 
 async def test_publishing_frees_what_has_vanished(file: Path) -> None:
-    """Even where nobody sweeps, new contents make room by removing old ones."""
+    """Without sweeps, each new content deletes vanished ones."""
     async with EmbeddedBroker(file, retention=0.05) as broker:
         await broker.publish(TENANT, [said(f"c{n}") for n in range(500)])
         async with asyncio.timeout(20):

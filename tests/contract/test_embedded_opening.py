@@ -1,4 +1,4 @@
-"""Who may open the embedded broker's file, and what is said to the others."""
+"""Opening the embedded broker's file: its lock, and files that are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def alter(file: Path, statement: str) -> None:
 
 
 async def refused(file: Path) -> str:
-    """What is said of a file that cannot be used."""
+    """The error message for a file that cannot be used."""
     with pytest.raises(ConfigError) as raised:
         await EmbeddedBroker(file).__aenter__()
     assert raised.value.field == "broker"
@@ -41,7 +41,7 @@ async def refused(file: Path) -> str:
 
 
 async def test_a_second_hub_is_refused(file: Path) -> None:
-    """The file has one owner; who comes second is told which file, and may have it afterwards."""
+    """A second hub gets an error that names the file, and can open it afterwards."""
     async with EmbeddedBroker(file) as broker:
         with pytest.raises(BrokerInUse, match=r"hub\.db is in use by another process"):
             await EmbeddedBroker(file).__aenter__()
@@ -51,7 +51,7 @@ async def test_a_second_hub_is_refused(file: Path) -> None:
 
 
 async def test_a_second_process_is_refused(file: Path) -> None:
-    """The same across processes, until the first one is gone, however it went."""
+    """The same across processes, until the first one has ended, even by SIGKILL."""
     command = [sys.executable, "-m", "tests.support.acknowledge", f"sqlite:///{file}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
@@ -64,8 +64,8 @@ async def test_a_second_process_is_refused(file: Path) -> None:
         await broker.ping()
 
 
-async def test_a_cancelled_opening_leaves_nothing(file: Path) -> None:
-    """Who gives up waiting for the file does not get hold of it later."""
+async def test_a_cancelled_opening_releases_the_file(file: Path) -> None:
+    """An opening that was cancelled while it waited does not take the lock later."""
     async with EmbeddedBroker(file):
         opening = asyncio.create_task(EmbeddedBroker(file).__aenter__())
         await asyncio.sleep(0)
@@ -77,25 +77,25 @@ async def test_a_cancelled_opening_leaves_nothing(file: Path) -> None:
 
 
 async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    """No folder is made up."""
+    """The folder is not created."""
     assert "folder" in await refused(tmp_path / "nowhere" / "hub.db")
     assert not (tmp_path / "nowhere").exists()
 
 
-async def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    """A path that is a folder is refused by name."""
+async def test_a_folder_is_refused(tmp_path: Path) -> None:
+    """The error names a path that is a folder."""
     await refused(tmp_path)
 
 
-async def test_a_file_that_is_no_database_is_left_alone(file: Path) -> None:
-    """Somebody's text is not overwritten."""
+async def test_a_file_that_is_no_database_is_not_changed(file: Path) -> None:
+    """A text file is refused and not overwritten."""
     file.write_text("Dear diary, " * 1_000)
     assert "not a database" in await refused(file)
     assert file.read_text().startswith("Dear diary")
 
 
-async def test_another_programs_database_is_left_alone(file: Path) -> None:
-    """A database that is not ours gets no tables of ours."""
+async def test_another_programs_database_is_not_changed(file: Path) -> None:
+    """A database without our mark gets no tables."""
     alter(file, "CREATE TABLE recipes (name TEXT)")
     assert "another program" in await refused(file)
     with closing(sqlite3.connect(file)) as connection:
@@ -103,7 +103,7 @@ async def test_another_programs_database_is_left_alone(file: Path) -> None:
 
 
 async def test_a_newer_layout_is_refused(file: Path) -> None:
-    """What a newer version wrote is not guessed at."""
+    """A file with a higher schema version is refused."""
     async with EmbeddedBroker(file):
         pass
     alter(file, "PRAGMA user_version = 2")

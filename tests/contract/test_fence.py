@@ -1,4 +1,4 @@
-"""The fence's rules, one by one, as contract.py numbers them."""
+"""The fence's rules one by one, with their numbers in contract.py."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ async def test_another_channel_is_refused(broker: Broker, tenant: str) -> None:
 
 
 async def test_a_lower_attempt_is_superseded(broker: Broker, tenant: str) -> None:
-    """Rule 2 comes before the seq: a stale worker's high count does not help it."""
+    """Rule 2 comes before the seq: a stale worker's high seq is not compared."""
     await accepted(broker, tenant, said("a", attempt=2, seq=1))
     assert (await tell(broker, tenant, said("a", attempt=1, seq=99))).reason is Refusal.SUPERSEDED
 
 
 async def test_a_lower_attempt_is_superseded_after_the_end(broker: Broker, tenant: str) -> None:
-    """Rule 2 comes before rule 6: what is stale and closed is called stale."""
+    """Rule 2 comes before rule 6: a stale event of a closed content is `superseded`."""
     await accepted(broker, tenant, said("a", "complete", attempt=2))
     assert (await tell(broker, tenant, said("a", attempt=1))).reason is Refusal.SUPERSEDED
 
 
 @pytest.mark.parametrize("end", ["complete", "error"])
 async def test_a_higher_attempt_reopens(broker: Broker, tenant: str, end: str) -> None:
-    """Rule 3: a new run of the work follows any ending, with a count of its own."""
+    """Rule 3: a new run of the work may follow any ending, with seqs of its own."""
     await accepted(broker, tenant, said("a", end, attempt=1, seq=50))
     await accepted(broker, tenant, said("a", attempt=2, seq=1))
     assert await status(broker, tenant, "a") == "generating"
@@ -49,14 +49,14 @@ async def test_a_higher_attempt_reopens(broker: Broker, tenant: str, end: str) -
 
 
 async def test_a_higher_attempt_without_a_seq_begins_with_none(broker: Broker, tenant: str) -> None:
-    """The old attempt's count does not hold the new one back."""
+    """The seq of the old attempt does not limit the new one."""
     await accepted(broker, tenant, said("a", attempt=1, seq=50))
     await accepted(broker, tenant, said("a", attempt=2))
     await accepted(broker, tenant, said("a", attempt=2, seq=0))
 
 
 async def test_a_repeat_is_stored_and_announced_once(broker: Broker, tenant: str, listener: Recorder) -> None:
-    """Rule 4: a retried publish gets its cursor again and changes nothing, whatever it says."""
+    """Rule 4: a repeated publish gets its cursor again and changes nothing, even with other data."""
     await broker.subscribe(tenant, CHANNEL)
     first = await accepted(broker, tenant, said("a", attempt=1, seq=7, progress=10))
     assert await accepted(broker, tenant, said("a", attempt=1, seq=7, progress=10)) == first
@@ -70,20 +70,20 @@ async def test_a_repeat_is_stored_and_announced_once(broker: Broker, tenant: str
 
 
 async def test_a_repeat_gets_its_own_cursor_after_an_event_without_a_seq(broker: Broker, tenant: str) -> None:
-    """Rule 4: the cursor is that of the event with this seq, though another came since."""
+    """Rule 4: the cursor is that of the event with this seq, not of a later one without a seq."""
     first = await accepted(broker, tenant, said("a", attempt=1, seq=7))
     await accepted(broker, tenant, said("a"))
     assert await accepted(broker, tenant, said("a", attempt=1, seq=7)) == first
 
 
 async def test_a_repeat_of_the_end_is_accepted(broker: Broker, tenant: str) -> None:
-    """Rule 4 comes before rule 6: a worker that retries its last word hears that it arrived."""
+    """Rule 4 comes before rule 6: a repeated final event is accepted."""
     first = await accepted(broker, tenant, said("a", "complete", attempt=1, seq=9))
     assert await accepted(broker, tenant, said("a", "complete", attempt=1, seq=9)) == first
 
 
 async def test_a_repeat_within_one_call(broker: Broker, tenant: str) -> None:
-    """Publications of one call are judged in order, each after the one before it."""
+    """Publications of one call are evaluated in order, each after the previous one."""
     one = said("a", attempt=1, seq=1)
     first, repeat, late = await broker.publish(tenant, [one, one, said("a", attempt=1, seq=0)])
     assert first.accepted
@@ -92,7 +92,7 @@ async def test_a_repeat_within_one_call(broker: Broker, tenant: str) -> None:
 
 
 async def test_a_lower_seq_is_superseded(broker: Broker, tenant: str) -> None:
-    """Rule 5 comes before rule 6: what is late and closed is called late."""
+    """Rule 5 comes before rule 6: a late event of a closed content is `superseded`."""
     await accepted(broker, tenant, said("a", attempt=1, seq=5))
     assert (await tell(broker, tenant, said("a", attempt=1, seq=4))).reason is Refusal.SUPERSEDED
     await accepted(broker, tenant, said("a", "complete", attempt=1, seq=6))
@@ -101,7 +101,7 @@ async def test_a_lower_seq_is_superseded(broker: Broker, tenant: str) -> None:
 
 @pytest.mark.parametrize("end", ["complete", "error"])
 async def test_the_end_closes_the_attempt(broker: Broker, tenant: str, listener: Recorder, end: str) -> None:
-    """Rule 6: no late progress un-finishes a content, with or without attempt and seq."""
+    """Rule 6: late progress does not reopen a content, with or without attempt and seq."""
     await broker.subscribe(tenant, CHANNEL)
     await accepted(broker, tenant, said("a", end, attempt=1, seq=5))
     for late in (said("a"), said("a", attempt=1), said("a", seq=6), said("a", "complete", attempt=1, seq=7)):
@@ -112,7 +112,7 @@ async def test_the_end_closes_the_attempt(broker: Broker, tenant: str, listener:
 
 
 async def test_an_event_without_an_attempt_joins_the_open_one(broker: Broker, tenant: str) -> None:
-    """Rule 7, and the attempt stays what it was."""
+    """Rule 7: it is accepted, and the attempt stays."""
     await accepted(broker, tenant, said("a", attempt=3, seq=1))
     await accepted(broker, tenant, said("a", seq=2))
     await accepted(broker, tenant, said("a"))
@@ -121,7 +121,7 @@ async def test_an_event_without_an_attempt_joins_the_open_one(broker: Broker, te
 
 
 async def test_an_event_without_a_seq_leaves_the_last_one(broker: Broker, tenant: str) -> None:
-    """Rule 7: what has no count neither raises nor resets it."""
+    """Rule 7: an event without a seq neither raises nor resets it."""
     await accepted(broker, tenant, said("a", attempt=1, seq=5))
     await accepted(broker, tenant, said("a", attempt=1))
     assert (await tell(broker, tenant, said("a", attempt=1, seq=4))).reason is Refusal.SUPERSEDED
@@ -129,7 +129,7 @@ async def test_an_event_without_a_seq_leaves_the_last_one(broker: Broker, tenant
 
 
 async def test_the_first_event_opens_attempt_one(broker: Broker, tenant: str) -> None:
-    """A first event is always accepted; without an attempt it is the first."""
+    """A first event is always accepted; without an attempt it opens attempt 1."""
     await accepted(broker, tenant, said("a"))
     assert (await tell(broker, tenant, said("a", attempt=0))).reason is Refusal.SUPERSEDED
     await accepted(broker, tenant, said("a", attempt=1))
@@ -138,7 +138,7 @@ async def test_the_first_event_opens_attempt_one(broker: Broker, tenant: str) ->
 
 @pytest.mark.parametrize(("attempt", "seq"), [(0, 0), (2**53 - 2, 2**53 - 2)])
 async def test_counters_are_exact_at_their_ends(broker: Broker, tenant: str, attempt: int, seq: int) -> None:
-    """Zero counts as a number, and the largest two are told apart."""
+    """Zero is a number, and the two largest values are distinguished."""
     await accepted(broker, tenant, said("a", attempt=attempt, seq=seq))
     await accepted(broker, tenant, said("a", attempt=attempt, seq=seq + 1))
     assert (await tell(broker, tenant, said("a", attempt=attempt, seq=seq))).reason is Refusal.SUPERSEDED
@@ -147,6 +147,6 @@ async def test_counters_are_exact_at_their_ends(broker: Broker, tenant: str, att
 
 
 async def test_the_end_may_be_the_first_event(broker: Broker, tenant: str) -> None:
-    """A content that nobody saw begin may end, and is closed then."""
+    """The first event of a content may be final, and closes it."""
     await accepted(broker, tenant, said("a", "error"))
     assert (await tell(broker, tenant, said("a"))).reason is Refusal.CLOSED

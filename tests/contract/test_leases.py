@@ -1,4 +1,4 @@
-"""Leases: who stops reporting is ended, once, and only while somebody watches."""
+"""Leases: a content whose worker stops reporting ends once, and only while hubs sweep."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 LEASE = 60.0
 LATER = 3600.0
-"""Well past every lease here; sweeps are told the time, so no test waits for it."""
+"""Longer than every lease here. Sweeps get the time as an argument, so that no test waits."""
 
 
 async def statuses(broker: Broker, tenant: str, *content_ids: str) -> list[object]:
@@ -28,7 +28,7 @@ async def statuses(broker: Broker, tenant: str, *content_ids: str) -> list[objec
 
 
 async def test_a_lease_that_runs_out_ends_the_content(broker: Broker, tenant: str, listener: Recorder) -> None:
-    """It ends as stalled, stored and announced like any event, keeping what was last said."""
+    """It ends as stalled, stored and announced like any event, with the data of the last one."""
     await broker.subscribe(tenant, CHANNEL)
     before = await accepted(broker, tenant, said("a", lease=LEASE, progress=40, outputs=[], title="Metropolis"))
     assert await broker.expire(time.time() + LATER) == 1
@@ -43,8 +43,8 @@ async def test_a_lease_that_runs_out_ends_the_content(broker: Broker, tenant: st
     assert data["error_message"]
 
 
-async def test_a_lease_lasts(broker: Broker, tenant: str) -> None:
-    """Before its end a lease ends nothing."""
+async def test_a_running_lease_ends_nothing(broker: Broker, tenant: str) -> None:
+    """A sweep before a lease runs out does not end the content."""
     await accepted(broker, tenant, said("a", lease=LEASE))
     assert await broker.expire(time.time()) == 0
     assert await broker.expire() == 0
@@ -52,7 +52,7 @@ async def test_a_lease_lasts(broker: Broker, tenant: str) -> None:
 
 
 async def test_the_brokers_own_clock_ends_leases(broker: Broker, tenant: str, listener: Recorder) -> None:
-    """Without a time, sweeping goes by the broker's clock."""
+    """Without a time as an argument, sweeps use the broker's clock."""
     await broker.subscribe(tenant, CHANNEL)
     await accepted(broker, tenant, said("a", lease=0.02))
     async with asyncio.timeout(20):
@@ -77,14 +77,14 @@ async def test_the_next_event_renews_the_lease(broker: Broker, tenant: str) -> N
 
 
 async def test_the_next_event_without_a_lease_clears_it(broker: Broker, tenant: str) -> None:
-    """A content whose last event has no lease waits for ever."""
+    """A content whose last event has no lease never stalls."""
     await accepted(broker, tenant, said("a", lease=LEASE))
     await accepted(broker, tenant, said("a"))
     assert await broker.expire(time.time() + LATER) == 0
 
 
 async def test_a_refused_event_leaves_the_lease(broker: Broker, tenant: str) -> None:
-    """What is refused or repeated does not keep a dead worker's content alive."""
+    """Refused and repeated events do not renew a lease."""
     await accepted(broker, tenant, said("a", lease=LEASE, attempt=2, seq=2))
     await tell(broker, tenant, said("a", lease=3 * LATER, attempt=2, seq=1))
     await tell(broker, tenant, said("a", lease=3 * LATER, attempt=2, seq=2))
@@ -102,7 +102,7 @@ async def test_the_end_clears_the_lease(broker: Broker, tenant: str, lease: floa
 
 
 async def test_stalling_closes_the_attempt(broker: Broker, tenant: str) -> None:
-    """A stalled worker that wakes is refused; a new attempt reopens, with a lease of its own."""
+    """A stalled worker that resumes is refused; a new attempt reopens the content, with a lease of its own."""
     now = time.time() + LATER
     first = await accepted(broker, tenant, said("a", lease=LEASE, attempt=3, seq=5))
     assert await broker.expire(now) == 1
@@ -122,7 +122,7 @@ async def test_every_tenant_is_swept(broker: Broker) -> None:
         assert (await broker.changes(tenant, CHANNEL)).cursor.offset == 2
 
 
-async def test_lease_time_stands_still_while_nobody_sweeps(broker: Broker, tenant: str) -> None:
+async def test_lease_time_stands_still_without_sweeps(broker: Broker, tenant: str) -> None:
     """After a gap between sweeps a lease has as much time left as it had before."""
     start = time.time()
     await accepted(broker, tenant, said("a", lease=LEASE))
@@ -154,7 +154,7 @@ async def test_a_lease_set_within_a_gap_stands_still_from_then(broker: Broker, t
 
 @pytest.mark.parametrize("back", [30.0, LATER])
 async def test_a_clock_that_is_set_back_takes_leases_with_it(broker: Broker, tenant: str, back: float) -> None:
-    """A dead worker's content ends when it would have; a lease that was set since then ends by the new clock."""
+    """After a step back of the clock a lease has as much time left as before."""
     start = time.time() + back + 10
     await accepted(broker, tenant, said("long ago", lease=LEASE + back + 10))
     assert await broker.expire(start) == 0
@@ -168,7 +168,7 @@ async def test_a_clock_that_is_set_back_takes_leases_with_it(broker: Broker, ten
 
 
 async def test_a_lease_that_was_set_since_the_clock_was_set_back_stays(broker: Broker, tenant: str) -> None:
-    """It is of the new clock already, and its worker lives."""
+    """A lease that was set by the new clock does not move."""
     await accepted(broker, tenant, said("old", lease=3 * LATER))
     ahead = time.time() + LATER
     await broker.expire(ahead)
@@ -179,7 +179,7 @@ async def test_a_lease_that_was_set_since_the_clock_was_set_back_stays(broker: B
 
 
 async def test_short_gaps_do_not_move_leases(broker: Broker, tenant: str) -> None:
-    """Sweeps that come in time let a lease run out in its time."""
+    """With sweeps in time a lease runs out in its time."""
     start = time.time()
     await accepted(broker, tenant, said("a", lease=15))
     ends = [await broker.expire(start + n * (SWEEP_GAP - 0.5)) for n in range(8)]
@@ -187,7 +187,7 @@ async def test_short_gaps_do_not_move_leases(broker: Broker, tenant: str) -> Non
     assert sum(ends) == 1
 
 
-async def test_data_that_are_no_object_stall_too(broker: Broker, tenant: str) -> None:
+async def test_a_content_with_foreign_data_stalls(broker: Broker, tenant: str) -> None:
     """Bytes that a foreign publisher stored do not stop the sweep."""
     await broker.publish(tenant, [raw("a", b"\xff[", lease=LEASE), said("b", lease=LEASE)])
     assert await broker.expire(time.time() + LATER) == 2
@@ -195,7 +195,7 @@ async def test_data_that_are_no_object_stall_too(broker: Broker, tenant: str) ->
 
 
 async def test_a_sweep_is_bounded(broker: Broker, tenant: str) -> None:
-    """More overdue contents than one sweep ends are left to the next."""
+    """Overdue contents beyond the limit of one sweep are left to the next."""
     await broker.publish(tenant, [said(f"c{n}", lease=LEASE) for n in range(STALL_BATCH // 2)])
     await broker.publish(tenant, [said(f"d{n}", lease=LEASE) for n in range(STALL_BATCH // 2 + 10)])
     now = time.time() + LATER
@@ -204,7 +204,7 @@ async def test_a_sweep_is_bounded(broker: Broker, tenant: str) -> None:
 
 
 async def test_each_content_ends_once_however_many_sweep(sweepers: list[Broker], tenant: str) -> None:
-    """Racing sweeps end each content once between them, and announce it once."""
+    """Concurrent sweeps of several hubs end each content once."""
     await sweepers[0].publish(tenant, [said(f"c{n}", lease=LEASE) for n in range(100)])
     now = time.time() + LATER
     ends = await asyncio.gather(*(broker.expire(now) for broker in sweepers for _ in range(10)))
@@ -215,7 +215,7 @@ async def test_each_content_ends_once_however_many_sweep(sweepers: list[Broker],
 
 
 async def test_a_stalled_content_is_announced_once(url: str, tenant: str) -> None:
-    """Racing sweeps of one hub reach its listener once for each content."""
+    """Concurrent sweeps of one hub announce each ending once."""
     listener = Recorder()
     broker = open_broker(url)
     broker.listen(listener)
@@ -230,7 +230,7 @@ async def test_a_stalled_content_is_announced_once(url: str, tenant: str) -> Non
 
 
 @pytest.mark.parametrize("lease", [None, 3 * LATER])
-async def test_progress_that_races_a_sweep(sweepers: list[Broker], tenant: str, lease: float | None) -> None:
+async def test_progress_concurrent_with_a_sweep(sweepers: list[Broker], tenant: str, lease: float | None) -> None:
     """Either the worker's event comes first and the content lives, or it is ended and the event refused."""
     contents = [f"c{n}" for n in range(50)]
     await sweepers[0].publish(tenant, [said(content_id, lease=LEASE) for content_id in contents])

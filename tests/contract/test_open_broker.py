@@ -1,4 +1,4 @@
-"""Which URL opens which broker."""
+"""`open_broker`: the broker for each URL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.said import accepted, said
 async def test_three_slashes_are_relative_and_four_absolute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    """Both name the file where one would look for it."""
+    """A path after three slashes is relative to the working directory, after four it is absolute."""
     monkeypatch.chdir(tmp_path)
     broker = open_broker(form.format(folder=str(tmp_path).lstrip("/")))
     assert broker.durable
@@ -26,7 +26,7 @@ async def test_three_slashes_are_relative_and_four_absolute(
 
 
 def test_memory_is_not_durable() -> None:
-    """`memory:` keeps nothing, and says so."""
+    """`memory:` reports that it is not durable."""
     assert not open_broker("memory:").durable
 
 
@@ -41,13 +41,13 @@ def test_memory_is_not_durable() -> None:
     ],
 )
 def test_redis_in_all_its_forms(url: str) -> None:
-    """Making a broker connects to nothing."""
+    """Each form is accepted, and creating a broker does not connect."""
     assert type(open_broker(url)).__name__ == "RedisBroker"
 
 
 @pytest.mark.parametrize("url", ["", "postgres://user:secret@db/hub", "sqlite://hub.db", "memory", "http:", "hub.db"])
 def test_anything_else_is_refused(url: str) -> None:
-    """The error names the setting and what is allowed, and repeats no password."""
+    """The error names the setting and the allowed schemes, and contains no password."""
     with pytest.raises(ConfigError) as raised:
         open_broker(url)
     assert raised.value.field == "broker"
@@ -58,7 +58,7 @@ def test_anything_else_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["sqlite:///", "sqlite:////data/", "sqlite:///:memory:", "sqlite:///hub.db?mode=ro"])
 def test_a_url_that_names_no_file_is_refused(url: str) -> None:
-    """A slip does not become the name of a file."""
+    """A malformed SQLite URL is not taken as a file name."""
     with pytest.raises(ConfigError, match="does not name a file") as raised:
         open_broker(url)
     assert raised.value.field == "broker"

@@ -1,4 +1,4 @@
-"""The clock, the bytes, the batch and the cancelled caller."""
+"""`publish`: clock, data, batches and cancellation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BYTES = [
 
 
 async def test_one_clock_over_many_channels(broker: Broker, tenant: str) -> None:
-    """Offsets of a tenant strictly grow whatever the channel, and the epoch stays."""
+    """A tenant's offsets grow strictly over all of its channels, and the epoch stays."""
     cursors = [await accepted(broker, tenant, said(f"c{n}", channel=f"channel/{n % 3}")) for n in range(12)]
     offsets = [cursor.offset for cursor in cursors]
     assert offsets == sorted(set(offsets))
@@ -35,14 +35,14 @@ async def test_one_clock_over_many_channels(broker: Broker, tenant: str) -> None
     assert {cursor.epoch for cursor in cursors} == {cursors[0].epoch}
 
 
-async def test_a_cursor_can_be_read_back(broker: Broker, tenant: str) -> None:
-    """What a receipt holds is a cursor as clients write it."""
+async def test_a_cursor_can_be_parsed(broker: Broker, tenant: str) -> None:
+    """The text of a receipt's cursor parses to the same cursor."""
     cursor = await accepted(broker, tenant, said("a"))
     assert Cursor.parse(str(cursor)) == cursor
 
 
 async def test_refusals_do_not_advance_the_clock(broker: Broker, tenant: str) -> None:
-    """A refused publication leaves no trace."""
+    """A refused publication is neither stored nor counted."""
     await accepted(broker, tenant, said("a", "complete"))
     before = (await broker.changes(tenant, CHANNEL)).cursor
     (receipt,) = await broker.publish(tenant, [said("a")])
@@ -63,8 +63,8 @@ async def test_data_are_opaque(broker: Broker, tenant: str, listener: Recorder, 
 
 
 @pytest.mark.parametrize("name", ["jobs/instagram-sync", "été 🎬", "a:b{c}d", "x" * 128, "100%", "'\";--", "0"])
-async def test_any_legal_name_will_do(broker: Broker, tenant: str, listener: Recorder, name: str) -> None:
-    """Names of channels and contents come back as they were."""
+async def test_any_valid_name_is_accepted(broker: Broker, tenant: str, listener: Recorder, name: str) -> None:
+    """Names of channels and contents are returned unchanged."""
     await broker.subscribe(tenant, name)
     await accepted(broker, tenant, said(name, channel=name))
     (announced,) = await listener.count(1)
@@ -74,7 +74,7 @@ async def test_any_legal_name_will_do(broker: Broker, tenant: str, listener: Rec
 
 
 async def test_a_thousand_in_one_call(broker: Broker, tenant: str, listener: Recorder) -> None:
-    """A big batch is stored whole, in order, each with a receipt and an announcement."""
+    """A large batch is stored in order; each event has a receipt and an announcement."""
     await broker.subscribe(tenant, CHANNEL)
     receipts = await broker.publish(tenant, [said(f"c{n}") for n in range(1_000)])
     offsets = [receipt.cursor.offset for receipt in receipts if receipt.cursor]
@@ -86,13 +86,13 @@ async def test_a_thousand_in_one_call(broker: Broker, tenant: str, listener: Rec
     assert await listener.count(1_000) == events
 
 
-async def test_nothing_to_publish(broker: Broker, tenant: str) -> None:
-    """An empty call is answered emptily."""
+async def test_an_empty_publish(broker: Broker, tenant: str) -> None:
+    """Without publications there are no receipts."""
     assert await broker.publish(tenant, []) == []
 
 
-async def test_publishers_side_by_side(broker: Broker, tenant: str, listener: Recorder) -> None:
-    """Calls made at once are each whole, and announced in the order of the clock."""
+async def test_concurrent_publishers(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """Concurrent calls are each complete, and announced in the order of the clock."""
     await broker.subscribe(tenant, CHANNEL)
     calls = [broker.publish(tenant, [said(f"c{n}"), said(f"d{n}")]) for n in range(100)]
     receipts = [receipt for batch in await asyncio.gather(*calls) for receipt in batch]
@@ -103,15 +103,15 @@ async def test_publishers_side_by_side(broker: Broker, tenant: str, listener: Re
 
 
 async def test_one_of_two_equal_publishers_wins(broker: Broker, tenant: str) -> None:
-    """The same publish from many callers at once is stored once."""
+    """The same publish from many concurrent callers is stored once."""
     calls = [broker.publish(tenant, [said("a", attempt=1, seq=1)]) for _ in range(20)]
     cursors = {receipt.cursor for (receipt,) in await asyncio.gather(*calls)}
     assert len(cursors) == 1
     assert None not in cursors
 
 
-async def test_a_cancelled_publish_harms_nobody(broker: Broker, tenant: str, listener: Recorder) -> None:
-    """Whether a cancelled caller's event is stored is open; the calls around it are answered rightly."""
+async def test_a_cancelled_publish_affects_no_other(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """A cancelled publish may be stored or not; concurrent calls are answered correctly."""
     await broker.subscribe(tenant, CHANNEL)
     async with asyncio.TaskGroup() as group:
         calls = [group.create_task(broker.publish(tenant, [said(f"c{n}", attempt=1, seq=1)])) for n in range(30)]

@@ -1,4 +1,4 @@
-"""`changes`, `lookup`, and the wall between tenants."""
+"""`changes`, `lookup`, `offsets`, and the isolation of tenants."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_an_unknown_channel_is_empty(broker: Broker, tenant: str) -> None:
-    """Reading before anything was said gives a cursor to wait at."""
+    """Reading a channel without events returns the current cursor."""
     snapshot = await broker.changes(tenant, "nowhere")
     assert snapshot.events == []
     assert snapshot.cursor.offset == 0
@@ -23,8 +23,8 @@ async def test_an_unknown_channel_is_empty(broker: Broker, tenant: str) -> None:
     assert cursor.epoch == snapshot.cursor.epoch
 
 
-async def test_of_each_content_the_latest(broker: Broker, tenant: str) -> None:
-    """A channel is compacted: superseded states are not read."""
+async def test_a_channel_is_compacted(broker: Broker, tenant: str) -> None:
+    """Only the latest event of each content is read."""
     for progress in (10, 20, 30):
         await accepted(broker, tenant, said("a", progress=progress))
         last = await accepted(broker, tenant, said("b", progress=progress + 1))
@@ -34,14 +34,14 @@ async def test_of_each_content_the_latest(broker: Broker, tenant: str) -> None:
 
 
 async def test_changes_are_in_offset_order(broker: Broker, tenant: str) -> None:
-    """A content that speaks again moves to the end."""
+    """A content with a new event moves to the end."""
     for content_id in ("a", "b", "c", "a", "b"):
         await accepted(broker, tenant, said(content_id))
     assert [event.content_id for event in (await broker.changes(tenant, CHANNEL)).events] == ["c", "a", "b"]
 
 
 async def test_since_every_cursor(broker: Broker, tenant: str) -> None:
-    """From any cursor given, `changes` is what came after it, once each."""
+    """From any cursor, `changes` returns the events after it, once each."""
     cursors = [await accepted(broker, tenant, said(f"c{n % 5}")) for n in range(12)]
     whole = (await broker.changes(tenant, CHANNEL)).events
     for cursor in cursors:
@@ -61,7 +61,7 @@ async def test_since_the_beginning(broker: Broker, tenant: str) -> None:
 
 
 async def test_since_a_cursor_ahead_of_the_clock(broker: Broker, tenant: str) -> None:
-    """Nothing has come after it; the cursor returned tells the caller that it is ahead."""
+    """There are no events after it; the returned cursor shows that the requested one is ahead."""
     cursor = await accepted(broker, tenant, said("a"))
     snapshot = await broker.changes(tenant, CHANNEL, Cursor(epoch=cursor.epoch, offset=cursor.offset + 1_000))
     assert snapshot.events == []
@@ -81,7 +81,7 @@ async def test_a_cursor_serves_every_channel(broker: Broker, tenant: str) -> Non
 
 
 async def test_a_read_is_whole_while_contents_change(broker: Broker, tenant: str) -> None:
-    """A content that moves while a large channel is read is in the result all the same, and once."""
+    """A content that changes while a large channel is read is in the result, once."""
     contents = [f"c{n}" for n in range(3_000)]
     for n in range(0, 3_000, 1_000):
         await broker.publish(tenant, [said(content_id) for content_id in contents[n : n + 1_000]])
@@ -105,8 +105,8 @@ async def test_a_read_is_whole_while_contents_change(broker: Broker, tenant: str
                 assert [state[content_id] for content_id in contents] == found.events
 
 
-async def test_offsets_tell_how_far_each_channel_is(broker: Broker, tenant: str) -> None:
-    """In the order asked; a channel without events is at 0, however far the clock is."""
+async def test_offsets_are_those_of_the_channels(broker: Broker, tenant: str) -> None:
+    """In the order of the request; 0 for a channel without events, whatever the clock."""
     films = await accepted(broker, tenant, said("a", channel="films"))
     books = await accepted(broker, tenant, said("b", channel="books"))
     again = await accepted(broker, tenant, said("a", channel="films"))
@@ -115,17 +115,17 @@ async def test_offsets_tell_how_far_each_channel_is(broker: Broker, tenant: str)
 
 
 async def test_offsets_of_many_channels(broker: Broker, tenant: str) -> None:
-    """More than are asked for in one go, with a name that needs escaping among them."""
+    """More channels than one call takes, one with a name that needs escaping."""
     names = [f"c{number}" for number in range(1_500)] + ['"ü,\\']
     last = await accepted(broker, tenant, said("x", channel=names[-1]))
     assert (await broker.offsets(tenant, names)).offsets == [0] * 1_500 + [last.offset]
 
 
-async def test_lookup_keeps_the_order_asked(broker: Broker, tenant: str) -> None:
-    """Over channels, with unknown and repeated ids, each answer stands where its question stood."""
+async def test_lookup_keeps_the_order_of_the_request(broker: Broker, tenant: str) -> None:
+    """Over channels, with unknown and repeated ids."""
     await accepted(broker, tenant, said("a", channel="films"))
     last = await accepted(broker, tenant, said("b", channel="books"))
-    found = await broker.lookup(tenant, ["b", "nobody", "a", "b"])
+    found = await broker.lookup(tenant, ["b", "unknown", "a", "b"])
     assert [event and (event.content_id, event.channel) for event in found.events] == [
         ("b", "books"),
         None,
@@ -135,8 +135,8 @@ async def test_lookup_keeps_the_order_asked(broker: Broker, tenant: str) -> None
     assert found.cursor == last
 
 
-async def test_lookup_is_one_moment(broker: Broker, tenant: str) -> None:
-    """At every moment the last hundred offsets belong to these contents; a torn read would show a hole."""
+async def test_lookup_is_atomic(broker: Broker, tenant: str) -> None:
+    """At any moment the last hundred offsets belong to these contents; a torn read would show a gap."""
     contents = [f"c{n}" for n in range(100)]
     await broker.publish(tenant, [said(content_id, progress=0) for content_id in contents])
 
@@ -154,16 +154,16 @@ async def test_lookup_is_one_moment(broker: Broker, tenant: str) -> None:
             assert max(offsets) - min(offsets) == 99
 
 
-async def test_looking_nothing_up(broker: Broker, tenant: str) -> None:
-    """No ids, no events, and the clock."""
+async def test_an_empty_lookup(broker: Broker, tenant: str) -> None:
+    """Without ids there are no events, but the cursor."""
     cursor = await accepted(broker, tenant, said("a"))
     found = await broker.lookup(tenant, [])
     assert found.events == []
     assert found.cursor == cursor
 
 
-async def test_tenants_are_walled_off(broker: Broker, tenant: str) -> None:
-    """Same names, other tenant: another clock, another content, another fence."""
+async def test_tenants_are_isolated(broker: Broker, tenant: str) -> None:
+    """The same names in another tenant have another clock, other contents and another fence."""
     for _ in range(3):
         await accepted(broker, tenant, said("a", progress=1))
     await accepted(broker, tenant, said("a", "complete"))
@@ -180,8 +180,8 @@ async def test_tenants_are_walled_off(broker: Broker, tenant: str) -> None:
     assert theirs.offset < mine.offset
 
 
-async def test_tenants_and_channels_do_not_run_together(broker: Broker) -> None:
-    """A tenant's name that begins another's opens nothing of it."""
+async def test_tenant_and_channel_names_are_not_confused(broker: Broker) -> None:
+    """A tenant whose name is a prefix of another's reads nothing of it."""
     await accepted(broker, "ab", said("c", channel="d"))
     for tenant, channel in (("a", "bd"), ("a", "d"), ("abc", "d")):
         assert (await broker.changes(tenant, channel)).events == []

@@ -1,4 +1,4 @@
-"""A Redis that may have lost ticks of a clock begins a new epoch, before anything is read or published."""
+"""A Redis that may have lost the latest offsets begins a new epoch before anything is read or published."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TENANT = "acme"
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    """A server of the test's own, which keeps what it acknowledged in its folder."""
+    """A server of the test's own, with an append-only file."""
     folder = tmp_path / "redis"
     folder.mkdir()
     with running_redis(folder) as server:
@@ -47,7 +47,7 @@ async def broker(server: RedisServer, listener: Recorder) -> AsyncIterator[Broke
 
 
 async def restart(server: RedisServer, listener: Recorder, meanwhile: Callable[[], object] = lambda: None) -> None:
-    """Kill the server, do something, start it; return once the broker says that it is back."""
+    """Kill the server, run `meanwhile`, start it; return once the broker has reported `restored`."""
     losses, restorations = listener.losses, listener.restorations
     server.kill()
     await listener.until(lambda: listener.losses > losses)
@@ -57,7 +57,7 @@ async def restart(server: RedisServer, listener: Recorder, meanwhile: Callable[[
 
 
 async def test_an_empty_return_begins_an_epoch(server: RedisServer, broker: Broker, listener: Recorder) -> None:
-    """All is gone: the old cursor is of another epoch and reads everything there is now."""
+    """Without its data: the old cursor is of another epoch and reads everything."""
     before = [await accepted(broker, TENANT, said(f"c{n}")) for n in range(5)][-1]
     await restart(server, listener, server.forget)
     empty = await broker.changes(TENANT, CHANNEL, before)
@@ -72,7 +72,7 @@ async def test_an_empty_return_begins_an_epoch(server: RedisServer, broker: Brok
 async def test_a_return_with_older_data_begins_an_epoch(
     server: RedisServer, broker: Broker, listener: Recorder, tmp_path: Path
 ) -> None:
-    """The clock went back: its offsets are given again, under another epoch."""
+    """The clock went back: its offsets are used again, in another epoch."""
     await broker.publish(TENANT, [said("kept"), said("changed", progress=1)])
     copy = tmp_path / "copy"
     shutil.copytree(server.folder, copy)
@@ -94,7 +94,7 @@ async def test_a_return_with_older_data_begins_an_epoch(
 
 
 async def test_a_return_with_all_data_begins_an_epoch(server: RedisServer, broker: Broker, listener: Recorder) -> None:
-    """Nobody can tell that nothing was lost; contents, fences and the growing offset stay."""
+    """It is not known that nothing was lost; contents, fences and the offset stay."""
     await accepted(broker, TENANT, said("ended", "complete"))
     before = await accepted(broker, TENANT, said("open", attempt=2, seq=5))
     await restart(server, listener)
@@ -109,7 +109,7 @@ async def test_a_return_with_all_data_begins_an_epoch(server: RedisServer, broke
 
 
 async def test_a_publish_may_be_the_first_call(server: RedisServer, broker: Broker, listener: Recorder) -> None:
-    """Whichever call comes first after the return finds the new epoch."""
+    """A publish that is the first call after the restart is of the new epoch."""
     before = await accepted(broker, TENANT, said("a"))
     await restart(server, listener)
     after = await accepted(broker, TENANT, said("a"))
@@ -119,7 +119,7 @@ async def test_a_publish_may_be_the_first_call(server: RedisServer, broker: Brok
 
 
 async def test_every_restart_begins_another(server: RedisServer, broker: Broker, listener: Recorder) -> None:
-    """No epoch comes twice."""
+    """Epochs are never repeated."""
     epochs = []
     for _ in range(3):
         epochs.append((await accepted(broker, TENANT, said("a"))).epoch)
@@ -129,7 +129,7 @@ async def test_every_restart_begins_another(server: RedisServer, broker: Broker,
 
 
 async def test_a_lost_clock_begins_an_epoch(server: RedisServer, broker: Broker) -> None:
-    """Where the clock alone is gone, the new one goes on after what its channels hold."""
+    """A clock that is lost continues after the offsets of its channels."""
     before = [await accepted(broker, TENANT, said(f"c{n}")) for n in range(5)][-1]
     with redis.Redis(port=server.port) as client:
         assert client.delete(f"hub:{{{TENANT}}}:clock") == 1
@@ -139,7 +139,7 @@ async def test_a_lost_clock_begins_an_epoch(server: RedisServer, broker: Broker)
 
 
 async def test_a_lost_connection_is_no_new_epoch(server: RedisServer, broker: Broker, listener: Recorder) -> None:
-    """Where the server lives on, so does the clock."""
+    """While the server runs, its clock keeps its epoch."""
     before = await accepted(broker, TENANT, said("a"))
     restorations = listener.restorations
     with redis.Redis(port=server.port) as client:

@@ -29,7 +29,7 @@ DATABASE = 9
 
 @pytest.fixture
 def client(redis_server: RedisServer) -> Iterator[redis.Redis]:
-    """A look at the keys of an empty database."""
+    """A client of an empty database."""
     with redis.Redis(port=redis_server.port, db=DATABASE) as client:
         client.flushdb()
         yield client
@@ -42,14 +42,14 @@ async def broker(client: redis.Redis, redis_server: RedisServer) -> AsyncIterato
 
 
 async def outlived(broker: Broker, *content_ids: str) -> None:
-    """Return once these contents have vanished from a channel that is kept alive by another."""
+    """Return once these contents have vanished, while another one keeps their channel."""
     async with asyncio.timeout(20):
         while any((await broker.lookup(TENANT, content_ids)).events):
             await accepted(broker, TENANT, said("alive"))
 
 
 async def test_the_index_forgets_them(client: redis.Redis, broker: Broker) -> None:
-    """Publishing frees the places of vanished contents, even of one that came back in another channel."""
+    """Publishing removes vanished contents from the index, also one that returned in another channel."""
     await broker.publish(TENANT, [said("mover"), *(said(f"c{n}") for n in range(20))])
     await outlived(broker, "mover", *(f"c{n}" for n in range(20)))
     async with asyncio.timeout(20):
@@ -57,8 +57,8 @@ async def test_the_index_forgets_them(client: redis.Redis, broker: Broker) -> No
             await broker.publish(TENANT, [said("mover", channel="books"), said("alive")])
 
 
-async def test_an_unread_channel_goes_by_itself(client: redis.Redis, broker: Broker) -> None:
-    """A channel nobody publishes to leaves no key; the clock alone stays."""
+async def test_an_unused_channel_expires(client: redis.Redis, broker: Broker) -> None:
+    """A channel without publishes leaves no key; only the clock stays."""
     await broker.publish(TENANT, [said("a"), said("b")])
     async with asyncio.timeout(20):
         while set(client.keys(f"{PREFIX}:*")) != {f"{PREFIX}:clock".encode()}:
@@ -66,7 +66,7 @@ async def test_an_unread_channel_goes_by_itself(client: redis.Redis, broker: Bro
 
 
 async def test_leases_of_vanished_contents_are_dropped(client: redis.Redis, broker: Broker) -> None:
-    """A sweep drops the lease of a content that is gone, and of one that came back without a lease."""
+    """A sweep removes the lease of a vanished content, and of one that returned without a lease."""
     await broker.publish(TENANT, [said("gone", lease=60), said("back", lease=60)])
     await outlived(broker, "gone", "back")
     now = time.time()

@@ -20,7 +20,7 @@ WAIT_SECONDS = 20.0
 
 @pytest.fixture
 async def forgetful(url: str) -> AsyncIterator[Broker]:
-    """A broker that forgets almost at once."""
+    """A broker with a very short retention."""
     async with open_broker(url, retention=RETENTION) as broker:
         yield broker
 
@@ -33,7 +33,7 @@ async def vanished(broker: Broker, tenant: str, *content_ids: str) -> None:
 
 
 async def test_contents_vanish(forgetful: Broker, tenant: str) -> None:
-    """They are neither looked up nor read; the clock stands where it stood."""
+    """They are neither looked up nor read; the clock stays."""
     cursor = await accepted(forgetful, tenant, said("a", "complete"))
     await vanished(forgetful, tenant, "a")
     snapshot = await forgetful.changes(tenant, CHANNEL)
@@ -42,7 +42,7 @@ async def test_contents_vanish(forgetful: Broker, tenant: str) -> None:
 
 
 async def test_the_last_event_counts(forgetful: Broker, tenant: str) -> None:
-    """A content that keeps speaking outlives one that fell silent."""
+    """A content with new events outlives one without."""
     await forgetful.publish(tenant, [said("silent"), said("speaking")])
     async with asyncio.timeout(WAIT_SECONDS):
         while True:
@@ -55,7 +55,7 @@ async def test_the_last_event_counts(forgetful: Broker, tenant: str) -> None:
     assert read in (["speaking"], [])
 
 
-async def test_a_vanished_content_begins_anew(forgetful: Broker, tenant: str) -> None:
+async def test_a_vanished_content_begins_again(forgetful: Broker, tenant: str) -> None:
     """Its fence and its channel are forgotten with it; the offset still grows."""
     first = await accepted(forgetful, tenant, said("a", "complete", attempt=9, seq=9))
     await vanished(forgetful, tenant, "a")
@@ -64,7 +64,7 @@ async def test_a_vanished_content_begins_anew(forgetful: Broker, tenant: str) ->
     assert again.epoch == first.epoch
 
 
-async def test_a_content_that_moved_house_is_in_one_channel(forgetful: Broker, tenant: str) -> None:
+async def test_a_content_that_changed_its_channel_is_in_one(forgetful: Broker, tenant: str) -> None:
     """A content that vanished and came back in another channel is not read in the old one."""
     await accepted(forgetful, tenant, said("mover", channel="films"))
     async with asyncio.timeout(WAIT_SECONDS):
@@ -85,8 +85,8 @@ async def test_a_vanished_content_is_not_stalled(forgetful: Broker, tenant: str)
     assert await forgetful.expire(time.time() + 3601) == 0
 
 
-async def test_a_publication_may_be_kept_for_longer(forgetful: Broker, tenant: str) -> None:
-    """Or for less, than the broker keeps others: whoever publishes may say so."""
+async def test_a_publication_may_have_its_own_retention(forgetful: Broker, tenant: str) -> None:
+    """A retention that is passed with a publish replaces the broker's, longer or shorter."""
     await forgetful.publish(tenant, [said("kept")], retention=3600)
     await accepted(forgetful, tenant, said("passing"))
     await vanished(forgetful, tenant, "passing")

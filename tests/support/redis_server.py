@@ -46,6 +46,8 @@ class RedisServer:
                 *("--save", ""),
                 *("--appendonly", "yes" if self.appendonly else "no"),
                 *("--appendfsync", "always" if self.appendonly else "no"),
+                # By default a master waits for 5 s, so that several replicas share a transfer.
+                *("--repl-diskless-sync-delay", "0"),
                 *self.arguments,
             ],
             env={**os.environ, **self.environment},

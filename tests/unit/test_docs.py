@@ -164,3 +164,17 @@ def test_the_lines_that_keep_guarantees_are_found() -> None:
     """The table is read whole, and the sentence under it."""
     rows = RELIABILITY.partition("## Seen to fail")[2].partition("## ")[0].count("\n| `")
     assert len(REMOVED) == rows + 2
+
+
+def test_what_make_installs_is_listed() -> None:
+    """The packages of tests/support/install-tools are those of CONTRIBUTING.md's table."""
+    script = (ROOT / "tests/support/install-tools").read_text()
+    packages = {
+        name
+        for words in re.findall(r'^ *need (?:"([^"]+)"|(\S+))', script, re.MULTILINE)
+        for name in "".join(words).split()
+    }
+    packages.add("python3-venv")
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("| program |")[2].partition("\n\n")[0]
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert {name for cell in cells for name in re.findall(r"`([\w-]+)`", cell)} == packages

@@ -49,8 +49,8 @@ async def test_only_subscribed_channels_are_announced(broker: Broker, tenant: st
     assert event.content_id == "marker"
 
 
-async def test_subscribe_returns_when_announcements_flow(broker: Broker, tenant: str, listener: Recorder) -> None:
-    """What is published once `subscribe` has returned is announced, channel after channel."""
+async def test_events_after_subscribe_are_announced(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """Once `subscribe` has returned, no event of the channel is missed."""
     for n in range(50):
         await broker.subscribe(tenant, f"channel-{n}")
         await accepted(broker, tenant, said(f"c{n}", channel=f"channel-{n}"))
@@ -82,7 +82,7 @@ async def test_unsubscribing_is_idempotent(broker: Broker, tenant: str, listener
     await listener.count(1)
 
 
-async def test_changes_come_after_their_announcements(broker: Broker, tenant: str, listener: Recorder) -> None:
+async def test_changes_returns_after_its_announcements(broker: Broker, tenant: str, listener: Recorder) -> None:
     """When `changes` returns, every announcement up to its cursor has been made."""
     await broker.subscribe(tenant, CHANNEL)
     for n in range(100):
@@ -123,7 +123,7 @@ async def test_a_broker_without_a_listener_publishes(url: str, tenant: str) -> N
 
 @pytest.mark.redis
 @pytest.mark.parametrize("kind", ["redis"])
-async def test_another_hub_announces_it(url: str, broker: Broker, tenant: str, listener: Recorder) -> None:
+async def test_events_are_announced_by_another_hub(url: str, broker: Broker, tenant: str, listener: Recorder) -> None:
     """An event published through one hub's broker is announced and read by another's."""
     await broker.subscribe(tenant, CHANNEL)
     async with open_broker(url) as other:

@@ -31,7 +31,7 @@ SETTINGS = settings(
     max_examples=part(120),
     stateful_step_count=30,
     deadline=None,
-    # One example opens and closes a broker, which is slow by Hypothesis' measure and not by ours.
+    # Each example opens and closes a broker, which Hypothesis considers slow.
     suppress_health_check=[HealthCheck.too_slow],
 )
 
@@ -61,7 +61,7 @@ class Machine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.broker: Broker = open_broker(url)
         self.broker.listen(self.recorder)
-        # A task group must be left by the task that entered it, and each `run` is a task of its own.
+        # A task group must be left by the task that entered it, and each `run` is a separate task.
         self.leaving = asyncio.Event()
         opened = asyncio.Event()
         self.holding = self.runner.get_loop().create_task(self.hold(opened))
@@ -87,10 +87,10 @@ class Machine(RuleBasedStateMachine):
 
     @rule(batch=st.lists(publications, min_size=1, max_size=6))
     def publish(self, batch: list[Publication]) -> None:
-        """Each publication gets the reference's verdict, and its offset."""
+        """Each publication gets the verdict and the offset of the reference."""
         before = time.time()
         receipts = self.runner.run(self.broker.publish(TENANT, batch))
-        # Redis counts whole milliseconds, downwards.
+        # Redis rounds down to whole milliseconds.
         when = (before - 0.002, time.time())
         for one, receipt in zip(batch, receipts, strict=True):
             verdict = self.reference.publish(one, when)
@@ -116,7 +116,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(content_ids=st.lists(st.sampled_from((*CONTENTS, "unknown")), max_size=5))
     def lookup(self, content_ids: list[str]) -> None:
-        """Any contents in any order."""
+        """Look up any contents in any order."""
         found = self.runner.run(self.broker.lookup(TENANT, content_ids))
         read = [event and (event.channel, event.offset, event.data) for event in found.events]
         assert read == self.reference.lookup(content_ids)

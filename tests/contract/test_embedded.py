@@ -51,13 +51,13 @@ def log_of(file: Path) -> Path:
 
 
 def rows(file: Path) -> int:
-    """How many contents the file of a closed broker holds."""
+    """The number of contents in the file of a closed broker."""
     with closing(sqlite3.connect(file)) as connection:
         return int(connection.execute("SELECT count(*) FROM content").fetchone()[0])
 
 
-async def test_what_was_published_survives_a_restart(file: Path) -> None:
-    """Contents, fences, epoch and offset are what they were."""
+async def test_published_events_survive_a_restart(file: Path) -> None:
+    """Contents, fences, epoch and offset are unchanged."""
     async with EmbeddedBroker(file) as broker:
         assert broker.durable
         await accepted(broker, TENANT, said("a", "complete", attempt=3, seq=8))
@@ -90,8 +90,8 @@ async def test_an_unread_clock_keeps_its_epoch(file: Path) -> None:
         assert (await broker.lookup(TENANT, [])).cursor == cursor
 
 
-async def test_what_was_acknowledged_survives_a_kill(file: Path) -> None:
-    """After SIGKILL in the middle of a stream every acknowledged event is there, under its own cursor."""
+async def test_acknowledged_events_survive_a_kill(file: Path) -> None:
+    """After SIGKILL every acknowledged event is stored under its cursor."""
     url = f"sqlite:///{file}"
     with subprocess.Popen(
         [sys.executable, "-m", "tests.support.acknowledge", url], stdout=subprocess.PIPE, text=True
@@ -111,14 +111,14 @@ async def test_what_was_acknowledged_survives_a_kill(file: Path) -> None:
 
 
 def test_a_commit_waits_for_the_disk(file: Path) -> None:
-    """The log is flushed with each commit (sqlite.org/pragma.html#pragma_synchronous), so a power cut loses none."""
+    """The log is synced with each commit (sqlite.org/pragma.html#pragma_synchronous): a power cut loses none."""
     with closing(Store(file, retention=60)) as store:
         assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)
         assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_an_announced_event_is_on_disk(file: Path, tmp_path: Path) -> None:
-    """At the moment of its announcement an event is in the file: a copy made then holds it."""
+    """A copy of the file made during the announcement holds the event."""
     copy = tmp_path / "copy"
     copy.mkdir()
 
@@ -176,10 +176,10 @@ async def test_a_full_disk_refuses_and_recovers(file: Path) -> None:
 
 async def test_a_faulty_call_fails_no_other(file: Path) -> None:
     """Of writes in one transaction, only the one that cannot be stored fails."""
-    unspeakable = raw("\ud800", b"{}")
+    unencodable = raw("\ud800", b"{}")
     async with EmbeddedBroker(file) as broker:
         batches = [[said(f"c{n}")] for n in range(40)]
-        batches[20] = [said("in vain"), unspeakable]
+        batches[20] = [said("in vain"), unencodable]
         outcomes = await asyncio.gather(*(broker.publish(TENANT, batch) for batch in batches), return_exceptions=True)
         assert isinstance(outcomes[20], UnicodeEncodeError)
         assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, BaseException)] == [20]
@@ -204,7 +204,7 @@ async def test_waiting_writes_share_a_commit(tmp_path: Path) -> None:
     assert together < apart
 
 
-async def test_closing_finishes_what_is_queued(file: Path) -> None:
+async def test_closing_finishes_queued_writes(file: Path) -> None:
     """Publishes in progress when the broker is closed are stored, announced and answered."""
     listener = Recorder()
     async with asyncio.TaskGroup() as group:
@@ -227,8 +227,8 @@ async def test_a_closed_broker_refuses(file: Path) -> None:
         await broker.ping()
 
 
-async def test_lease_time_stands_still_while_the_hub_is_down(file: Path) -> None:
-    """A restart an hour later does not stall the workers that could not reach the hub."""
+async def test_lease_time_does_not_pass_while_the_hub_is_down(file: Path) -> None:
+    """A restart an hour later does not stall the contents of living workers."""
     start = time.time()
     async with EmbeddedBroker(file) as broker:
         await accepted(broker, TENANT, said("a", lease=60))
@@ -260,8 +260,8 @@ async def test_an_idle_hub_writes_nothing(file: Path) -> None:
         assert log_of(file).read_bytes() == before
 
 
-async def test_sweeping_frees_what_has_vanished(file: Path) -> None:
-    """A sweep deletes vanished contents from the file."""
+async def test_a_sweep_deletes_vanished_contents(file: Path) -> None:
+    """The rows of vanished contents leave the file."""
     async with EmbeddedBroker(file, retention=0.05) as broker:
         await broker.publish(TENANT, [said(f"c{n}") for n in range(500)])
         async with asyncio.timeout(20):
@@ -271,7 +271,7 @@ async def test_sweeping_frees_what_has_vanished(file: Path) -> None:
     assert rows(file) == 0
 
 
-async def test_publishing_frees_what_has_vanished(file: Path) -> None:
+async def test_publishing_deletes_vanished_contents(file: Path) -> None:
     """Without sweeps, each new content deletes vanished ones."""
     async with EmbeddedBroker(file, retention=0.05) as broker:
         await broker.publish(TENANT, [said(f"c{n}") for n in range(500)])

@@ -111,7 +111,7 @@ async def test_a_newer_layout_is_refused(file: Path) -> None:
 
 
 async def test_a_damaged_file_is_refused(file: Path) -> None:
-    """A file whose first pages are overwritten is reported, not served."""
+    """A file whose first pages are overwritten is reported when it is opened."""
     async with EmbeddedBroker(file) as broker:
         await broker.publish(TENANT, [said(f"c{n}") for n in range(500)])
     content = file.read_bytes()

@@ -62,14 +62,14 @@ async def test_the_brokers_own_clock_ends_leases(broker: Broker, tenant: str, li
 
 
 async def test_only_overdue_contents_end(broker: Broker, tenant: str) -> None:
-    """Each lease has its own end; a content without one has none."""
+    """Each lease has its own deadline, and a content without a lease has none."""
     await broker.publish(tenant, [said("short", lease=5), said("long", lease=3 * LATER), said("none")])
     assert await broker.expire(time.time() + LATER) == 1
     assert await statuses(broker, tenant, "short", "long", "none") == ["error", "generating", "generating"]
 
 
 async def test_the_next_event_renews_the_lease(broker: Broker, tenant: str) -> None:
-    """Each event sets the lease anew, longer or shorter."""
+    """Each event sets the lease to its own, longer or shorter one."""
     await broker.publish(tenant, [said("a", lease=LEASE), said("b", lease=3 * LATER)])
     await broker.publish(tenant, [said("a", lease=3 * LATER), said("b", lease=LEASE)])
     assert await broker.expire(time.time() + LATER) == 1
@@ -93,8 +93,8 @@ async def test_a_refused_event_leaves_the_lease(broker: Broker, tenant: str) -> 
 
 
 @pytest.mark.parametrize("lease", [None, 5.0])
-async def test_the_end_clears_the_lease(broker: Broker, tenant: str, lease: float | None) -> None:
-    """A finished content is never stalled, even where its last event came with a lease."""
+async def test_a_final_event_clears_the_lease(broker: Broker, tenant: str, lease: float | None) -> None:
+    """A finished content never stalls, even where its final event has a lease."""
     await accepted(broker, tenant, said("a", lease=LEASE))
     await accepted(broker, tenant, said("a", "complete", lease=lease))
     assert await broker.expire(time.time() + LATER) == 0
@@ -134,13 +134,13 @@ async def test_lease_time_stands_still_without_sweeps(broker: Broker, tenant: st
         back += SWEEP_GAP - 1
         assert await broker.expire(back) == 0
     assert await broker.expire(left - 1) == 0
-    # A second more than it had, for the time the test itself has taken.
+    # A second more than it had, for the duration of the test itself.
     ends = [await broker.expire(left + 4), await broker.expire(left + 8), await broker.expire(left + 12)]
     assert sum(ends) == 1
 
 
-async def test_a_lease_set_within_a_gap_stands_still_from_then(broker: Broker, tenant: str) -> None:
-    """A gap that began an hour before the lease does not make the lease an hour longer."""
+async def test_a_lease_set_within_a_gap_is_extended_from_then(broker: Broker, tenant: str) -> None:
+    """A gap that began an hour before the lease does not extend it by an hour."""
     hour_ago = time.time() - 3600
     await accepted(broker, tenant, said("old", lease=3 * LATER))
     await broker.expire(hour_ago)

@@ -52,7 +52,7 @@ async def test_refusals_do_not_advance_the_clock(broker: Broker, tenant: str) ->
 
 @pytest.mark.parametrize("data", BYTES, ids=range(len(BYTES)))
 async def test_data_are_opaque(broker: Broker, tenant: str, listener: Recorder, data: bytes) -> None:
-    """Announced, read and looked up, data are the bytes that were published."""
+    """Announcement, `changes` and `lookup` give the published bytes."""
     await broker.subscribe(tenant, CHANNEL)
     await accepted(broker, tenant, raw("a", data))
     (announced,) = await listener.count(1)

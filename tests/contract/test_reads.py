@@ -40,8 +40,8 @@ async def test_changes_are_in_offset_order(broker: Broker, tenant: str) -> None:
     assert [event.content_id for event in (await broker.changes(tenant, CHANNEL)).events] == ["c", "a", "b"]
 
 
-async def test_since_every_cursor(broker: Broker, tenant: str) -> None:
-    """From any cursor, `changes` returns the events after it, once each."""
+async def test_changes_since_a_cursor_gives_each_later_event_once(broker: Broker, tenant: str) -> None:
+    """The property holds for each cursor that a receipt gave."""
     cursors = [await accepted(broker, tenant, said(f"c{n % 5}")) for n in range(12)]
     whole = (await broker.changes(tenant, CHANNEL)).events
     for cursor in cursors:
@@ -50,8 +50,8 @@ async def test_since_every_cursor(broker: Broker, tenant: str) -> None:
         assert snapshot.cursor == cursors[-1]
 
 
-async def test_since_the_beginning(broker: Broker, tenant: str) -> None:
-    """No cursor, the epoch's zero, and another epoch's cursor all read the whole channel."""
+async def test_changes_without_a_usable_cursor_gives_the_whole_channel(broker: Broker, tenant: str) -> None:
+    """No cursor, offset 0, and a cursor of another epoch all read the whole channel."""
     cursors = [await accepted(broker, tenant, said(f"c{n}")) for n in range(3)]
     epoch = cursors[0].epoch
     for since in (None, Cursor(epoch=epoch, offset=0), Cursor(epoch=f"{epoch}x", offset=cursors[1].offset)):
@@ -60,8 +60,8 @@ async def test_since_the_beginning(broker: Broker, tenant: str) -> None:
         assert snapshot.cursor == cursors[-1]
 
 
-async def test_since_a_cursor_ahead_of_the_clock(broker: Broker, tenant: str) -> None:
-    """There are no events after it; the returned cursor shows that the requested one is ahead."""
+async def test_changes_since_a_cursor_ahead_of_the_clock_gives_nothing(broker: Broker, tenant: str) -> None:
+    """The returned cursor shows that the requested one is ahead."""
     cursor = await accepted(broker, tenant, said("a"))
     snapshot = await broker.changes(tenant, CHANNEL, Cursor(epoch=cursor.epoch, offset=cursor.offset + 1_000))
     assert snapshot.events == []
@@ -105,8 +105,8 @@ async def test_a_read_is_whole_while_contents_change(broker: Broker, tenant: str
                 assert [state[content_id] for content_id in contents] == found.events
 
 
-async def test_offsets_are_those_of_the_channels(broker: Broker, tenant: str) -> None:
-    """In the order of the request; 0 for a channel without events, whatever the clock."""
+async def test_offsets_gives_the_latest_offset_of_each_channel(broker: Broker, tenant: str) -> None:
+    """The order is that of the request; a channel without events is at 0, whatever the clock."""
     films = await accepted(broker, tenant, said("a", channel="films"))
     books = await accepted(broker, tenant, said("b", channel="books"))
     again = await accepted(broker, tenant, said("a", channel="films"))
@@ -122,7 +122,7 @@ async def test_offsets_of_many_channels(broker: Broker, tenant: str) -> None:
 
 
 async def test_lookup_keeps_the_order_of_the_request(broker: Broker, tenant: str) -> None:
-    """Over channels, with unknown and repeated ids."""
+    """Unknown and repeated ids, of several channels, have their answers in place."""
     await accepted(broker, tenant, said("a", channel="films"))
     last = await accepted(broker, tenant, said("b", channel="books"))
     found = await broker.lookup(tenant, ["b", "unknown", "a", "b"])

@@ -40,7 +40,7 @@ def own_server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def tenant(request: pytest.FixtureRequest) -> str:
-    """A tenant of the test's own."""
+    """A tenant that only this test uses."""
     return str(request.node.name).split("[")[0][:64]
 
 
@@ -58,7 +58,7 @@ async def test_announcements_resume_after_the_server_was_killed(own_server: Redi
         assert recorder.told == ["lost", "restored"]
 
 
-async def test_what_was_accepted_survives_the_server(own_server: RedisServer) -> None:
+async def test_accepted_events_survive_a_kill_of_the_server(own_server: RedisServer) -> None:
     """A state survives SIGKILL, in a new epoch, because the latest offsets may have been lost."""
     async with listening(own_server.url) as (broker, recorder):
         (receipt,) = await broker.publish("t", [update()])
@@ -110,8 +110,8 @@ async def test_a_killed_subscription_is_made_again(own_server: RedisServer) -> N
         await recorder.count(1)
 
 
-async def test_a_server_that_is_away_on_open(tmp_path: Path) -> None:
-    """Opening succeeds and calls fail; subscriptions are remembered, and made when the server is back."""
+async def test_opening_without_a_server_succeeds(tmp_path: Path) -> None:
+    """Calls fail meanwhile; subscriptions are remembered, and made when the server is back."""
     server = RedisServer(tmp_path)
     async with listening(server.url) as (broker, recorder):
         assert recorder.told == ["lost"]
@@ -183,7 +183,7 @@ async def test_a_restart_without_data_begins_a_new_epoch(own_server: RedisServer
 async def test_an_older_library_is_replaced_and_a_newer_one_kept(
     own_server: RedisServer, version: int, replaced: bool
 ) -> None:
-    """During an upgrade hubs of two versions share a server: the newer library stays."""
+    """During an upgrade hubs of two versions share a server, and the newer library stays."""
     source = commands.LIBRARY.replace(f"VERSION = {commands.VERSION}", f"VERSION = {version}")
     async with admin(own_server.url) as client:
         await client.execute_command("FUNCTION", "LOAD", "REPLACE", source)
@@ -192,8 +192,8 @@ async def test_an_older_library_is_replaced_and_a_newer_one_kept(
     assert loaded == (commands.VERSION if replaced else version)
 
 
-async def test_changes_waits_for_the_announcements_it_has_seen(redis_server: RedisServer, tenant: str) -> None:
-    """While another client publishes, no snapshot is ahead of what the listener was told."""
+async def test_changes_waits_for_announcements(redis_server: RedisServer, tenant: str) -> None:
+    """While other clients publish, no snapshot is ahead of the listener."""
     async with (
         listening(redis_server.url) as (broker, recorder),
         RedisBroker(redis_server.url) as publisher,
@@ -335,7 +335,7 @@ async def test_many_channels_are_resubscribed(own_server: RedisServer) -> None:
         assert len(await client.execute_command("PUBSUB", "SHARDCHANNELS")) == 1_200
 
 
-async def test_what_a_foreign_publisher_sends_is_skipped(
+async def test_invalid_messages_are_skipped(
     redis_server: RedisServer, tenant: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Messages that are no announcements are logged once and skipped."""
@@ -349,7 +349,7 @@ async def test_what_a_foreign_publisher_sends_is_skipped(
         assert caplog.text.count("are no announcements are skipped") == 1
 
 
-async def test_what_a_foreign_producer_stored_is_read(redis_server: RedisServer, tenant: str) -> None:
+async def test_names_of_a_foreign_producer_are_read(redis_server: RedisServer, tenant: str) -> None:
     """A producer that calls the function itself may send broken UTF-8, but no control characters in names."""
     key = f"hub:{{{tenant}}}"
     async with RedisBroker(redis_server.url) as broker, admin(redis_server.url) as client:
@@ -445,7 +445,7 @@ async def test_one_tenants_failure_does_not_stop_the_sweep(own_server: RedisServ
         assert b"stalled" in event.data
 
 
-async def test_publishing_nothing_is_harmless(redis_server: RedisServer, tenant: str) -> None:
+async def test_each_publication_has_a_receipt(redis_server: RedisServer, tenant: str) -> None:
     """No publications give no receipts; more than one call takes give one each, in order."""
     async with RedisBroker(redis_server.url) as broker:
         assert await broker.publish(tenant, []) == []
@@ -478,7 +478,7 @@ async def test_a_missing_permission_is_named(own_server: RedisServer) -> None:
                 await broker.publish("t", [update()])
 
 
-async def test_a_user_needs_no_more_than_these_permissions(own_server: RedisServer) -> None:
+async def test_the_documented_permissions_suffice(own_server: RedisServer) -> None:
     """The permissions in docs/deployment.md are sufficient for functions, subscription and sweep."""
     rules = (
         *("on", ">pw", "resetchannels", "~hub*", "&hub*"),
@@ -598,8 +598,8 @@ async def test_tls_works(tmp_path: Path) -> None:
                 await broker.publish("t", [update()])
 
 
-async def test_a_cancelled_call_leaves_the_broker_whole(redis_server: RedisServer, tenant: str) -> None:
-    """Cancelled calls do not affect later ones."""
+async def test_cancelled_calls_leave_the_broker_usable(redis_server: RedisServer, tenant: str) -> None:
+    """Calls that are cancelled halfway do not affect later ones."""
     async with listening(redis_server.url) as (broker, recorder):
         for _ in range(50):
             async with anyio.create_task_group() as tasks:
@@ -625,7 +625,7 @@ async def test_an_error_in_the_callers_block_is_not_wrapped(redis_server: RedisS
 async def test_only_a_busy_connection_coalesces_reads(
     own_server: RedisServer, tenant: str, busy_rate: int, coalesced: bool
 ) -> None:
-    """Above a rate the connection pauses between reads, and goes on by itself without losing announcements."""
+    """Above a rate the connection pauses between reads, and loses no announcement."""
     topology = open_topology(parse_redis_url(own_server.url), 5.0)
     received: list[int] = []
     reading: set[bool] = set()

@@ -1,4 +1,4 @@
-"""Retention in Redis: what publishers pass, and that nothing of a vanished content stays."""
+"""Retention in Redis: which one publishers use, and the removal of everything that a vanished content leaves."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ async def outlived(broker: Broker, *content_ids: str) -> None:
             await accepted(broker, TENANT, said("alive"))
 
 
-async def test_the_index_forgets_them(client: redis.Redis, broker: Broker) -> None:
-    """Publishing removes vanished contents from the index, also one that returned in another channel."""
+async def test_publishing_removes_vanished_contents_from_the_index(client: redis.Redis, broker: Broker) -> None:
+    """A content that returned in another channel is removed from the index of the old one."""
     await broker.publish(TENANT, [said("mover"), *(said(f"c{n}") for n in range(20))])
     await outlived(broker, "mover", *(f"c{n}" for n in range(20)))
     async with asyncio.timeout(20):
@@ -100,19 +100,19 @@ async def hub(url: str) -> AsyncIterator[Broker]:
 
 @asynccontextmanager
 async def transport(url: str) -> AsyncIterator[RedisTransport]:
-    """What the SDK publishes with."""
+    """The SDK's transport for Redis."""
     async with aclosing(RedisTransport(url, tenant=TENANT)) as opened:
         yield opened
 
 
 def kept(server: RedisServer, content_id: str) -> float:
-    """For how many seconds from now the server keeps a content."""
+    """The time to live of a content, in seconds."""
     with redis.Redis(port=server.port) as client:
         return float(client.pttl(f"hub:{{{TENANT}}}:content:{content_id}")) / 1000
 
 
-async def test_a_producer_keeps_its_events_as_long_as_the_hubs(own_server: RedisServer) -> None:
-    """What the SDK publishes into Redis has the retention that the hub is set to, from the tenant's first event on."""
+async def test_a_producer_uses_the_hubs_retention(own_server: RedisServer) -> None:
+    """Events of the SDK have the configured retention, from the tenant's first event on."""
     async with hub(own_server.url), Producer(own_server.url, tenant=TENANT) as producer:
         await producer.publish("first", channel=CHANNEL, status="generating")
         assert 0 < kept(own_server, "first") <= RETENTION_SECONDS
@@ -122,14 +122,14 @@ async def test_a_producer_keeps_its_events_as_long_as_the_hubs(own_server: Redis
 
 
 async def test_a_producer_without_a_hub_keeps_its_events_for_a_week(own_server: RedisServer) -> None:
-    """Where no hub has ever written a retention, the library's default holds."""
+    """Without a retention written by a hub, the library's default applies."""
     async with transport(own_server.url) as opened:
         await opened.send([said("a")])
     assert WEEK_SECONDS - 60 < kept(own_server, "a") <= WEEK_SECONDS
 
 
 async def test_a_call_without_a_retention_keeps_the_default(own_server: RedisServer) -> None:
-    """A publisher of another language that passes an empty retention is not affected by the settings."""
+    """A direct function call with an empty retention does not read the settings."""
     async with hub(own_server.url):
         event = (CHANNEL, "a", "x", "0", "", "", "", "{}")
         with redis.Redis(port=own_server.port) as client:
@@ -138,7 +138,7 @@ async def test_a_call_without_a_retention_keeps_the_default(own_server: RedisSer
 
 
 async def test_a_sweep_restores_lost_settings(own_server: RedisServer) -> None:
-    """A server that lost its data without an interruption learns the retention from the next sweep."""
+    """The next sweep writes the retention again to a server that lost its data without an interruption."""
     async with hub(own_server.url) as broker:
         with redis.Redis(port=own_server.port) as client:
             client.flushall()
@@ -149,7 +149,7 @@ async def test_a_sweep_restores_lost_settings(own_server: RedisServer) -> None:
 
 
 async def test_a_producer_remembers_the_retention_of_a_server_that_lost_it(own_server: RedisServer) -> None:
-    """Until a hub has written the settings again, the producer uses what it has read before."""
+    """The producer uses the retention that it read earlier until a hub writes it again."""
     async with hub(own_server.url), transport(own_server.url) as opened:
         await opened.send([said("a")])
         with redis.Redis(port=own_server.port) as client:
@@ -159,8 +159,8 @@ async def test_a_producer_remembers_the_retention_of_a_server_that_lost_it(own_s
         assert 0 < kept(own_server, "a") <= RETENTION_SECONDS
 
 
-async def test_settings_that_cannot_be_read_are_the_default(own_server: RedisServer) -> None:
-    """A foreign value in the settings does not keep a producer from publishing."""
+async def test_invalid_settings_are_the_default(own_server: RedisServer) -> None:
+    """A foreign value in the settings does not stop a producer."""
     with redis.Redis(port=own_server.port) as client:
         client.hset("hub:settings", "retention", "for ever")
     async with transport(own_server.url) as opened:
@@ -171,7 +171,7 @@ async def test_settings_that_cannot_be_read_are_the_default(own_server: RedisSer
 async def test_a_producer_that_may_not_read_the_settings_publishes(
     own_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A user of Redis that may only touch its tenant's keys publishes with the default, and is warned once."""
+    """A Redis user limited to its tenant's keys publishes with the default retention and is warned once."""
     async with hub(own_server.url):
         with redis.Redis(port=own_server.port) as client:
             client.acl_setuser("worker", enabled=True, passwords=["+pw"], keys=["hub:{acme}*"], categories=["+@all"])
@@ -184,7 +184,7 @@ async def test_a_producer_that_may_not_read_the_settings_publishes(
 
 
 async def test_a_full_server_gets_its_settings_later(own_server: RedisServer) -> None:
-    """A hub opens on a server that takes no writes, and writes the settings when it does."""
+    """A hub opens on a server that accepts no writes, and writes the settings once it does."""
     with redis.Redis(port=own_server.port) as client:
         async with open_broker(own_server.url) as broker:
             await broker.ping()
@@ -198,12 +198,12 @@ async def test_a_full_server_gets_its_settings_later(own_server: RedisServer) ->
 
 
 async def test_a_call_holds_a_bounded_number_of_events(own_server: RedisServer) -> None:
-    """The SDK sends no more events in one function call than a hub, and the receipts come in order."""
+    """The SDK sends as many events in one function call as a hub, and receipts keep the order."""
     async with transport(own_server.url) as opened:
         receipts = await opened.send([said(f"c{number}") for number in range(2 * PUBLISH_EVENTS + 1)])
     offsets = [receipt.cursor.offset for receipt in receipts if receipt.cursor is not None]
     assert offsets == list(range(1, 2 * PUBLISH_EVENTS + 2))
     with redis.Redis(port=own_server.port) as client:
         stored = client.info("commandstats")["cmdstat_fcall"]
-    # The first call found no functions.
+    # The first call fails, since the library is not loaded yet.
     assert stored["calls"] - stored["failed_calls"] == 3

@@ -158,8 +158,8 @@ async def test_a_master_cut_off_from_sentinel_is_left(
             await recorder.until(lambda: recorder.contents == ["elsewhere"])
 
 
-async def test_no_sentinel_no_broker() -> None:
-    """Where no Sentinel answers, opening succeeds and calls raise the reason."""
+async def test_calls_fail_without_a_sentinel() -> None:
+    """Opening succeeds, and calls raise the reason."""
     async with listening(f"redis+sentinel://127.0.0.1:{free_port()}/main") as (broker, recorder):
         assert recorder.told == ["lost"]
         with pytest.raises(BrokerUnavailable, match="No master found"):
@@ -167,7 +167,7 @@ async def test_no_sentinel_no_broker() -> None:
 
 
 class ClusterOfThree:
-    """Three masters, and a replica of the first, that share the slots evenly."""
+    """A cluster of three masters with equal slots, and a replica of the first one."""
 
     def __init__(self, servers: list[RedisServer]) -> None:
         self.servers = servers
@@ -288,7 +288,7 @@ async def test_a_nodes_lost_functions_are_loaded_again(cluster: ClusterOfThree) 
 
 
 async def test_a_producer_publishes_into_a_cluster(cluster: ClusterOfThree) -> None:
-    """The SDK reaches the node of each tenant, and keeps its events as long as the hub."""
+    """The SDK publishes to the node of each tenant."""
     async with listening(cluster.url) as (broker, _):
         for number in range(3):
             tenant = cluster.tenant_of(number)
@@ -297,8 +297,8 @@ async def test_a_producer_publishes_into_a_cluster(cluster: ClusterOfThree) -> N
             assert event.content_id == "of-the-sdk"
 
 
-async def test_a_cluster_that_refuses_a_producer_denies_it(cluster: ClusterOfThree) -> None:
-    """A wrong password is no outage, although the cluster's client wraps the answer of its nodes."""
+async def test_a_wrong_password_for_a_cluster_is_denied(cluster: ClusterOfThree) -> None:
+    """A wrong password is no outage, although the cluster client wraps the nodes' errors."""
     url = cluster.url.replace("//", "//worker:guess@")
     for master in cluster.masters:
         master.command("ACL", "SETUSER", "worker", "on", ">secret", "~*", "&*", "+@all")
@@ -311,7 +311,7 @@ async def test_a_cluster_that_refuses_a_producer_denies_it(cluster: ClusterOfThr
 async def test_a_tenant_that_moves_is_followed(cluster: ClusterOfThree) -> None:
     """After its slot moved to another node, state and announcements come from there."""
     tenant = cluster.tenant_of(0)
-    # A deadline that never passes here: the server itself says that the slot has moved.
+    # The deadline does not pass: the server's answer tells that the slot has moved.
     async with listening(cluster.url, deadline=PATIENCE_SECONDS) as (broker, recorder):
         await broker.subscribe(tenant, "c")
         await broker.publish(tenant, [update("before")])
@@ -382,8 +382,8 @@ async def test_a_dead_node_is_replaced(own_cluster: ClusterOfThree) -> None:
         await recorder.count(1)
 
 
-async def test_a_cluster_that_is_away_on_open(tmp_path: Path) -> None:
-    """Opening succeeds, and calls raise that no node can be reached."""
+async def test_opening_without_a_cluster_succeeds(tmp_path: Path) -> None:
+    """Calls raise that no node can be reached."""
     async with listening(f"redis+cluster://127.0.0.1:{free_port()}") as (broker, recorder):
         assert recorder.told == ["lost"]
         with pytest.raises(BrokerUnavailable):
@@ -392,9 +392,9 @@ async def test_a_cluster_that_is_away_on_open(tmp_path: Path) -> None:
 
 @asynccontextmanager
 async def moved_address(master: RedisServer, replica: RedisServer) -> AsyncIterator[tuple[str, Callable[[], None]]]:
-    """An address that leads to the master, and how to make the other one master and have it lead there.
+    """An address that leads to the master, and a function that promotes the replica and redirects the address.
 
-    The old one becomes a replica, and closes no connection by that.
+    The old master becomes a replica, and keeps its connections open.
     """
     await until_synced(replica)
     async with Proxy(("127.0.0.1", master.port), random.Random(0)) as proxy:

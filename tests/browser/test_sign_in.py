@@ -114,10 +114,11 @@ def sign_in(page: Page, token: str) -> None:
     field(page).press("Enter")
 
 
-def visit(page: Page, hub: LiveHub, channel: str, **claims: Any) -> None:
-    """Open the dashboard and sign in."""
+def visit(page: Page, hub: LiveHub, channel: str, *, life: float = 3600) -> None:
+    """Open the dashboard and sign in, with a token that expires `life` seconds later."""
     page.goto(f"{hub.base_url}/?channel={channel}")
-    sign_in(page, token(**claims))
+    expect(field(page)).to_be_visible()
+    sign_in(page, token(exp=time.time() + life))
     expect(connection(page, "live")).to_be_visible()
 
 
@@ -249,7 +250,7 @@ def test_a_sign_out_that_fails_is_told(page: Page, hub: LiveHub, channel: str, t
 def test_a_token_that_expires_brings_the_form_back(page: Page, hub: LiveHub, channel: str) -> None:
     """What was shown stays, and after another sign-in the page goes on without a reload, missing nothing."""
     publish(hub.base_url, channel, f"{channel}-1", progress=1)
-    visit(page, hub, channel, exp=time.time() + LIFE_SECONDS)
+    visit(page, hub, channel, life=LIFE_SECONDS)
     expect(row(page, f"{channel}-1")).to_be_visible()
     page.evaluate("document.querySelector('.row').kept = true")
     form = page.get_by_role("form", name="Sign in")
@@ -269,7 +270,7 @@ def test_a_token_that_expires_brings_the_form_back(page: Page, hub: LiveHub, cha
 def test_another_tenants_token_shows_that_tenant_alone(page: Page, hub: LiveHub, channel: str) -> None:
     """Nothing of the one before stays on the page."""
     publish(hub.base_url, channel, f"{channel}-1", progress=1)
-    visit(page, hub, channel, exp=time.time() + LIFE_SECONDS)
+    visit(page, hub, channel, life=LIFE_SECONDS)
     expect(page.locator(".row")).to_have_count(1)
     expect(page.get_by_role("form", name="Sign in")).to_be_visible()
     sign_in(page, token(tenant="other"))
@@ -279,7 +280,7 @@ def test_another_tenants_token_shows_that_tenant_alone(page: Page, hub: LiveHub,
 
 def test_whoever_is_busy_is_not_interrupted_by_the_form(page: Page, hub: LiveHub, channel: str) -> None:
     """It comes, is read out, and leaves the focus where somebody is typing."""
-    visit(page, hub, channel, exp=time.time() + LIFE_SECONDS)
+    visit(page, hub, channel, life=LIFE_SECONDS)
     page.get_by_label("Channel").focus()
     expect(page.get_by_role("form", name="Sign in")).to_be_visible()
     expect(page.get_by_label("Channel")).to_be_focused()

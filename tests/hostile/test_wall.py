@@ -299,6 +299,8 @@ def test_no_byte_of_anybody_elses_is_told(broker: str, tmp_path: Path) -> None:
         "secret": SECRET,
         "ticket_secret": SECRET,
         "publish_rate": 1_000_000,
+        # Streams are not read while the requests are sent.
+        "stall_timeout": 600,
         "log_level": "error",
     }
     with hub_process(tmp_path, **settings) as hub, contextlib.ExitStack() as stack:

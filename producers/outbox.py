@@ -12,11 +12,9 @@ from typing import Final
 
 import anyio
 
+from statushub.hub.model.publication import BATCH_EVENTS
 from statushub.hub.model.receipt import Receipt, Refusal
 from statushub.producers.run import Run
-
-BATCH_EVENTS: Final = 1_000
-"""Most events of one call: the limit of `POST /api/publish`."""
 
 BATCH_BYTES: Final = 1_000_000
 """Most bytes of one call, as `Run.prepare` counts them: proxies in front of hubs often refuse bodies over 1 MiB."""

@@ -20,12 +20,9 @@ from statushub.hub.http.state import config_of, hub_of, rate_limiter_of
 from statushub.hub.model.cursor import COUNTER_MAX
 from statushub.hub.model.errors import Forbidden, Invalid, TooLarge
 from statushub.hub.model.names import NAME_CHARACTERS
-from statushub.hub.model.publication import LEASE_SECONDS_MAX, Publication, publication
+from statushub.hub.model.publication import BATCH_EVENTS, LEASE_SECONDS_MAX, Publication, publication
 from statushub.hub.model.receipt import Receipt, Refusal
 from statushub.hub.model.vocabulary import COMPLETE, ERROR, RESERVED_TYPES, STALLED
-
-BATCH_EVENTS: Final = 1_000
-"""Most events of one publish: a second of a busy producer, and a few milliseconds of the broker's time."""
 
 _COUNTER: Final = {"type": ["integer", "null"], "minimum": 0, "maximum": COUNTER_MAX}
 

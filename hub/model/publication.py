@@ -33,6 +33,9 @@ from statushub.hub.model.vocabulary import (
 EVENT_BYTES: Final = 64 * 1024
 """Largest `data` of one event, as JSON. A status is a few hundred bytes; results belong behind a URL."""
 
+BATCH_EVENTS: Final = 1_000
+"""Most events of one publish over HTTP: a second of a busy producer, and a few milliseconds of the broker's time."""
+
 LEASE_SECONDS_MAX: Final = 24 * 3600.0
 """Longest lease. A worker that is silent for a day is not late, it is gone."""
 

@@ -15,13 +15,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 
 from statushub.hub import __version__, config
-from statushub.hub.api import access, contents, events, jobs, publish
+from statushub.hub.api import access, contents, events, jobs
 from statushub.hub.app import ROUTES
 from statushub.hub.auth import patterns, revocations, tickets, tokens
 from statushub.hub.http import query
 from statushub.hub.model.cursor import COUNTER_MAX, CURSOR_CHARACTERS
 from statushub.hub.model.names import DEFAULT_TENANT, NAME_CHARACTERS
-from statushub.hub.model.publication import EVENT_BYTES, LEASE_SECONDS_MAX
+from statushub.hub.model.publication import BATCH_EVENTS, EVENT_BYTES, LEASE_SECONDS_MAX
 from statushub.hub.model.receipt import Refusal
 from statushub.hub.model.vocabulary import CONTENT_STATUS, PHASES, RESERVED_TYPES
 from tests.support.live import live_hub
@@ -114,7 +114,7 @@ def test_the_described_limits_are_the_real_ones() -> None:
     assert wait["schema"]["maximum"] == contents.WAIT_SECONDS_MAX
     assert schemas["StatusBatchRequest"]["properties"]["content_ids"]["maxItems"] == contents.BATCH_IDS
     assert schemas["JobBatchRequest"]["properties"]["job_ids"]["maxItems"] == jobs.BATCH_IDS
-    assert schemas["PublishBatchRequest"]["properties"]["events"]["maxItems"] == publish.BATCH_EVENTS
+    assert schemas["PublishBatchRequest"]["properties"]["events"]["maxItems"] == BATCH_EVENTS
     assert paths["/api/events"]["get"]["parameters"][0]["schema"]["maxItems"] == events.STREAM_CHANNELS
     assert schemas["Name"]["maxLength"] == NAME_CHARACTERS
     assert schemas["Cursor"]["maxLength"] == CURSOR_CHARACTERS

@@ -40,7 +40,7 @@ def producer(
 
 
 async def test_a_work_reports_every_state_whole(redis_server: RedisServer, store: Stored) -> None:
-    """Fields given at the start and by updates are in each event that follows."""
+    """Fields of the start and of updates are in every later event."""
     async with producer(redis_server, store) as p, p.work("c", channel="ch", title="A film") as work:
         await work.update("generating", processing_status="summarizing", progress=45)
         await until(lambda: store.status("c").get("progress") == 45)
@@ -59,23 +59,23 @@ async def test_a_work_reports_every_state_whole(redis_server: RedisServer, store
 
 
 async def test_leaving_normally_completes(redis_server: RedisServer, store: Stored) -> None:
-    """A work that says nothing at its end is complete, and one that said nothing at all has no progress."""
+    """A work that is left without a final status is complete; without updates it has no progress."""
     async with producer(redis_server, store) as p, p.work("c", channel="ch"):
         pass
     assert store.status("c")["status"] == "complete"
     assert "progress" not in store.status("c")
 
 
-async def test_a_status_of_another_kind_takes_its_detail_along(redis_server: RedisServer, store: Stored) -> None:
-    """The processing status of one status is not carried into the next one, unless it is said again."""
+async def test_another_status_drops_the_processing_status(redis_server: RedisServer, store: Stored) -> None:
+    """A processing status is not merged into a different status, unless it is reported again."""
     async with producer(redis_server, store) as p, p.work("c", channel="ch", processing_status="uploading") as work:
         await work.update("generating", step="two")
         await until(lambda: store.status("c").get("step") == "two")
         assert store.status("c")["processing_status"] is None
 
 
-async def test_an_update_may_say_the_end(redis_server: RedisServer, store: Stored) -> None:
-    """A final status ends the work whichever call says it, and nothing can be said after it."""
+async def test_an_update_may_be_final(redis_server: RedisServer, store: Stored) -> None:
+    """A final status in an update ends the work, and later calls raise."""
     async with producer(redis_server, store) as p, p.work("c", channel="ch") as work:
         await work.update("READY")
         with pytest.raises(Invalid, match="has ended"):
@@ -86,8 +86,8 @@ async def test_an_update_may_say_the_end(redis_server: RedisServer, store: Store
     assert store.events() == 1
 
 
-async def test_a_flood_leaves_the_latest_alone(redis_server: RedisServer, store: Stored) -> None:
-    """Of 20,000 updates in a row only a few are stored, the end among them, although the loop never rests."""
+async def test_of_many_updates_only_the_latest_are_sent(redis_server: RedisServer, store: Stored) -> None:
+    """Of 20,000 consecutive updates few are stored, among them the last, although the event loop is busy."""
     async with producer(redis_server, store, rate=10) as p, p.work("c", channel="ch") as work:
         for n in range(20_000):
             await work.update("generating", n=n)
@@ -98,8 +98,8 @@ async def test_a_flood_leaves_the_latest_alone(redis_server: RedisServer, store:
     assert store.fence("c")[1] == store.events()
 
 
-async def test_a_flood_is_seen_while_it_lasts(redis_server: RedisServer, store: Stored) -> None:
-    """A program that does nothing but update lets its updates out."""
+async def test_updates_are_sent_while_the_loop_is_busy(redis_server: RedisServer, store: Stored) -> None:
+    """A program that only updates lets the event loop send."""
     async with producer(redis_server, store, rate=10) as p, p.work("c", channel="ch") as work:
         with anyio.fail_after(WAIT_SECONDS):
             n = 0
@@ -109,7 +109,7 @@ async def test_a_flood_is_seen_while_it_lasts(redis_server: RedisServer, store: 
 
 
 async def test_the_rate_holds_for_each_content_and_not_for_its_end(redis_server: RedisServer, store: Stored) -> None:
-    """At one update in a quarter of an hour, the first and the last state still arrive at once."""
+    """At one update in a quarter of an hour, the first and the final state still arrive immediately."""
     async with producer(redis_server, store, rate=0.001) as p:
         works = [p.work(f"c{n}", channel="ch") for n in range(3)]
         for work in works:
@@ -124,7 +124,7 @@ async def test_the_rate_holds_for_each_content_and_not_for_its_end(redis_server:
 
 
 async def test_an_exception_reports_the_error(redis_server: RedisServer, store: Stored) -> None:
-    """Leaving by an exception reports its message and class, and lets it pass."""
+    """Leaving by an exception reports its message and class, and does not suppress it."""
     async with producer(redis_server, store) as p:
         work = p.work("c", channel="ch", title="A film")
         await work.update("generating", processing_status="uploading", progress=10)
@@ -142,7 +142,7 @@ async def test_an_exception_reports_the_error(redis_server: RedisServer, store: 
 async def test_any_message_can_be_reported(
     redis_server: RedisServer, store: Stored, message: str, reported: str
 ) -> None:
-    """No message, one that is no text and one that is too long are reported all the same."""
+    """Empty messages, messages that are not valid UTF-8 and long ones are reported."""
     async with producer(redis_server, store) as p:
         with contextlib.suppress(OSError):
             async with p.work("c", channel="ch"):
@@ -151,7 +151,7 @@ async def test_any_message_can_be_reported(
 
 
 async def test_reporting_an_error_never_hides_it(redis_server: RedisServer, store: Stored) -> None:
-    """Where the fields leave no room for the reason, the reason goes alone and the exception passes."""
+    """Where the fields leave no room for the reason, only the reason is reported, and the exception is not hidden."""
     async with producer(redis_server, store) as p:
         with pytest.raises(ValueError, match="xxx"):
             async with p.work("c", channel="ch", notes="n" * 65_300):
@@ -160,7 +160,7 @@ async def test_reporting_an_error_never_hides_it(redis_server: RedisServer, stor
     assert "notes" not in store.status("c")
 
 
-async def test_a_failure_can_be_told(redis_server: RedisServer, store: Stored) -> None:
+async def test_a_failure_can_be_reported(redis_server: RedisServer, store: Stored) -> None:
     """`fail` ends the work, with a reason; an exception after it adds nothing."""
     async with producer(redis_server, store) as p:
         with contextlib.suppress(KeyError):
@@ -172,7 +172,7 @@ async def test_a_failure_can_be_told(redis_server: RedisServer, store: Stored) -
 
 
 async def test_cancellation_is_reported(redis_server: RedisServer, store: Stored) -> None:
-    """A work that is cancelled says so, whether a scope or a task was cancelled, and the cancellation goes on."""
+    """The cancellation of a scope or of a task is reported, and goes on."""
     reported: dict[str, dict[str, object]] = {}
     async with producer(redis_server, store) as p:
 
@@ -200,7 +200,7 @@ async def test_cancellation_is_reported(redis_server: RedisServer, store: Stored
 
 
 async def test_a_cancelled_producer_delivers_first(redis_server: RedisServer, store: Stored) -> None:
-    """A cancellation that passes through the producer lets the last states out."""
+    """A producer that is cancelled delivers the last states before it ends."""
     async with anyio.create_task_group() as tasks, producer(redis_server, store, rate=0.001) as p:
         work = p.work("c", channel="ch")
         await work.update("generating", progress=1)
@@ -211,8 +211,8 @@ async def test_a_cancelled_producer_delivers_first(redis_server: RedisServer, st
     assert store.status("c")["progress"] == 2
 
 
-async def test_what_breaks_a_rule_is_raised_at_the_call(redis_server: RedisServer, store: Stored) -> None:
-    """Nonsense raises where it is said, and what was said before stays as it was."""
+async def test_invalid_input_is_raised_at_the_call(redis_server: RedisServer, store: Stored) -> None:
+    """Invalid input raises at its call, and leaves the earlier fields unchanged."""
     async with producer(redis_server, store) as p:
         with pytest.raises(Invalid) as caught:
             p.work("", channel="ch")
@@ -237,8 +237,8 @@ async def test_what_breaks_a_rule_is_raised_at_the_call(redis_server: RedisServe
             assert store.status("c")["progress"] == 7
 
 
-async def test_one_event_is_published_and_judged(redis_server: RedisServer, store: Stored) -> None:
-    """`publish` answers with the cursor, or with the reason why the event was refused."""
+async def test_one_event_is_published(redis_server: RedisServer, store: Stored) -> None:
+    """`publish` returns the cursor, or the reason for a refusal."""
     async with producer(redis_server, store) as p:
         first = await p.publish("c", channel="ch", status="complete", data={"size": 3}, attempt=4, seq=9)
         again = await p.publish("c", channel="ch", status="complete", data={"size": 3}, attempt=4, seq=9)
@@ -251,7 +251,7 @@ async def test_one_event_is_published_and_judged(redis_server: RedisServer, stor
 
 
 async def test_a_silent_work_is_kept_alive(redis_server: RedisServer, store: Stored) -> None:
-    """A work outlives its lease in silence, and the signs of life stop with its end."""
+    """The lease of a work without updates is renewed, until the work ends."""
     async with producer(redis_server, store) as p:
         async with p.work("c", channel="ch", lease=0.6) as work:
             await work.update("generating", progress=5)
@@ -273,15 +273,15 @@ async def test_a_silent_work_is_kept_alive(redis_server: RedisServer, store: Sto
 
 
 async def test_a_work_without_a_lease_holds_none(redis_server: RedisServer, store: Stored) -> None:
-    """`lease=None` lets a work be silent for ever."""
+    """With `lease=None` a work is stored without a lease."""
     async with producer(redis_server, store) as p, p.work("c", channel="ch", lease=None) as work:
         await work.update("generating")
         await until(lambda: store.events() == 1)
         assert store.lease("c") is None
 
 
-async def test_a_work_taken_for_dead_goes_on(redis_server: RedisServer, store: Stored) -> None:
-    """Where the hub has ended a work as stalled, it goes on under a new attempt with its latest state."""
+async def test_a_stalled_work_goes_on(redis_server: RedisServer, store: Stored) -> None:
+    """A work that the hub ended as stalled continues under a new attempt with its latest state."""
     async with producer(redis_server, store) as p, p.work("c", channel="ch") as work:
         await work.update("generating", progress=5)
         await until(lambda: store.lease("c"))
@@ -299,7 +299,7 @@ async def test_a_work_taken_for_dead_goes_on(redis_server: RedisServer, store: S
 
 
 async def test_an_attempt_of_its_own_is_not_reopened(redis_server: RedisServer, store: Stored) -> None:
-    """A work whose attempt the caller chose is told that it was closed, and works on."""
+    """A work whose attempt the caller chose is refused as closed, and is not interrupted."""
     async with producer(redis_server, store) as p, p.work("c", channel="ch", attempt=3) as work:
         await work.update("generating")
         await until(lambda: store.lease("c"))
@@ -310,7 +310,7 @@ async def test_an_attempt_of_its_own_is_not_reopened(redis_server: RedisServer, 
 
 
 async def test_a_later_run_joins_an_attempt_of_its_caller(redis_server: RedisServer, store: Stored) -> None:
-    """A second run under the same attempt counts on where the first one stopped."""
+    """The seqs of a second run under the same attempt are higher than those of the first."""
     for n in (1, 2):
         async with producer(redis_server, store) as p:
             await p.work("c", channel="ch", attempt=3, n=n).update("generating")
@@ -321,7 +321,7 @@ async def test_a_later_run_joins_an_attempt_of_its_caller(redis_server: RedisSer
 async def test_a_later_run_supersedes(
     redis_server: RedisServer, store: Stored, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The earlier run of a content is refused from then on: one warning, no exception, no more events."""
+    """The earlier run of a content is refused afterwards: one warning, no exception, no more events."""
     async with producer(redis_server, store) as p, producer(redis_server, store) as q:
         async with p.work("c", channel="ch") as early:
             await early.update("generating", run="early")
@@ -340,7 +340,7 @@ async def test_a_later_run_supersedes(
 
 
 async def test_a_content_of_another_channel_is_refused(redis_server: RedisServer, store: Stored) -> None:
-    """A work on a content that lives elsewhere learns why nothing of it is taken."""
+    """A work on a content of another channel has the reason of the refusal."""
     async with producer(redis_server, store) as p:
         await p.publish("c", channel="ch", status="generating")
         async with p.work("c", channel="elsewhere") as work:
@@ -349,7 +349,7 @@ async def test_a_content_of_another_channel_is_refused(redis_server: RedisServer
 
 
 async def test_many_contents_leave_in_few_calls(redis_server: RedisServer, store: Stored) -> None:
-    """2,500 contents, more than one call takes, all arrive."""
+    """2,500 contents, more than one call takes, are all stored."""
     async with producer(redis_server, store) as p:
         works = [p.work(f"c{n}", channel="ch") for n in range(2_500)]
         for work in works:
@@ -358,7 +358,7 @@ async def test_many_contents_leave_in_few_calls(redis_server: RedisServer, store
 
 
 async def test_a_killed_redis_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
-    """While Redis is dead the latest state is kept; after its restart it is stored once."""
+    """While Redis is down the latest state is kept; after its restart it is stored once."""
     with running_redis(tmp_path) as server, stored(server.url, "acme") as store:
         p = Producer(server.url, tenant="acme", rate=1000, patience=WAIT_SECONDS)
         async with p, p.work("c", channel="ch") as work:
@@ -374,8 +374,8 @@ async def test_a_killed_redis_loses_nothing_and_doubles_nothing(tmp_path: Path) 
         assert store.events() <= 3
 
 
-async def test_a_redis_that_forgot_everything_is_told_again(tmp_path: Path) -> None:
-    """The library, the tenant and the state come back after Redis lost its data."""
+async def test_a_redis_that_lost_its_data_is_served_again(tmp_path: Path) -> None:
+    """The library, the tenant's registration and the state are there again after Redis lost its data."""
     with running_redis(tmp_path, appendonly=False) as server, stored(server.url, "acme") as store:
         p = Producer(server.url, tenant="acme", patience=WAIT_SECONDS)
         async with p, p.work("c", channel="ch", lease=0.3) as work:
@@ -388,8 +388,8 @@ async def test_a_redis_that_forgot_everything_is_told_again(tmp_path: Path) -> N
             assert store.redis.smembers("hub:tenants") == {b"acme"}
 
 
-async def test_lost_answers_double_nothing(redis_server: RedisServer, store: Stored) -> None:
-    """An event that was stored and whose answer was lost is sent again, and stored once."""
+async def test_a_repeat_after_a_lost_answer_is_stored_once(redis_server: RedisServer, store: Stored) -> None:
+    """A stored event whose answer was lost is sent again, and recognised as a repeat."""
     async with Proxy(("127.0.0.1", redis_server.port)) as relay:
         url = f"redis://127.0.0.1:{relay.port}/0"
         async with Producer(url, tenant=store.tenant, patience=WAIT_SECONDS) as p:
@@ -406,7 +406,7 @@ async def test_lost_answers_double_nothing(redis_server: RedisServer, store: Sto
 
 
 async def test_one_event_is_sent_once(redis_server: RedisServer, store: Stored) -> None:
-    """`publish` leaves it to its caller to send again what may have arrived."""
+    """`publish` does not repeat an event that may have arrived."""
     async with (
         Proxy(("127.0.0.1", redis_server.port)) as relay,
         Producer(f"redis://127.0.0.1:{relay.port}/0", tenant=store.tenant) as p,
@@ -419,8 +419,8 @@ async def test_one_event_is_sent_once(redis_server: RedisServer, store: Stored) 
 
 
 @pytest.mark.parametrize("answer", ["{0, 'mood'}", "{1, 'nonsense'}", "{1}", "{}", "7"])
-async def test_functions_of_another_version_crash_nothing(tmp_path: Path, answer: str) -> None:
-    """An answer that cannot be understood is an outage, and no error of the work."""
+async def test_functions_of_another_version_are_an_outage(tmp_path: Path, answer: str) -> None:
+    """An answer that cannot be parsed is an outage, not an error of the work."""
     with running_redis(tmp_path, appendonly=False) as server, stored(server.url, "default") as store:
         code = f"redis.register_function('statushub_publish', function() return {answer} end)"
         store.redis.function_load(f"#!lua name=statushub\n{code}")
@@ -432,7 +432,7 @@ async def test_functions_of_another_version_crash_nothing(tmp_path: Path, answer
 
 
 async def test_an_absent_hub_fails_no_work(caplog: pytest.LogCaptureFixture) -> None:
-    """With nobody there from start to end, works run to their end, and the log tells what was not delivered."""
+    """Without a hub, works run to their end, and the log names what was not delivered."""
     async with Producer(f"redis://127.0.0.1:{free_port()}", patience=0.1) as p:
         async with p.work("c", channel="ch") as work:
             await work.update("generating", progress=1)
@@ -444,8 +444,8 @@ async def test_an_absent_hub_fails_no_work(caplog: pytest.LogCaptureFixture) -> 
     assert "the final state of 1 contents could not be delivered: c" in messages
 
 
-async def test_patience_is_spent_once_an_outage(caplog: pytest.LogCaptureFixture) -> None:
-    """A thousand works in a row do not each wait for a hub that is known to be away."""
+async def test_patience_is_spent_once_per_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """Consecutive works do not each wait for a hub that is known to be away."""
     with anyio.fail_after(WAIT_SECONDS):
         async with Producer(f"redis://127.0.0.1:{free_port()}", patience=0.2) as p:
             for n in range(1_000):
@@ -456,7 +456,7 @@ async def test_patience_is_spent_once_an_outage(caplog: pytest.LogCaptureFixture
 
 
 async def test_what_was_not_delivered_in_time_is_delivered_later(tmp_path: Path) -> None:
-    """A final state that nobody waited for any more arrives when Redis is back, before the producer ends."""
+    """A final state whose patience is spent is delivered when Redis is back, before the producer ends."""
     with running_redis(tmp_path) as server, stored(server.url, "acme") as store:
         server.kill()
         async with Producer(server.url, tenant="acme", patience=0.05) as p:
@@ -467,7 +467,7 @@ async def test_what_was_not_delivered_in_time_is_delivered_later(tmp_path: Path)
 
 
 async def test_a_wrong_password_is_not_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A Redis that wants another password is no outage: the work ends at once, the log says it once."""
+    """A wrong password is not an outage: the work ends without waiting, with one line in the log."""
     with running_redis(tmp_path, appendonly=False, arguments=("--requirepass", "secret")) as server:
         url = f"redis://:guess@127.0.0.1:{server.port}"
         async with Producer(url, patience=WAIT_SECONDS) as p:
@@ -482,15 +482,15 @@ async def test_a_wrong_password_is_not_tried_again(tmp_path: Path, caplog: pytes
 
 
 async def test_a_redis_without_functions_is_named(tmp_path: Path) -> None:
-    """A Redis too old to know functions is no outage either; the error says which one is needed."""
+    """A Redis without functions is not an outage; the error names the version that is needed."""
     with running_redis(tmp_path, appendonly=False, arguments=("--rename-command", "FCALL", "")) as server:
         async with Producer(server.url) as p:
             with pytest.raises(Denied, match="Redis 7"):
                 await p.publish("c", channel="ch", status="idle")
 
 
-async def test_a_refusal_of_the_moment_is_tried_again(tmp_path: Path) -> None:
-    """A Redis that refuses writes for the moment gets the state when it takes them again."""
+async def test_a_temporary_refusal_is_retried(tmp_path: Path) -> None:
+    """A Redis that refuses writes temporarily gets the state when it accepts them again."""
     with running_redis(tmp_path, appendonly=False) as server, stored(server.url, "acme") as store:
         async with Producer(server.url, tenant="acme", patience=WAIT_SECONDS) as p:
             await p.publish("c", channel="ch", status="idle")
@@ -522,7 +522,7 @@ def test_a_worker_needs_no_extra(redis_server: RedisServer, store: Stored) -> No
 
 
 async def test_a_unix_socket_and_a_database(tmp_path: Path) -> None:
-    """A socket file leads to Redis too, and keys name the database."""
+    """A Unix socket works, and keys name the database."""
     path = tmp_path / "redis.sock"
     with running_redis(tmp_path, appendonly=False, arguments=("--unixsocket", str(path))) as server:
         async with Producer(f"unix://{path}?db=2", tenant="acme") as p, p.work("c", channel="ch"):
@@ -546,8 +546,8 @@ async def test_a_unix_socket_and_a_database(tmp_path: Path) -> None:
         ("http://local\x00host", "is malformed"),
     ],
 )
-def test_an_address_that_leads_nowhere_is_refused(url: str, words: str) -> None:
-    """An address that cannot be published to raises at once, and says what can be done."""
+def test_an_unusable_address_is_refused(url: str, words: str) -> None:
+    """An address that cannot be published to raises in the constructor, with what would be right."""
     with pytest.raises(ConfigError, match=words) as caught:
         Producer(url)
     assert caught.value.field == "url"
@@ -557,14 +557,14 @@ def test_an_address_that_leads_nowhere_is_refused(url: str, words: str) -> None:
     "url", ["http://u:s3cret\u2100@host", "http://u:s3cret@host:port", "redis://u:s3cret@host:port"]
 )
 def test_a_malformed_address_is_refused_without_its_password(url: str) -> None:
-    """Neither the error nor what a traceback shows of its causes quotes a secret."""
+    """Neither the error nor the causes in its traceback contain a secret."""
     with pytest.raises(ConfigError) as caught:
         Producer(url)
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not given is read from the environment, and then has its default."""
+    """Missing arguments are read from the environment, or have their defaults."""
     assert settings({}) == {"url": "http://127.0.0.1:8000", "tenant": "default", "token": ""}
     monkeypatch.setenv("STATUSHUB_URL", "sqlite:///x.db")
     with pytest.raises(ConfigError):
@@ -579,7 +579,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_a_producer_reports_within_its_block(redis_server: RedisServer, store: Stored) -> None:
-    """A work that nobody would send is refused, before the producer is entered and after it was left."""
+    """A work is refused before the producer is entered and after it was left."""
     p = producer(redis_server, store)
     with pytest.raises(RuntimeError):
         p.work("c", channel="ch")
@@ -591,7 +591,7 @@ async def test_a_producer_reports_within_its_block(redis_server: RedisServer, st
 
 
 async def test_the_return_of_the_hub_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The log tells the end of an outage as well as its beginning."""
+    """The log has the end of an outage as well as its beginning."""
     caplog.set_level(logging.INFO, "statushub.producers")
     with running_redis(tmp_path) as server:
         server.kill()

@@ -40,14 +40,14 @@ def hub() -> ASGIApp:
 
 @contextlib.contextmanager
 def moody(*answers: Response, app: ASGIApp | None = None) -> Iterator[tuple[str, Moody]]:
-    """A hub on a real socket that gives `answers` first."""
+    """A hub on a real socket that answers with `answers` first."""
     there = Moody(app or hub(), answers)
     with live_server(there) as url:
         yield url, there
 
 
 def statuses(url: str, channel: str = "ch") -> dict[str, dict[str, Any]]:
-    """What the hub knows, by content."""
+    """The hub's statuses, by content."""
     contents = httpx.get(f"{url}/api/contents/{channel}").raise_for_status().json()["contents"]
     return {content["content_id"]: content for content in contents}
 
@@ -66,7 +66,7 @@ async def transport(url: str, token: str | None = None) -> AsyncIterator[HttpTra
 
 
 async def answering(status: int, **headers: str) -> type[Exception]:
-    """What `send` raises where the hub answers so."""
+    """The error that `send` raises for such an answer."""
     answer = JSONResponse({"error": {"code": "x", "message": "why", "field": "f"}}, status, headers=headers)
     with moody(answer) as (url, _):
         async with transport(url) as opened:
@@ -92,8 +92,8 @@ async def test_a_work_is_published_through_a_hub() -> None:
         assert {request["authorization"] for request in there.requests} == {"Bearer secret"}
 
 
-async def test_a_hub_that_stumbles_is_tried_again() -> None:
-    """After a 502, a 429 and an answer that is none, the state arrives, and the pause asked for was made."""
+async def test_a_failed_call_is_retried() -> None:
+    """After a 502, a 429 and an invalid answer the state arrives, and `Retry-After` was obeyed."""
     with moody(UNWELL, TOO_MANY, PlainTextResponse("welcome to this hotel")) as (url, there):
         began = time.monotonic()
         async with Producer(url, patience=WAIT_SECONDS) as p, p.work("c", channel="ch") as work:
@@ -104,8 +104,8 @@ async def test_a_hub_that_stumbles_is_tried_again() -> None:
         assert time.monotonic() - began >= 1.0
 
 
-async def test_a_state_that_waits_is_replaced_by_a_later_one() -> None:
-    """What was said while the hub stumbled is sent once, as the latest."""
+async def test_a_waiting_state_is_replaced_by_a_later_one() -> None:
+    """Of the states reported during an outage only the latest is sent."""
     sent: list[dict[str, Any]] = []
     real = hub()
 
@@ -135,8 +135,8 @@ async def test_a_state_that_waits_is_replaced_by_a_later_one() -> None:
     assert len(sent) <= 3
 
 
-async def test_one_bad_event_does_not_take_others_with_it() -> None:
-    """A batch that is refused for one of its events is sent in parts; only that one is lost."""
+async def test_one_invalid_event_does_not_lose_others() -> None:
+    """A batch that is refused for one of its events is bisected; only that one is lost."""
     real = hub()
 
     async def choosy(scope: Scope, receive: Receive, send: Send) -> None:
@@ -166,8 +166,8 @@ async def test_one_bad_event_does_not_take_others_with_it() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 302])
-async def test_a_hub_that_says_no_is_not_tried_again(status: int, caplog: pytest.LogCaptureFixture) -> None:
-    """A wrong token or address ends the delivery of a state at once; the log tells it once."""
+async def test_a_denial_is_not_retried(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong token or address ends the delivery of a state without waiting, with one line in the log."""
     with moody(*[Response(status_code=status) for _ in range(20)]) as (url, there):
         async with Producer(url, patience=WAIT_SECONDS) as p:
             for content_id in ("c", "d"):
@@ -178,7 +178,7 @@ async def test_a_hub_that_says_no_is_not_tried_again(status: int, caplog: pytest
 
 
 async def test_an_unreachable_hub_fails_no_work() -> None:
-    """With no hub at the address, a work ends normally and one event raises."""
+    """Without a hub at the address, a work ends normally, and `publish` raises."""
     async with Producer(f"http://127.0.0.1:{free_port()}", patience=0.1) as p:
         async with p.work("c", channel="ch") as work:
             await work.update("generating")
@@ -188,7 +188,7 @@ async def test_an_unreachable_hub_fails_no_work() -> None:
 
 
 async def test_the_environment_leads_to_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without arguments, address and token come from the environment."""
+    """Without arguments, address and token are read from the environment."""
     with moody() as (url, there):
         monkeypatch.setenv("STATUSHUB_URL", url)
         monkeypatch.setenv("STATUSHUB_TOKEN", "from-outside")
@@ -206,8 +206,8 @@ async def test_the_environment_leads_to_a_hub(monkeypatch: pytest.MonkeyPatch) -
         *((status, BrokerUnavailable) for status in (408, 429, 500, 503)),
     ],
 )
-async def test_each_answer_has_its_meaning(status: int, error: type[Exception]) -> None:
-    """Statuses say whether an event is at fault, the producer, or the moment."""
+async def test_each_status_has_its_error(status: int, error: type[Exception]) -> None:
+    """A status tells an invalid event, a denied producer and a temporary failure apart."""
     assert await answering(status) is error
 
 
@@ -222,9 +222,7 @@ async def test_each_answer_has_its_meaning(status: int, error: type[Exception]) 
     ],
     ids=["seconds", "too many seconds", "a date", "a date gone by", "a date of no zone"],
 )
-async def test_a_pause_that_is_asked_for_is_understood(
-    spelled: Callable[[datetime], str], least: float, most: float
-) -> None:
+async def test_retry_after_is_parsed(spelled: Callable[[datetime], str], least: float, most: float) -> None:
     """`Retry-After` may be seconds or a date, and is bounded."""
     value = spelled(datetime.now(UTC))
     with moody(Response(status_code=503, headers={"Retry-After": value})) as (url, _):
@@ -234,8 +232,8 @@ async def test_a_pause_that_is_asked_for_is_understood(
             assert least <= caught.value.retry_after <= most
 
 
-async def test_a_pause_that_is_no_pause_is_ignored() -> None:
-    """A `Retry-After` that cannot be read leaves an ordinary outage."""
+async def test_an_invalid_retry_after_is_ignored() -> None:
+    """A `Retry-After` that cannot be parsed leaves an ordinary outage."""
     assert await answering(503, **{"Retry-After": "soon"}) is BrokerUnavailable
 
 
@@ -250,16 +248,16 @@ async def test_a_pause_that_is_no_pause_is_ignored() -> None:
         [],
     ],
 )
-async def test_an_answer_that_is_none_is_an_outage(answer: object) -> None:
-    """A server that is no hub is not taken for one."""
+async def test_an_invalid_answer_is_an_outage(answer: object) -> None:
+    """A server that does not answer as a hub does is an outage."""
     with moody(JSONResponse(answer)) as (url, _):
         async with transport(url) as opened:
             with pytest.raises(BrokerUnavailable):
                 await opened.send([offer()])
 
 
-async def test_a_whole_batch_is_judged_in_order() -> None:
-    """A call carries a thousand events; the receipts come in their order."""
+async def test_receipts_come_in_the_order_of_the_batch() -> None:
+    """A call carries a thousand events; the receipts have their order."""
     with moody() as (url, _):
         async with transport(url) as opened:
             receipts = await opened.send([offer(f"c{n}", n=n) for n in range(1_000)])
@@ -268,7 +266,7 @@ async def test_a_whole_batch_is_judged_in_order() -> None:
 
 
 async def test_large_states_leave_in_several_calls() -> None:
-    """A hundred states of 60 KB do not go into one body."""
+    """A hundred states of 60 KB are sent in several bodies."""
     with moody() as (url, there):
         async with Producer(url, patience=WAIT_SECONDS) as p:
             for n in range(100):
@@ -279,8 +277,8 @@ async def test_large_states_leave_in_several_calls() -> None:
         assert len(statuses(url)) == 100
 
 
-def test_a_token_that_is_none_is_refused() -> None:
-    """A token with a line break raises at once, not at the first event."""
+def test_a_malformed_token_is_refused() -> None:
+    """A token with a line break raises in the constructor, not at the first event."""
     with pytest.raises(ConfigError) as caught:
         Producer("http://127.0.0.1:1", token="secret\n")
     assert caught.value.field == "token"

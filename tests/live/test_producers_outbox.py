@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from statushub.hub.brokers.redis import commands
 from statushub.hub.model.cursor import Cursor
-from statushub.hub.model.publication import Publication, publication
+from statushub.hub.model.publication import BATCH_EVENTS, Publication, publication
 from statushub.hub.model.receipt import Receipt, Refusal
-from statushub.producers.outbox import BATCH_BYTES, BATCH_EVENTS, Outbox
+from statushub.producers.outbox import BATCH_BYTES, Outbox
 from statushub.producers.run import Run
 from tests.support.effort import part
 from tests.support.redis_server import RedisServer
@@ -30,7 +30,7 @@ def say(outbox: Outbox, run: Run, publication: Publication) -> None:
 
 
 class Wire:
-    """Sends what an outbox gives straight into Redis, and loses what it is told to lose."""
+    """Sends the states of an outbox straight into Redis, and loses calls and answers on request."""
 
     def __init__(self, store: Stored, outbox: Outbox) -> None:
         self.store = store
@@ -60,11 +60,9 @@ STEPS = st.sampled_from(["say", "say", "deliver", "deliver", "lose it", "lose th
 @pytest.mark.redis
 @settings(deadline=None, max_examples=part(150))
 @given(steps=st.lists(STEPS, max_size=30), ending=st.sampled_from(["complete", "error"]))
-def test_whatever_is_lost_the_end_is_stored_and_nothing_twice(
-    redis_server: RedisServer, steps: list[str], ending: str
-) -> None:
-    """Over any loss of events and answers, and any stall, places on the fence grow, an event that is repeated
-    is stored once, and the last state is what was said last."""
+def test_losses_neither_lose_the_end_nor_store_twice(redis_server: RedisServer, steps: list[str], ending: str) -> None:
+    """Over any loss of events and answers, and any stall, (attempt, seq) grows, a repeated event is stored once, and
+    the last state is stored last."""
     with stored(redis_server.url, f"t{uuid4().hex[:12]}") as store:
         store.redis.function_load(commands.LIBRARY, replace=True)
         box = Outbox(rate=1e9)
@@ -99,8 +97,8 @@ def test_whatever_is_lost_the_end_is_stored_and_nothing_twice(
 
 @settings(deadline=None, max_examples=part(30))
 @given(sizes=st.lists(st.integers(0, 60_000), min_size=1, max_size=120))
-def test_a_call_is_filled_and_not_overfilled(sizes: list[int]) -> None:
-    """Every run is taken once, in the order in which it spoke, and no call is over its bytes."""
+def test_a_call_is_filled_up_to_its_bytes(sizes: list[int]) -> None:
+    """Every run is taken once, in the order of its states, and no call exceeds its bytes."""
     box = Outbox(rate=10)
     for n, size in enumerate(sizes):
         say(box, Run(state(f"c{n}"), box.attempt), state(f"c{n}", status="complete", notes="x" * size))
@@ -112,7 +110,7 @@ def test_a_call_is_filled_and_not_overfilled(sizes: list[int]) -> None:
 
 
 def test_a_call_takes_no_more_events_than_a_hub() -> None:
-    """Of more contents than one call takes, the rest stay for the next one."""
+    """Contents beyond the limit of one call are left to the next."""
     box = Outbox(rate=10)
     for n in range(BATCH_EVENTS + 1):
         say(box, Run(state(f"c{n}"), box.attempt), state(f"c{n}"))
@@ -120,14 +118,14 @@ def test_a_call_takes_no_more_events_than_a_hub() -> None:
 
 
 def test_attempts_grow_within_a_millisecond() -> None:
-    """Two runs that begin at the same moment have an order."""
+    """Two runs that begin in the same millisecond have different attempts."""
     box = Outbox(rate=10)
     attempts = [box.attempt() for _ in range(1000)]
     assert attempts == sorted(set(attempts))
 
 
 def test_final_states_for_an_absent_hub_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    """Beyond the bound the oldest final state is given up, and the log names it."""
+    """Beyond the limit the oldest final state is dropped, and the log names it."""
     box = Outbox(rate=10, max_endings=3)
     runs = [Run(state(f"c{n}"), box.attempt) for n in range(5)]
     for n, run in enumerate(runs):
@@ -140,8 +138,8 @@ def test_final_states_for_an_absent_hub_are_bounded(caplog: pytest.LogCaptureFix
     assert "content 'c1': its final state could not be delivered" in caplog.text
 
 
-def test_nothing_comes_after_the_end() -> None:
-    """A state that another thread says too late does not replace the final one."""
+def test_nothing_replaces_the_final_state() -> None:
+    """A state that another thread reports after the end is ignored."""
     box = Outbox(rate=10)
     run = Run(state(), box.attempt)
     say(box, run, state(status="complete"))
@@ -152,7 +150,7 @@ def test_nothing_comes_after_the_end() -> None:
 
 
 def test_an_answer_that_comes_after_giving_up_changes_nothing() -> None:
-    """A final state that was given up while it was on the way stays given up."""
+    """A final state that was dropped while it was being sent stays dropped."""
     box = Outbox(rate=10, max_endings=0)
     run = Run(state(), box.attempt)
     say(box, run, state(status="complete"))
@@ -165,8 +163,8 @@ def test_an_answer_that_comes_after_giving_up_changes_nothing() -> None:
 
 
 @pytest.mark.anyio
-async def test_what_was_said_meanwhile_is_not_forgotten() -> None:
-    """A state said while another one was on its way is undelivered until it is delivered too."""
+async def test_a_state_reported_meanwhile_is_delivered() -> None:
+    """A state that is reported while another one is being sent stays undelivered until it is sent too."""
     box = Outbox(rate=10)
     run = Run(state(), box.attempt)
     say(box, run, state(n=1))
@@ -183,8 +181,8 @@ async def test_what_was_said_meanwhile_is_not_forgotten() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_run_is_looked_at_in_vain_without_harm() -> None:
-    """A moment that was planned and is not needed any more, for a state or a sign of life, sends nothing."""
+async def test_an_outdated_due_time_sends_nothing() -> None:
+    """A time that was scheduled for a state or a renewal and is no longer needed sends nothing."""
     box = Outbox(rate=50)
     run = Run(publication(channel="ch", content_id="c", data={"status": "generating"}, lease=0.3), box.attempt)
     accepted = Receipt(cursor=Cursor(epoch="e", offset=1))

@@ -35,7 +35,7 @@ def producer(redis_server: RedisServer, store: Stored) -> Iterator[SyncProducer]
 
 
 def seen(store: Stored, content_id: str, key: str, value: object) -> None:
-    """Return once the stored status says so; the caller has no event loop to wait in."""
+    """Return once the stored status has this value; without an event loop."""
     with contextlib.ExitStack() as stack:
         pause = threading.Event()
         timer = threading.Timer(WAIT_SECONDS, pause.set)
@@ -46,8 +46,8 @@ def seen(store: Stored, content_id: str, key: str, value: object) -> None:
                 raise TimeoutError(f"{content_id} never had {key} {value!r}: {store.status(content_id)}")
 
 
-def test_a_sync_work_does_what_an_async_one_does(producer: SyncProducer, store: Stored) -> None:
-    """States, end, merged fields and properties, without an event loop."""
+def test_a_sync_work_is_reported(producer: SyncProducer, store: Stored) -> None:
+    """States, end, merged fields and properties are those of an async work."""
     with producer.work("c", channel="ch", title="A film") as work:
         work.update("generating", progress=45)
         seen(store, "c", "progress", 45)
@@ -59,7 +59,7 @@ def test_a_sync_work_does_what_an_async_one_does(producer: SyncProducer, store: 
 
 
 def test_a_sync_exception_is_reported(producer: SyncProducer, store: Stored) -> None:
-    """An error and an interruption from the keyboard end the content, each in its way."""
+    """An error is reported as such, and an interruption from the keyboard as a cancellation."""
     with contextlib.suppress(ValueError), producer.work("c", channel="ch"):
         raise ValueError("torn")
     with contextlib.suppress(KeyboardInterrupt), producer.work("d", channel="ch"):
@@ -71,8 +71,8 @@ def test_a_sync_exception_is_reported(producer: SyncProducer, store: Stored) -> 
     assert store.status("e")["error_code"] == "dark"
 
 
-def test_sync_nonsense_is_raised_at_the_call(producer: SyncProducer) -> None:
-    """What breaks a rule raises in the thread that says it."""
+def test_sync_invalid_input_is_raised_at_the_call(producer: SyncProducer) -> None:
+    """Invalid input raises in the calling thread."""
     with pytest.raises(Invalid):
         producer.work("c", channel="*")
     with producer.work("c", channel="ch") as work:
@@ -86,15 +86,15 @@ def test_sync_nonsense_is_raised_at_the_call(producer: SyncProducer) -> None:
 
 
 def test_one_event_is_published_from_a_thread(producer: SyncProducer, store: Stored) -> None:
-    """`publish` answers with what became of the event."""
+    """`publish` returns the receipt."""
     assert producer.publish("c", channel="ch", status="complete", data={"size": 3}, attempt=2, seq=1).accepted
     assert producer.publish("c", channel="ch", status="complete", attempt=1).reason is Refusal.SUPERSEDED
-    with SyncProducer(f"redis://127.0.0.1:{free_port()}") as alone, pytest.raises(BrokerUnavailable):
-        alone.publish("c", channel="ch", status="idle")
+    with SyncProducer(f"redis://127.0.0.1:{free_port()}") as unserved, pytest.raises(BrokerUnavailable):
+        unserved.publish("c", channel="ch", status="idle")
 
 
 def test_many_threads_share_a_producer(producer: SyncProducer, store: Stored) -> None:
-    """Works in eight threads end as they should, and one work may be updated from all of them."""
+    """Works in eight threads are complete, and one work may be updated from all of them."""
 
     def toil(n: int) -> None:
         with producer.work(f"c{n}", channel="ch") as work:
@@ -109,8 +109,8 @@ def test_many_threads_share_a_producer(producer: SyncProducer, store: Stored) ->
     assert {store.status("shared")[f"by{n}"] for n in range(8)} == {199}
 
 
-def test_a_flood_from_a_thread_leaves_the_latest_alone(redis_server: RedisServer, store: Stored) -> None:
-    """Of 20,000 updates a few are stored, and the last state is the last."""
+def test_of_many_updates_from_a_thread_only_the_latest_are_sent(redis_server: RedisServer, store: Stored) -> None:
+    """Of 20,000 updates few are stored, among them the last."""
     with SyncProducer(redis_server.url, tenant=store.tenant) as producer, producer.work("c", channel="ch") as work:
         for n in range(20_000):
             work.update("generating", n=n)
@@ -119,14 +119,14 @@ def test_a_flood_from_a_thread_leaves_the_latest_alone(redis_server: RedisServer
 
 
 def test_a_sync_producer_reports_within_its_block(redis_server: RedisServer) -> None:
-    """Outside of its block it is refused."""
+    """A work outside the block is refused."""
     producer = SyncProducer(redis_server.url)
     with pytest.raises(RuntimeError):
         producer.work("c", channel="ch")
 
 
 def test_a_loop_is_tracked(producer: SyncProducer, store: Stored) -> None:
-    """While it runs, a loop tells its progress, pace and remaining time; at its end that all is done."""
+    """A running loop reports progress, pace and remaining time, and at its end that all is done."""
     items = track(["a", "b", "c", "d"], channel="ch", content_id="c", producer=producer, interval=0, title="Pages")
     assert next(items) == "a"
     seen(store, "c", "progress", 0)
@@ -144,7 +144,7 @@ def test_a_loop_is_tracked(producer: SyncProducer, store: Stored) -> None:
 
 
 def test_a_loop_of_unknown_length_is_tracked(producer: SyncProducer, store: Stored) -> None:
-    """Without a length there is a count and a pace, and no progress until the end."""
+    """Without a length there are a count and a pace, but no progress until the end."""
     items = track((n for n in range(3)), channel="ch", content_id="c", producer=producer, interval=0)
     assert [next(items), next(items)] == [0, 1]
     seen(store, "c", "done", 1)
@@ -154,14 +154,14 @@ def test_a_loop_of_unknown_length_is_tracked(producer: SyncProducer, store: Stor
     assert (store.status("c")["total"], store.status("c")["progress"]) == (3, 100)
 
 
-def test_a_loop_makes_a_producer_of_its_own(redis_server: RedisServer, store: Stored) -> None:
-    """An address is enough; an empty loop is complete."""
+def test_a_loop_creates_its_own_producer(redis_server: RedisServer, store: Stored) -> None:
+    """A loop needs only an address, and an empty one is complete."""
     assert list(track([], channel="ch", content_id="c", url=redis_server.url, tenant=store.tenant)) == []
     assert store.status("c")["status"] == "complete"
 
 
-def test_a_loop_that_ends_early_says_so(producer: SyncProducer, store: Stored) -> None:
-    """An error of the items is reported as it is, a loop that is left as cancelled."""
+def test_a_loop_that_ends_early_is_reported(producer: SyncProducer, store: Stored) -> None:
+    """An error of the items is reported as such, a loop that is left as cancelled."""
 
     def torn() -> Iterator[int]:
         yield 1
@@ -176,8 +176,8 @@ def test_a_loop_that_ends_early_says_so(producer: SyncProducer, store: Stored) -
 
 
 @pytest.mark.anyio
-async def test_an_async_loop_that_is_just_left_is_reported(redis_server: RedisServer, store: Stored) -> None:
-    """A generator that nobody closes is closed by the event loop, in a task of its own, its producer with it."""
+async def test_an_async_loop_that_is_not_closed_is_reported(redis_server: RedisServer, store: Stored) -> None:
+    """A generator that is not closed is finalized by the event loop, in a task of its own, with its producer."""
 
     async def pages() -> AsyncIterator[int]:
         for n in range(3):
@@ -190,7 +190,7 @@ async def test_an_async_loop_that_is_just_left_is_reported(redis_server: RedisSe
 
 @pytest.mark.anyio
 async def test_an_async_loop_is_tracked(redis_server: RedisServer, store: Stored) -> None:
-    """`atrack` does for `async for` what `track` does, with a producer given or of its own."""
+    """`atrack` reports an `async for`, with a producer of the caller or its own."""
 
     async def pages() -> AsyncIterator[int]:
         for n in range(3):
@@ -209,8 +209,8 @@ async def test_an_async_loop_is_tracked(redis_server: RedisServer, store: Stored
     assert store.status("d")["error_code"] == "cancelled"
 
 
-def test_a_meter_knows_its_limits() -> None:
-    """More items than announced are 100 %, none at all too; an end beyond the calendar is not told."""
+def test_a_meter_at_its_limits() -> None:
+    """More items than `total`, or none at all, are 100 %; an end after the year 9999 is left out."""
     meter = Meter(2, 0)
     for _ in range(5):
         meter.count()

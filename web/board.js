@@ -1,17 +1,17 @@
 /**
- * All the contents of a channel. States gather between two frames and the latest of each content is drawn in the
- * next one, so a flood costs one update per content and frame. A row moves only when its phase changes.
+ * All contents of a channel. States are collected between two frames, and the next frame draws the latest of each
+ * content, so a flood of events costs one update per content and frame. A row moves only when its phase changes.
  */
 import { describe } from "./content.js";
 import { Row } from "./row.js";
 
-/** Contents drawn in one frame: a first paint of thousands must leave the page answering. */
+/** Most contents drawn in one frame: the page must stay responsive while it first draws thousands. */
 const FRAME_ROWS = 250;
 
-/** Rows beyond which those off the screen are not laid out (see the style of `long`). */
+/** Longest list that is laid out as a whole; in longer ones, rows off the screen are skipped (the style of `long`). */
 const LONG_ROWS = 60;
 
-/** A hidden tab gets no frames, and its title still counts. */
+/** Between updates of a hidden tab, which gets no frames: its title still shows the count. */
 const HIDDEN_MS = 1_000;
 
 const GROUPS = { pending: "processing", processing: "processing", failed: "failed", completed: "completed", idle: "idle" };
@@ -21,13 +21,13 @@ export class Board extends EventTarget {
   #template;
   /** @type {Map<string, Row>} */
   #rows = new Map();
-  /** In the order of their latest state, which is the clock's. @type {Map<string, import("./content.js").Content>} */
+  /** In the order of their latest state. @type {Map<string, import("./content.js").Content>} */
   #pending = new Map();
   #frame = 0;
   #cleared = false;
   #settled = false;
 
-  /** @fires Board#drawn after each frame that changed something; its detail lists the contents that ended live */
+  /** @fires Board#drawn  after each frame; its detail has the contents that ended while the page was open */
   constructor() {
     super();
     this.#template = document.getElementById("row");
@@ -56,7 +56,7 @@ export class Board extends EventTarget {
     this.#schedule();
   }
 
-  /** Forgets everything, in the same frame that draws what follows. */
+  /** Removes all contents, in the same frame that draws what is applied next. */
   clear() {
     this.#pending.clear();
     this.#cleared = true;
@@ -64,7 +64,7 @@ export class Board extends EventTarget {
     this.#schedule();
   }
 
-  /** What is applied from now on happens now. */
+  /** States that are applied after this are live. */
   settle() {
     this.#settled = true;
     this.#schedule();
@@ -111,7 +111,7 @@ export class Board extends EventTarget {
     for (const { list } of Object.values(this.#sections)) list.replaceChildren();
   }
 
-  /** Shows a content; newest first, so whatever changes its phase goes on top. Returns whether it just ended. */
+  /** Shows a content, on top of its group where its phase changed. @returns {boolean} whether it ended live */
   #place(content) {
     const row = this.#rows.get(content.id) ?? new Row(this.#template);
     const before = row.content?.phase;

@@ -1,60 +1,60 @@
 /**
- * The browser client: one channel's statuses over Server-Sent Events and, where a stream cannot be had,
- * over polling with the same cursor, so that a change of transport neither misses nor repeats a status.
+ * The browser client: one channel's statuses over Server-Sent Events and, where no stream gets through, over polls.
+ * Both share the cursor, so a change of transport neither misses nor repeats a status.
  *
  *     const stream = new StatusStream("encodes");
  *     stream.addEventListener("status", ({ detail }) => console.log(detail.id, detail.type, detail.data));
- *     stream.addEventListener("reset", () => console.log("forget everything; the whole state follows"));
+ *     stream.addEventListener("reset", () => console.log("discard everything; the whole state follows"));
  *     stream.addEventListener("ready", () => console.log("up to date; what follows happens now"));
  *     stream.addEventListener("state", () => console.log(stream.state, stream.reason));
  *     stream.close();
  *
- * Where the hub wants to know who asks, a page of its origin has a cookie, and any other gives tickets:
+ * Where the hub requires a token, pages of its origin send a cookie, and other pages pass tickets:
  *
  *     new StatusStream("encodes", { base: "https://hub.example", ticket: () => fetchTicketFromMyBackend() });
  */
 import { Poller, failureOf } from "./poller.js";
 import { Tickets } from "./tickets.js";
 
-/** The hub's own event types. `EventSource` hears only the types it is told of; name others in `types`. */
+/** The hub's event types. `EventSource` only delivers types that have a listener; name others in `types`. */
 export const TYPES = ["content_status_update", "encoding_progress", "processing_complete", "processing_error"];
 
 const CONTROLS = ["ready", "reset", "heartbeat", "drain", "error"];
 
-/** What the hub promises where its `ready` does not say otherwise. */
+/** The hub's default, until its `ready` tells its heartbeat. */
 const HEARTBEAT_MS = 15_000;
 
-/** Heartbeats that may be late before the socket counts as dead: two lost ones are no accident. */
+/** Silence after which the connection counts as dead, in heartbeats: two are missing then. */
 const SILENCE_FACTOR = 2.5;
 
-/** A stream begins with its state and `ready`; a proxy that buffers shows as silence after connecting. */
+/** Deadline for the first event. A stream begins with its state immediately; silence means that a proxy buffers it. */
 const OPEN_MS = 5_000;
 
-/** For the browser's own reconnect: the hub's `retry` (a few seconds) and the time to open. */
+/** Deadline for the browser's own reconnect: the hub's `retry`, which is a few seconds, and the time to open. */
 const RECONNECT_MS = 10_000;
 
-/** Attempts in a row that do not open before the page polls. */
+/** Failed attempts in a row before the page polls. */
 const FAILURES_MAX = 3;
 
-/** Between two attempts to return from polling to the stream; jittered, so pages do not return as one. */
+/** Between attempts to return from polls to the stream; jittered against a thundering herd. */
 const PROBE_MS = 30_000;
 
 const FAST_POLL_MS = 3_000;
 const SLOW_POLL_MS = 10_000;
 
 /**
- * `refused`: the hub does not let this page in, and `reason` is its word for why. It is asked on, by polls that come
- * ever more slowly (3 s, doubled up to 2 minutes), not while the tab is hidden, and at once when it shows again: a page
- * whose token was renewed behind its back recovers by itself. `retry()`, after somebody signed in, does not wait.
+ * `refused`: the hub refuses the page's credentials, and `reason` is its message. Polls go on with an exponential
+ * back-off (3 s to 2 minutes), pause while the tab is hidden, and resume when it shows again, so the page recovers when
+ * its cookie is renewed elsewhere. `retry()`, after a sign-in, does not wait.
  *
  * @typedef {"connecting" | "live" | "reconnecting" | "polling" | "offline" | "refused"} State
  * @typedef {{ id: string, type: string, data: Record<string, any> }} Status  `id` is the cursor `epoch-offset`
  */
 
 /**
- * @fires StatusStream#status  CustomEvent<Status>: a state newer than any shown before of its content
- * @fires StatusStream#reset   all that was shown is void
- * @fires StatusStream#ready   all of today's state has been given
+ * @fires StatusStream#status  CustomEvent<Status>: a state newer than all before it of the same content
+ * @fires StatusStream#reset   all states so far are void
+ * @fires StatusStream#ready   the whole current state has been dispatched
  * @fires StatusStream#state   `state`, `reason` or `interval` changed
  */
 export class StatusStream extends EventTarget {
@@ -64,7 +64,7 @@ export class StatusStream extends EventTarget {
   #credentials;
   #tickets;
   #poller;
-  /** The attempt under way: whoever comes late, with a ticket for an earlier one, opens nothing. */
+  /** Identifies the current attempt: a ticket that arrives for an earlier one is discarded. */
   #opening = {};
   /** @type {EventSource | null} */
   #source = null;
@@ -84,7 +84,7 @@ export class StatusStream extends EventTarget {
   cursor = null;
 
   /**
-   * Opens the stream at once; events come from the next task on.
+   * Opens the stream immediately; events are dispatched in later tasks.
    * @param {string} channel
    * @param {{
    *   base?: string | URL,
@@ -92,11 +92,11 @@ export class StatusStream extends EventTarget {
    *   ticket?: () => string | Promise<string>,
    *   credentials?: boolean,
    * }} [options]
-   *   `base`: the hub's address, by default the page's; `types`: event types beside the hub's own;
-   *   `ticket`: gives a fresh ticket, of the page's own backend or of `POST /api/tickets`. It is called for each stream
-   *   that is opened anew (the browser's own reconnects repeat the last ticket) and when a ticket has run out; where it
-   *   throws or rejects, the state is `offline`, its message the `reason`, and it is called again with a back-off;
-   *   `credentials`: send cookies to a hub of another origin, which must name the page's in `--cors-origin`
+   *   `base`: the hub's URL, by default the page's; `types`: event types beside the hub's;
+   *   `ticket`: returns a new ticket, from the page's backend or `POST /api/tickets`. It is called for each new stream
+   *   (the browser's own reconnects repeat the last ticket) and when a ticket has expired; where it throws or rejects,
+   *   the state is `offline`, the error's message is the `reason`, and it is called again with a back-off;
+   *   `credentials`: send cookies to a hub of another origin, which must list the page's origin in `--cors-origin`
    */
   constructor(channel, { base = document.baseURI, types = [], ticket, credentials = false } = {}) {
     super();
@@ -128,24 +128,24 @@ export class StatusStream extends EventTarget {
     return this.#met ? "reconnecting" : "connecting";
   }
 
-  /** Why there is no answer, in the words of the hub or of the page's ticket function; empty where nobody says. */
+  /** Why there is no answer: the message of the hub or of the page's ticket function; empty where there is none. */
   get reason() {
     return this.#poller.reason;
   }
 
-  /** Milliseconds between two polls, as things are. */
+  /** Milliseconds between polls: fewer while a content is being processed. */
   get interval() {
     for (const content of this.#contents.values()) if (content.busy) return FAST_POLL_MS;
     return SLOW_POLL_MS;
   }
 
-  /** Tries the stream at once, whatever the state: somebody has signed in. Nothing is missed or repeated. */
+  /** Opens the stream immediately, in every state; for use after a sign-in. Nothing is missed or repeated. */
   retry() {
     this.#poller.stop();
     this.#open();
   }
 
-  /** Ends it for good: no event, request or timer outlives this. */
+  /** Closes it for good: no event, request or timer remains. */
   close() {
     this.#drop();
     this.#poller.stop();
@@ -215,19 +215,19 @@ export class StatusStream extends EventTarget {
     this.#report();
   }
 
-  /** An `error` is also what every automatic reconnect begins with: only CLOSED means it is over. */
+  /** The browser also fires `error` before each automatic reconnect: only CLOSED means that it has given up. */
   #broke() {
     this.#alive = false;
     this.#failures += 1;
     const closed = this.#source.readyState === EventSource.CLOSED;
-    // Most likely the browser came back with a ticket that has run out meanwhile.
+    // Most likely the browser reconnected with a ticket that has expired.
     if (closed && this.#tickets.outdated(this.#source.url)) return this.#open();
     if (closed || this.#failures >= FAILURES_MAX) return this.#fallBack();
     if (this.#met) this.#expect(RECONNECT_MS);
     this.#report();
   }
 
-  /** The browser reconnects on its own after `retry`; where that is long, the page polls meanwhile. */
+  /** The browser reconnects by itself after `retry`; where that is long, the page polls meanwhile. */
   #drained(retry) {
     if (retry > RECONNECT_MS) this.#fallBack({ probe: retry });
   }
@@ -241,7 +241,7 @@ export class StatusStream extends EventTarget {
   #fallBack({ probe = PROBE_MS * (0.8 + 0.4 * Math.random()), failure } = {}) {
     this.#drop();
     this.#poller.start(failure);
-    // Where no ticket is to be had, or none helps, the poller finds out when that has changed.
+    // Without a ticket, or with refused ones, a stream is not tried: the poller notices when that changes.
     const barred = this.#poller.refused || (failure && this.#poller.failing);
     if (!barred) this.#probe = setTimeout(() => this.#open(), probe);
     this.#report();
@@ -254,7 +254,7 @@ export class StatusStream extends EventTarget {
 
   #networkChanged = () => this.#open();
 
-  /** Timers stand still while a phone sleeps, and so does the watch over the socket. */
+  /** Timers do not run while a phone sleeps, so the deadline may have passed unnoticed. */
   #shown = () => {
     if (!document.hidden && this.#alive && Date.now() - this.#heard > this.#silence) this.#late();
   };
@@ -284,7 +284,7 @@ export class StatusStream extends EventTarget {
     this.dispatchEvent(new Event("ready"));
   }
 
-  /** @param {Status} status  ignored where it is no newer than what was given of its content */
+  /** @param {Status} status  ignored where a state of its content that is as new has been dispatched */
   #apply({ id, type, data }) {
     if (!id || !data?.content_id) return;
     const epoch = epochOf(id);
@@ -310,7 +310,7 @@ function epochOf(cursor) {
   return cursor.slice(0, cursor.lastIndexOf("-"));
 }
 
-/** Any producer may have stored it: what is no JSON object is no status. */
+/** Producers may store anything: what is not JSON is no status. */
 function parse(text) {
   try {
     return JSON.parse(text);

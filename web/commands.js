@@ -1,4 +1,4 @@
-/** The commands that fill an empty channel, safe to paste whatever the channel is called. */
+/** Commands that fill an empty channel, quoted so that every channel name is safe to paste. */
 
 /** @param {string} channel */
 export function encodeCommand(channel) {
@@ -7,7 +7,7 @@ export function encodeCommand(channel) {
 
 /**
  * @param {string} channel
- * @param {boolean} withToken  whether the hub wants one
+ * @param {boolean} withToken  whether the hub requires one
  */
 export function publishCommand(channel, withToken) {
   const address = new URL("api/publish", document.baseURI);
@@ -21,7 +21,7 @@ export function publishCommand(channel, withToken) {
   ].join("\n");
 }
 
-/** The channel's name comes from the address bar, hence perhaps from a stranger's link, and ends up in a shell. */
+/** The channel's name comes from the URL, perhaps from a malicious link, and ends up in a shell. */
 function quoted(text) {
   return /^[\w.:/-]+$/.test(text) ? text : `'${escaped(text)}'`;
 }

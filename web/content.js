@@ -1,6 +1,6 @@
-/** What a status says, brought into the form a row shows. Nothing in it is trusted: names, texts and addresses. */
+/** A status in the form that a row shows. Its names, texts and URLs are untrusted. */
 
-/** Every vocabulary's status, and its phase. A Map, since `status` may be any word, "constructor" included. */
+/** The phase of each status of every vocabulary. A Map, since `status` may be any word, such as "constructor". */
 const PHASES = new Map([
   ["idle", "idle"],
   ["generating", "processing"],
@@ -19,7 +19,7 @@ const PHASES = new Map([
 /** The fields that may say why a content failed, in order of precedence. */
 const ERROR_TEXTS = ["error_message", "error", "error_reason"];
 
-/** An error is read, not searched: a stack trace belongs in a log. */
+/** Longest text that is shown: a stack trace belongs into a log. */
 const TEXT_CHARACTERS = 600;
 
 /**
@@ -34,12 +34,12 @@ const TEXT_CHARACTERS = 600;
  * @property {number} updated           Unix milliseconds
  * @property {string} error
  * @property {{ text: string, address: string | null } | null} result
- * @property {string | null} thumbnail  an address of this origin
+ * @property {string | null} thumbnail  a URL of this origin
  */
 
 /**
  * @param {Record<string, any>} data
- * @param {boolean} live  whether it happens now, or was stored before the page came
+ * @param {boolean} live  whether it happens now, rather than before the page was opened
  * @returns {Content}
  */
 export function describe(data, live) {
@@ -88,13 +88,13 @@ function resultOf(data) {
   return text ? { text: cut(text), address: webAddress(text) } : null;
 }
 
-/** @returns {string | null} the address where it is of the web: not `javascript:`, not `data:` */
+/** @returns {string | null} the absolute URL where its scheme is http or https, and never `javascript:` or `data:` */
 function webAddress(text) {
   const url = URL.canParse(text, document.baseURI) ? new URL(text, document.baseURI) : null;
   return url && /^https?:$/.test(url.protocol) ? url.href : null;
 }
 
-/** A picture loads without a click, so a foreign one would tell its server who watches what. */
+/** Only this origin's: pictures load without a click, so a foreign server would learn who watches what. */
 function ownAddress(text) {
   const address = text ? webAddress(text) : null;
   return address && new URL(address).origin === location.origin ? address : null;

@@ -1,4 +1,4 @@
-/** The page: a stream, a board, and what is around them. */
+/** The page: a stream, a board, the connection's state, totals and sign-in. */
 import { Board } from "./board.js";
 import { StatusStream } from "./client.js";
 import { encodeCommand, publishCommand } from "./commands.js";
@@ -6,16 +6,16 @@ import { SignIn } from "./sign-in.js";
 
 const DEFAULT_CHANNEL = "encodes";
 
-/** How long a copy button says that it did. */
+/** How long a copy button confirms. */
 const COPIED_MS = 2_000;
 
 const CONNECTION = {
   connecting: ["Connecting…", "Opening the stream."],
   live: ["Live", "Changes show the moment they happen."],
-  reconnecting: ["Reconnecting…", "The stream broke off. Nothing is lost: it goes on where it stopped."],
-  polling: ["Polling", "No stream gets through here, so the page asks instead. Nothing is missed, it only shows later."],
-  offline: ["Offline", "The hub does not answer. What shows is the last that was heard; the page keeps trying."],
-  refused: ["No access", "The hub does not let this page in."],
+  reconnecting: ["Reconnecting…", "The stream was interrupted. It resumes where it stopped; nothing is lost."],
+  polling: ["Polling", "No stream gets through, so the page polls. Nothing is missed, but changes show later."],
+  offline: ["Offline", "The hub does not answer. The page shows the last known state and keeps trying."],
+  refused: ["No access", "The hub refuses access to this channel."],
 };
 
 const element = (id) => document.getElementById(id);
@@ -78,7 +78,7 @@ function showTotals() {
   if (document.title !== title) document.title = title;
 }
 
-/** Read out what ended, and nothing else: progress by the second is noise to an ear. */
+/** Announces to screen readers only what ended: progress would be announced every second. */
 function announce(ended) {
   if (!ended.length) return;
   const [{ title, phase }] = ended;
@@ -94,7 +94,7 @@ async function copy({ target }) {
   setTimeout(() => (button.textContent = "Copy"), COPIED_MS);
 }
 
-/** Pages over plain HTTP have no clipboard; there the text is selected, ready for the keyboard. */
+/** Pages over plain HTTP have no clipboard; there the text is selected instead. */
 async function copyText(source) {
   try {
     await navigator.clipboard.writeText(source.textContent);

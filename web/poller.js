@@ -1,16 +1,16 @@
-/** Asks for changes again and again while it runs: not while the tab is hidden, and at once when it shows again. */
+/** Polls for changes while it runs. It pauses while the tab is hidden, and polls immediately when it shows again. */
 
-/** An answer that takes longer is not coming. */
+/** Deadline for an answer. */
 const ANSWER_MS = 20_000;
 
-/** Pause after the first failure, doubled with each further one: a restart takes seconds, an outage minutes. */
+/** Exponential back-off after failures: a restart takes seconds, an outage minutes. */
 const BACKOFF_MS = 3_000;
 const BACKOFF_MAX_MS = 30_000;
 
-/** Between two questions of somebody who is refused: only a better token helps them, and those come by the hour. */
+/** The back-off's maximum while the credentials are refused: only new ones help, which are rare. */
 const REFUSED_MAX_MS = 120_000;
 
-/** Codes by which the hub itself refuses; what a proxy refuses bears none. */
+/** Error codes of the hub that refuse the credentials. A proxy's refusal has no code. */
 const REFUSALS = ["unauthorized", "forbidden"];
 
 /**
@@ -27,10 +27,10 @@ export class Poller {
 
   running = false;
 
-  /** Why the last attempt failed, as far as anybody said; empty after an answer. */
+  /** Why the last attempt failed, where that is known; empty after an answer. */
   reason = "";
 
-  /** Whether it failed because the hub does not let this page in. */
+  /** Whether it failed because the hub refused the credentials. */
   refused = false;
 
   /**
@@ -42,8 +42,9 @@ export class Poller {
    *   answered: (answer: Answer, recovered: boolean) => void,
    *   failed: () => void,
    * }} options
-   *   `address` may reject, with the reason; `interval` in milliseconds; `refused`: hears of an
-   *   address that was answered 401 or 403, and tells whether to ask for another and try that at once; `recovered`: the attempt before this one failed
+   *   `address` may reject, with the reason; `interval` is in milliseconds; `refused` is called with a URL that was
+   *   answered 401 or 403, and returns whether to retry immediately with a new one; `recovered`: the previous attempt
+   *   failed
    */
   constructor(options) {
     this.#options = options;
@@ -53,7 +54,7 @@ export class Poller {
     return this.#failures > 0;
   }
 
-  /** @param {Outcome} [failure]  of an attempt just made elsewhere, so that the first one here waits */
+  /** @param {Outcome} [failure]  the outcome of an attempt elsewhere: the first one here waits as after a failure */
   start(failure) {
     if (this.running) return;
     this.running = true;
@@ -124,7 +125,7 @@ export class Poller {
   }
 }
 
-/** The outcome of what a page's own function threw. @returns {Outcome} */
+/** The outcome where the page's own function threw. @returns {Outcome} */
 export function failureOf(error) {
   return { reason: error?.message ?? String(error) };
 }
@@ -141,12 +142,12 @@ async function ask(address, options) {
   return { status, reason: message, refused: REFUSALS.includes(code), wait };
 }
 
-/** A page's function may never return. @returns {Promise<Outcome>} */
+/** Settles when the signal aborts: a page's own function may never settle. @returns {Promise<Outcome>} */
 function aborted(signal) {
   return new Promise((resolve) => signal.addEventListener("abort", () => resolve({})));
 }
 
-/** Milliseconds the server asks for, which come as seconds or as a date (RFC 9110, section 10.2.3). */
+/** Milliseconds in `Retry-After`, which has seconds or a date (RFC 9110, section 10.2.3); 0 without one. */
 function retryAfter(response) {
   const value = response.headers.get("Retry-After");
   if (!value) return 0;

@@ -1,4 +1,4 @@
-/** One content on the page. Everything that came from a producer goes in as text, never as markup. */
+/** One content on the page. What producers sent is set as text, never as markup. */
 import { ago, left } from "./durations.js";
 
 const BADGES = {
@@ -41,7 +41,7 @@ export class Row {
     this.tick(Date.now());
   }
 
-  /** Brings what time alone changes up to date. */
+  /** Updates the times, which change without events. */
   tick(now) {
     const { ends, updated, phase } = this.content;
     write(this.#parts.left, ends === null ? "" : left(ends - now));
@@ -74,7 +74,7 @@ export class Row {
   }
 }
 
-/** Each of these touches the page only where something differs: what is set anew is styled anew. */
+/** Each of these changes the page only where something differs: setting the same value would restyle it. */
 function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
   hide(element, text === "");

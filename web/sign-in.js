@@ -1,19 +1,19 @@
 /**
- * The way in and out, where the hub wants to know who asks. The token goes to the hub, which keeps it in a cookie
- * that no script can read; the page holds it no longer than that takes.
+ * Sign-in and sign-out, where the hub requires a token. The hub sets the token as a cookie that no script can read; the
+ * page does not keep it.
  */
 
-/** A hub that takes longer is not answering. */
+/** Deadline for an answer. */
 const ANSWER_MS = 20_000;
 
-/** Remembers for this tab, from one channel to the next, that the hub wants tokens. It says nothing of the token. */
+/** Remembers for this tab, across channels, that the hub requires tokens. It does not hold the token. */
 const WANTED = "statushub-tokens-wanted";
 
 const NO_ANSWER = "The hub does not answer. Try again in a moment.";
 
 const element = (id) => document.getElementById(id);
 
-/** @fires SignIn#done  the hub has taken a token: what it refused is worth another try */
+/** @fires SignIn#done  the hub has accepted a token: refused requests may be retried */
 export class SignIn extends EventTarget {
   #form = element("sign-in");
   #token = element("token");
@@ -21,10 +21,10 @@ export class SignIn extends EventTarget {
   #out = element("sign-out");
   #connection = element("connection");
   #busy = false;
-  /** A token was taken, and whether it is good for this channel is not known yet. */
+  /** A token was accepted, and whether it allows this channel is not known yet. */
   #trying = false;
 
-  /** Whether the hub wants tokens, as far as this tab knows. */
+  /** Whether the hub requires tokens, as far as this tab knows. */
   wanted = remembered();
 
   constructor() {
@@ -37,7 +37,7 @@ export class SignIn extends EventTarget {
     this.#out.hidden = !this.wanted;
   }
 
-  /** @param {string} reason  why the hub does not let this page in */
+  /** @param {string} reason  why the hub refuses this page */
   show(reason) {
     this.wanted = true;
     remember();
@@ -46,11 +46,11 @@ export class SignIn extends EventTarget {
     this.#form.hidden = false;
     this.#out.hidden = true;
     element("announcer").textContent = `Sign in to go on. ${reason}`;
-    // Whoever is busy somewhere else is not interrupted.
+    // The focus is not taken from another field.
     if ([document.body, this.#connection].includes(document.activeElement)) this.#token.focus();
   }
 
-  /** The hub lets this page in. */
+  /** The hub accepts this page's credentials. */
   hide() {
     this.#trying = false;
     this.#out.hidden = !this.wanted;
@@ -67,7 +67,7 @@ export class SignIn extends EventTarget {
     if (!token) return this.#complain("Paste a token first.");
     if (this.#busy) return;
     this.#busy = true;
-    // What a header cannot hold is no token; escaped, it gets the hub's own answer.
+    // Escaped, so that text which a header cannot hold is refused by the hub, with its own message.
     const complaint = await ask("POST", { Authorization: `Bearer ${encodeURIComponent(token)}` });
     this.#busy = false;
     this.#trying = !complaint;
@@ -77,7 +77,7 @@ export class SignIn extends EventTarget {
     this.dispatchEvent(new Event("done"));
   }
 
-  /** Loaded again, the page has nothing left of what it showed. */
+  /** The page is reloaded, so that nothing it showed remains. */
   async #leave() {
     const complaint = await ask("DELETE");
     if (complaint) this.#out.textContent = "Still signed in. Try again";
@@ -94,7 +94,7 @@ export class SignIn extends EventTarget {
   }
 }
 
-/** @returns {Promise<string>} what is wrong, in the hub's words where it has any; empty where nothing is */
+/** @returns {Promise<string>} what is wrong, by the hub's message where there is one; empty on success */
 async function ask(method, headers = {}) {
   try {
     const answer = await fetch("api/session", { method, headers, signal: AbortSignal.timeout(ANSWER_MS) });
@@ -112,7 +112,7 @@ function remembered() {
   }
 }
 
-/** Where nothing may be stored, cookies included, there is no session to sign out of either. */
+/** Where storage is blocked, so are cookies, and there is no session to sign out of. */
 function remember() {
   try {
     sessionStorage.setItem(WANTED, "yes");

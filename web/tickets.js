@@ -1,34 +1,34 @@
-/** The ticket in use, where a page gives tickets: what an address bears that cannot bear a header. */
+/** The current ticket, where a page passes tickets: an `EventSource` can send no header. */
 export class Tickets {
   #give;
   #ticket = "";
   #good = false;
 
-  /** @param {(() => string | Promise<string>) | undefined} give  a fresh one each time; none: addresses go without */
+  /** @param {(() => string | Promise<string>) | undefined} give  returns a new ticket; without it there are none */
   constructor(give) {
     this.#give = give;
   }
 
-  /** The ticket in use, or a fresh one; empty where the page gives none. Rejects where the page's function does. */
+  /** The current ticket, or a new one; empty where the page passes none. Rejects where the page's function does. */
   async next({ fresh }) {
     if (this.#give && (fresh || !this.#ticket)) this.#use(given(await this.#give()));
     return this.#ticket;
   }
 
-  /** The hub took the ticket in use. */
+  /** The hub accepted the current ticket. */
   taken() {
     this.#good = this.#ticket !== "";
   }
 
   /**
-   * Whether an address that did not get through may, at once, with a fresh ticket: its own had been good until now, or
-   * is out of use. One that never was good says that asking does not help, which keeps this from going in circles.
+   * Whether a refused URL is worth an immediate retry with a new ticket: its own was accepted before, or is not the
+   * current one. A ticket that was never accepted is not, which prevents an endless loop.
    */
   outdated(address) {
     return this.#good || ticketOf(address) !== this.#ticket;
   }
 
-  /** The hub did not take an address, whose ticket is used no more. @returns {boolean} whether it was `outdated` */
+  /** The hub refused a URL: its ticket is dropped. @returns {boolean} whether it was `outdated` */
   refused(address) {
     const outdated = this.outdated(address);
     if (ticketOf(address) === this.#ticket) this.#use("");
@@ -43,7 +43,7 @@ export class Tickets {
 
 function given(ticket) {
   if (typeof ticket === "string" && ticket) return ticket;
-  throw new TypeError("The page's ticket function gave no ticket");
+  throw new TypeError("The page's ticket function returned no ticket");
 }
 
 function ticketOf(address) {

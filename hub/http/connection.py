@@ -83,8 +83,8 @@ class Connection(HttpToolsProtocol):
         self._framing_received = 0
         self._head_due: asyncio.TimerHandle | None = None
         self._head_begun = False
-        self._answered: RequestResponseCycle | None = None
-        self._deaf = False
+        self._current: RequestResponseCycle | None = None
+        self._discarding = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -93,15 +93,15 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._have_head()
-        if self._answered is not None and not self._answered.response_complete:
+        if self._current is not None and not self._current.response_complete:
             # uvicorn tells only the request that was parsed last, which may be one that waits behind this one.
-            self._answered.disconnected = True
-            self._answered.message_event.set()
+            self._current.disconnected = True
+            self._current.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         for start in range(0, len(data), PIECE_BYTES):
-            if self._deaf:
+            if self._discarding:
                 return
             if self.unparsed or self.pipeline or self._unanswered():
                 self.unparsed += data[start:]
@@ -165,7 +165,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._answered = cycle
+        self._current = cycle
         super()._start_asgi_task(cycle, app)
 
     def _unsupported_upgrade_warning(self) -> None:
@@ -205,7 +205,7 @@ class Connection(HttpToolsProtocol):
         if self._unanswered():
             # Complete requests are answered. What followed them is not: its answer could be taken for one of theirs.
             self.cycle.keep_alive = False
-            self._deaf = True
+            self._discarding = True
             return
         if cycle is None or cycle.response_complete or not (cycle.response_started or self.pipeline):
             # Within a response, an answer would be taken for a part of it.
@@ -215,7 +215,7 @@ class Connection(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         # Closing with unread bytes sends a reset, which can overtake the answer: they are read and discarded.
-        self._deaf = True
+        self._discarding = True
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def shutdown(self) -> None:

@@ -459,7 +459,7 @@ def test_a_ticket_function_that_fails_is_asked_again(
     page.evaluate("(kind) => { window.ticket = () => (calls++, broken[kind]()); }", broken)
     stream = follow(page, hub.base_url, channel, ticket=True)
     expect(stream).to_have_attribute("data-state", "offline")
-    reason = "The page's ticket function gave no ticket" if broken == "empty" else "Not signed in here"
+    reason = "The page's ticket function returned no ticket" if broken == "empty" else "Not signed in here"
     expect(stream).to_have_attribute("data-reason", reason)
     assert page.evaluate("calls") == 1
     for calls, pause in enumerate((3, 6, 12, 24, 30, 30), start=1):

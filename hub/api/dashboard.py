@@ -1,4 +1,4 @@
-"""The dashboard: one page at `/` and what it loads from `/assets/`. Files as they are, no build step."""
+"""The dashboard: one page at `/` and its files at `/assets/`. There is no build step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 WEB: Final = Path(__file__).parents[2] / "web"
-"""The page's files, as a package's neighbours are installed."""
+"""The folder of the page's files, which is installed beside this package."""
 
 POLICY: Final = "; ".join(
     (
@@ -25,7 +25,7 @@ POLICY: Final = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""What the page may do: load from its own origin, and nothing inline. A status that became markup would be inert."""
+"""The page may load from its own origin, and nothing inline: a status that was injected as markup would be inert."""
 
 HEADERS: Final = {
     "Cache-Control": "no-cache",
@@ -36,8 +36,8 @@ HEADERS: Final = {
     # For browsers that do not know frame-ancestors.
     "X-Frame-Options": "DENY",
 }
-"""`no-cache`: names carry no version, so a browser asks each time and mostly gets a 304; without it a browser
-guesses, and an upgraded hub meets last week's script."""
+"""`no-cache`, because file names have no version: browsers revalidate each file and mostly get a 304. Without it they
+would use the scripts of an earlier hub after an upgrade."""
 
 
 class Assets(StaticFiles):

@@ -1,4 +1,4 @@
-"""Whether the hub lives, whether it can serve, and how it does."""
+"""Liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
 async def alive(_request: Request) -> Response:
-    """200 for as long as the process answers at all: what an orchestrator restarts by."""
+    """200 while the process answers: orchestrators restart it otherwise."""
     return json_response({"status": "ok"}, headers=_NO_STORE)
 
 
 async def ready(request: Request) -> Response:
-    """200 while the broker answers, else 503: what a load balancer sends viewers by."""
+    """200 while the broker answers, else 503: load balancers send no requests then."""
     await hub_of(request).ping()
     return json_response({"status": "ready"}, headers=_NO_STORE)
 
 
 async def exposition(request: Request) -> Response:
-    """Every metric, in the Prometheus text format."""
+    """Every metric in the Prometheus text format."""
     return Response(
         metrics.exposition(hub_of(request).measures()),
         headers=_NO_STORE,

@@ -133,9 +133,9 @@ _single = _Body()
 
 
 async def publish(request: Request) -> Response:
-    """`{"accepted":true,"cursor"}` or `{"accepted":false,"reason"}`; `{"results":[…]}` for many, in order.
+    """`{"accepted":true,"cursor"}` or `{"accepted":false,"reason"}`; `{"results":[…]}` for a batch, in its order.
 
-    One event at fault refuses the whole body: nothing is stored.
+    One invalid event refuses the whole body: nothing is stored.
     """
     identity = await identify(request)
     settings, rates = config_of(request), rate_limiter_of(request)
@@ -167,7 +167,7 @@ def _check_complete(body: _Body) -> None:
 def _check_batch(body: _Body) -> None:
     for name in PublishRequest.__struct_fields__:
         if getattr(body, name) is not getattr(_single, name):
-            raise Invalid(f"{name} belongs into each of events, not beside them", field=name)
+            raise Invalid(f"{name} is a field of each of events, not of the body", field=name)
 
 
 def _publications(requests: Sequence[PublishRequest], identity: Identity, settings: Config) -> list[Publication]:
@@ -199,13 +199,13 @@ def _publication(request: PublishRequest, identity: Identity, settings: Config) 
     for name, value in (("channel", made.channel), ("content_id", made.content_id)):
         if len(value) > settings.max_name:
             raise Invalid(
-                f"{name} has {len(value)} characters; here at most {settings.max_name} are allowed",
+                f"{name} has {len(value)} characters; this hub allows at most {settings.max_name}",
                 field=name,
                 limit="name",
             )
     if len(made.data) > settings.max_event:
         raise TooLarge(
-            f"data has {len(made.data)} bytes; here at most {settings.max_event} are allowed",
+            f"data has {len(made.data)} bytes; this hub allows at most {settings.max_event}",
             field="data",
             limit="event",
         )

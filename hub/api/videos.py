@@ -46,7 +46,7 @@ class VideoProgress(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 async def progress(request: Request) -> Response:
-    """`{"id","status","progress","step",…}`; PENDING where nothing is known."""
+    """`{"id","status","progress","step",…}`; PENDING where the video is unknown."""
     identity = await identify(request)
     try:
         return await _known(request, identity)

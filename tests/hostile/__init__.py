@@ -1,1 +1,1 @@
-"""What everybody but a friend sends: random requests, broken ones, and those of somebody else's tenant."""
+"""Hostile input: random requests, malformed ones, and requests for other tenants' data."""

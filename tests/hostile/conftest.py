@@ -12,19 +12,19 @@ from tests.support.tokens import SECRET
 
 @pytest.fixture(autouse=True)
 def _told_seed() -> None:
-    """Beside what a test that fails says, pytest shows this."""
+    """Prints the seed, which pytest shows for a failed test."""
     print(f"HOSTILE_SEED={SEED} draws the same again")
 
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[LiveHub]:
-    """A hub that wants nothing of anybody."""
+    """A hub that requires no token."""
     with unharmed() as hub:
         yield hub
 
 
 @pytest.fixture(scope="module")
 def auth_required() -> Iterator[LiveHub]:
-    """A hub that wants a token."""
+    """A hub that requires a token."""
     with unharmed(secret=SECRET) as hub:
         yield hub

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def offer(channel: str, content_id: str) -> bytes:
-    """What is published of a content."""
+    """The body of a publish."""
     return f'{{"channel":"{channel}","content_id":"{content_id}","data":{{"status":"idle"}}}}'.encode()
 
 

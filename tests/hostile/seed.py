@@ -1,4 +1,4 @@
-"""The seed of everything random here: another one each time, told where a test fails, and taken from HOSTILE_SEED."""
+"""The seed of all randomness here: a new one each run, printed where a test fails; HOSTILE_SEED sets it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.support.effort import part
 SEED: Final = int(os.environ.get("HOSTILE_SEED") or secrets.randbits(32))
 
 seeded: Final = hypothesis.seed(SEED)
-"""For tests with `given`: they draw by the seed. hypothesis's own database would replay what other seeds found."""
+"""For tests with `given`: hypothesis draws by the seed, without its database, which replays what other seeds found."""
 
 
 def examples(count: int) -> hypothesis.settings:
-    """Settings for so many examples of a test, or the part of them that is run."""
+    """Settings for `count` examples, or the part of them that is run; without a deadline, since machines are shared."""
     return hypothesis.settings(
         max_examples=part(count),
         deadline=None,

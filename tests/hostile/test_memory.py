@@ -1,4 +1,4 @@
-"""Memory: what was refused, broken off or thrown away is not kept."""
+"""Memory: refused, aborted and discarded requests leave nothing behind."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from tests.support.wire import LAST, Wire, exchange, request, wire
 pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells what is whose")
 
 PADDING: Final = "X-Padding: " + "x" * 12_000
-"""What makes a request worth keeping count of, within the size of a head."""
+"""A header that makes a leaked request measurable, within the limit of a head."""
 
 WARM: Final = 80
-"""Of each shape before memory is looked at: by then caches, arenas and code are there."""
+"""Requests of each kind before the first measurement: they fill caches and arenas."""
 
 COUNT: Final = 500
-"""Of each shape between the two looks."""
+"""Requests of each kind between the two measurements."""
 
 GROWTH: Final = 3 * 1024 * 1024
-"""Bytes by which the process may have grown: half of what it would if it kept each request of one kind. Python
-gives little back, so it grows by what the worst moment of a run took."""
+"""Bytes by which the process may grow: half of what it would grow if it leaked each request of one kind. Python returns
+little memory, so the process grows to its peak."""
 
 STREAM = request("GET", "/api/contents/quiet/events", PADDING)
 POLL = request("GET", "/api/contents/quiet/changes?wait=25", PADDING)
 
 
 def broken_off(sent: bytes, how: Callable[[Wire], None], *, at: float) -> Callable[[str, int], None]:
-    """Somebody who goes after this part of a request."""
+    """A client that ends the connection after this part of a request."""
 
     def visit(base_url: str, number: int) -> None:
         with wire(base_url) as opened:
@@ -47,7 +47,7 @@ def broken_off(sent: bytes, how: Callable[[Wire], None], *, at: float) -> Callab
 
 
 def answered(*parts: bytes) -> Callable[[str, int], None]:
-    """Somebody who sends this, and reads to the end of the connection."""
+    """A client that sends this and reads to the end of the connection."""
 
     def visit(base_url: str, number: int) -> None:
         exchange(base_url, *(part.replace(b"NUMBER", b"%d" % number) for part in parts), finish=True)
@@ -56,7 +56,7 @@ def answered(*parts: bytes) -> Callable[[str, int], None]:
 
 
 def watched(sent: bytes, how: Callable[[Wire], None]) -> Callable[[str, int], None]:
-    """Somebody who goes once the stream has begun."""
+    """A client that disconnects once the stream has begun."""
 
     def visit(base_url: str, number: int) -> None:
         with wire(base_url) as opened:
@@ -108,7 +108,7 @@ VISITORS: Final = {
 
 
 def visit(hub: HubProcess, count: int) -> None:
-    """So many of everybody."""
+    """`count` visits of each kind."""
     for number in range(count):
         for visitor in VISITORS.values():
             with contextlib.suppress(ConnectionResetError, BrokenPipeError):
@@ -116,15 +116,15 @@ def visit(hub: HubProcess, count: int) -> None:
 
 
 def settled(hub: HubProcess) -> bool:
-    """Whether everybody has gone, as far as the hub knows."""
+    """Whether the hub counts no streams."""
     text = httpx.get(f"{hub.base_url}/metrics").text
     return re.search(r"^statushub_streams 0\.0$", text, re.MULTILINE) is not None
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_nobody_leaves_anything_behind(tmp_path: Path) -> None:
-    """After thousands of requests of every broken kind the process is as large as after a few of them."""
+def test_broken_requests_leak_no_memory(tmp_path: Path) -> None:
+    """After thousands of broken requests of every kind the process is as large as after a few."""
     with hub_process(tmp_path, log_level="error") as hub:
         visit(hub, WARM)
         eventually(lambda: settled(hub))
@@ -164,14 +164,14 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
 
 
 @pytest.mark.parametrize("sent", ENDLESS.values(), ids=list(ENDLESS))
-def test_ten_megabytes_are_not_kept(hub: HubProcess, sent: bytes) -> None:
-    """Not of five at once either, who wait for what the hub makes of it."""
+def test_ten_megabytes_are_not_buffered(hub: HubProcess, sent: bytes) -> None:
+    """Not from five simultaneous clients either, which wait for an answer."""
     with contextlib.ExitStack() as stack:
         exchange(hub.base_url, sent[:9_000], finish=True)
         before = hub.memory
         for _ in range(5):
             opened = stack.enter_context(wire(hub.base_url))
-            # A hub that takes no more is as good as one that closes.
+            # Backpressure is as good as a close.
             opened.socket.settimeout(0.2)
             with contextlib.suppress(TimeoutError):
                 opened.send(sent)

@@ -1,4 +1,4 @@
-"""What is read from bytes: anything at all goes in, and what comes out is whole, or an error that names the field."""
+"""Parsers: for any input the result is valid, or an error names the field."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BREAKS = [
     "\U000e0001",
     "\u202e",
 ]
-"""What somebody takes for the end of a line or of a text, and what hides."""
+"""Characters that some software takes for the end of a line or text, and invisible ones."""
 
 texts = st.text() | st.lists(st.sampled_from([*BREAKS, "a", "-", "*", "/", "id:", "data: x", "event: drain"])).map(
     "".join
@@ -60,7 +60,7 @@ statuses = st.sampled_from(["idle", "generating", "complete", "error", "PROCESSI
 
 
 def refused(error: Invalid, field: str = "") -> None:
-    """The error names the field, or a part of it, and says something."""
+    """Assert that the error names the field, or a part of it, and has a message."""
     assert error.field
     assert error.field.startswith(field)
     assert error.message
@@ -72,8 +72,8 @@ def refused(error: Invalid, field: str = "") -> None:
 @seeded
 @examples(500)
 @given(text=texts | st.from_regex(r"[a-z0-9]{0,40}-?[0-9]{0,25}\n?") | st.from_regex(r"\A\w{1,9}-\d{1,20}\Z"))
-def test_a_cursor_is_one_or_is_refused(text: str) -> None:
-    """What is read is written the same; nothing else is read."""
+def test_a_cursor_is_parsed_or_refused(text: str) -> None:
+    """A parsed cursor is written as it was read; all else is refused."""
     try:
         cursor = Cursor.parse(text, field="f")
     except Invalid as error:
@@ -88,7 +88,7 @@ def test_a_cursor_is_one_or_is_refused(text: str) -> None:
 @examples(300)
 @given(patterns=st.lists(texts, max_size=5) | st.lists(st.text(alphabet="ab*/.", max_size=40), max_size=5), name=texts)
 def test_patterns_match_or_are_refused(patterns: list[str], name: str) -> None:
-    """Without a wildcard a pattern is a name, and that one alone; with one, it covers no more than `**` does."""
+    """Without a wildcard a pattern matches only itself; with one, no more than `**` does."""
     try:
         made = Patterns(patterns, "read")
     except Invalid as error:
@@ -100,8 +100,8 @@ def test_patterns_match_or_are_refused(patterns: list[str], name: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["*a" * 120 + "b", "**" + "a*" * 100 + "b**", "**a**" + "b*" * 100, "*/" * 127])
-def test_no_pattern_takes_long(pattern: str) -> None:
-    """However many wildcards it has: the steps are those of a name's length, or the test's time is over."""
+def test_every_pattern_matches_in_linear_time(pattern: str) -> None:
+    """With any number of wildcards: a pattern that backtracks would exceed the test's time limit."""
     for name in ("a" * 128, "ab" * 64, "/" * 128):
         for _ in range(100):
             Patterns([pattern]).match(name)
@@ -121,13 +121,13 @@ claims = st.dictionaries(
 @given(
     said=claims, head=st.dictionaries(st.sampled_from(["kid", "crit", "b64", "typ", "x", "zip"]), values, max_size=2)
 )
-async def test_a_token_is_one_or_nobody_is_known(said: dict[str, Any], head: dict[str, Any]) -> None:
-    """Even where whoever has the key says nonsense with it: an identity, or `Unauthorized`."""
+async def test_signed_nonsense_is_an_identity_or_unauthorized(said: dict[str, Any], head: dict[str, Any]) -> None:
+    """Claims and header may be anything, signed with the right key."""
     auth = authenticator()
     try:
         text = jwt.encode(said, SECRET, "HS256", headers=head)
     except (TypeError, ValueError, OverflowError, jwt.PyJWTError):
-        return  # nobody can say so
+        return  # PyJWT cannot encode it
     try:
         identity = await auth.verify(text)
     except Unauthorized:
@@ -140,8 +140,8 @@ async def test_a_token_is_one_or_nobody_is_known(said: dict[str, Any], head: dic
 @seeded
 @examples(300)
 @given(text=texts | st.binary().map(lambda data: data.decode("latin-1")), cut=st.integers(0, 400))
-async def test_a_token_or_ticket_is_whole_or_none(text: str, cut: int) -> None:
-    """With anything for it, or for any part of it."""
+async def test_a_changed_token_or_ticket_is_unauthorized(text: str, cut: int) -> None:
+    """Any text in place of it, of a part of it, or inserted into it."""
     auth = authenticator()
     ticket, _ = auth.tickets.give(Identity(tenant="acme", read=ALL), None)
     for good, read in ((token(), auth.verify), (ticket, _awaited(auth.tickets))):
@@ -166,10 +166,10 @@ def _replaced(good: str, part: int, text: str) -> str:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("failure", [ValueError, TypeError, RecursionError, jwt.DecodeError])
-async def test_whatever_the_reader_of_tokens_makes_of_one_is_unauthorized(
+async def test_every_exception_of_the_jwt_library_is_unauthorized(
     monkeypatch: pytest.MonkeyPatch, failure: type[Exception]
 ) -> None:
-    """Versions of PyJWT differ in what they raise for a head that is nested too deeply, or of an odd type."""
+    """Versions of PyJWT differ in what they raise for a header that is nested too deeply or of a wrong type."""
 
     def fail(*_arguments: object, **_options: object) -> None:
         raise failure
@@ -199,8 +199,8 @@ async def test_whatever_the_reader_of_tokens_makes_of_one_is_unauthorized(
     seq=st.none() | values,
     lease=st.none() | values,
 )
-def test_a_publication_is_stored_whole_or_refused(**offer: Any) -> None:
-    """Its data are one line of JSON that says the same again, and its names can stand in a frame."""
+def test_a_publication_is_valid_or_refused(**offer: Any) -> None:
+    """Its data are one line of JSON that decodes to the same, and its names fit into a frame."""
     try:
         made = publication(**offer)
     except Invalid as error:
@@ -233,8 +233,8 @@ stored = st.one_of(
 @seeded
 @examples(400)
 @given(data=stored)
-def test_whatever_was_stored_is_read(data: bytes) -> None:
-    """A worker may write past the hub what it likes: every answer comes out of it whole, as JSON."""
+def test_every_stored_event_is_answered_as_valid_json(data: bytes) -> None:
+    """A worker may store any bytes through the broker; every answer made of them is valid JSON."""
     event = Event(channel="c", content_id="a", offset=1, type="custom", data=data)
     msgspec.json.decode(msgspec.json.encode([status.whole(event), status.read(event).progress]))
     said = status.read(event)
@@ -248,7 +248,7 @@ def test_whatever_was_stored_is_read(data: bytes) -> None:
 
 
 def check_frame(frame: bytes, event: Event) -> None:
-    """As the standard reads it (HTML, section 9.2.6): one event, and it is this one."""
+    """Assert that the standard's parser (HTML, section 9.2.6) reads one event from the frame, and this one."""
     text = frame.decode()
     assert text.endswith("\n\n")
     fields = [line.partition(": ")[::2] for line in text.replace("\r\n", "\n").replace("\r", "\n")[:-2].split("\n")]
@@ -267,8 +267,8 @@ plain = st.recursive(
 )
 
 
-def test_what_is_published_comes_out_of_the_stream_as_it_was(hub: LiveHub) -> None:
-    """As one well-formed frame with the same JSON, whatever stands in it: live, caught up, and in a poll."""
+def test_published_data_arrive_unchanged(hub: LiveHub) -> None:
+    """As one well-formed frame with the same JSON: live, in a catch-up, and in a poll."""
     channel = "frames"
     with (
         open_stream(hub.base_url, f"/api/contents/{channel}/events") as stream,
@@ -354,8 +354,8 @@ ROUTES = [
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=list(BODIES))
-def test_no_body_is_more_than_refused(hub: LiveHub, body: bytes) -> None:
-    """4xx in the form of every error, in UTF-8, on a connection that stays; and never stored."""
+def test_malformed_bodies_are_refused(hub: LiveHub, body: bytes) -> None:
+    """With 4xx and an error in UTF-8, on a connection that stays open; nothing is stored."""
     for path, key in ROUTES:
         sent = request("POST", path, body=body.replace(b"K", key.encode(), 1))
         answers = exchange(hub.base_url, sent + LAST)
@@ -380,8 +380,8 @@ DATA: dict[str, tuple[bytes, Any]] = {
 
 
 @pytest.mark.parametrize(("data", "expected"), DATA.values(), ids=list(DATA))
-def test_odd_data_are_what_they_say(hub: LiveHub, data: bytes, expected: Any) -> None:
-    """As JSON has it, where it can be said twice the last: in a stream, a poll and a batch alike."""
+def test_ambiguous_json_has_one_meaning(hub: LiveHub, data: bytes, expected: Any) -> None:
+    """The same in stream, poll and batch; of repeated keys the last counts."""
     with open_stream(hub.base_url, "/api/contents/odd/events") as stream:
         stream.until("ready")
         body = b'{"channel":"odd","content_id":"%d","data":%b}' % (random.Random(data).randrange(10**9), data)
@@ -407,8 +407,8 @@ header_values = st.one_of(
 )
 
 
-def test_any_header_is_answered(auth_required: LiveHub) -> None:
-    """Whatever stands in those that are read: below 500, and the next request is answered as well."""
+def test_every_header_value_is_answered(auth_required: LiveHub) -> None:
+    """Any value of a header that the hub reads is answered below 500, and so is the next request."""
     connection = Wire(auth_required.base_url)
     good = f"Authorization: Bearer {token()}"
 
@@ -432,8 +432,8 @@ def test_any_header_is_answered(auth_required: LiveHub) -> None:
     connection.socket.close()
 
 
-def test_any_query_is_answered(auth_required: LiveHub) -> None:
-    """Whatever is asked by it, on every route that reads one: below 500."""
+def test_every_query_is_answered(auth_required: LiveHub) -> None:
+    """Any query is answered below 500, on every route that reads one."""
     held = f"Authorization: Bearer {token()}"
     with wire(auth_required.base_url) as connection:
 
@@ -466,7 +466,7 @@ def test_any_query_is_answered(auth_required: LiveHub) -> None:
 
 
 def _waits(name: str, value: str | bytes) -> bool:
-    """Whether a poll would wait for it, which is no more than the test's time."""
+    """Whether a poll would wait, which would only take the test's time."""
     try:
         return name == "wait" and float(value) > 0
     except ValueError:

@@ -1,4 +1,4 @@
-"""The description, taken at its word: requests that it allows and requests that it forbids, drawn from itself."""
+"""Property-based tests of the description: requests that it allows and requests that it forbids."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ CONFORMANCE: Final = [
 ]
 
 EXAMPLES: Final = 20
-"""Of each operation, of each kind, on each hub."""
+"""Requests for each operation, of each kind, on each hub."""
 
 
 def operations(**generation: Any) -> dict[str, Any]:
-    """The described operations by name, of which requests are drawn so."""
+    """The described operations by name; `generation` says how requests are drawn."""
     schema = schemathesis.openapi.from_dict(DESCRIPTION)
     schema.config.generation.update(**generation)
-    # A stream does not end; its first event is in any case there at once.
+    # A stream does not end; its first event always comes immediately.
     schema.config.max_stream_events = 1
     found = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
     return {operation.label: operation for operation in found}
 
 
 OPERATIONS: Final = {
-    # A schema's pattern cannot say in every dialect what is printable; among these characters it does.
+    # A schema's pattern cannot say in every dialect what is printable; for ASCII it can.
     GenerationMode.POSITIVE: operations(codec="ascii"),
     GenerationMode.NEGATIVE: operations(),
 }
 
 
 def calls() -> Iterator[tuple[str, GenerationMode]]:
-    """Each operation with each kind of request that there is of it: some have nothing that could be wrong."""
+    """Each operation with each kind of request; some have nothing that could be wrong."""
     for label, operation in OPERATIONS[GenerationMode.POSITIVE].items():
         yield label, GenerationMode.POSITIVE
         said = operation.definition.raw
@@ -70,23 +70,23 @@ def calls() -> Iterator[tuple[str, GenerationMode]]:
 
 
 def checks(label: str, mode: GenerationMode) -> list[Any]:
-    """What an answer must pass. Whether it may be a refusal is the description's to say, where it can say all."""
+    """The checks of an answer. Whether it may be a refusal is checked where the description says it completely."""
     said = OPERATIONS[mode][label].definition.raw
     chosen = [*CONFORMANCE]
     if said["tags"] != ["stream"]:
-        # That is one of each event for schemathesis; for OpenAPI 3.1 there is but the text of them all.
+        # schemathesis checks each event by a schema, and OpenAPI 3.1 describes only the text of all.
         chosen.append(response_schema_conformance)
     if mode.is_positive and label != "POST /api/publish":
-        # A status may be left out where another field implies it, which no schema says.
+        # A status is optional where another field implies it, which the schema does not say.
         chosen.append(positive_data_acceptance)
     if mode.is_negative and "requestBody" in said:
-        # Elsewhere much is ignored on purpose: other parameters, a cursor behind `Last-Event-ID`, tags that are none.
+        # Elsewhere the hub ignores input on purpose: unknown parameters, `since` beside `Last-Event-ID`, invalid tags.
         chosen.append(negative_data_rejection)
     return chosen
 
 
 def is_a_path(case: Case[Any]) -> bool:
-    """Whether it leads to the operation at all: one with a line break leads nowhere, which is 404."""
+    """Whether the path belongs to the operation: one with a line break is 404."""
     return "%0A" not in case.formatted_path and "\n" not in case.formatted_path
 
 
@@ -95,7 +95,7 @@ def is_a_path(case: Case[Any]) -> bool:
 def test_answers_are_as_described(
     hub: LiveHub, auth_required: LiveHub, label: str, mode: GenerationMode, keyed: bool
 ) -> None:
-    """To requests that the description allows, and to those that it forbids: status, headers and body are in it."""
+    """Status, headers and body of every answer, to allowed and to forbidden requests."""
     base_url, head = (auth_required.base_url, bearer(revoke=True)) if keyed else (hub.base_url, {})
     chosen = checks(label, mode)
     with requests.Session() as session:
@@ -116,8 +116,8 @@ def test_answers_are_as_described(
     ("label", "mode"),
     [(label, mode) for label, mode in calls() if OPERATIONS[mode][label].definition.raw.get("security") != []],
 )
-def test_nobody_is_answered_without_a_token(auth_required: LiveHub, label: str, mode: GenerationMode) -> None:
-    """Whatever they send instead of one, or beside: 4xx as described, where the description wants a token."""
+def test_requests_without_a_token_are_refused(auth_required: LiveHub, label: str, mode: GenerationMode) -> None:
+    """With 4xx as described, where the description requires a token."""
     operation = OPERATIONS[mode][label]
     with requests.Session() as session:
 

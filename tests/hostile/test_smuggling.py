@@ -1,8 +1,8 @@
-"""Smuggling: where one request ends, the next begins, and there is one opinion on where that is.
+"""Request smuggling: there is only one reading of where a request ends and the next begins.
 
-Each shape is followed by a request whose answer would tell that somebody took it for a second one. A request
-whose end is clear is answered, and so is the one after it. One whose end could be told in two ways (RFC 9112,
-section 6.3) is answered 400 or not at all, and nothing that follows it is looked at.
+Each request is followed by another whose answer would show that it was parsed as one. A request whose end is clear is
+answered, and so is the next. One whose end is ambiguous (RFC 9112, section 6.3) is answered 400 or not at all, and
+nothing after it is parsed.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from tests.support.waiting import eventually
 from tests.support.wire import LAST, READ_SECONDS, exchange, request, wire
 
 HELD = b"GET /api/contents/silent/changes?wait=1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
-"""A request that is under way for long enough to send others behind it."""
+"""A request that takes long enough to pipeline others behind it."""
 
 MUCH_BYTES = 4 * 1024 * 1024
-"""More than is kept of a connection anywhere but in the kernel."""
+"""More than the process buffers for a connection."""
 
 READ_BYTES = 256 * 1024
-"""Most that the event loop reads in one go."""
+"""Most bytes that the event loop reads at a time."""
 
 NEXT = LAST
-"""What a confused hub would answer with 200."""
+"""A request that a confused hub would answer with 200."""
 
 
 CLEAR = {
@@ -58,12 +58,12 @@ CLEAR = {
     "another site's address": (request("GET", "http://elsewhere.example/healthz"), 200),
     "asked to continue": (post(f"Content-Length: {len(OFFER)}", "Expect: 100-continue", body=OFFER), 200),
 }
-"""Requests whose end is clear, and what they are answered."""
+"""Requests whose end is clear, and the status of their answers."""
 
 
 @pytest.mark.parametrize(("sent", "status"), CLEAR.values(), ids=list(CLEAR))
 def test_the_end_of_a_request_is_found(hub: LiveHub, sent: bytes, status: int) -> None:
-    """It is answered once, and so is the one that follows, at once or later, and however the bytes are cut."""
+    """It is answered once, and so is the next, whether it comes in the same segment or later."""
     for parts in (
         (sent + LAST,),
         (sent[: len(sent) // 2], sent[len(sent) // 2 :], LAST),
@@ -143,12 +143,12 @@ UNCLEAR = {
     "an authority for a target": request("GET", "localhost:80"),
     "a tunnel": request("CONNECT", "localhost:80"),
 }
-"""What is no HTTP request, or one whose end could be told in two ways."""
+"""Bytes that are not a valid HTTP request, and requests whose end is ambiguous."""
 
 
 @pytest.mark.parametrize("sent", UNCLEAR.values(), ids=list(UNCLEAR))
-def test_nothing_follows_an_unclear_request(hub: LiveHub, sent: bytes) -> None:
-    """One 400 at most, then the end: whatever came with it, and whatever comes later, is nobody's request."""
+def test_nothing_after_an_ambiguous_request_is_parsed(hub: LiveHub, sent: bytes) -> None:
+    """It is answered 400 once, and the connection is closed."""
     for parts in ((sent + NEXT,), (sent, NEXT), (sent[:-3], sent[-3:] + NEXT)):
         answers = exchange(hub.base_url, *parts, finish=True)
         assert [answer.status for answer in answers] == [400]
@@ -169,12 +169,12 @@ ENDING = {
     "an upgrade to nothing": request("GET", "/healthz", "Connection: Upgrade", "Upgrade: frob/7"),
     "a tunnel to a path": request("CONNECT", "/healthz"),
 }
-"""Requests that are clear, and after which nothing of this protocol comes."""
+"""Requests that are clear, and the last of their connection."""
 
 
 @pytest.mark.parametrize("sent", ENDING.values(), ids=list(ENDING))
-def test_nothing_follows_a_last_request(hub: LiveHub, sent: bytes) -> None:
-    """It is answered, the connection is closed, and what came behind it is nobody's request."""
+def test_nothing_after_a_last_request_is_parsed(hub: LiveHub, sent: bytes) -> None:
+    """It is answered, the connection is closed, and what follows is discarded."""
     much = NEXT * 100 + request("POST", "/api/publish", body=offer("behind", "never"))
     for parts in ((sent + NEXT,), (sent + NEXT[:20], NEXT[20:]), (sent + much,)):
         answers = exchange(hub.base_url, *parts)
@@ -185,15 +185,15 @@ def test_nothing_follows_a_last_request(hub: LiveHub, sent: bytes) -> None:
 
 
 @pytest.mark.parametrize("behind", [b"\0" * 9, b"nonsense\r\n\r\n", UNCLEAR["length, then chunks"]])
-def test_what_came_whole_is_answered_before_nonsense(hub: LiveHub, behind: bytes) -> None:
-    """In its order, then the end, without a word on what came behind."""
+def test_complete_requests_are_answered_before_an_invalid_one(hub: LiveHub, behind: bytes) -> None:
+    """In their order; then the connection is closed, without an answer to the invalid one."""
     for first in (request("GET", "/healthz"), HELD):
         answers = exchange(hub.base_url, first + request("GET", "/nope") + behind + NEXT)
         assert [answer.status for answer in answers] == [200, 404]
 
 
 def test_answers_come_in_the_order_of_requests(hub: LiveHub) -> None:
-    """However fast each of them is, and whether they have a body."""
+    """Slow and fast ones, with and without a body."""
     sent = (
         HELD + request("HEAD", "/nope") + request("GET", "/nope") + request("POST", "/api/publish", body=OFFER) + LAST
     )
@@ -202,12 +202,12 @@ def test_answers_come_in_the_order_of_requests(hub: LiveHub) -> None:
 
 
 def connections(hub: LiveHub) -> list[Connection]:
-    """Those that speak HTTP."""
+    """The hub's connections that speak HTTP."""
     return [connection for connection in [*hub.server_state.connections] if isinstance(connection, Connection)]
 
 
 def waiting(hub: LiveHub) -> int:
-    """Most requests of one connection that wait for the answer before theirs."""
+    """The longest pipeline of parsed requests."""
     return max((len(connection.pipeline) for connection in connections(hub)), default=0)
 
 
@@ -215,15 +215,15 @@ BODY = b'{"content_ids":["%b"]}' % (b"x" * 1_000)
 
 FAST = {
     "few bytes": [(request("GET", "/healthz"), 200), (request("GET", "/nope"), 404)],
-    # Wherever one of them is cut, it is in a body.
+    # A read ends within a body.
     "bodies": [(request("POST", "/api/contents/status/batch", body=BODY), 422), (request("POST", "/nope"), 404)],
 }
-"""Requests of a kind, and how they are answered."""
+"""Requests of one kind, and the status of their answers."""
 
 
 @pytest.mark.parametrize("kind", FAST.values(), ids=list(FAST))
-def test_requests_that_come_too_fast_wait_their_turn(hub: LiveHub, kind: list[tuple[bytes, int]]) -> None:
-    """All are answered, in their order; few of them are more than bytes meanwhile, however many came in one go."""
+def test_pipelined_requests_meet_backpressure(hub: LiveHub, kind: list[tuple[bytes, int]]) -> None:
+    """All are answered in order, and only a few are parsed ahead."""
     (often, _), (seldom, _) = kind
     asked = [kind[not number % 3] for number in range(min(3_000, 500_000 // len(often)))]
     with wire(hub.base_url) as opened:
@@ -238,8 +238,8 @@ def test_requests_that_come_too_fast_wait_their_turn(hub: LiveHub, kind: list[tu
 
 
 @pytest.mark.parametrize("framing", ["length", "chunks"])
-def test_a_long_body_behind_another_request_arrives_whole(hub: LiveHub, framing: str) -> None:
-    """However many pieces it is parsed in, and whether it was there before its turn or comes after it."""
+def test_a_pipelined_body_arrives_whole(hub: LiveHub, framing: str) -> None:
+    """Whether it arrives before or after the answer to the request before it."""
     contents = ",".join(
         f'{{"channel":"long","content_id":"{number}","data":{{"status":"idle","note":"{"x" * 3_000}"}}}}'
         for number in range(90)
@@ -255,8 +255,8 @@ def test_a_long_body_behind_another_request_arrives_whole(hub: LiveHub, framing:
     assert [answer.body.count(b'"accepted":true') for answer in answers[1:3]] == [90, 90]
 
 
-def test_whoever_sends_without_end_is_not_read_without_end(hub: LiveHub) -> None:
-    """They are read as fast as they are answered, and what there is no room for stays with them."""
+def test_endless_requests_meet_backpressure(hub: LiveHub) -> None:
+    """They are read as fast as they are answered; the rest stays in the client's buffers."""
     flood, sent, kept = request("GET", "/healthz") * 5_000, 0, 0
     with wire(hub.base_url) as opened:
         opened.socket.setblocking(False)
@@ -270,8 +270,8 @@ def test_whoever_sends_without_end_is_not_read_without_end(hub: LiveHub) -> None
     assert 0 < kept <= UNPARSED_BYTES + READ_BYTES
 
 
-def test_a_head_is_not_late_that_nobody_looked_at() -> None:
-    """It came in time, in part or whole, and waited for the answer to another."""
+def test_a_pipelined_head_is_not_late() -> None:
+    """It arrived in time, in part or whole, and waited for the answer to another request."""
     with live_hub(http=partial(HandoverProtocol, head_seconds=0.3)) as hub, wire(hub.base_url) as opened:
         opened.send(HELD + request("GET", "/healthz") * 200 + LAST[:-9])
         eventually(lambda: waiting(hub))
@@ -280,8 +280,8 @@ def test_a_head_is_not_late_that_nobody_looked_at() -> None:
 
 
 @pytest.mark.parametrize("field", ["Host: localhost", "Authorization: Bearer x", "X-Forwarded-For: 192.0.2.1"])
-def test_a_trailer_is_no_header(field: str) -> None:
-    """Whatever it claims to be: a proxy that looks at headers alone has not seen it."""
+def test_trailers_are_not_headers(field: str) -> None:
+    """Of any name: a proxy that checks only headers has not seen them."""
     chunks = f"2\r\n{{}}\r\n0\r\n{field.replace('Bearer x', f'Bearer {token()}')}\r\n\r\n".encode()
     head = b"POST /api/contents/status/batch HTTP/1.1\r\nContent-Type: application/json\r\n"
     if field.startswith("Host"):
@@ -293,8 +293,8 @@ def test_a_trailer_is_no_header(field: str) -> None:
         assert opened.answer().status == status
 
 
-def test_what_comes_behind_a_stream_is_nobodys_request(hub: LiveHub) -> None:
-    """With its request, in the midst of its beginning, or later: it is not answered, and not carried out."""
+def test_requests_behind_a_stream_are_discarded(hub: LiveHub) -> None:
+    """Sent with the stream's request, while it begins, or later: they are neither answered nor executed."""
     stream = request("GET", "/api/contents/after/events")
     for number, cut in enumerate((0, 30, 9_999)):
         publish = request("POST", "/api/publish", body=offer("after", f"never-{number}"))
@@ -310,8 +310,8 @@ def test_what_comes_behind_a_stream_is_nobodys_request(hub: LiveHub) -> None:
             assert b"never" not in received
 
 
-def test_nonsense_is_refused_once(hub: LiveHub) -> None:
-    """After the answer that was under way, however much of it comes before and after that."""
+def test_invalid_bytes_are_refused_once(hub: LiveHub) -> None:
+    """After the current answer, and for any amount of bytes."""
     before = hub.hub.counts.refusals["head"]
     with wire(hub.base_url) as opened:
         opened.send(HELD + b"GET /")

@@ -1,4 +1,4 @@
-"""Connections that end, stop and stutter wherever they can, and those that want to be something else."""
+"""Sockets: connections that end, stall and send byte by byte, and requests for another protocol."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REQUESTS = {
 @pytest.mark.parametrize("how", [Wire.finish, Wire.reset], ids=["FIN", "RST"])
 @pytest.mark.parametrize("sent", REQUESTS.values(), ids=list(REQUESTS))
 def test_a_connection_may_end_anywhere(hub: LiveHub, sent: bytes, how: Callable[[Wire], None]) -> None:
-    """After any byte of a request, said or unsaid: nothing of it is left, and nothing goes wrong."""
+    """After any byte of a request, with or without a reset: nothing remains of it, and nothing is logged."""
     for offset in range(len(sent) + 1):
         with wire(hub.base_url) as opened:
             opened.send(sent[:offset])
@@ -49,15 +49,15 @@ def test_a_connection_may_end_anywhere(hub: LiveHub, sent: bytes, how: Callable[
 
 
 def test_a_request_may_come_byte_by_byte(hub: LiveHub) -> None:
-    """It is answered as any other, and so are those behind it."""
+    """It is answered like any other, and so are the next ones."""
     for sent, status in ((REQUESTS["a publish"], 200), (REQUESTS["a publish in chunks"], 200), (OFFER, 400)):
         parts = (bytes([byte]) for byte in sent + LAST)
         statuses = [answer.status for answer in exchange(hub.base_url, *parts)]
         assert statuses == ([status, 200] if status == 200 else [400])
 
 
-def test_whoever_leaves_a_long_poll_is_not_waited_for(hub: LiveHub) -> None:
-    """Although another request waits behind it: its place is free at once, not when its time is over."""
+def test_a_long_poll_ends_with_its_client(hub: LiveHub) -> None:
+    """Immediately, although another request is pipelined behind it."""
     with wire(hub.base_url) as opened:
         opened.send(WAITING + request("GET", "/healthz"))
         while len(hub.hub.viewers) == 0:
@@ -93,10 +93,8 @@ PATHS = sorted(
 
 @pytest.mark.parametrize("secret", [False, True], ids=["without a key", "with a key"])
 @pytest.mark.parametrize("fields", UPGRADES.values(), ids=list(UPGRADES))
-def test_no_route_becomes_something_else(
-    hub: LiveHub, auth_required: LiveHub, fields: tuple[str, ...], secret: bool
-) -> None:
-    """A route that is asked to upgrade answers in HTTP, once, by its rules, and hears nothing that follows."""
+def test_no_route_upgrades(hub: LiveHub, auth_required: LiveHub, fields: tuple[str, ...], secret: bool) -> None:
+    """A request to upgrade is answered in HTTP once, like any other, and what follows is discarded."""
     for path, method in itertools.product(PATHS, ("GET", "POST", "DELETE")):
         if "events" in path and method == "GET":
             continue
@@ -108,17 +106,17 @@ def test_no_route_becomes_something_else(
             assert answers[0].status == 401
 
 
-def test_nor_does_any_as_it_is_served(tmp_path: Path) -> None:
-    """By the command, with its own settings of the server."""
+def test_no_route_upgrades_under_the_command(tmp_path: Path) -> None:
+    """Which configures uvicorn itself."""
     with hub_process(tmp_path) as hub:
         for fields in UPGRADES.values():
             [answer] = exchange(hub.base_url, request("POST", "/api/publish", *fields, body=OFFER) + FRAME)
-            # The parser leaves out the body of such a request, which is as good as a refusal.
+            # The parser drops the body of such a request, which then is refused.
             assert answer.status in (200, 400)
 
 
-def test_a_stream_that_is_asked_to_upgrade_stays_one(hub: LiveHub) -> None:
-    """It tells what comes, and hears nothing of what is said in another protocol."""
+def test_a_stream_does_not_upgrade(hub: LiveHub) -> None:
+    """It sends its events, and discards what is sent in another protocol."""
     with wire(hub.base_url) as opened:
         opened.send(request("GET", "/api/contents/c/events", *UPGRADES["as it should be"]) + FRAME)
         opened.until(b"event: ready")
@@ -136,8 +134,8 @@ HOSTS = [
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_any_host_has_an_answer(hub: LiveHub, host: str) -> None:
-    """Names of this machine alone are served without a key; everything else is 403."""
+def test_every_host_is_answered(hub: LiveHub, host: str) -> None:
+    """Without a key only loopback names are served; every other is 403 (DNS rebinding)."""
     [first, _] = exchange(hub.base_url, request("GET", "/healthz", host=host) + LAST)
     name = host.lower().strip().removesuffix(".")
     local = name.startswith("localhost:") or name in ("localhost", "[::1]", "[::1]:80", "[::1")
@@ -163,8 +161,8 @@ FORWARDED = [
 
 
 @pytest.mark.parametrize("said", FORWARDED, ids=range(len(FORWARDED)))
-def test_any_address_may_be_claimed(hub: LiveHub, said: str) -> None:
-    """By a proxy that is believed and by nobody: the request is answered, and a stream opens and ends."""
+def test_every_forwarded_address_is_answered(hub: LiveHub, said: str) -> None:
+    """Sent by a trusted proxy and by an untrusted client: polls are answered, and streams open and end."""
     for name in ("X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "X-Real-IP", "X-Forwarded-Host"):
         [first, _] = exchange(hub.base_url, request("GET", "/api/contents/c", f"{name}: {said}") + LAST)
         assert first.status == 200
@@ -173,8 +171,8 @@ def test_any_address_may_be_claimed(hub: LiveHub, said: str) -> None:
             opened.until(b"event: ready")
 
 
-def test_many_parameters_are_few_bytes(hub: LiveHub) -> None:
-    """Thousands of them are answered, or refused for their size; none of them is an error of the hub's."""
+def test_thousands_of_parameters_are_answered(hub: LiveHub) -> None:
+    """Or refused for their size; never with a 5xx."""
     for query, status in (
         ("&".join(["channel=c"] * 1_000), 200),
         ("&".join(f"channel={number}" for number in range(1_000)), 422),
@@ -195,8 +193,8 @@ ASSETS = [
 
 
 @pytest.mark.parametrize("name", ASSETS)
-def test_nothing_but_the_page_is_served(hub: LiveHub, name: str) -> None:
-    """Whatever a path makes of itself: the page's own files, or 4xx."""
+def test_only_the_pages_files_are_served(hub: LiveHub, name: str) -> None:
+    """Every other path, traversals included, is 4xx."""
     [first, _] = exchange(hub.base_url, request("GET", f"/assets/{name}") + LAST)
     assert first.status == 404 or name.startswith("dashboard.js")
     assert b"[project]" not in first.body
@@ -211,8 +209,8 @@ RANGES = [
 
 
 @pytest.mark.parametrize("spelled", RANGES, ids=range(len(RANGES)))
-def test_any_part_of_a_file_may_be_asked_for(hub: LiveHub, spelled: str) -> None:
-    """It comes, or the whole file, or 4xx; and never more than a few times the file."""
+def test_every_range_of_a_file_is_answered(hub: LiveHub, spelled: str) -> None:
+    """With the range, the whole file or 4xx, and never with many times the file."""
     whole = exchange(hub.base_url, request("GET", "/assets/index.html", "Connection: close"))[0].body
     for condition in ("X: y", "If-Range: \xff", 'If-Range: "x"', "If-Range: Mon, 99 Jan 99999 99:99:99 +999999"):
         sent = request("GET", "/assets/index.html", f"Range: {spelled}", condition) + LAST
@@ -221,8 +219,8 @@ def test_any_part_of_a_file_may_be_asked_for(hub: LiveHub, spelled: str) -> None
         assert len(first.body) <= 100 * len(whole)
 
 
-def test_any_bytes_are_answered_or_closed(hub: LiveHub) -> None:
-    """Requests of which some bytes are others, some are gone and some came twice: 2xx to 4xx, and no trouble."""
+def test_mutated_requests_are_answered_or_closed(hub: LiveHub) -> None:
+    """Bytes are changed, removed and repeated: the answers are 2xx to 4xx, and nothing is logged."""
     draw = random.Random(SEED)
     whole = [sent for name, sent in REQUESTS.items() if "stream" not in name and "long" not in name]
     for _ in range(part(1_500)):
@@ -257,8 +255,8 @@ def test_any_bytes_are_answered_or_closed(hub: LiveHub) -> None:
         assert b"HTTP/1.1 5" not in raw, bytes(data)
 
 
-def test_any_credential_is_answered(auth_required: LiveHub) -> None:
-    """Bytes of all kinds where a token, a cookie, a ticket or a cursor belongs."""
+def test_every_credential_is_answered(auth_required: LiveHub) -> None:
+    """Any bytes in place of a token, a cookie, a ticket or a cursor."""
     draw = random.Random(SEED)
     good = token()
     for _ in range(part(600)):

@@ -1,8 +1,8 @@
-"""The wall between tenants, and between what one token of a tenant reads and what it does not.
+"""Isolation of tenants, and within a tenant of the channels that a token may not read.
 
-Two tenants use the same names. Everything that one of them says holds a canary, and so do the names that are its
-own. The others know all of that: they ask for it tens of thousands of times, by every route, with its cursors, tags
-and tickets, and listen on streams meanwhile. What they are answered holds no canary but what they said themselves.
+Two tenants use the same names. All data of one of them hold a canary, and so do the names that only it uses. The others
+know these names: they request them tens of thousands of times, by every route, with its cursors, tags and tickets, and
+have streams open meanwhile. No answer holds a canary, except where it repeats the request.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from tests.support.tokens import SECRET, bearer, token
 from tests.support.wire import Answer, Wire, request, wire
 
 REQUESTS: Final = part(20_000)
-"""Of the stranger; half as many again are a colleague's, who reads less."""
+"""Requests of the stranger; a colleague, who reads other channels, sends half as many."""
 
 PIPELINED: Final = 40
-"""Sent at once: fewer than a connection may have waiting."""
+"""Requests sent together: fewer than fill the buffer of a connection."""
 
 WORDS: Final = [f"shared-{number}" for number in range(6)]
-"""Names of both tenants: the same, and everybody's own."""
+"""Names that both tenants use, each for contents of its own."""
 
 
 BATCHES: Final = (("/api/contents/status/batch", "content_ids"), ("/v1/ai/jobs/batch-status", "job_ids"))
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Whoever has something to hide, and all that others could know of it. `epoch` is its clock's."""
+    """The owner of the secret data, with all that others could know of it. `epoch` is that of its clock."""
 
     canary: str
     places: list[tuple[str, str]]
-    """The channel and id of each content that it goes on publishing."""
+    """The channel and id of each content that it keeps publishing."""
     channels: list[str]
     contents: list[str]
     cursors: list[str]
@@ -57,7 +57,7 @@ class Owner(msgspec.Struct, frozen=True):
     tickets: list[str]
 
     def events(self, draw: random.Random) -> list[dict[str, Any]]:
-        """What it publishes: every text in it holds the canary."""
+        """Events to publish: every text in their data holds the canary."""
         return [
             {
                 "channel": channel,
@@ -80,13 +80,13 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 def publish(base_url: str, events: Sequence[dict[str, Any]], head: dict[str, str]) -> list[str]:
-    """Publish them all, and return their cursors."""
+    """Publish the events and return their cursors."""
     answer = httpx.post(f"{base_url}/api/publish", json={"events": events}, headers=head).raise_for_status()
     return [result["cursor"] for result in answer.json()["results"]]
 
 
 def settle(base_url: str, prefix: str, draw: random.Random, tenant: str) -> Owner:
-    """A tenant moves in: contents of its own and of shared names, in channels of both kinds, of all states."""
+    """Publish a tenant's contents: with own and shared names, in own and shared channels, in all phases."""
     canary = f"canary{secrets.token_hex(6)}"
     names = [*WORDS, *(f"{canary}-{number}" for number in range(6))]
     owner = Owner(
@@ -110,8 +110,8 @@ def settle(base_url: str, prefix: str, draw: random.Random, tenant: str) -> Owne
     ]
     cursors += publish(base_url, ended, head)
     tickets = [
-        httpx.post(f"{base_url}/api/tickets", json=wish, headers=head).json()["ticket"]
-        for wish in ({}, {"read": [f"{prefix}ended"]}, {"read": ["**"]})
+        httpx.post(f"{base_url}/api/tickets", json=body, headers=head).json()["ticket"]
+        for body in ({}, {"read": [f"{prefix}ended"]}, {"read": ["**"]})
     ]
     return msgspec.structs.replace(
         owner,
@@ -122,13 +122,13 @@ def settle(base_url: str, prefix: str, draw: random.Random, tenant: str) -> Owne
 
 
 class Snoop:
-    """Asks at random for what is somebody else's."""
+    """Sends random requests for another owner's data."""
 
     def __init__(self, draw: random.Random, owner: Owner, held: str) -> None:
         self.draw = draw
         self.owner = owner
         self.held = held
-        """A token that reads something else."""
+        """A token that does not read the owner's data."""
 
     def name(self) -> str:
         draw = self.draw
@@ -137,8 +137,8 @@ class Snoop:
                 *self.owner.channels,
                 *self.owner.contents,
                 *WORDS,
-                "nobody",
-                f"nobody/{draw.randrange(9)}",
+                "unknown",
+                f"unknown/{draw.randrange(9)}",
                 "ended",
                 "revoked",
             )
@@ -151,7 +151,7 @@ class Snoop:
         )
 
     def ticket(self) -> str:
-        """Somebody else's: whole, but a header goes before it; or in parts that no longer fit."""
+        """A forged ticket, made of parts of the owner's tickets and of `held`."""
         draw = self.draw
         head, claims, signature = draw.choice(self.owner.tickets).split(".")
         own = self.held.split(".")
@@ -162,7 +162,7 @@ class Snoop:
         )  # fmt: skip
 
     def credentials(self) -> tuple[str, list[str]]:
-        """The part of a query, and the header fields, by which this is somebody."""
+        """A part of the query, and the header fields: the own token, alone or beside another's ticket, or a forgery."""
         draw = self.draw
         chance = draw.random()
         if chance < 0.7:
@@ -176,7 +176,7 @@ class Snoop:
         return "", [f"Authorization: Bearer {self.ticket()}"]
 
     def request(self) -> tuple[str, bytes, list[str]]:
-        """A method, a request, and what of the owner's is said in it."""
+        """A method, a request, and the owner's names in it, which an answer may repeat."""
         draw = self.draw
         names = [self.name() for _ in range(draw.randint(1, 5))]
         name, cursor = names[0], self.cursor()
@@ -204,18 +204,18 @@ class Snoop:
             case 10:
                 method, path, query = "HEAD", "/api/events", f"channel={name}&since={cursor}&{query}"
             case 11:
-                # Into channels that this token may not write, or of contents that are not this tenant's.
+                # To channels that this token may not write, and of contents of the other tenant.
                 offer = {"channel": name, "content_id": draw.choice(WORDS), "data": {"status": "idle", "title": "own"}}
                 method, path, body = "POST", "/api/publish", json.dumps(offer).encode()
             case 12:
-                # Of this tenant's own: whoever has the same name elsewhere stays trusted.
-                path, wish = draw.choice(
+                # Of this tenant's subject: the same subject of another tenant stays valid.
+                path, asked = draw.choice(
                     (
                         ("/api/tickets", {"read": [draw.choice((*names, "**", f"{name}*"))]}),
                         ("/api/revoke", {"sub": "owner"}),
                     )
                 )
-                method, body = "POST", json.dumps(wish).encode()
+                method, body = "POST", json.dumps(asked).encode()
             case _:
                 method, path = draw.choice(
                     (("GET", "/metrics"), ("GET", "/healthz"), ("GET", "/"), ("POST", "/api/session"),
@@ -227,7 +227,7 @@ class Snoop:
 
 
 def check_silent(answer: Answer, said: Sequence[str], secret: Sequence[str], sent: bytes) -> None:
-    """The answer holds nothing of what is secret, but for what was said to it, and is below 500."""
+    """Assert that the answer is below 500 and holds no secret, except for what the request said."""
     assert answer.status < 500, sent
     raw = answer.raw
     for word in secret:
@@ -238,7 +238,7 @@ def check_silent(answer: Answer, said: Sequence[str], secret: Sequence[str], sen
 
 
 def snoop(base_url: str, spy: Snoop, count: int, secret: Sequence[str]) -> Counter[int]:
-    """So many requests, and none of the answers tells a secret. Returns how many answers there were of each status."""
+    """Send `count` requests and check that no answer holds a secret. Returns the number of answers by status."""
     statuses: Counter[int] = Counter()
     with contextlib.ExitStack() as stack:
         connection: Wire | None = None
@@ -254,14 +254,14 @@ def snoop(base_url: str, spy: Snoop, count: int, secret: Sequence[str]) -> Count
 
 
 def listen(base_url: str, channels: Sequence[str], head: dict[str, str], stack: contextlib.ExitStack) -> Any:
-    """An open stream over channels that somebody else has, too."""
+    """An open stream over channels of these names."""
     query = "&".join(f"channel={channel}" for channel in channels)
     return stack.enter_context(open_stream(base_url, f"/api/events?{query}", head))
 
 
 @contextlib.contextmanager
 def publishing(base_url: str, owner: Owner, tenant: str) -> Iterator[None]:
-    """The owner goes on publishing for the time of the block."""
+    """The owner publishes for the time of the block."""
     done = threading.Event()
     draw = random.Random(SEED)
 
@@ -282,7 +282,7 @@ def publishing(base_url: str, owner: Owner, tenant: str) -> Iterator[None]:
 
 @pytest.fixture(params=["embedded", pytest.param("redis", marks=pytest.mark.redis)])
 def broker(request: pytest.FixtureRequest) -> str:
-    """The broker's address."""
+    """The broker's URL."""
     if request.param == "embedded":
         return "sqlite:///hub.db"
     server: RedisServer = request.getfixturevalue("redis_server")
@@ -290,8 +290,8 @@ def broker(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.timeout(180)
-def test_no_byte_of_anybody_elses_is_told(broker: str, tmp_path: Path) -> None:
-    """Neither to another tenant, nor to whoever reads other channels of this one."""
+def test_no_answer_holds_data_of_others(broker: str, tmp_path: Path) -> None:
+    """Neither to another tenant, nor to a token of the same tenant that reads other channels."""
     draw = random.Random(SEED)
     acme, rival = f"acme-{secrets.token_hex(4)}", f"rival-{secrets.token_hex(4)}"
     settings = {
@@ -313,10 +313,10 @@ def test_no_byte_of_anybody_elses_is_told(broker: str, tmp_path: Path) -> None:
             for channel, content in zip(WORDS, WORDS, strict=True)
         ]
         publish(hub.base_url, own, bearer(tenant=rival))
-        # The stranger's streams are over the owner's very channels; the colleague's over those that it may read.
+        # The stranger streams channels with the owner's names, the colleague those that its token reads.
         pried = listen(hub.base_url, owner.channels + hidden.channels, bearer(**stranger), stack)
         looked = listen(hub.base_url, WORDS, bearer(**colleague), stack)
-        # The owner looks, too, so that what is hidden is in the hub's memory.
+        # The owner's stream brings the secret data into the hub's memory.
         listen(hub.base_url, owner.channels + hidden.channels, bearer(tenant=acme, sub="owner"), stack).until("ready")
         for channel in hidden.channels:
             with open_stream(hub.base_url, f"/api/contents/{channel}/events", bearer(**colleague)) as refused:
@@ -329,9 +329,9 @@ def test_no_byte_of_anybody_elses_is_told(broker: str, tmp_path: Path) -> None:
             ):
                 statuses = snoop(hub.base_url, Snoop(draw, target, token(**claims)), count, secret)
                 print(f"{claims['sub']}: {statuses.total()} requests, {sorted(statuses.items())}")
-                # Of every kind, or it would be no wonder that nothing was told.
+                # Answers of every kind: otherwise the test would prove little.
                 assert statuses.keys() >= {200, 204, 304, 401, 403, 404, 405, 422}
-        # Everything that was published before this is on the streams before it.
+        # All earlier events arrive on the streams before this one.
         for tenant, stream in ((rival, pried), (acme, looked)):
             last = {"channel": WORDS[0], "content_id": f"last of {tenant}", "data": {"status": "complete"}}
             publish(hub.base_url, [last], bearer(tenant=tenant))
@@ -342,15 +342,15 @@ def test_no_byte_of_anybody_elses_is_told(broker: str, tmp_path: Path) -> None:
             assert hidden.canary not in told
             assert (owner.canary in told) == (tenant == acme)
             assert (owner.epoch in told) == (tenant == acme)
-        # Whatever the stranger revoked was its own tenant's; and the owner's things are there for the owner.
+        # The stranger's revocations have not reached the owner, whose data are still there.
         owned = httpx.get(f"{hub.base_url}/api/contents/{owner.channels[-2]}", headers=bearer(tenant=acme, sub="owner"))
         assert owner.canary in owned.text
         assert hidden.canary in httpx.get(f"{hub.base_url}/api/contents/closed/ended", headers=bearer(tenant=acme)).text
 
 
 @pytest.mark.parametrize("in_memory", [False, True], ids=["in the broker", "in memory"])
-def test_what_is_hidden_is_as_what_is_not_there(broker: str, tmp_path: Path, in_memory: bool) -> None:
-    """In the batches and for players: same body, same head, byte for byte, in whatever company it is asked for."""
+def test_unreadable_contents_look_like_missing_ones(broker: str, tmp_path: Path, in_memory: bool) -> None:
+    """In batches and for players: the answers are equal, byte for byte, beside any other ids."""
     draw = random.Random(SEED)
     acme = f"acme-{secrets.token_hex(4)}"
     with hub_process(tmp_path, broker=broker, secret=SECRET, ticket_secret=SECRET, log_level="error") as hub:
@@ -363,7 +363,7 @@ def test_what_is_hidden_is_as_what_is_not_there(broker: str, tmp_path: Path, in_
             for held in (
                 f"Authorization: Bearer {token(tenant=acme, read=['open/**'])}",
                 f"Authorization: Bearer {token(tenant=acme, read=[])}",
-                f"Authorization: Bearer {token(tenant='nobodys')}",
+                f"Authorization: Bearer {token(tenant='stranger')}",
             ):
                 for _ in range(part(150)):
                     known, real = draw.sample(WORDS, draw.randint(0, 3)), draw.choice(owner.contents)
@@ -379,6 +379,6 @@ def test_what_is_hidden_is_as_what_is_not_there(broker: str, tmp_path: Path, in_
 
 
 def _undated(answer: Answer, name: str) -> bytes:
-    """All of it, but for when it was, and the name that was asked for."""
+    """The answer without its date and the requested name."""
     date = (answer.header("date") or "").encode()
     return answer.raw.replace(date, b"").replace(name.encode(), b"NAME")

@@ -1,4 +1,4 @@
-"""What a hub says of itself after it was treated badly: nothing is left over, and nothing went wrong."""
+"""Checks of a hub after hostile input: nothing is left over, and nothing was logged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOGGERS = ("asyncio", "statushub", "uvicorn", "uvicorn.error")
 
 
 class Trouble(logging.Handler):
-    """Collects what no request, whatever it says, may cause: errors, and anything with a traceback."""
+    """Collects log records that no request may cause: errors, and all with a traceback."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Trouble(logging.Handler):
 
 @contextlib.contextmanager
 def unharmed(**settings: Any) -> Iterator[LiveHub]:
-    """A hub for the time of the block. In the end it answers, holds nothing of anybody's, and has logged no trouble."""
+    """A hub for the time of the block. At its end it still answers, holds nothing, and has logged no `Trouble`."""
     trouble = Trouble()
     with live_hub(**settings) as hub:
         for name in LOGGERS:
@@ -43,7 +43,7 @@ def unharmed(**settings: Any) -> Iterator[LiveHub]:
 
 
 def check_settled(hub: LiveHub) -> None:
-    """It answers; and it holds no viewer, no connection and no task of those who have gone."""
+    """Assert that it answers, and that clients which disconnected left no viewer, connection or task."""
     [answer] = exchange(hub.base_url, LAST)
     assert answer.status == 200
     eventually(lambda: len(hub.hub.viewers) == 0)

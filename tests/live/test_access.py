@@ -1,4 +1,4 @@
-"""Tickets, the cookie, and the end of trust: by time, and by a word on every hub."""
+"""Tickets, the session cookie, expiry and revocation."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ PATHS = [pytest.param(HandoverProtocol, id="handover"), pytest.param("h11", id="
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[LiveHub]:
-    """A hub that knows `SECRET`."""
+    """A hub with the key `SECRET`."""
     with live_hub(secret=SECRET) as hub:
         yield hub
 
 
 @pytest.fixture
 def client(hub: LiveHub) -> Iterator[httpx.Client]:
-    """A client of it."""
+    """A client of this hub."""
     with httpx.Client(base_url=hub.base_url) as client:
         yield client
 
 
 def ticket(client: httpx.Client, body: dict[str, Any] | None = None, **claims: Any) -> str:
-    """A ticket for the bearer of such a token."""
+    """A ticket for the bearer of a token with these claims."""
     answer = client.post("/api/tickets", headers=bearer(**claims), json=body)
     assert answer.status_code == 200, answer.text
     assert answer.headers["cache-control"] == "no-store"
@@ -52,12 +52,12 @@ def ticket(client: httpx.Client, body: dict[str, Any] | None = None, **claims: A
 
 
 def status(client: httpx.Client, path: str, ticket: str) -> int:
-    """What a request with this ticket is answered."""
+    """The status of the answer to a request with this ticket."""
     return client.get(path, params={"ticket": ticket}).status_code
 
 
 def test_a_ticket_reads_what_its_bearer_reads(client: httpx.Client) -> None:
-    """As often as it is used, on every route that reads."""
+    """Repeatedly, on every route that reads."""
     given = ticket(client, read=["c", "d/*"])
     for _ in range(2):
         assert [status(client, path, given) for path in (CHANNEL, f"{CHANNEL}/status", "/api/contents/d/1")] == [
@@ -69,8 +69,8 @@ def test_a_ticket_reads_what_its_bearer_reads(client: httpx.Client) -> None:
     assert client.post(f"/api/contents/status/batch?ticket={given}", json={"content_ids": ["x"]}).status_code == 200
 
 
-def test_a_ticket_does_nothing_but_read(client: httpx.Client) -> None:
-    """Whatever its bearer may do besides."""
+def test_a_ticket_only_reads(client: httpx.Client) -> None:
+    """Also where its bearer's token allows more."""
     given = ticket(client, revoke=True)
     offer = {"channel": "c", "content_id": "a", "data": {"status": "idle"}}
     for path, body in (("/api/publish", offer), ("/api/tickets", {}), ("/api/revoke", {"sub": "x"})):
@@ -80,7 +80,7 @@ def test_a_ticket_does_nothing_but_read(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "reads", "does_not"),
+    ("asked", "reads", "does_not"),
     [
         (["c"], ["c"], ["d/1", "e"]),
         (["d/*"], ["d/1"], ["c", "e"]),
@@ -89,16 +89,16 @@ def test_a_ticket_does_nothing_but_read(client: httpx.Client) -> None:
     ],
 )
 def test_a_ticket_is_no_wider_than_its_bearer(
-    client: httpx.Client, wish: list[str], reads: list[str], does_not: list[str]
+    client: httpx.Client, asked: list[str], reads: list[str], does_not: list[str]
 ) -> None:
-    """It reads what both the token and the wish cover."""
-    given = ticket(client, {"read": wish}, read=["c", "d/*"])
+    """It reads what both the token and the ticket request cover."""
+    given = ticket(client, {"read": asked}, read=["c", "d/*"])
     assert [name for name in reads if status(client, f"/api/contents/{name}", given) != 200] == []
     assert [name for name in does_not if status(client, f"/api/contents/{name}", given) != 403] == []
 
 
 @pytest.mark.parametrize(
-    ("wish", "status", "field"),
+    ("body", "status", "field"),
     [
         ({"read": ["e"]}, 403, "read[0]"),
         ({"read": []}, 422, "read"),
@@ -108,16 +108,14 @@ def test_a_ticket_is_no_wider_than_its_bearer(
         ({"reed": ["c"]}, 422, "reed"),
     ],
 )
-def test_a_wish_that_cannot_be_granted_is_named(
-    client: httpx.Client, wish: dict[str, Any], status: int, field: str
-) -> None:
-    """By its field."""
-    answer = client.post("/api/tickets", json=wish, headers=bearer(read=["c", "d/*"]))
+def test_a_wrong_ticket_request_is_named(client: httpx.Client, body: dict[str, Any], status: int, field: str) -> None:
+    """The error names the field."""
+    answer = client.post("/api/tickets", json=body, headers=bearer(read=["c", "d/*"]))
     assert (answer.status_code, answer.json()["error"]["field"]) == (status, field)
 
 
 def test_a_ticket_that_would_be_too_long_is_refused(client: httpx.Client) -> None:
-    """An address has an end; a narrower ticket fits."""
+    """It would not fit into a URL; a narrower ticket does."""
     many = [f"channel-{number}/" + "x" * 100 for number in range(30)]
     refused = client.post("/api/tickets", headers=bearer(read=many))
     assert (refused.status_code, refused.json()["error"]["field"]) == (422, "read")
@@ -125,7 +123,7 @@ def test_a_ticket_that_would_be_too_long_is_refused(client: httpx.Client) -> Non
 
 
 def test_a_ticket_expires() -> None:
-    """After its time, and with its bearer's token at the latest."""
+    """After its lifetime, and at the latest with its bearer's token."""
     now = time.time()
     tickets = Tickets(SECRET.encode(), 30)
     given, seconds = tickets.give(Identity(tenant="acme", expires=now + 3600), None)
@@ -142,23 +140,23 @@ def test_a_ticket_expires() -> None:
         Tickets(OTHER_SECRET.encode(), 30).read(given)
 
 
-def test_hubs_take_each_others_tickets() -> None:
-    """Made with the secret they share, or with the one for tickets where there are public keys alone."""
+def test_hubs_accept_each_others_tickets() -> None:
+    """Signed with the secret they share, or with the secret for tickets."""
     for ticket_secret in ("", OTHER_SECRET):
         one, other = authenticator(ticket_secret=ticket_secret), authenticator(ticket_secret=ticket_secret)
         given, _ = one.tickets.give(Identity(tenant="acme", expires=time.time() + 60), None)
         assert other.tickets.read(given).tenant == "acme"
 
 
-def test_a_ticket_is_good_for_nothing_where_nobody_needs_one() -> None:
-    """A page may ask for it all the same: it need not know."""
+def test_a_hub_without_a_key_accepts_tickets() -> None:
+    """So a page need not know whether the hub has a key."""
     with live_hub() as hub, httpx.Client(base_url=hub.base_url) as client:
         given = client.post("/api/tickets").json()["ticket"]
         assert status(client, CHANNEL, given) == 200
 
 
-def test_the_cookie_of_a_session(client: httpx.Client) -> None:
-    """Scripts cannot read it, other sites cannot send it, and it goes with the token, or when it is asked to."""
+def test_signing_in_sets_a_cookie(client: httpx.Client) -> None:
+    """Scripts cannot read it, other sites cannot send it, and it lasts as long as the token or until sign-out."""
     answer = client.post("/api/session", headers=bearer())
     assert answer.status_code == 204
     cookie = answer.headers["set-cookie"].lower()
@@ -170,30 +168,30 @@ def test_the_cookie_of_a_session(client: httpx.Client) -> None:
     assert client.get(CHANNEL).status_code == 401
 
 
-def test_the_cookie_is_for_https_where_that_is_spoken(client: httpx.Client) -> None:
-    """As the proxy tells."""
+def test_the_cookie_is_secure_over_https(client: httpx.Client) -> None:
+    """As the proxy tells the scheme."""
     answer = client.post("/api/session", headers=bearer() | {"X-Forwarded-Proto": "https"})
     assert "secure" in answer.headers["set-cookie"].lower()
 
 
-def test_a_token_that_no_cookie_holds_is_refused(client: httpx.Client) -> None:
-    """Rather than silently dropped by the browser."""
+def test_a_token_too_long_for_a_cookie_is_refused(client: httpx.Client) -> None:
+    """Browsers would drop the cookie silently."""
     answer = client.post("/api/session", headers=bearer(read=["x" * 200] * 25))
     assert (answer.status_code, answer.json()["error"]["field"]) == (422, "token")
     assert client.post("/api/session", headers={"Cookie": f"statushub_token={token()}"}).status_code == 401
 
 
-# The end of trust
+# Expiry and revocation
 
 
 def over(stream: StreamClient) -> bool:
-    """Read to the end of the stream; whether its last word was a farewell."""
+    """Read to the end of the stream. Returns whether its last event was `drain`."""
     return stream.rest()[-1].event == "drain"
 
 
 @pytest.mark.parametrize("http", PATHS)
 def test_a_stream_ends_when_its_token_expires(http: Any) -> None:
-    """It says farewell, and whoever comes back is told why."""
+    """With `drain`; a reconnect is answered 401."""
     with live_hub(secret=SECRET, http=http) as hub:
         head = bearer(exp=time.time() + 1.5)
         lasting = open_stream(hub.base_url, f"{CHANNEL}/events", bearer())
@@ -206,8 +204,8 @@ def test_a_stream_ends_when_its_token_expires(http: Any) -> None:
             assert hub.hub.counts.dismissals == 1
 
 
-def test_what_a_ticket_opened_ends_with_the_token() -> None:
-    """Not with the ticket, and not later."""
+def test_a_stream_opened_with_a_ticket_ends_with_the_token() -> None:
+    """Neither with the ticket, nor later than the token."""
     with live_hub(secret=SECRET, ticket_ttl=1.0) as hub, httpx.Client(base_url=hub.base_url) as client:
         began = time.time()
         given = ticket(client, exp=began + 4)
@@ -223,8 +221,8 @@ def test_what_a_ticket_opened_ends_with_the_token() -> None:
 
 @pytest.mark.parametrize("http", PATHS)
 @pytest.mark.parametrize("word", ["jti", "sub"])
-def test_a_revoked_token_ends_at_once(http: Any, word: str) -> None:
-    """Its streams, its tickets, its requests; nobody else's."""
+def test_a_revocation_takes_effect_immediately(http: Any, word: str) -> None:
+    """On streams, tickets and requests of the token, and on no others."""
     with live_hub(secret=SECRET, http=http, heartbeat=60) as hub, httpx.Client(base_url=hub.base_url) as client:
         revoked: dict[str, Any] = {"sub": "eve", "jti": "e1"}
         spared: list[dict[str, Any]] = [{"sub": "bob", "jti": "b1"}, revoked | {"tenant": "other"}, {}]
@@ -243,8 +241,8 @@ def test_a_revoked_token_ends_at_once(http: Any, word: str) -> None:
         assert [client.get(CHANNEL, headers=bearer(**claims)).status_code for claims in spared] == [200] * 3
 
 
-def test_whoever_signs_in_again_is_let_in() -> None:
-    """A revoked subject's later tokens are good; one that does not say when it was issued is not."""
+def test_later_tokens_of_a_revoked_subject_are_valid() -> None:
+    """A token without `iat` counts as issued before."""
     with live_hub(secret=SECRET) as hub, httpx.Client(base_url=hub.base_url) as client:
         before = bearer(sub="eve")
         client.post("/api/revoke", json={"sub": "eve"}, headers=bearer(revoke=True)).raise_for_status()
@@ -268,14 +266,14 @@ def test_whoever_signs_in_again_is_let_in() -> None:
 def test_a_wrong_revocation_is_named(
     client: httpx.Client, body: dict[str, Any], claims: dict[str, Any], status: int, field: str
 ) -> None:
-    """Who may not is told, and so is what is wrong."""
+    """The error names the claim that is missing, or the field."""
     answer = client.post("/api/revoke", json=body, headers=bearer(**claims))
     assert (answer.status_code, answer.json()["error"].get("field")) == (status, field)
 
 
 @pytest.mark.redis
-def test_a_revocation_reaches_every_hub_and_outlives_them(tmp_path: Path) -> None:
-    """Said to one, it ends streams on the other; a hub that starts later knows it, and so does one that was cut off."""
+def test_a_revocation_reaches_every_hub_and_is_kept(tmp_path: Path) -> None:
+    """Sent to one hub, it ends streams of another. Hubs that start later have it, and so have disconnected ones."""
     settings: dict[str, Any] = {"secret": SECRET, "heartbeat": 60}
     eve = bearer(sub="eve")
     with running_redis(tmp_path) as redis, live_hub(redis.url, **settings) as one:
@@ -292,14 +290,14 @@ def test_a_revocation_reaches_every_hub_and_outlives_them(tmp_path: Path) -> Non
                 assert over(stream)
             waiting.until("ready")
             assert httpx.get(late.base_url + CHANNEL, headers=eve).status_code == 401
-            # Lost by the broker, it is known to those who had heard of it.
+            # Hubs that have it keep it, also where the broker loses it.
             redis.command("flushall")
             assert httpx.get(late.base_url + CHANNEL, headers=eve).status_code == 401
 
 
 @pytest.mark.redis
-def test_revocations_are_out_of_reach_for_tenants(redis_server: RedisServer) -> None:
-    """They are no channel that a token could read, and junk among them harms nobody."""
+def test_tenants_cannot_reach_revocations(redis_server: RedisServer) -> None:
+    """No token reads their channel, and invalid data in it are skipped."""
     with live_hub(redis_server.url, secret=SECRET) as hub, httpx.Client(base_url=hub.base_url) as client:
         client.post("/api/revoke", json={"sub": "eve"}, headers=bearer(revoke=True)).raise_for_status()
         assert client.get("/api/contents/revoked", headers=bearer()).json()["contents"] == []
@@ -310,8 +308,8 @@ def test_revocations_are_out_of_reach_for_tenants(redis_server: RedisServer) -> 
         eventually(lambda: client.get(CHANNEL, headers=mallory).status_code == 401)
 
 
-def test_revocations_are_forgotten_when_their_tokens_have_expired() -> None:
-    """And the widest one of a subject holds."""
+def test_revocations_are_dropped_when_their_tokens_have_expired() -> None:
+    """Of one subject the latest counts."""
     revocations = Revocations()
     for at, until in ((10.0, 100.0), (20.0, 100.0), (15.0, 100.0)):
         revocations.add(Revocation(tenant="t", kind="sub", value="s", at=at, until=until))
@@ -326,8 +324,8 @@ def test_revocations_are_forgotten_when_their_tokens_have_expired() -> None:
     assert len(revocations) == 0
 
 
-def test_a_ticket_or_token_is_in_no_log(tmp_path: Path) -> None:
-    """The access log has the path, and neither what stands behind it nor any header."""
+def test_logs_hold_no_ticket_or_token(tmp_path: Path) -> None:
+    """The access log has the path without its query, and no header."""
     environ = {"STATUSHUB_SECRET": SECRET, "STATUSHUB_ACCESS_LOG": "yes", "STATUSHUB_LOG_LEVEL": "debug"}
     with serving("--broker", "memory:", cwd=tmp_path, env=environ) as (process, url):
         with httpx.Client(base_url=url) as client:

@@ -1,4 +1,4 @@
-"""Polls that ask again: tags, 304, and what is told while the broker is lost."""
+"""Conditional polls: entity tags, 304, and Age while the broker is away."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def client() -> Iterator[httpx.Client]:
 
 
 def publish(client: httpx.Client) -> str:
-    """Publish a next status and return its cursor."""
+    """Publish another status and return its cursor."""
     return str(client.post("/api/publish", json=EVENT).raise_for_status().json()["cursor"])
 
 
@@ -42,7 +42,7 @@ def asking(client: httpx.Client, poll: dict[str, Any], *held: str) -> httpx.Resp
 
 @polls
 def test_a_poll_is_tagged_with_its_cursor(client: httpx.Client, poll: dict[str, Any]) -> None:
-    """The tag is the cursor of what was read; the answer may be kept and must be asked about."""
+    """The tag is the cursor of what was read; the answer may be stored and must be revalidated."""
     cursor = publish(client)
     answer = asking(client, poll)
     assert (answer.status_code, answer.headers["etag"]) == (200, f'"{cursor}"')
@@ -52,8 +52,8 @@ def test_a_poll_is_tagged_with_its_cursor(client: httpx.Client, poll: dict[str, 
 
 
 @polls
-def test_what_the_client_holds_is_not_sent_again(client: httpx.Client, poll: dict[str, Any]) -> None:
-    """304 with the tag and no body, however the tag is listed; the answer again once it has changed."""
+def test_an_answer_that_the_client_has_is_not_sent_again(client: httpx.Client, poll: dict[str, Any]) -> None:
+    """304 with the tag and no body, for every form of the list; 200 once it has changed."""
     tag = f'"{publish(client)}"'
     for held in ([tag], [f"W/{tag}"], [f'"other", {tag}'], ['"other"', f"W/{tag}"], ["*"], [f'"a" ,{tag},']):
         answer = asking(client, poll, *held)
@@ -76,8 +76,8 @@ def test_head_answers_as_get_without_the_body(client: httpx.Client, path: str) -
     ]
 
 
-def test_a_long_poll_that_nothing_ends_is_not_modified(client: httpx.Client) -> None:
-    """A client that says what it holds gets no body for nothing."""
+def test_a_long_poll_without_a_change_is_not_modified(client: httpx.Client) -> None:
+    """A client that sends its tag gets no body."""
     cursor = publish(client)
     poll = {"method": "GET", "url": f"/api/contents/ch/changes?since={cursor}&wait=0.05"}
     assert asking(client, poll, f'"{cursor}"').status_code == 304
@@ -85,8 +85,8 @@ def test_a_long_poll_that_nothing_ends_is_not_modified(client: httpx.Client) -> 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", [name for name in POLLS if name != "changes"])
-async def test_while_the_broker_is_lost_answers_say_their_age(name: str) -> None:
-    """What is known is still told, with for how long it may have been out of date."""
+async def test_answers_have_an_age_while_the_broker_is_away(name: str) -> None:
+    """Known contents are still answered, with how long they may have been out of date."""
     poll = POLLS[name]
     if "json" in poll:
         poll = {**poll, "json": {key: ["x"] for key in poll["json"]}}
@@ -103,8 +103,8 @@ async def test_while_the_broker_is_lost_answers_say_their_age(name: str) -> None
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["", "/status", "/changes"])
-async def test_what_cannot_be_known_is_unavailable(path: str) -> None:
-    """503 with when to ask again, where the broker is lost and nothing is known of the channel."""
+async def test_an_unknown_channel_is_unavailable_without_the_broker(path: str) -> None:
+    """503 with Retry-After."""
     async with serving() as (hub, client):
         hub.ingest.lost()
         answer = await client.get(f"/api/contents/unknown{path}")

@@ -32,7 +32,7 @@ def publish(client: httpx.Client, content_id: str, status: str, channel: str = "
 
 
 def whole(content_id: str, status: str, processing_status: str | None = None, **data: Any) -> dict[str, Any]:
-    """What is stored of what `publish` published."""
+    """The stored data of what `publish` published."""
     return {
         "content_id": content_id,
         "channel_id": "ch",
@@ -43,8 +43,8 @@ def whole(content_id: str, status: str, processing_status: str | None = None, **
     }
 
 
-def test_a_channel_is_answered_whole(client: httpx.Client) -> None:
-    """Each content's whole status, the latest change last, with the cursor to go on from."""
+def test_a_channel_is_answered_as_a_whole(client: httpx.Client) -> None:
+    """The whole status of each content, in the order of their latest changes, and the cursor."""
     publish(client, "a", "generating", progress=4)
     publish(client, "b", "complete")
     cursor = publish(client, "a", "generating", progress=45, ai={"tags": []})
@@ -58,14 +58,14 @@ def test_a_channel_is_answered_whole(client: httpx.Client) -> None:
 
 
 def test_an_unknown_channel_has_no_contents(client: httpx.Client) -> None:
-    """A channel begins to exist by a publish, so asking before that is no mistake."""
+    """A channel exists from its first publish; a poll before that is not an error."""
     answer = client.get("/api/contents/nothing")
     assert answer.status_code == 200
     assert answer.json()["contents"] == []
 
 
-def test_the_summary_sorts_contents_by_what_they_are_doing(client: httpx.Client) -> None:
-    """Waiting and running contents are processing; idle ones are counted nowhere."""
+def test_the_summary_groups_contents_by_phase(client: httpx.Client) -> None:
+    """Pending and processing contents are one group; idle ones are left out."""
     publish(client, "idle", "idle")
     publish(client, "waiting", "pending")
     publish(client, "running", "generating", processing_status="summarizing", progress=45, remaining_seconds=31)
@@ -108,7 +108,7 @@ def test_the_summary_sorts_contents_by_what_they_are_doing(client: httpx.Client)
 
 
 def test_the_summary_of_an_unknown_channel_is_empty(client: httpx.Client) -> None:
-    """The same fields with nothing in them, so that a page needs no special case."""
+    """It has all fields, so that a page needs no special case."""
     assert client.get("/api/contents/nothing/status").json() == {
         "processing_contents": [],
         "completed_contents": [],
@@ -121,7 +121,7 @@ def test_the_summary_of_an_unknown_channel_is_empty(client: httpx.Client) -> Non
 
 
 def test_the_list_view_has_every_content(client: httpx.Client) -> None:
-    """Id and status alone, idle contents included."""
+    """Only id and status, idle contents included."""
     publish(client, "a", "idle")
     publish(client, "b", "PROCESSING")
     publish(client, "c", "failed")
@@ -132,8 +132,8 @@ def test_the_list_view_has_every_content(client: httpx.Client) -> None:
     ]
 
 
-def test_changes_tell_what_came_after_a_cursor(client: httpx.Client) -> None:
-    """Only later events, each with its id; and with nothing later, the same cursor."""
+def test_changes_have_what_came_after_a_cursor(client: httpx.Client) -> None:
+    """Only later events, each with its id; without any, the same cursor."""
     first = publish(client, "a", "generating")
     second = publish(client, "b", "generating")
     third = publish(client, "a", "complete")
@@ -152,14 +152,14 @@ def test_changes_tell_what_came_after_a_cursor(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("query", ["", "?since=", "?wait=", "?something=else"])
 def test_changes_without_a_cursor_are_everything(client: httpx.Client, query: str) -> None:
-    """An empty cursor is none; what the route does not know of the query it ignores."""
+    """An empty cursor counts as none; unknown query parameters are ignored."""
     cursor = publish(client, "a", "generating")
     answer = client.get(f"/api/contents/ch/changes{query}").json()
     assert (answer["cursor"], answer["reset"], len(answer["events"])) == (cursor, False, 1)
 
 
 def test_changes_since_a_void_cursor_are_a_reset(client: httpx.Client) -> None:
-    """A cursor of another epoch is answered at once with the whole state, and with the word to forget."""
+    """A cursor of another epoch is answered immediately with `reset` and the whole state."""
     cursor = publish(client, "a", "generating")
     answer = client.get("/api/contents/ch/changes?since=zzz-9&wait=25").json()
     assert answer["reset"] is True
@@ -169,7 +169,7 @@ def test_changes_since_a_void_cursor_are_a_reset(client: httpx.Client) -> None:
 
 @pytest.mark.anyio
 async def test_a_long_poll_ends_with_the_change_it_waits_for() -> None:
-    """It is held open until something is published, and then has it."""
+    """It stays open until something is published, and has that."""
     async with serving() as (hub, client), anyio.create_task_group() as tasks:
         replica = hub.synchronizer.obtain(DEFAULT_TENANT, "ch")
         body = {"channel": "ch", "content_id": "a", "data": {"status": "generating"}}
@@ -184,15 +184,15 @@ async def test_a_long_poll_ends_with_the_change_it_waits_for() -> None:
         assert [event["data"]["content_id"] for event in answer.json()["events"]] == ["a"]
 
 
-def test_a_long_poll_that_waits_in_vain_keeps_its_cursor(client: httpx.Client) -> None:
-    """The answer is empty and goes on from the same place."""
+def test_a_long_poll_that_times_out_keeps_its_cursor(client: httpx.Client) -> None:
+    """The answer is empty, and its cursor is that of the request."""
     cursor = publish(client, "a", "generating")
     answer = client.get(f"/api/contents/ch/changes?since={cursor}&wait=0.05").json()
     assert answer == {"cursor": cursor, "reset": False, "events": []}
 
 
 def test_a_batch_is_answered_in_the_order_asked(client: httpx.Client) -> None:
-    """Whole statuses under their ids, repeats repeated, unknown ids not found; of any channel."""
+    """Whole statuses with their ids, of any channel; repeated ids are repeated, unknown ones not found."""
     publish(client, "a", "generating", progress=45)
     publish(client, "b", "complete", channel="elsewhere")
     answer = client.post("/api/contents/status/batch", json={"content_ids": ["b", "x", "a", "b"]}).json()
@@ -208,15 +208,15 @@ def test_a_batch_is_answered_in_the_order_asked(client: httpx.Client) -> None:
 
 
 def test_a_batch_may_have_a_hundred_ids(client: httpx.Client) -> None:
-    """The most that is allowed is allowed, the longest names in their longest spelling included."""
+    """The limit itself is allowed, with the longest names in their longest spelling."""
     ids = ["\U0001f600" * 125 + f"{place:03}" for place in range(100)]
     answer = client.post("/api/contents/status/batch", json={"content_ids": ids})
     assert [line["id"] for line in answer.json()["statuses"]] == ids
 
 
 @pytest.mark.parametrize("name", ["jobs/instagram-sync", "ünï cödé", "a?b#c", "100%", "a/status", 'say "hi" \\ there'])
-def test_names_may_hold_what_urls_escape(client: httpx.Client, name: str) -> None:
-    """Slashes and all else that is printable, percent-encoded or, for slashes, as they are."""
+def test_names_may_hold_characters_that_urls_escape(client: httpx.Client, name: str) -> None:
+    """All printable characters, percent-encoded; slashes also literally."""
     publish(client, name, "generating", channel=name)
     for escaped in (
         quote(name),
@@ -231,13 +231,13 @@ def test_names_may_hold_what_urls_escape(client: httpx.Client, name: str) -> Non
 
 
 def test_the_batch_is_not_a_channel(client: httpx.Client) -> None:
-    """GET where the batch is posted to is a mistake, and is told so instead of being shown an empty channel."""
+    """GET of the batch's path is 405, rather than an empty channel."""
     answer = client.get("/api/contents/status/batch")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-def test_an_estimate_is_reckoned_from_the_moment_of_the_report(client: httpx.Client) -> None:
-    """What remained is added to when it was said, not to now, so that asking again does not move the end."""
+def test_an_estimate_counts_from_the_time_of_the_report(client: httpx.Client) -> None:
+    """The remaining time is added to the event's timestamp, not to now, so that a later poll does not move the end."""
     publish(client, "a", "generating", remaining_seconds=90, timestamp="2025-07-31T15:00:00+02:00")
     [line] = client.get("/api/contents/ch/status").json()["processing_contents"]
     assert datetime.fromisoformat(line["estimated_completion"]) == datetime(2025, 7, 31, 13, 1, 30, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Bad input to every route: a 4xx that names the field, never a crash, never a lost connection."""
+"""Invalid input to every route: a 4xx that names the field, and never a crash or a lost connection."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def client() -> Iterator[httpx.Client]:
 
 
 def check(answer: httpx.Response, status: int, field: str | None) -> None:
-    """The error has this status and names this field, in the form of all errors."""
+    """Assert that the error has this status and names this field."""
     assert answer.status_code == status, answer.text
     error = answer.json()["error"]
     assert set(error) <= {"code", "message", "field"}
@@ -41,7 +41,7 @@ def check(answer: httpx.Response, status: int, field: str | None) -> None:
 @pytest.mark.parametrize("end", ["", "/status", "/changes", "/events"])
 @pytest.mark.parametrize("name", ["", LONG, "a*", "%20a", "a%20", "a%00b", "%E2%80%A8", "%1B[31m"])
 def test_an_illegal_channel_is_named(client: httpx.Client, name: str, end: str) -> None:
-    """422 naming channel_id; an empty one, too."""
+    """422 naming channel_id; also for an empty one."""
     check(client.get(f"/api/contents/{name}{end}"), 422, "channel_id")
 
 
@@ -67,13 +67,13 @@ def test_an_illegal_channel_is_named(client: httpx.Client, name: str, end: str) 
     ],
 )
 def test_a_wrong_query_is_named(client: httpx.Client, path: str, status: int, field: str) -> None:
-    """What a query says wrongly is refused rather than guessed at."""
+    """An invalid parameter is refused rather than ignored."""
     check(client.get(f"/api/contents/ch{path}"), status, field)
 
 
 @pytest.mark.parametrize(("path", "key", "most"), [(BATCH, "content_ids", 100), (JOBS, "job_ids", 50)])
 def test_a_wrong_batch_is_named(client: httpx.Client, path: str, key: str, most: int) -> None:
-    """422 naming the list, or the place in it."""
+    """422 naming the list, or the index in it."""
     wrong: list[tuple[Any, str]] = [
         ({}, key),
         ({key: None}, key),
@@ -153,7 +153,7 @@ def test_a_wrong_publication_is_named(client: httpx.Client, wrong: dict[str, Any
     ],
 )
 def test_a_wrong_batch_of_events_is_named(client: httpx.Client, events: Any, field: str) -> None:
-    """422 naming the list, or the place in it."""
+    """422 naming the list, or the index in it."""
     check(client.post(PUBLISH, json={"events": events}), 422, field)
 
 
@@ -176,8 +176,10 @@ def test_a_wrong_batch_of_events_is_named(client: httpx.Client, events: Any, fie
         b"\xef\xbb\xbf{}",
     ],
 )
-def test_what_is_no_json_object_is_malformed(client: httpx.Client, path: str, key: bytes, body: bytes) -> None:
-    """400: there is no field to name."""
+def test_a_body_that_is_not_a_json_object_is_malformed(
+    client: httpx.Client, path: str, key: bytes, body: bytes
+) -> None:
+    """400, without a field."""
     body = body.replace(b"KEY", key)
     answer = client.post(path, content=body, headers=JSON)
     check(answer, 400, None)
@@ -187,7 +189,7 @@ def test_what_is_no_json_object_is_malformed(client: httpx.Client, path: str, ke
 @pytest.mark.parametrize("path", [BATCH, JOBS, PUBLISH])
 @pytest.mark.parametrize("depth", [500, 5_000, 100_000])
 def test_deep_nesting_is_refused(client: httpx.Client, path: str, depth: int) -> None:
-    """However deep, and wherever it is."""
+    """At any depth, in every body."""
     nest = b"[" * depth + b"]" * depth
     for body in (nest, b'{"content_ids":%b,"job_ids":%b,"channel":%b}' % (nest, nest, nest)):
         assert 400 <= client.post(path, content=body, headers=JSON).status_code < 500
@@ -198,14 +200,14 @@ def test_deep_nesting_is_refused(client: httpx.Client, path: str, depth: int) ->
 
 @pytest.mark.parametrize("path", [BATCH, JOBS])
 def test_a_large_batch_is_refused(client: httpx.Client, path: str) -> None:
-    """413 for a body that no legal batch has."""
+    """413 for a body larger than the largest valid batch."""
     check(client.post(path, content=b" " * (POLL_BODY_BYTES + 1), headers=JSON), 413, "body")
 
 
 @pytest.mark.parametrize("path", [BATCH, JOBS, PUBLISH])
 @pytest.mark.parametrize(("length", "status"), [("0" * 9_000 + "2", 422), ("0" * 9_000 + "9" * 15, 413)])
-def test_a_length_may_begin_with_noughts(client: httpx.Client, path: str, length: str, status: int) -> None:
-    """However many: HTTP sets no limit, and Python's would be a crash."""
+def test_a_length_may_have_leading_zeros(client: httpx.Client, path: str, length: str, status: int) -> None:
+    """Any number of them: HTTP has no limit, and Python's would be a crash."""
     head = request("POST", path, "Content-Type: application/json", f"Content-Length: {length}", body=b"{}")
     with wire(str(client.base_url)) as opened:
         opened.send(head.replace(b"Content-Length: 2\r\n", b""))
@@ -214,7 +216,7 @@ def test_a_length_may_begin_with_noughts(client: httpx.Client, path: str, length
 
 @pytest.mark.parametrize("path", [BATCH, JOBS, PUBLISH])
 def test_a_body_has_to_be_declared(client: httpx.Client, path: str) -> None:
-    """415 for what a foreign page's form could send."""
+    """415 for the types that a form of a foreign page could send (CSRF)."""
     check(client.post(path, content=b"{}", headers={"Content-Type": "text/plain"}), 415, None)
 
 
@@ -240,7 +242,9 @@ def test_an_unknown_path_is_not_found(client: httpx.Client, path: str) -> None:
         ("DELETE", "/openapi.json", {"GET", "HEAD"}),
     ],
 )
-def test_a_wrong_method_is_told_the_right_ones(client: httpx.Client, method: str, path: str, allowed: set[str]) -> None:
+def test_a_wrong_method_is_answered_with_the_allowed_ones(
+    client: httpx.Client, method: str, path: str, allowed: set[str]
+) -> None:
     """405 in the form of every error, with Allow (RFC 9110, section 15.5.6)."""
     answer = client.request(method, path)
     check(answer, 405, None)
@@ -249,8 +253,8 @@ def test_a_wrong_method_is_told_the_right_ones(client: httpx.Client, method: str
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("error", [RuntimeError("the secret"), ConfigError("the secret", field="broker")])
-async def test_a_crash_is_told_without_its_details(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """500 as JSON, readable by a page of another origin, and not a word of what went wrong."""
+async def test_a_crash_is_answered_without_details(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """500 as JSON, readable for a page of another origin, and nothing of the exception."""
 
     async def crash(*_arguments: object) -> None:
         raise error
@@ -294,7 +298,7 @@ bodies = st.one_of(
     path=st.sampled_from([BATCH, JOBS, PUBLISH]), body=bodies.map(lambda body: json.dumps(body).encode()) | st.binary()
 )
 def test_no_body_crashes_the_hub(client: httpx.Client, path: str, body: bytes) -> None:
-    """Whatever is posted is answered, with JSON, below 500, on a connection that stays."""
+    """Every body is answered with JSON, below 500, on a connection that stays open."""
     answer = client.post(path, content=body, headers=JSON)
     assert answer.status_code in (200, 400, 413, 422)
     assert isinstance(answer.json(), dict)
@@ -313,7 +317,7 @@ def test_no_body_crashes_the_hub(client: httpx.Client, path: str, body: bytes) -
 @given(query=st.dictionaries(st.sampled_from(["since", "wait", "view", "x"]), st.text(), max_size=4), name=st.text())
 def test_no_url_crashes_the_hub(client: httpx.Client, query: dict[str, str], name: str) -> None:
     """Any channel name and any query are answered below 500."""
-    # A line break, which no name may hold, does not get as far as the route.
+    # No route matches a line break, which names may not hold.
     escaped = "".join(f"%{byte:02X}" for byte in name.replace("\n", "").encode(errors="replace"))
     query = {key: value.encode(errors="replace").decode() for key, value in query.items()}
     for end in ("", "/status", "/changes"):

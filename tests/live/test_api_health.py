@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_hub_with_its_broker_is_alive_and_ready() -> None:
-    """Both are answered, and neither answer may be kept."""
+    """Both are 200, and may not be stored."""
     async with serving() as (_hub, client):
         alive, ready = await client.get("/healthz"), await client.get("/readyz")
     assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
@@ -22,7 +22,7 @@ async def test_a_hub_with_its_broker_is_alive_and_ready() -> None:
 
 
 async def test_a_hub_that_goes_down_is_alive_and_not_ready() -> None:
-    """A load balancer sends nobody more, and nothing restarts the process."""
+    """A load balancer sends no more requests, and no supervisor restarts the process."""
     async with serving() as (hub, client):
         hub.drain()
         alive, ready = await client.get("/healthz"), await client.get("/readyz")
@@ -32,7 +32,7 @@ async def test_a_hub_that_goes_down_is_alive_and_not_ready() -> None:
 
 
 async def test_metrics_are_in_the_prometheus_format() -> None:
-    """The text format, and counts that follow what happens."""
+    """The text format, with counters that count."""
     async with serving() as (_hub, client):
         event = {"channel": "ch", "content_id": "a", "data": {"status": "idle"}}
         await client.post("/api/publish", json=event)
@@ -44,7 +44,7 @@ async def test_metrics_are_in_the_prometheus_format() -> None:
 
 @pytest.mark.redis
 async def test_while_redis_is_away_every_route_says_so(tmp_path: Path) -> None:
-    """503 with when to ask again, from all that need it; a player is told PENDING; all is well on its return."""
+    """503 with Retry-After from every route that needs it, PENDING for players; 200 once it is back."""
     with running_redis(tmp_path) as redis:
         async with serving(redis.url) as (_hub, client):
             event = {"channel": "ch", "content_id": "a", "data": {"status": "complete"}}

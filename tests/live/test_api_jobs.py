@@ -37,10 +37,10 @@ def client() -> Iterator[httpx.Client]:
         ),
     ],
 )
-def test_a_job_is_told_in_its_own_vocabulary(
+def test_a_job_is_answered_in_the_job_vocabulary(
     client: httpx.Client, data: dict[str, Any], job: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
-    """Waiting jobs are processing, completed ones are at 100, failed ones at 0 with their error."""
+    """Pending jobs are processing, completed ones are at 100, failed ones at 0 with their error."""
     name = request.node.callspec.id
     client.post("/api/publish", json={"channel": "jobs", "content_id": name, "data": data}).raise_for_status()
     answer = client.post("/v1/ai/jobs/batch-status", json={"job_ids": [name]})
@@ -48,13 +48,13 @@ def test_a_job_is_told_in_its_own_vocabulary(
 
 
 def test_unknown_jobs_are_not_found(client: httpx.Client) -> None:
-    """One answer for each id, however often it is asked for."""
+    """One answer for each id, also where it is repeated."""
     missing = {"status": "not_found", "progress": 0, "result_url": None, "error": None}
     answer = client.post("/v1/ai/jobs/batch-status", json={"job_ids": ["x", "y", "x"]})
     assert answer.json() == {"jobs": {"x": missing, "y": missing}}
 
 
 def test_fifty_jobs_may_be_asked_for(client: httpx.Client) -> None:
-    """The most that is allowed is allowed."""
+    """The limit itself is allowed."""
     answer = client.post("/v1/ai/jobs/batch-status", json={"job_ids": [str(place) for place in range(50)]})
     assert len(answer.json()["jobs"]) == 50

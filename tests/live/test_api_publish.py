@@ -25,19 +25,19 @@ def client(hub: LiveHub) -> Iterator[httpx.Client]:
 
 
 def event(content_id: str, status: str = "generating", **more: Any) -> dict[str, Any]:
-    """An event as a producer offers it."""
+    """The body of a publish of one event."""
     return {"channel": "publish", "content_id": content_id, "data": {"status": status}} | more
 
 
 def stored(client: httpx.Client, content_id: str) -> dict[str, Any]:
-    """What the hub knows of a content."""
+    """The hub's status of a content."""
     answer = client.post("/api/contents/status/batch", json={"content_ids": [content_id]}).json()
     found: dict[str, Any] = answer["statuses"][0]
     return found
 
 
 def test_an_accepted_event_has_a_cursor(client: httpx.Client) -> None:
-    """The cursor is that of the event, as the stream and the polls say it."""
+    """The event's cursor, as streams and polls have it."""
     answer = client.post("/api/publish", json=event("one", attempt=1, seq=1, lease=30.5))
     assert answer.status_code == 200
     assert answer.json() == {"accepted": True, "cursor": answer.json()["cursor"]}
@@ -45,7 +45,7 @@ def test_an_accepted_event_has_a_cursor(client: httpx.Client) -> None:
 
 
 def test_a_refused_event_is_a_result(client: httpx.Client) -> None:
-    """A late report is no error of its sender's: 200, and the reason."""
+    """A late event is not an error: 200, and the reason."""
     client.post("/api/publish", json=event("late", "complete"))
     answer = client.post("/api/publish", json=event("late"))
     assert (answer.status_code, answer.json()) == (200, {"accepted": False, "reason": "closed"})
@@ -54,7 +54,7 @@ def test_a_refused_event_is_a_result(client: httpx.Client) -> None:
 
 
 def test_a_batch_has_a_result_for_each_event(client: httpx.Client) -> None:
-    """In the order given, each under its content's id."""
+    """In the order of the events, each with its content's id."""
     events = [event("m1"), event("m2", "complete"), event("m2"), event("m1", attempt=0)]
     results = client.post("/api/publish", json={"events": events}).json()["results"]
     assert [result["content_id"] for result in results] == ["m1", "m2", "m2", "m1"]
@@ -66,13 +66,13 @@ def test_a_batch_has_a_result_for_each_event(client: httpx.Client) -> None:
 
 
 def test_a_batch_may_have_a_thousand_events(client: httpx.Client) -> None:
-    """The most that is allowed is allowed."""
+    """The limit itself is allowed."""
     answer = client.post("/api/publish", json={"events": [event(f"k{place}") for place in range(1000)]})
     assert sum(result["accepted"] for result in answer.json()["results"]) == 1000
 
 
 def test_a_repeated_publish_is_accepted_again(client: httpx.Client) -> None:
-    """The same attempt and seq: the same cursor, stored once."""
+    """With the same attempt and seq: it has the same cursor, and is stored once."""
     first = client.post("/api/publish", json=event("again", attempt=1, seq=7)).json()
     assert client.post("/api/publish", json=event("again", attempt=1, seq=7)).json() == first
 
@@ -92,8 +92,8 @@ def test_a_repeated_publish_is_accepted_again(client: httpx.Client) -> None:
         ({"lese": 30}, "lese"),
     ],
 )
-def test_one_event_at_fault_refuses_the_whole_batch(client: httpx.Client, wrong: dict[str, Any], field: str) -> None:
-    """422 naming the place, and nothing of the batch is stored."""
+def test_one_invalid_event_refuses_the_whole_batch(client: httpx.Client, wrong: dict[str, Any], field: str) -> None:
+    """422 naming the event's index, and nothing of the batch is stored."""
     events = [event("before"), event("at-fault") | wrong, event("after")]
     answer = client.post("/api/publish", json={"events": events})
     assert answer.status_code == 422
@@ -104,7 +104,7 @@ def test_one_event_at_fault_refuses_the_whole_batch(client: httpx.Client, wrong:
 
 @pytest.mark.parametrize("missing", ["channel", "content_id", "data"])
 def test_a_missing_field_is_named(client: httpx.Client, missing: str) -> None:
-    """Alone and in a batch."""
+    """In a single event and in a batch."""
     offer = event("m")
     del offer[missing]
     error = client.post("/api/publish", json=offer).json()["error"]
@@ -114,13 +114,13 @@ def test_a_missing_field_is_named(client: httpx.Client, missing: str) -> None:
 
 
 def test_fields_beside_the_events_are_refused(client: httpx.Client) -> None:
-    """A channel given once for all would otherwise be lost in silence."""
+    """A channel for the whole batch would otherwise be ignored silently."""
     answer = client.post("/api/publish", json={"channel": "publish", "events": [event("a")]})
     assert (answer.status_code, answer.json()["error"]["field"]) == (422, "channel")
 
 
 def test_data_over_the_limit_are_refused(client: httpx.Client) -> None:
-    """413 naming where, alone and in a batch."""
+    """413 naming the field, in a single event and in a batch."""
     large = event("large", data={"status": "generating", "text": "x" * EVENT_BYTES})
     answer = client.post("/api/publish", json=large)
     assert (answer.status_code, answer.json()["error"]["field"]) == (413, "data")
@@ -132,7 +132,7 @@ HEAD = b"POST /api/publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: applicat
 
 
 def received(connection: socket.socket) -> bytes:
-    """The head and body of an answer of under 64 KiB."""
+    """Head and body of an answer under 64 KiB."""
     answer = b""
     while b"}}" not in answer:
         taken = connection.recv(65536)
@@ -147,8 +147,8 @@ def connect(hub: LiveHub) -> socket.socket:
     return socket.create_connection((url.host, url.port or 80), timeout=20)
 
 
-def test_a_body_that_says_it_is_too_large_is_not_read(hub: LiveHub) -> None:
-    """The answer comes before a byte of the body was sent."""
+def test_a_body_with_too_large_a_length_is_not_read(hub: LiveHub) -> None:
+    """The answer comes before a byte of the body is sent."""
     with connect(hub) as connection:
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % (BODY_BYTES + 1))
         answer = received(connection)
@@ -157,7 +157,7 @@ def test_a_body_that_says_it_is_too_large_is_not_read(hub: LiveHub) -> None:
 
 
 def test_a_body_of_unknown_length_is_refused_at_the_limit(hub: LiveHub) -> None:
-    """The answer comes while the body, which never ends, is still being sent."""
+    """The answer comes while the endless body is being sent."""
     chunk = b"%x\r\n%b\r\n" % (1 << 20, b" " * (1 << 20))
     with connect(hub) as connection:
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
@@ -168,14 +168,14 @@ def test_a_body_of_unknown_length_is_refused_at_the_limit(hub: LiveHub) -> None:
 
 
 def test_a_connection_outlives_a_refused_body(client: httpx.Client) -> None:
-    """What is left of the body is passed over, and the next request on the connection is answered."""
+    """The rest of the body is discarded, and the next request on the connection is answered."""
     answer = client.post("/api/publish", content=b" " * (BODY_BYTES + 1), headers={"content-type": "application/json"})
     assert answer.status_code == 413
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
 def test_a_body_that_ends_early_stores_nothing(hub: LiveHub, client: httpx.Client) -> None:
-    """A producer that is cut off in the middle of an event has published nothing, and the hub goes on."""
+    """A producer that disconnects within an event publishes nothing."""
     with connect(hub) as connection:
         connection.sendall(HEAD + b"Content-Length: 500\r\n\r\n" + b'{"channel":"publish","content_id":"cut",')
     assert stored(client, "cut")["status"] == "not_found"
@@ -184,8 +184,8 @@ def test_a_body_that_ends_early_stores_nothing(hub: LiveHub, client: httpx.Clien
 @pytest.mark.parametrize(
     "declared", ["application/json", "application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"']
 )
-def test_json_may_be_declared_in_several_ways(client: httpx.Client, declared: str) -> None:
-    """Case and a UTF-8 charset do not matter."""
+def test_json_has_several_content_types(client: httpx.Client, declared: str) -> None:
+    """In any case, with or without a UTF-8 charset."""
     answer = client.post(
         "/api/publish",
         content=b'{"channel":"publish","content_id":"j","data":{"status":"idle"}}',
@@ -198,7 +198,7 @@ def test_json_may_be_declared_in_several_ways(client: httpx.Client, declared: st
     "declared",
     ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1", "application/jsonp"],
 )
-def test_anything_but_json_is_refused(client: httpx.Client, declared: str) -> None:
-    """A form on a foreign page can send these without asking first."""
+def test_other_content_types_are_refused(client: httpx.Client, declared: str) -> None:
+    """A form of a foreign page can send these without a CORS preflight (CSRF)."""
     answer = client.post("/api/publish", content=b"{}", headers={"content-type": declared})
     assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")

@@ -68,8 +68,10 @@ PATHS = ["/api/v1/media/videos/v/progress/", "/api/v1/media/videos/v/progress"]
         ({"status": "PROCESSING", "error_reason": "of the last attempt"}, {"status": "PROCESSING"}),
     ],
 )
-async def test_a_video_is_told_in_its_own_vocabulary(path: str, data: dict[str, Any], told: dict[str, Any]) -> None:
-    """With and without the slash: what is known, null for what is not, and the cursor as the tag."""
+async def test_a_video_is_answered_in_the_video_vocabulary(
+    path: str, data: dict[str, Any], told: dict[str, Any]
+) -> None:
+    """With and without the slash: null for unknown fields, and the cursor as the tag."""
     async with serving() as (_hub, client):
         body = {"channel": "encodes", "content_id": "v", "data": data}
         cursor = (await client.post("/api/publish", json=body)).json()["cursor"]
@@ -81,7 +83,7 @@ async def test_a_video_is_told_in_its_own_vocabulary(path: str, data: dict[str, 
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_an_unknown_video_is_pending(path: str) -> None:
-    """The page that asks may be faster than the upload it shows. What is not known has no tag."""
+    """A page may poll before the upload it shows has begun. The answer has no tag."""
     async with serving() as (_hub, client):
         answer = await client.get(path)
     assert (answer.status_code, answer.json()) == (200, PENDING)
@@ -97,8 +99,8 @@ async def test_an_unknown_video_is_pending(path: str) -> None:
         b'"progress":1e9,"step":null,"duration":"12"',
     ],
 )
-async def test_fields_of_wrong_types_count_as_left_out(fields: bytes) -> None:
-    """A worker that reports past the hub can store anything; a player must not trip over it."""
+async def test_fields_of_wrong_types_count_as_missing(fields: bytes) -> None:
+    """A worker may store any data through the broker; a player must be able to read the answer."""
     async with serving() as (hub, client):
         await write(hub, "v", b'{"status":"PROCESSING",%b}' % fields)
         answer = await client.get(PATHS[0])
@@ -107,7 +109,7 @@ async def test_fields_of_wrong_types_count_as_left_out(fields: bytes) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[1]", b'"READY"', b'{"status":"\xff"}', b'{"a":' + b"[" * 5000])
 async def test_broken_data_are_pending_and_logged(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """The player goes on asking; the log says what is wrong."""
+    """The player keeps polling; the log says what is wrong."""
     async with serving() as (hub, client):
         await write(hub, "v", data)
         with caplog.at_level(logging.WARNING, "statushub"):
@@ -119,7 +121,7 @@ async def test_broken_data_are_pending_and_logged(data: bytes, caplog: pytest.Lo
 async def test_a_failing_hub_is_pending_and_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Even a fault of the hub's own does not end a player's loop."""
+    """A failure inside the hub does not end a player's loop."""
     async with serving() as (hub, client):
         monkeypatch.delattr(hub.registry, "tenants")
         with caplog.at_level(logging.ERROR, "statushub"):
@@ -130,7 +132,7 @@ async def test_a_failing_hub_is_pending_and_logged(
 
 
 async def test_an_illegal_id_is_pending() -> None:
-    """Always 200 means always."""
+    """Also answered 200."""
     async with serving() as (_hub, client):
         answer = await client.get("/api/v1/media/videos/a*b/progress/")
     assert (answer.status_code, answer.json()) == (200, PENDING | {"id": "a*b"})

@@ -1,4 +1,4 @@
-"""Who is asking: tokens of every kind, where they come from, and everything that is not one."""
+"""Authentication: tokens of every kind, valid and invalid, in header and cookie."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ OFFER = {"channel": "c", "content_id": "a", "data": {"status": "generating"}}
 
 @cache
 def private_key(algorithm: str) -> Any:
-    """A key of the kind that signs with this algorithm."""
+    """A private key for this algorithm."""
     if algorithm == "RS256":
         return rsa.generate_private_key(65537, 2048)
     return ec.generate_private_key(ec.SECP256R1()) if algorithm == "ES256" else ed25519.Ed25519PrivateKey.generate()
 
 
 def public_pem(algorithm: str) -> bytes:
-    """Its public half."""
+    """Its public key."""
     pem: bytes = private_key(algorithm).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return pem
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    """A client of a hub that knows `SECRET`."""
+    """A client of a hub with the key `SECRET`."""
     with live_hub(secret=SECRET) as hub, httpx.Client(base_url=hub.base_url) as client:
         yield client
 
 
 def error(answer: httpx.Response) -> tuple[int, str]:
-    """Status and code of an error."""
+    """The status and code of an error."""
     return answer.status_code, answer.json()["error"]["code"]
 
 
-def test_a_token_is_taken_by_its_word(client: httpx.Client) -> None:
-    """What it reads may be read, what it writes written, and nothing else."""
+def test_a_token_allows_what_its_claims_say(client: httpx.Client) -> None:
+    """Reading what `read` covers, writing what `write` covers, and nothing else."""
     writer, reader = bearer(read=[], write=["c"]), bearer(read=["c"], write=[])
     assert client.post("/api/publish", json=OFFER, headers=writer).json()["accepted"] is True
     assert client.get(CHANNEL, headers=reader).json()["contents"][0]["content_id"] == "a"
@@ -70,15 +70,15 @@ READING = ["", "/status", "/status?view=list", "/changes", "/events"]
 
 @pytest.mark.parametrize("end", READING)
 def test_every_reading_route_checks_the_channel(client: httpx.Client, end: str) -> None:
-    """401 without a token, 403 with one that does not read it, whatever the route."""
+    """401 without a token, 403 with one that does not allow reading it."""
     assert error(client.get(CHANNEL + end)) == (401, "unauthorized")
     other = client.get(CHANNEL + end, headers=bearer(read=["d", "c/*"]))
     assert error(other) == (403, "forbidden")
     assert other.json()["error"]["field"] == "channel_id"
 
 
-def test_a_stream_of_several_channels_needs_them_all(client: httpx.Client) -> None:
-    """One that may not be read refuses it."""
+def test_a_stream_needs_all_of_its_channels(client: httpx.Client) -> None:
+    """One unreadable channel refuses the stream."""
     refused = client.get("/api/events?channel=a&channel=b", headers=bearer(read=["a"]))
     assert error(refused) == (403, "forbidden")
     assert client.head("/api/events?channel=a&channel=b", headers=bearer(read=["a", "b"])).status_code == 200
@@ -98,15 +98,15 @@ def test_a_stream_of_several_channels_needs_them_all(client: httpx.Client) -> No
         ("POST", "/api/revoke"),
     ],
 )
-def test_no_other_route_lets_anybody_in(client: httpx.Client, method: str, path: str) -> None:
-    """401, with the scheme that is asked for, before anything else is looked at."""
+def test_other_routes_refuse_requests_without_a_token(client: httpx.Client, method: str, path: str) -> None:
+    """401 with the required scheme, before anything else is checked."""
     answer = client.request(method, path)
     assert error(answer) == (401, "unauthorized")
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-def test_what_may_not_be_read_is_as_unknown(client: httpx.Client) -> None:
-    """In batches and for players: same body, same tag, same headers, whether it is there or not."""
+def test_unreadable_contents_look_like_missing_ones(client: httpx.Client) -> None:
+    """In batches and for players: body, tag and headers are the same."""
     acme = bearer(sub="writer")
     for channel, content in (("open", "seen"), ("closed", "hidden")):
         offer = {"channel": channel, "content_id": content, "data": {"status": "complete"}}
@@ -114,24 +114,24 @@ def test_what_may_not_be_read_is_as_unknown(client: httpx.Client) -> None:
     reader, stranger = bearer(read=["open"]), bearer(tenant="other")
     for followed in (False, True):
         if followed:
-            # From now on both channels are in the hub's memory.
+            # These polls bring both channels into the hub's memory.
             for channel in ("open", "closed"):
                 assert client.get(f"/api/contents/{channel}", headers=acme).json()["contents"]
         for path, key in (("/api/contents/status/batch", "content_ids"), ("/v1/ai/jobs/batch-status", "job_ids")):
-            both = [client.post(path, json={key: ["seen", hidden]}, headers=reader) for hidden in ("hidden", "nobody")]
-            assert both[0].text.replace("hidden", "nobody") == both[1].text
+            both = [client.post(path, json={key: ["seen", hidden]}, headers=reader) for hidden in ("hidden", "absent")]
+            assert both[0].text.replace("hidden", "absent") == both[1].text
             assert both[0].headers["etag"] == both[1].headers["etag"]
             assert "not_found" in client.post(path, json={key: ["seen"]}, headers=stranger).text
-        videos = [client.get(f"/api/v1/media/videos/{id}/progress/", headers=reader) for id in ("hidden", "nobody")]
-        assert videos[0].text.replace("hidden", "nobody") == videos[1].text
+        videos = [client.get(f"/api/v1/media/videos/{id}/progress/", headers=reader) for id in ("hidden", "absent")]
+        assert videos[0].text.replace("hidden", "absent") == videos[1].text
         assert videos[0].json()["status"] == "PENDING"
         assert {*videos[0].headers} == {*videos[1].headers}
     known = client.post("/api/contents/status/batch", json={"content_ids": ["hidden"]}, headers=acme)
     assert known.json()["statuses"][0]["status"] == "complete"
 
 
-def test_tenants_have_nothing_in_common(client: httpx.Client) -> None:
-    """The same names mean other things."""
+def test_tenants_are_isolated(client: httpx.Client) -> None:
+    """The same names are other channels and contents."""
     one, other = bearer(tenant="one"), bearer(tenant="two")
     offer = {"channel": "t", "content_id": "x", "data": {"status": "complete", "of": "one"}}
     client.post("/api/publish", json=offer, headers=one).raise_for_status()
@@ -139,8 +139,8 @@ def test_tenants_have_nothing_in_common(client: httpx.Client) -> None:
     assert client.get("/api/contents/t", headers=one).json()["contents"][0]["of"] == "one"
 
 
-def test_a_batch_is_refused_whole_where_one_channel_is_not_writable(client: httpx.Client) -> None:
-    """It names the place, and nothing is stored."""
+def test_one_unwritable_channel_refuses_the_whole_batch(client: httpx.Client) -> None:
+    """The error names the event's index, and nothing is stored."""
     events = [OFFER | {"channel": "w/1", "content_id": "w1"}, OFFER | {"channel": "x", "content_id": "x1"}]
     answer = client.post("/api/publish", json={"events": events}, headers=bearer(write=["w/*"]))
     assert error(answer) == (403, "forbidden")
@@ -187,8 +187,8 @@ FOREVER = {"exp": 2_000_000_000, "tenant": "acme", "read": ["**"]}
         pytest.param(lambda: token(jti="x" * 300), id="a long name"),
     ],
 )
-def test_what_is_no_token_here_is_unauthorized(client: httpx.Client, text: Any) -> None:
-    """401 that says why, and never a crash."""
+def test_invalid_tokens_are_unauthorized(client: httpx.Client, text: Any) -> None:
+    """401 with a reason, and never a crash."""
     said = (text() if callable(text) else text).encode()
     answer = client.get(CHANNEL, headers={b"Authorization": b"Bearer " + said})
     assert error(answer) == (401, "unauthorized")
@@ -197,14 +197,14 @@ def test_what_is_no_token_here_is_unauthorized(client: httpx.Client, text: Any) 
 
 @pytest.mark.parametrize("header", ["Basic dXNlcjpwYXNz", "Basic TOKEN", "Bearer", "nonsense"])
 def test_another_scheme_is_unauthorized(client: httpx.Client, header: str) -> None:
-    """A header that holds no bearer token is wrong, not absent: nothing else is looked at."""
+    """A header without a bearer token is an error, also beside a valid cookie."""
     sent = {"Authorization": header.replace("TOKEN", token()), "Cookie": f"statushub_token={token()}"}
     answer = client.get(CHANNEL, headers=sent)
     assert error(answer) == (401, "unauthorized")
 
 
 def test_issuer_and_audience_are_checked_where_they_are_set() -> None:
-    """A token for somebody else is not for us."""
+    """A token of another issuer or for another audience is refused."""
     with live_hub(secret=SECRET, issuer="app", audience="hub") as hub, httpx.Client(base_url=hub.base_url) as client:
         assert client.get(CHANNEL, headers=bearer(iss="app", aud="hub")).status_code == 200
         assert client.get(CHANNEL, headers=bearer(iss="app", aud=["x", "hub"])).status_code == 200
@@ -213,8 +213,8 @@ def test_issuer_and_audience_are_checked_where_they_are_set() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
-def test_a_public_key_knows_its_private_half(tmp_path: Path, algorithm: str) -> None:
-    """By the one algorithm that the key is for; the public key is no secret to sign with."""
+def test_a_public_key_verifies_tokens_of_its_private_key(tmp_path: Path, algorithm: str) -> None:
+    """With the one algorithm of the key (algorithm confusion)."""
     file = tmp_path / "key.pem"
     file.write_bytes(public_pem(algorithm))
     with live_hub(public_key=str(file)) as hub, httpx.Client(base_url=hub.base_url) as client:
@@ -225,8 +225,8 @@ def test_a_public_key_knows_its_private_half(tmp_path: Path, algorithm: str) -> 
         assert client.post("/api/tickets", headers=bearer(private_key(algorithm), algorithm)).status_code == 200
 
 
-def test_a_public_key_is_no_secret(tmp_path: Path) -> None:
-    """An HS256 token that was signed with the public key's text is refused (RFC 8725, section 2.1)."""
+def test_a_public_key_is_not_used_as_a_secret(tmp_path: Path) -> None:
+    """An HS256 token signed with the text of the public key is refused (algorithm confusion, RFC 8725, section 2.1)."""
     file = tmp_path / "key.pem"
     file.write_bytes(public_pem("RS256"))
     signed = unsigned(FOREVER | {"exp": time.time() + 60}, "HS256").rstrip(".")
@@ -239,7 +239,7 @@ def test_a_public_key_is_no_secret(tmp_path: Path) -> None:
 
 @contextmanager
 def key_address(answer: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """An address that tells `answer`, which may change; and the requests it has had."""
+    """A URL that answers with `answer`, which may change, and a list of the requests it got."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -263,15 +263,15 @@ def key_address(answer: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
 
 
 def jwk(algorithm: str, key_id: str) -> dict[str, Any]:
-    """A public key as an address tells it."""
+    """A public key as a JSON Web Key."""
     told: dict[str, Any] = json.loads(
         jwt.algorithms.get_default_algorithms()[algorithm].to_jwk(private_key(algorithm).public_key())
     )
     return told | {"kid": key_id, "use": "sig"}
 
 
-def test_keys_are_fetched_and_fetched_again_for_an_unknown_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once for many requests; again for a key id that is new, but no more often than the pause allows."""
+def test_key_sets_are_cached_and_fetched_again_for_an_unknown_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for many requests, and again for an unknown key id, but only after a pause."""
     monkeypatch.setattr(keys, "KEYS_PAUSE_SECONDS", 0.0)
     answer: dict[str, Any] = {"keys": [jwk("RS256", "one"), {"kty": "oct", "kid": "secret", "k": "c2VjcmV0"}]}
     first = bearer(private_key("RS256"), "RS256", head={"kid": "one"})
@@ -283,7 +283,7 @@ def test_keys_are_fetched_and_fetched_again_for_an_unknown_one(monkeypatch: pyte
     ):
         assert [client.get(CHANNEL, headers=first).status_code for _ in range(3)] == [200] * 3
         assert len(asked) == 1
-        # One key that can be used answers to no name, too; what else there is counts for nothing.
+        # The only usable key also verifies tokens without a key id; other entries do not count.
         assert client.get(CHANNEL, headers=bearer(private_key("RS256"), "RS256", sub="b")).status_code == 200
         assert client.get(CHANNEL, headers=second).status_code == 401
         answer["keys"].append(jwk("ES256", "two"))
@@ -296,8 +296,8 @@ def test_keys_are_fetched_and_fetched_again_for_an_unknown_one(monkeypatch: pyte
         assert len(asked) == before
 
 
-def test_keys_that_were_told_are_used_while_the_address_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An issuer that is down for a while locks nobody out; one that never answered lets nobody in."""
+def test_fetched_keys_are_used_while_their_url_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first answer, requests are 503; afterwards an outage of the issuer has no effect."""
     monkeypatch.setattr(keys, "KEYS_SECONDS", 0.0)
     monkeypatch.setattr(keys, "KEYS_PAUSE_SECONDS", 0.0)
     answer: dict[str, Any] = {"keys": [jwk("EdDSA", "one")], "status": 500}
@@ -318,8 +318,8 @@ def test_keys_that_were_told_are_used_while_the_address_is_away(monkeypatch: pyt
 @pytest.mark.parametrize(
     ("content", "said"), [(b"nonsense", "not a public key"), (None, "not a public key"), ("small", "not RSA")]
 )
-def test_a_file_that_is_no_key_stops_the_hub(tmp_path: Path, content: Any, said: str) -> None:
-    """`ConfigError` that says what is wrong with it."""
+def test_a_file_without_a_public_key_is_a_config_error(tmp_path: Path, content: Any, said: str) -> None:
+    """The error says what is wrong and names `public_key`."""
     file = tmp_path / "key.pem"
     if content == "small":
         key = ec.generate_private_key(ec.SECP384R1()).public_key()
@@ -350,8 +350,8 @@ ORIGIN = "https://app.example.com"
         ({"Sec-Fetch-Site": "same-site"}, 403, 403),
     ],
 )
-def test_a_cookie_is_taken_from_pages_that_may_use_it(headers: dict[str, str], read: int, write: int) -> None:
-    """A browser sends it whoever's page asks; the origin tells whose it is."""
+def test_a_cookie_is_accepted_only_from_trusted_origins(headers: dict[str, str], read: int, write: int) -> None:
+    """Browsers send it with the requests of every page (CSRF); the origin tells which page it is."""
     with live_hub(secret=SECRET, cors_origins=(ORIGIN,)) as hub:
         sent = {name: hub.base_url if value == "SELF" else value for name, value in headers.items()}
         with httpx.Client(base_url=hub.base_url, cookies={"statushub_token": token()}, headers=sent) as client:
@@ -359,8 +359,8 @@ def test_a_cookie_is_taken_from_pages_that_may_use_it(headers: dict[str, str], r
             assert client.post("/api/publish", json=OFFER).status_code == write
 
 
-def test_a_cookie_needs_named_origins_for_foreign_pages() -> None:
-    """With `*` for all pages none of them may come with it; named ones are told that they may."""
+def test_a_cookie_needs_listed_origins_for_foreign_pages() -> None:
+    """With `*` no foreign page may send it; pages of listed origins may, and CORS tells them so."""
     for origins, allowed in (((ORIGIN,), "true"), (("*",), None)):
         with live_hub(secret=SECRET, cors_origins=origins) as hub:
             answer = httpx.get(hub.base_url + CHANNEL, headers={"Origin": ORIGIN, **bearer()})
@@ -371,8 +371,8 @@ def test_a_cookie_needs_named_origins_for_foreign_pages() -> None:
             assert cookie.status_code == (200 if allowed else 403)
 
 
-def test_without_a_key_only_this_machines_names_are_answered() -> None:
-    """A page whose name was pointed at 127.0.0.1 would be of the hub's own origin."""
+def test_without_a_key_only_loopback_names_are_answered() -> None:
+    """Otherwise a foreign page could point its name to 127.0.0.1 (DNS rebinding)."""
     with live_hub() as hub, httpx.Client(base_url=hub.base_url) as client:
         for host in ("localhost", "localhost:8000", "127.0.0.1:1", "[::1]:8000", "127.1.2.3", "LOCALHOST."):
             assert client.get(CHANNEL, headers={"Host": host}).status_code == 200, host

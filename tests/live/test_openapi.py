@@ -1,4 +1,4 @@
-"""The description and the routes, held against each other."""
+"""The description, compared with the routes, the limits and real answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.live import live_hub
 from tests.support.tokens import SECRET, bearer
 
 UNDESCRIBED = {"/"}
-"""The dashboard is a page, not a part of the API."""
+"""The dashboard, which is a page and not a part of the API."""
 
 
 @cache
@@ -39,7 +39,7 @@ def description() -> dict[str, Any]:
 
 
 def resolved(node: dict[str, Any]) -> dict[str, Any]:
-    """What a reference to a component refers to; anything else as it is."""
+    """The component that `node` refers to; `node` itself where it is no reference."""
     for key in node.get("$ref", "").removeprefix("#/").split("/") if "$ref" in node else []:
         node = description() if node.get("$ref") else node
         node = node[key]
@@ -47,7 +47,7 @@ def resolved(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Each described path, method and operation."""
+    """Path, method and operation of each described operation."""
     for path, item in description()["paths"].items():
         for method, operation in item.items():
             yield path, method.upper(), operation
@@ -80,7 +80,7 @@ def client() -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def auth_required() -> Iterator[httpx.Client]:
-    """A client of a hub that wants tokens, and is soon tired of publishers."""
+    """A client of a hub that requires tokens and has a low rate limit."""
     with live_hub(secret=SECRET, publish_rate=1.0) as live, httpx.Client(base_url=live.base_url) as client:
         yield client
 
@@ -91,12 +91,12 @@ def test_the_description_is_valid_openapi() -> None:
 
 
 def test_the_description_is_of_this_version() -> None:
-    """A client that was generated from it knows what for."""
+    """A client that is generated from it is of the same version."""
     assert description()["info"]["version"] == __version__
 
 
 def test_every_route_is_described_and_nothing_else() -> None:
-    """Both ways. HEAD goes with GET and is described once for all."""
+    """Both ways. HEAD follows from GET and is described in the introduction."""
     routes = {
         (route.path.replace(":path}", "}"), method)
         for route in ROUTES
@@ -107,7 +107,7 @@ def test_every_route_is_described_and_nothing_else() -> None:
 
 
 def test_the_described_limits_are_the_real_ones() -> None:
-    """Each number in the description against the constant that it tells of."""
+    """Each number in a schema equals its constant."""
     schemas = description()["components"]["schemas"]
     paths = description()["paths"]
     wait = next(p for p in paths["/api/contents/{channel_id}/changes"]["get"]["parameters"] if p.get("name") == "wait")
@@ -133,7 +133,7 @@ def test_the_described_limits_are_the_real_ones() -> None:
 
 
 def test_the_limits_in_words_are_the_real_ones() -> None:
-    """Those that no schema can hold, where they are spoken of."""
+    """Limits that only descriptions mention equal their constants."""
     paths, components = description()["paths"], description()["components"]
     responses, schemes = components["responses"], components["securitySchemes"]
     for text, limits in (
@@ -171,7 +171,7 @@ def test_the_limits_in_words_are_the_real_ones() -> None:
 
 
 def examples(node: Any) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Each schema with each example of it, anywhere below `node`."""
+    """Each schema below `node` with each of its examples."""
     if isinstance(node, dict):
         if "schema" in node and "example" in node:
             yield node["schema"], node["example"]
@@ -188,7 +188,7 @@ def examples(node: Any) -> Iterator[tuple[dict[str, Any], Any]]:
 
 
 def test_the_examples_are_valid() -> None:
-    """Each by the schema it stands beside."""
+    """By the schema beside them."""
     found = list(examples(description()))
     assert len(found) > 20
     for schema, example in found:
@@ -196,7 +196,7 @@ def test_the_examples_are_valid() -> None:
 
 
 def test_every_answer_has_an_example_and_every_error_one_form() -> None:
-    """An example for each JSON answer; the Error schema for each answer of 400 and up."""
+    """Each JSON answer has an example, and each answer of 400 and up the Error schema."""
     for path, method, operation in operations():
         for status, answer in operation["responses"].items():
             for media in resolved(answer).get("content", {}).values():
@@ -207,7 +207,7 @@ def test_every_answer_has_an_example_and_every_error_one_form() -> None:
 
 
 def publish_everything(client: httpx.Client) -> None:
-    """A content in each state that there is."""
+    """Publish a content in each phase."""
     events = [
         {"channel": "ch", "content_id": "waiting", "data": {"status": "pending"}},
         {"channel": "ch", "content_id": "idle", "data": {"status": "idle"}},
@@ -280,7 +280,7 @@ CALLS: list[tuple[int, str, str, dict[str, Any]]] = [
 def test_real_answers_are_as_described(
     client: httpx.Client, status: int, method: str, path: str, call: dict[str, Any]
 ) -> None:
-    """Status, media type, headers and body of what a hub answers, by the description."""
+    """In their status, media type, headers and body."""
     publish_everything(client)
     call = dict(call)
     answer = client.request(method, path.format(channel_id="ch", id=call.pop("id", None)), **call)
@@ -289,7 +289,7 @@ def test_real_answers_are_as_described(
 
 
 def check_described(answer: httpx.Response, path: str, method: str) -> None:
-    """The answer's status is one of the operation's, and its media type, headers and body are as that says."""
+    """Assert that the answer's status, media type, headers and body are as described."""
     described = response(path, method, answer.status_code)
     for name, header in described.get("headers", {}).items():
         if name in answer.headers:
@@ -305,17 +305,17 @@ def check_described(answer: httpx.Response, path: str, method: str) -> None:
 
 
 def test_every_json_operation_was_called() -> None:
-    """The calls above miss none, but the streams, which have tests of their own."""
+    """The calls above miss none, except for the streams, which have other tests."""
     called = {(path, method) for status, method, path, _call in CALLS if status < 300}
     described = {(path, method) for path, method, operation in operations() if "stream" not in operation["tags"]}
     assert called == described
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), list(operations()))
-def test_whoever_needs_a_token_is_described(
+def test_operations_that_require_a_token_are_described(
     auth_required: httpx.Client, path: str, method: str, operation: dict[str, Any]
 ) -> None:
-    """Where the description names a way to prove who one is, a request without is 401; elsewhere it is not."""
+    """A request without credentials is 401 exactly where the description has a security scheme."""
     schemes = operation.get("security", description()["security"])
     answer = auth_required.request(method, path.format(channel_id="ch", id="v"), params={"channel": "ch"})
     check_described(answer, path, method)
@@ -325,10 +325,10 @@ def test_whoever_needs_a_token_is_described(
 @pytest.mark.parametrize(
     ("path", "method", "operation"), [operation for operation in operations() if "security" in operation[2]]
 )
-def test_where_a_ticket_is_not_taken_is_described(
+def test_operations_that_refuse_tickets_are_described(
     auth_required: httpx.Client, path: str, method: str, operation: dict[str, Any]
 ) -> None:
-    """It reads, and does nothing else: 401 or 403 wherever the description names other ways alone."""
+    """A ticket is 401 or 403 exactly where the description has other schemes only."""
     ticket = auth_required.post("/api/tickets", headers=bearer()).json()["ticket"]
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {})
     sent = {"json": next(iter(body.values()))["value"]} if body else {}
@@ -337,9 +337,9 @@ def test_where_a_ticket_is_not_taken_is_described(
     assert (answer.status_code in (401, 403)) == bool(operation["security"])
 
 
-def test_refusals_of_a_token_are_as_described(auth_required: httpx.Client) -> None:
-    """403 for what it does not allow, 429 for too much of what it does."""
-    nobody = bearer(read=[], write=[])
+def test_refusals_for_a_token_are_as_described(auth_required: httpx.Client) -> None:
+    """403 for what it does not allow, 429 over its rate limit."""
+    powerless = bearer(read=[], write=[])
     for path, method, call in (
         (CONTENTS, "GET", {}),
         (f"{CONTENTS}/events", "GET", {}),
@@ -347,7 +347,7 @@ def test_refusals_of_a_token_are_as_described(auth_required: httpx.Client) -> No
         ("/api/tickets", "POST", {"json": {"read": ["a"]}}),
         ("/api/revoke", "POST", {"json": {"sub": "x"}}),
     ):
-        answer = auth_required.request(method, path.format(channel_id="ch"), headers=nobody, **call)
+        answer = auth_required.request(method, path.format(channel_id="ch"), headers=powerless, **call)
         assert answer.status_code == 403
         check_described(answer, path, method)
     statuses = []
@@ -419,8 +419,8 @@ def test_refusals_of_a_token_are_as_described(auth_required: httpx.Client) -> No
         ("/api/revoke", {"subject": "a"}),
     ],
 )
-def test_what_is_accepted_is_what_is_described(client: httpx.Client, path: str, body: dict[str, Any]) -> None:
-    """A body that the description allows is answered, one that it forbids is refused."""
+def test_bodies_are_accepted_as_described(client: httpx.Client, path: str, body: dict[str, Any]) -> None:
+    """A body that the description allows is accepted, and one that it forbids is refused."""
     described = valid(body_schema(description()["paths"][path]["post"]), body)
     answer = client.post(path, json=body)
     assert answer.status_code == 422 if not described else answer.is_success

@@ -24,14 +24,14 @@ UNREACHABLE = "net::ERR_"
 
 @pytest.fixture(scope="module")
 def hub_url() -> Iterator[str]:
-    """A hub for tests that do not stop it; each uses a channel of its own."""
+    """The URL of a hub for tests that do not stop it; each test uses its own channel."""
     with live_hub("memory:") as hub:
         yield hub.base_url
 
 
 @pytest.fixture
 def channel(request: pytest.FixtureRequest) -> str:
-    """A channel named for the test."""
+    """A channel named after the test."""
     return str(request.node.name)[:100]
 
 
@@ -63,7 +63,7 @@ def row(page: Page, content_id: str) -> Locator:
 
 
 def open_stream(page: Page, base_url: str, channel: str, *, blocked: bool = False) -> None:
-    """Open a stream of our own beside the dashboard's; `html` bears its state and the progress it gave."""
+    """Open a second stream beside the dashboard's; `html` shows its state and the progress it received."""
     page.goto(f"{base_url}/?channel=elsewhere")
     if blocked:
         page.route(f"**/{channel}/events*", refuse)
@@ -71,12 +71,12 @@ def open_stream(page: Page, base_url: str, channel: str, *, blocked: bool = Fals
         """async (channel) => {
             const { StatusStream } = await import("/assets/client.js");
             const { dataset } = document.documentElement;
-            const given = [];
+            const received = [];
             window.stream = new StatusStream(channel);
             stream.addEventListener("state", () => (dataset.state = stream.state));
             stream.addEventListener("status", ({ detail }) => {
-                given.push(detail.data.progress);
-                dataset.given = given.join(" ");
+                received.push(detail.data.progress);
+                dataset.received = received.join(" ");
             });
         }""",
         channel,
@@ -95,7 +95,7 @@ def titles(page: Page, section: str) -> Locator:
 
 
 def test_progress_and_completion_show_as_they_happen(page: Page, hub_url: str, channel: str) -> None:
-    """The native stream brings progress, step and time left, then the completion with its result."""
+    """The stream brings progress, step and remaining time, then the completion with its result."""
     show(page, hub_url, channel)
     publish(
         hub_url,
@@ -130,7 +130,7 @@ def test_progress_and_completion_show_as_they_happen(page: Page, hub_url: str, c
 
 
 def test_a_failure_shows_its_message(page: Page, hub_url: str, channel: str) -> None:
-    """A failed content says why, and how far it came."""
+    """A failed content shows its error message and its last progress."""
     publish(hub_url, channel, f"{channel}-1", status="error", progress=62, error_message="The source ended early.")
     show(page, hub_url, channel)
     shown = row(page, f"{channel}-1")
@@ -140,8 +140,8 @@ def test_a_failure_shows_its_message(page: Page, hub_url: str, channel: str) -> 
     expect(page.locator("#total-failed")).to_have_text("1")
 
 
-def test_a_restarted_hub_loses_nothing(page: Page, tmp_path: Path, channel: str, tolerated: list[str]) -> None:
-    """The page reconnects with its cursor: what it shows stays, and what it missed comes."""
+def test_a_page_resumes_after_a_restart(page: Page, tmp_path: Path, channel: str, tolerated: list[str]) -> None:
+    """The page reconnects with its cursor: existing rows stay, and missed events arrive."""
     tolerated.append(UNREACHABLE)
     port, broker = free_port(), f"sqlite:///{tmp_path / 'hub.db'}"
     base_url = f"http://127.0.0.1:{port}"
@@ -160,8 +160,8 @@ def test_a_restarted_hub_loses_nothing(page: Page, tmp_path: Path, channel: str,
         assert page.evaluate("[...document.querySelectorAll('.row')].every((row) => row.kept)")
 
 
-def test_a_reset_shows_the_new_state_alone(page: Page, channel: str, tolerated: list[str]) -> None:
-    """A hub that lost its clock starts a new epoch: what was shown is forgotten."""
+def test_a_reset_shows_only_the_new_state(page: Page, channel: str, tolerated: list[str]) -> None:
+    """A hub that lost its clock starts a new epoch, so that the page removes its rows."""
     tolerated.append(UNREACHABLE)
     port = free_port()
     base_url = f"http://127.0.0.1:{port}"
@@ -177,8 +177,8 @@ def test_a_reset_shows_the_new_state_alone(page: Page, channel: str, tolerated: 
         expect(page.locator("#total-processing")).to_have_text("1")
 
 
-def test_a_silent_socket_is_replaced(page: Page, hub_url: str, channel: str) -> None:
-    """Where no heartbeat comes, the page reconnects by itself, with its cursor, and goes on."""
+def test_a_silent_connection_is_replaced(page: Page, hub_url: str, channel: str) -> None:
+    """Without a heartbeat the page reconnects with its cursor."""
     page.clock.install()
     publish(hub_url, channel, f"{channel}-1", status="generating", progress=10)
     show(page, hub_url, channel)
@@ -193,7 +193,7 @@ def test_a_silent_socket_is_replaced(page: Page, hub_url: str, channel: str) -> 
 
 
 def test_a_refused_stream_turns_into_polling(page: Page, hub_url: str, channel: str, tolerated: list[str]) -> None:
-    """A proxy that answers the stream with 403 leaves a page that polls, and says so."""
+    """A page whose stream a proxy answers with 403 polls, and shows its interval."""
     tolerated.append(FORBIDDEN)
     publish(hub_url, channel, f"{channel}-1", status="generating", progress=45)
     page.route("**/events*", refuse)
@@ -207,7 +207,7 @@ def test_a_refused_stream_turns_into_polling(page: Page, hub_url: str, channel: 
 
 
 def test_an_aborted_stream_turns_into_polling(page: Page, hub_url: str, channel: str, tolerated: list[str]) -> None:
-    """Where the stream never opens, and the browser retries for ever, the page polls."""
+    """A page polls where the browser retries the stream without success."""
     tolerated.append(UNREACHABLE)
     publish(hub_url, channel, f"{channel}-1", status="generating")
     page.route("**/events*", lambda route: route.abort())
@@ -217,7 +217,7 @@ def test_an_aborted_stream_turns_into_polling(page: Page, hub_url: str, channel:
 
 
 def test_a_stream_that_stays_silent_turns_into_polling(page: Page, hub_url: str, channel: str) -> None:
-    """Where the stream is held back, as proxies that buffer do, the page does not wait for ever."""
+    """A page polls where a buffering proxy holds the stream back."""
     publish(hub_url, channel, f"{channel}-1", status="generating", progress=45)
     page.route("**/events*", lambda route: None)
     show(page, hub_url, channel, "polling")
@@ -225,10 +225,10 @@ def test_a_stream_that_stays_silent_turns_into_polling(page: Page, hub_url: str,
 
 
 def test_a_full_hub_is_polled(page: Page, channel: str) -> None:
-    """A hub with no room for the stream says when to come back; the page polls until then."""
+    """A hub over its stream quota sends a delay for the reconnect, and the page polls until then."""
     with live_hub("memory:", max_streams=0) as hub:
         publish(hub.base_url, channel, f"{channel}-1", status="generating", progress=45)
-        # While the page's clock stands still, it is not impatience that makes it poll.
+        # The page's clock is stopped, so that no timeout of the page makes it poll.
         page.clock.install(time="2030-01-01T00:00:00")
         page.clock.pause_at("2030-01-01T00:00:01")
         show(page, hub.base_url, channel, "polling")
@@ -236,32 +236,32 @@ def test_a_full_hub_is_polled(page: Page, channel: str) -> None:
         expect(row(page, f"{channel}-1").locator(".percent")).to_have_text("45%")
 
 
-def test_transports_change_without_a_miss_or_a_repeat(
+def test_changing_transports_neither_misses_nor_repeats_a_state(
     page: Page, hub_url: str, channel: str, tolerated: list[str]
 ) -> None:
-    """From polling to the stream and back: each state is given once, in order."""
+    """From polling to the stream and back, each state arrives once, in order."""
     tolerated.append(FORBIDDEN)
     open_stream(page, hub_url, channel, blocked=True)
-    tell = "(type) => dispatchEvent(new Event(type))"
+    dispatch = "(type) => dispatchEvent(new Event(type))"
     stream = page.locator("html")
     expect(stream).to_have_attribute("data-state", "polling")
     publish(hub_url, channel, f"{channel}-1", status="generating", progress=1)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    expect(stream).to_have_attribute("data-given", "1")
+    expect(stream).to_have_attribute("data-received", "1")
     page.unroute(f"**/{channel}/events*")
-    page.evaluate(tell, "online")
+    page.evaluate(dispatch, "online")
     expect(stream).to_have_attribute("data-state", "live")
     publish(hub_url, channel, f"{channel}-2", status="generating", progress=2)
-    expect(stream).to_have_attribute("data-given", "1 2")
+    expect(stream).to_have_attribute("data-received", "1 2")
     page.route(f"**/{channel}/events*", refuse)
-    page.evaluate(tell, "online")
+    page.evaluate(dispatch, "online")
     expect(stream).to_have_attribute("data-state", "polling")
     publish(hub_url, channel, f"{channel}-3", status="generating", progress=3)
-    expect(stream).to_have_attribute("data-given", "1 2 3")
+    expect(stream).to_have_attribute("data-received", "1 2 3")
 
 
 def test_an_older_state_is_ignored(page: Page, hub_url: str, channel: str, tolerated: list[str]) -> None:
-    """What is no newer than what was given of the content is not given, nor what a stream would not hear."""
+    """Neither an older or equal offset of a content nor an unknown type is passed on."""
     tolerated.append(FORBIDDEN)
 
     def change(offset: int, content_id: str, type: str = "content_status_update") -> dict[str, Any]:
@@ -273,11 +273,11 @@ def test_an_older_state_is_ignored(page: Page, hub_url: str, channel: str, toler
         lambda route: route.fulfill(json={"cursor": "e-20", "reset": False, "events": [*events, change(20, "c")]}),
     )
     open_stream(page, hub_url, channel, blocked=True)
-    expect(page.locator("html")).to_have_attribute("data-given", "12 3 20")
+    expect(page.locator("html")).to_have_attribute("data-received", "12 3 20")
 
 
-def test_a_closed_stream_is_over(page: Page, hub_url: str, channel: str) -> None:
-    """After `close` nothing is asked any more, whatever happens to the network and the tab."""
+def test_a_closed_stream_sends_no_request(page: Page, hub_url: str, channel: str) -> None:
+    """After `close`, events of network and tab do not start it again."""
     page.clock.install()
     open_stream(page, hub_url, channel)
     expect(page.locator("html")).to_have_attribute("data-state", "live")
@@ -297,7 +297,7 @@ def test_a_closed_stream_is_over(page: Page, hub_url: str, channel: str) -> None
 
 
 def test_a_hidden_tab_does_not_poll(page: Page, hub_url: str, channel: str, tolerated: list[str]) -> None:
-    """Polling rests while nobody looks, and asks at once when somebody does."""
+    """Polling pauses while the tab is hidden, and resumes immediately when it is shown."""
     tolerated.append(FORBIDDEN)
     page.clock.install()
     page.route("**/events*", refuse)
@@ -311,7 +311,7 @@ def test_a_hidden_tab_does_not_poll(page: Page, hub_url: str, channel: str, tole
     }"""
     page.evaluate(hide, True)
     page.clock.fast_forward(120_000)
-    # A request of the page's own, so that those before it have been seen.
+    # Earlier requests of the page have been observed once this one is answered.
     page.evaluate("fetch('/healthz').then((answer) => answer.status)")
     assert asked == []
     with page.expect_request("**/changes*"):
@@ -319,7 +319,7 @@ def test_a_hidden_tab_does_not_poll(page: Page, hub_url: str, channel: str, tole
 
 
 def test_retry_after_is_honoured(page: Page, hub_url: str, channel: str, tolerated: list[str]) -> None:
-    """A hub that says when to ask again is not asked before; its reason shows meanwhile."""
+    """The page does not poll before the time in `Retry-After`, and shows the hub's reason meanwhile."""
     tolerated += [FORBIDDEN, "503 (Service Unavailable)"]
     page.clock.install()
     page.route("**/events*", refuse)
@@ -343,10 +343,10 @@ def test_retry_after_is_honoured(page: Page, hub_url: str, channel: str, tolerat
         page.clock.fast_forward(200_000)
 
 
-def test_the_stream_returns_once_the_hub_answers_again(
+def test_the_stream_is_retried_once_a_poll_succeeds(
     page: Page, hub_url: str, channel: str, tolerated: list[str]
 ) -> None:
-    """Offline, then a poll gets through: the page tries the stream at once."""
+    """An offline page opens the stream immediately after a successful poll."""
     tolerated += [FORBIDDEN, UNREACHABLE]
     page.route("**/events*", refuse)
     page.route("**/changes*", lambda route: route.abort())
@@ -359,11 +359,11 @@ def test_the_stream_returns_once_the_hub_answers_again(
 # The page
 
 
-def test_an_empty_channel_says_what_to_do(page: Page, hub_url: str, channel: str) -> None:
-    """The empty page gives the commands; the copied one, run by a shell, fills it, whatever the channel's name."""
-    nasty = f'it\'s $(exit) `{channel}` "x"'
-    show(page, hub_url, nasty)
-    expect(page.get_by_role("heading", name=f"Nothing in {nasty} yet")).to_be_visible()
+def test_an_empty_channel_shows_commands(page: Page, hub_url: str, channel: str) -> None:
+    """The copied command, run by a shell, publishes to the channel, whatever its name."""
+    quoted = f'it\'s $(exit) `{channel}` "x"'
+    show(page, hub_url, quoted)
+    expect(page.get_by_role("heading", name=f"Nothing in {quoted} yet")).to_be_visible()
     expect(page.locator("#encode-command")).to_contain_text("statushub encode clip.mp4 --channel 'it'\\''s $(exit)")
     page.locator("[data-copies=publish-command]").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
@@ -374,7 +374,7 @@ def test_an_empty_channel_says_what_to_do(page: Page, hub_url: str, channel: str
 
 
 def test_the_channel_is_chosen_in_the_page_and_kept_in_its_address(page: Page, hub_url: str, channel: str) -> None:
-    """The page begins with `encodes`; another channel is a form away, and a link to it works."""
+    """The first channel is `encodes`; the form opens another one and puts it into the URL."""
     publish(hub_url, channel, f"{channel}-1", status="generating")
     page.goto(hub_url)
     field = page.get_by_label("Channel")
@@ -385,15 +385,15 @@ def test_the_channel_is_chosen_in_the_page_and_kept_in_its_address(page: Page, h
     expect(row(page, f"{channel}-1")).to_be_visible()
 
 
-def test_a_channel_that_cannot_be_says_why(page: Page, hub_url: str, tolerated: list[str]) -> None:
-    """A name the hub refuses shows the hub's reason."""
+def test_an_invalid_channel_shows_the_hubs_error(page: Page, hub_url: str, tolerated: list[str]) -> None:
+    """A refused name shows the hub's message."""
     tolerated.append("422")
     show(page, hub_url, "all*", "offline")
     expect(page.locator("#connection-meaning")).to_contain_text("channel_id may hold")
 
 
-def test_what_producers_say_is_text(page: Page, hub_url: str, channel: str) -> None:
-    """Markup in names and messages shows as it is; addresses of no web scheme are no links."""
+def test_published_markup_is_shown_as_text(page: Page, hub_url: str, channel: str) -> None:
+    """Markup in names and messages is not parsed, and URLs of other schemes are not links."""
     markup = '<img src=x onerror="window.harmed=1"><script>window.harmed=1</script>'
     addresses = ["javascript:window.harmed=1", " java\tscript:window.harmed=1", "data:text/html,<script>1</script>"]
     publish(hub_url, channel, f"{channel}-f", title=markup, status="error", error_message=markup)
@@ -413,7 +413,7 @@ def test_what_producers_say_is_text(page: Page, hub_url: str, channel: str) -> N
 
 
 def test_no_request_leaves_the_origin(page: Page, hub_url: str, channel: str) -> None:
-    """Neither the page nor what producers name makes the browser ask anybody else."""
+    """Published URLs of other origins are not fetched."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     foreign = f"http://localhost:{free_port()}"
@@ -435,7 +435,7 @@ def test_no_request_leaves_the_origin(page: Page, hub_url: str, channel: str) ->
 
 
 def test_rows_move_only_when_their_phase_changes(page: Page, hub_url: str, channel: str) -> None:
-    """Newest first; progress leaves a row where it is, an ending moves it on top of its group."""
+    """The newest row is first; progress moves no row, and a final state moves it to the top of its group."""
     publish(hub_url, channel, f"{channel}-a", title="a", status="pending")
     for name in "bc":
         publish(hub_url, channel, f"{channel}-{name}", title=name, status="generating", progress=1)
@@ -453,8 +453,8 @@ def test_rows_move_only_when_their_phase_changes(page: Page, hub_url: str, chann
     expect(headings).to_have_text(["In progress", "Failed", "Completed"])
 
 
-def test_only_endings_are_read_out(page: Page, hub_url: str, channel: str) -> None:
-    """A screen reader hears what ends while it listens: no progress, and nothing that was over before."""
+def test_only_endings_are_announced(page: Page, hub_url: str, channel: str) -> None:
+    """Screen readers are told of endings after the page opened, and of no progress."""
     publish(hub_url, channel, f"{channel}-old", status="complete")
     show(page, hub_url, channel)
     publish(hub_url, channel, f"{channel}-1", title="clip.mp4", status="generating", progress=50)
@@ -465,8 +465,8 @@ def test_only_endings_are_read_out(page: Page, hub_url: str, channel: str) -> No
     expect(announcer).to_have_text("clip.mp4 completed")
 
 
-def test_time_left_counts_down_by_itself(page: Page, hub_url: str, channel: str) -> None:
-    """Between two reports the page counts; past the end it does not pretend."""
+def test_the_remaining_time_counts_down(page: Page, hub_url: str, channel: str) -> None:
+    """The page counts between two reports, and shows no negative time."""
     page.clock.install()
     show(page, hub_url, channel)
     publish(hub_url, channel, f"{channel}-1", status="generating", remaining_seconds=1800)
@@ -478,8 +478,8 @@ def test_time_left_counts_down_by_itself(page: Page, hub_url: str, channel: str)
     expect(left).to_have_text("any moment now")
 
 
-def test_a_flood_ends_in_the_last_state(page: Page, hub_url: str, channel: str) -> None:
-    """500 contents that report as fast as they can: the page shows each one's last state."""
+def test_a_burst_of_events_ends_in_the_last_state(page: Page, hub_url: str, channel: str) -> None:
+    """Each of 500 contents with rapid events shows its last state."""
     show(page, hub_url, channel)
     names = [f"{channel}-{number}" for number in range(500)]
     for progress in (10, 20, 30, 40):
@@ -491,10 +491,8 @@ def test_a_flood_ends_in_the_last_state(page: Page, hub_url: str, channel: str) 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_everything_without_scrolling_sideways(
-    page: Page, hub_url: str, channel: str, scheme: Any
-) -> None:
-    """At 360 pixels nothing sticks out, however long a name is."""
+def test_the_page_fits_a_phone(page: Page, hub_url: str, channel: str, scheme: Any) -> None:
+    """Nothing overflows a width of 360 pixels, however long a name is."""
     page.set_viewport_size({"width": 360, "height": 740})
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     for number, status in enumerate(("generating", "error", "complete")):
@@ -502,7 +500,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(
     show(page, hub_url, channel)
     expect(page.locator(".row")).to_have_count(3)
     assert page.evaluate("document.documentElement.scrollWidth") == 360
-    # A row clips what sticks out of it, so that the page would not tell.
+    # A row clips its overflow, which the width of the page therefore does not show.
     fits = "(row) => { row.scrollIntoView(); return row.scrollWidth <= row.clientWidth; }"
     assert [shown.evaluate(fits) for shown in page.locator(".row").all()] == [True, True, True]
 
@@ -510,8 +508,8 @@ def test_a_phone_shows_everything_without_scrolling_sideways(
 # Its files
 
 
-def test_the_page_may_run_nothing_inline(hub_url: str) -> None:
-    """The policy allows the page's own files alone, and the page needs no more."""
+def test_the_policy_forbids_inline_scripts(hub_url: str) -> None:
+    """The Content-Security-Policy allows only the page's own files, and the page has no inline code."""
     answer = httpx.get(f"{hub_url}/")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "script-src 'self'" in answer.headers["content-security-policy"]
@@ -524,7 +522,7 @@ def test_the_page_may_run_nothing_inline(hub_url: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(path.name for path in WEB.iterdir() if path.is_file()))
 def test_assets_have_their_types_and_are_revalidated(hub_url: str, path: str) -> None:
-    """Each file has its media type, and one that did not change costs a 304."""
+    """Each file has its media type, and an unchanged one is answered with 304."""
     types = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
     answer = httpx.get(f"{hub_url}/assets/{path}")
     assert answer.status_code == 200
@@ -536,6 +534,6 @@ def test_assets_have_their_types_and_are_revalidated(hub_url: str, path: str) ->
 
 
 @pytest.mark.parametrize("path", ["missing.js", "..%2fpyproject.toml", "%2e%2e/hub/app.py"])
-def test_nothing_but_assets_is_served(hub_url: str, path: str) -> None:
-    """What is not in the folder is not found."""
+def test_only_assets_are_served(hub_url: str, path: str) -> None:
+    """A path outside of the folder is not found."""
     assert httpx.get(f"{hub_url}/assets/{path}").status_code == 404

@@ -1,4 +1,4 @@
-"""The plain HTML page of the examples, in a browser, served as its comment says."""
+"""The HTML page of the examples in a browser, served as its comment says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 CHANNEL = "drafts"
 REOPEN_MS = 5_000
-"""As in page.html."""
+"""The delay in page.html before a closed stream is opened again."""
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def site() -> Iterator[str]:
 
 @pytest.fixture
 def hub() -> Iterator[LiveHub]:
-    """A hub with one content under way."""
+    """A hub with one content in progress."""
     with live_hub("memory:") as hub:
         publish(hub, "first", status="generating", progress=45)
         yield hub
@@ -46,7 +46,7 @@ def open_page(page: Page, site: str, hub: LiveHub) -> None:
 
 
 def test_the_page_shows_a_channel(page: Page, site: str, hub: LiveHub) -> None:
-    """What is there when it opens, each change, and an ending; names are text, never markup."""
+    """The page shows the state, each change and a final state; names are text, not markup."""
     open_page(page, site, hub)
     expect(page.locator("#connection")).to_have_text("live")
     row = page.locator("#content-first")
@@ -58,8 +58,8 @@ def test_the_page_shows_a_channel(page: Page, site: str, hub: LiveHub) -> None:
     page.goto("about:blank")
 
 
-def test_the_page_opens_a_closed_stream_again(page: Page, site: str, hub: LiveHub, tolerated: list[str]) -> None:
-    """A 502 closes an EventSource; the page opens another after a while, and continues from its cursor."""
+def test_the_page_reopens_a_closed_stream(page: Page, site: str, hub: LiveHub, tolerated: list[str]) -> None:
+    """A 502 closes an EventSource permanently; the page opens another one after a delay."""
     tolerated.append("502 (Bad Gateway)")
     page.clock.install()
     asked: list[str] = []

@@ -1,7 +1,7 @@
-"""Pages that have to say who is asking: the dashboard's sign-in form, and tickets for pages of another origin.
+"""Authentication of pages: the dashboard's sign-in form, and tickets for pages of another origin.
 
-A browser writes an error to the console for every answer of 401 or 403, whatever the page does about it. Those
-lines are tolerated here; anything else a page complains of fails its test.
+A browser logs an error to the console for each answer of 401 or 403, which these tests tolerate; any other error or
+warning fails its test.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ UNREACHABLE = "net::ERR_"
 NEEDED = "A token is needed"
 
 LIFE_SECONDS = 3.0
-"""How long a token lives that is to expire under a page's eyes."""
+"""The lifetime of a token that expires while a page is open."""
 
 EARLY, LATE = 850, 1150
-"""Milliseconds of each second of a pause: it is jittered by a tenth, and ends between the two."""
+"""The bounds of a pause that is jittered by a tenth, in milliseconds for each second of the pause."""
 
 OPEN = """async ({ base, channel, options }) => {
     const { StatusStream } = await import("/assets/client.js");
     const { dataset } = document.documentElement;
-    const given = [];
+    const received = [];
     const states = [];
     if (options.ticket) options.ticket = () => window.ticket();
     window.stream = new StatusStream(channel, { base, ...options });
@@ -51,8 +51,8 @@ OPEN = """async ({ base, channel, options }) => {
         Object.assign(dataset, { state: stream.state, states: states.join(" "), reason: stream.reason });
     });
     stream.addEventListener("status", ({ detail }) => {
-        given.push(detail.data.progress);
-        dataset.given = given.join(" ");
+        received.push(detail.data.progress);
+        dataset.received = received.join(" ");
     });
     stream.addEventListener("reset", () => (dataset.reset = "yes"));
 }"""
@@ -60,13 +60,13 @@ OPEN = """async ({ base, channel, options }) => {
 
 @pytest.fixture(autouse=True)
 def tolerated_refusals(tolerated: list[str]) -> None:
-    """What the browser itself says of a refusal."""
+    """Tolerate the browser's own messages about refusals."""
     tolerated += REFUSED
 
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[LiveHub]:
-    """A hub that wants tokens; each test uses a channel of its own."""
+    """A hub that requires tokens; each test uses its own channel."""
     with live_hub(secret=SECRET) as hub:
         yield hub
 
@@ -84,7 +84,7 @@ def elsewhere() -> Iterator[str]:
 
 @pytest.fixture
 def channel(request: pytest.FixtureRequest) -> str:
-    """A channel named for the test."""
+    """A channel named after the test."""
     return str(request.node.name)[:100]
 
 
@@ -95,9 +95,9 @@ def publish(base_url: str, channel: str, content_id: str, **data: Any) -> None:
 
 
 def ticket_for(base_url: str, **claims: Any) -> str:
-    """What the backend of a page gets for it."""
-    given: str = httpx.post(f"{base_url}/api/tickets", headers=bearer(**claims)).raise_for_status().json()["ticket"]
-    return given
+    """A ticket, as a page's backend requests it."""
+    ticket: str = httpx.post(f"{base_url}/api/tickets", headers=bearer(**claims)).raise_for_status().json()["ticket"]
+    return ticket
 
 
 def connection(page: Page, state: str) -> Locator:
@@ -109,7 +109,7 @@ def field(page: Page) -> Locator:
 
 
 def sign_in(page: Page, token: str) -> None:
-    """Type a token into the form, and Enter."""
+    """Type a token into the form and press Enter."""
     field(page).fill(token)
     field(page).press("Enter")
 
@@ -127,13 +127,13 @@ def row(page: Page, content_id: str) -> Locator:
 
 
 def follow(page: Page, base: str, channel: str, **options: Any) -> Locator:
-    """Open a stream in the page; `html` bears its state, its reason and the progress it gave."""
+    """Open a stream in the page; `html` shows its state, its reason and the progress it received."""
     page.evaluate(OPEN, {"base": base, "channel": channel, "options": options})
     return page.locator("html")
 
 
 def asked(page: Page, *parts: str) -> list[str]:
-    """The addresses with one of `parts` in them that the page asks for from now on."""
+    """A list to which later requests of the page are added, if their URLs contain one of `parts`."""
     addresses: list[str] = []
 
     def note(request: Request) -> None:
@@ -145,21 +145,21 @@ def asked(page: Page, *parts: str) -> list[str]:
 
 
 def stop_clock(page: Page) -> None:
-    """Let the page's timers run when they are told to alone: pauses can be measured however slow the machine is."""
+    """Let the page's timers run only when the test advances the clock, so that pauses are measured exactly."""
     page.clock.install(time="2030-01-01T00:00:00")
     page.clock.pause_at("2030-01-01T00:00:01")
 
 
 def settled(page: Page, base_url: str) -> None:
-    """Make a request of the page's own, so that those before it have been seen."""
+    """Make a request from the page, after whose answer all earlier requests have been observed."""
     page.evaluate("(url) => fetch(url, { mode: 'no-cors' }).then(() => true)", f"{base_url}/healthz")
 
 
 # The form
 
 
-def test_the_dashboard_asks_for_a_token_and_goes_on_with_it(page: Page, hub: LiveHub, channel: str) -> None:
-    """A hub that wants tokens shows a form; with a token the channel is live, and the page keeps nothing of it."""
+def test_signing_in_opens_the_channel(page: Page, hub: LiveHub, channel: str) -> None:
+    """The form takes a token, the hub sets an HttpOnly cookie, and the page itself stores nothing."""
     publish(hub.base_url, channel, f"{channel}-1", progress=45)
     page.goto(f"{hub.base_url}/?channel={channel}")
     form = page.get_by_role("form", name="Sign in")
@@ -192,9 +192,9 @@ def test_the_dashboard_asks_for_a_token_and_goes_on_with_it(page: Page, hub: Liv
         pytest.param("   ", "Paste a token first.", id="empty"),
     ],
 )
-def test_a_wrong_token_is_told_beside_the_field(page: Page, hub: LiveHub, wrong: str, verdict: str) -> None:
-    """In the hub's words, to eyes and ears, with the field ready for another; a right one is taken then."""
-    # No poll is due then: it is the sign-in that makes the page go on.
+def test_a_wrong_token_shows_an_error_beside_the_field(page: Page, hub: LiveHub, wrong: str, verdict: str) -> None:
+    """The hub's message is announced, the field keeps the focus, and a valid token is accepted next."""
+    # With a stopped clock no poll is due, so that only the sign-in makes the page go on.
     stop_clock(page)
     page.goto(f"{hub.base_url}/?channel=wrong")
     sign_in(page, wrong)
@@ -209,10 +209,10 @@ def test_a_wrong_token_is_told_beside_the_field(page: Page, hub: LiveHub, wrong:
     expect(page.get_by_role("form", name="Sign in")).to_be_hidden()
 
 
-def test_a_hub_that_does_not_answer_takes_no_token(
+def test_a_failed_sign_in_keeps_the_token_in_the_field(
     page: Page, hub: LiveHub, channel: str, tolerated: list[str]
 ) -> None:
-    """The form says so, and the token stays in the field for another try."""
+    """Without an answer from the hub the form shows an error, and another attempt succeeds."""
     tolerated.append(UNREACHABLE)
     page.goto(f"{hub.base_url}/?channel={channel}")
     page.route("**/api/session", lambda route: route.abort())
@@ -223,8 +223,8 @@ def test_a_hub_that_does_not_answer_takes_no_token(
     expect(connection(page, "live")).to_be_visible()
 
 
-def test_whoever_signs_out_leaves_nothing_behind(page: Page, hub: LiveHub, channel: str) -> None:
-    """The cookie goes, and so does what the page showed; it offers this after a reload, too."""
+def test_signing_out_removes_the_cookie_and_the_contents(page: Page, hub: LiveHub, channel: str) -> None:
+    """The button is available after a reload, too."""
     publish(hub.base_url, channel, f"{channel}-1", progress=45)
     visit(page, hub, channel)
     page.reload()
@@ -237,8 +237,8 @@ def test_whoever_signs_out_leaves_nothing_behind(page: Page, hub: LiveHub, chann
     assert page.evaluate("fetch('/api/contents/x').then((answer) => answer.status)") == 401
 
 
-def test_a_sign_out_that_fails_is_told(page: Page, hub: LiveHub, channel: str, tolerated: list[str]) -> None:
-    """Nobody leaves believing that they are out."""
+def test_a_failed_sign_out_is_shown(page: Page, hub: LiveHub, channel: str, tolerated: list[str]) -> None:
+    """The button says that the user is still signed in."""
     tolerated.append(UNREACHABLE)
     visit(page, hub, channel)
     page.route("**/api/session", lambda route: route.abort())
@@ -247,8 +247,8 @@ def test_a_sign_out_that_fails_is_told(page: Page, hub: LiveHub, channel: str, t
     expect(connection(page, "live")).to_be_visible()
 
 
-def test_a_token_that_expires_brings_the_form_back(page: Page, hub: LiveHub, channel: str) -> None:
-    """What was shown stays, and after another sign-in the page goes on without a reload, missing nothing."""
+def test_an_expired_token_brings_the_form_back(page: Page, hub: LiveHub, channel: str) -> None:
+    """The rows stay, and after another sign-in the page resumes without a reload or a gap."""
     publish(hub.base_url, channel, f"{channel}-1", progress=1)
     visit(page, hub, channel, life=LIFE_SECONDS)
     expect(row(page, f"{channel}-1")).to_be_visible()
@@ -267,8 +267,8 @@ def test_a_token_that_expires_brings_the_form_back(page: Page, hub: LiveHub, cha
     assert page.evaluate("document.querySelectorAll('.row')[1].kept")
 
 
-def test_another_tenants_token_shows_that_tenant_alone(page: Page, hub: LiveHub, channel: str) -> None:
-    """Nothing of the one before stays on the page."""
+def test_a_token_of_another_tenant_shows_only_that_tenant(page: Page, hub: LiveHub, channel: str) -> None:
+    """The rows of the previous tenant are removed."""
     publish(hub.base_url, channel, f"{channel}-1", progress=1)
     visit(page, hub, channel, life=LIFE_SECONDS)
     expect(page.locator(".row")).to_have_count(1)
@@ -278,24 +278,22 @@ def test_another_tenants_token_shows_that_tenant_alone(page: Page, hub: LiveHub,
     expect(page.locator(".row")).to_have_count(0)
 
 
-def test_whoever_is_busy_is_not_interrupted_by_the_form(page: Page, hub: LiveHub, channel: str) -> None:
-    """It comes, is read out, and leaves the focus where somebody is typing."""
+def test_the_form_does_not_take_the_focus_from_another_field(page: Page, hub: LiveHub, channel: str) -> None:
+    """The form appears and is announced while a user types elsewhere."""
     visit(page, hub, channel, life=LIFE_SECONDS)
     page.get_by_label("Channel").focus()
     expect(page.get_by_role("form", name="Sign in")).to_be_visible()
     expect(page.get_by_label("Channel")).to_be_focused()
 
 
-def test_the_command_of_an_empty_channel_bears_a_token_where_one_is_needed(
-    page: Page, hub: LiveHub, channel: str
-) -> None:
-    """Whoever copies it is not refused."""
+def test_the_command_of_an_empty_channel_has_a_token(page: Page, hub: LiveHub, channel: str) -> None:
+    """A hub that requires tokens accepts the copied command."""
     visit(page, hub, channel)
     expect(page.locator("#publish-command")).to_contain_text('-H "authorization: Bearer $STATUSHUB_TOKEN"')
 
 
-def test_a_hub_without_keys_shows_nothing_of_this(page: Page, channel: str) -> None:
-    """No form, no way out, no token in the command."""
+def test_a_hub_without_keys_shows_no_sign_in(page: Page, channel: str) -> None:
+    """Neither the form, the sign-out button nor a token in the command is shown."""
     with live_hub() as hub:
         page.goto(f"{hub.base_url}/?channel={channel}")
         expect(connection(page, "live")).to_be_visible()
@@ -306,7 +304,7 @@ def test_a_hub_without_keys_shows_nothing_of_this(page: Page, channel: str) -> N
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_form_fits_a_phone(page: Page, hub: LiveHub, channel: str, scheme: Any) -> None:
-    """At 360 pixels nothing sticks out, and the complaint can be read."""
+    """Nothing overflows a width of 360 pixels, and the error is readable."""
     page.set_viewport_size({"width": 360, "height": 740})
     page.emulate_media(color_scheme=scheme)
     page.goto(f"{hub.base_url}/?channel={channel}")
@@ -322,14 +320,14 @@ def test_the_form_fits_a_phone(page: Page, hub: LiveHub, channel: str, scheme: A
 
 
 def test_a_page_of_another_origin_streams_with_tickets(page: Page, hub: LiveHub, elsewhere: str, channel: str) -> None:
-    """A ticket of its backend opens the stream; without one the page is refused in the hub's words."""
+    """A ticket opens the stream; without one the hub's refusal is the reason."""
     publish(hub.base_url, channel, f"{channel}-a", progress=1)
     page.goto(elsewhere)
     page.expose_function("ticket", lambda: ticket_for(hub.base_url))
     stream = follow(page, hub.base_url, channel, ticket=True)
     expect(stream).to_have_attribute("data-state", "live")
     publish(hub.base_url, channel, f"{channel}-a", progress=2)
-    expect(stream).to_have_attribute("data-given", "1 2")
+    expect(stream).to_have_attribute("data-received", "1 2")
     page.evaluate("stream.close()")
     follow(page, hub.base_url, channel)
     expect(stream).to_have_attribute("data-state", "refused")
@@ -337,7 +335,7 @@ def test_a_page_of_another_origin_streams_with_tickets(page: Page, hub: LiveHub,
 
 
 def test_a_page_of_another_origin_streams_with_the_cookie(page: Page, elsewhere: str, channel: str) -> None:
-    """Where its origin is named and it asks for it, on the stream and on the polls."""
+    """An allowed origin that sends credentials may stream and poll."""
     with live_hub(secret=SECRET, cors_origins=(elsewhere,)) as hub:
         publish(hub.base_url, channel, f"{channel}-a", progress=1)
         page.goto(elsewhere)
@@ -354,34 +352,34 @@ def test_a_page_of_another_origin_streams_with_the_cookie(page: Page, elsewhere:
         page.route("**/events*", lambda route: route.fulfill(status=403))
         publish(hub.base_url, channel, f"{channel}-a", progress=2)
         follow(page, hub.base_url, channel, credentials=True)
-        expect(stream).to_have_attribute("data-given", "2")
+        expect(stream).to_have_attribute("data-received", "2")
         expect(stream).to_have_attribute("data-state", "polling")
 
 
-def counted(give: Callable[[], str]) -> tuple[Callable[[], str], list[str]]:
-    """A ticket function, and what it has given."""
-    given: list[str] = []
+def recorded(give: Callable[[], str]) -> tuple[Callable[[], str], list[str]]:
+    """A ticket function, and the list of its tickets."""
+    tickets: list[str] = []
 
     def ticket() -> str:
-        given.append(give())
-        return given[-1]
+        tickets.append(give())
+        return tickets[-1]
 
-    return ticket, given
+    return ticket, tickets
 
 
-def test_a_ticket_that_ran_out_is_renewed_and_nothing_missed(
+def test_an_expired_ticket_is_renewed_without_a_gap(
     page: Page, elsewhere: str, tmp_path: Path, channel: str, tolerated: list[str]
 ) -> None:
-    """The browser comes back with the old ticket and is refused; the page goes on at once with a fresh one."""
+    """The reconnect with the old ticket is refused, and the page immediately gets a new one."""
     tolerated.append(UNREACHABLE)
     port = free_port()
     settings: dict[str, Any] = {"broker": f"sqlite:///{tmp_path / 'hub.db'}", "port": port}
     base_url = f"http://127.0.0.1:{port}"
     page.goto(elsewhere)
-    # Between the two hubs the secret of tickets changes, which ends them sooner than waiting would.
+    # The second hub has another ticket secret, so that the first ticket is invalid without a wait.
     with live_hub(secret=SECRET, ticket_secret="a" * 32, **settings):
         publish(base_url, channel, f"{channel}-a", progress=1)
-        ticket, given = counted(lambda: ticket_for(base_url))
+        ticket, tickets = recorded(lambda: ticket_for(base_url))
         page.expose_function("ticket", ticket)
         stream = follow(page, base_url, channel, ticket=True)
         expect(stream).to_have_attribute("data-state", "live")
@@ -390,36 +388,36 @@ def test_a_ticket_that_ran_out_is_renewed_and_nothing_missed(
     with live_hub(secret=SECRET, ticket_secret="b" * 32, **settings):
         for progress in (2, 3):
             publish(base_url, channel, f"{channel}-b", progress=progress)
-        expect(stream).to_have_attribute("data-given", "1 3")
+        expect(stream).to_have_attribute("data-received", "1 3")
         expect(stream).to_have_attribute("data-state", "live")
-        # Not by way of a poll, let alone of half a minute of them.
+        # The page opened the stream again without polling in between.
         assert "polling" not in str(stream.get_attribute("data-states"))
         assert stream.get_attribute("data-reset") is None
-        assert len(given) == 2
-        assert [given[1] in address for address in asks[-1:]] == [True]
+        assert len(tickets) == 2
+        assert [tickets[1] in address for address in asks[-1:]] == [True]
         assert re.search(r"since=\w+-\d+", asks[-1])
 
 
 def test_polls_renew_their_ticket(page: Page, hub: LiveHub, elsewhere: str, channel: str) -> None:
-    """One ticket for many polls, and another, at once, when it is answered 401."""
+    """One ticket serves many polls, and a 401 makes the page get another one immediately."""
     page.goto(elsewhere)
     stop_clock(page)
     page.route("**/events*", lambda route: route.fulfill(status=403, body="blocked"))
-    ticket, given = counted(lambda: ticket_for(hub.base_url))
+    ticket, tickets = recorded(lambda: ticket_for(hub.base_url))
     page.expose_function("ticket", ticket)
     publish(hub.base_url, channel, f"{channel}-a", progress=1)
     stream = follow(page, hub.base_url, channel, ticket=True)
     expect(stream).to_have_attribute("data-state", "polling")
-    expect(stream).to_have_attribute("data-given", "1")
+    expect(stream).to_have_attribute("data-received", "1")
     publish(hub.base_url, channel, f"{channel}-a", progress=2)
     page.clock.fast_forward(4_000)
-    expect(stream).to_have_attribute("data-given", "1 2")
-    assert len(given) == 1
+    expect(stream).to_have_attribute("data-received", "1 2")
+    assert len(tickets) == 1
     used: list[str] = []
 
     def spent(route: Any) -> None:
         used.append(route.request.url)
-        if given[0] in route.request.url:
+        if tickets[0] in route.request.url:
             route.fulfill(
                 status=401, headers=CORS, json={"error": {"code": "unauthorized", "message": "the ticket has expired"}}
             )
@@ -429,9 +427,9 @@ def test_polls_renew_their_ticket(page: Page, hub: LiveHub, elsewhere: str, chan
     page.route("**/changes*", spent)
     publish(hub.base_url, channel, f"{channel}-a", progress=3)
     page.clock.fast_forward(4_000)
-    expect(stream).to_have_attribute("data-given", "1 2 3")
-    assert len(given) == 2
-    assert [given[1] in address for address in used] == [False, True]
+    expect(stream).to_have_attribute("data-received", "1 2 3")
+    assert len(tickets) == 2
+    assert [tickets[1] in address for address in used] == [False, True]
     assert "refused" not in str(stream.get_attribute("data-states"))
 
 
@@ -439,10 +437,10 @@ CORS = {"Access-Control-Allow-Origin": "*"}
 
 
 @pytest.mark.parametrize("broken", ["rejecting", "throwing", "empty"])
-def test_a_ticket_function_that_fails_is_asked_again(
+def test_a_failed_ticket_function_is_retried(
     page: Page, hub: LiveHub, elsewhere: str, channel: str, broken: str
 ) -> None:
-    """Its error is the reason; the pauses grow; once it gives a ticket the stream opens."""
+    """Its error is the reason, the pauses grow, and the stream opens once a ticket is returned."""
     page.goto(elsewhere)
     stop_clock(page)
     page.expose_function("mended", lambda: ticket_for(hub.base_url))
@@ -473,10 +471,8 @@ def test_a_ticket_function_that_fails_is_asked_again(
     expect(stream).to_have_attribute("data-reason", "")
 
 
-def test_a_ticket_function_that_never_answers_holds_nothing_up(
-    page: Page, hub: LiveHub, elsewhere: str, channel: str
-) -> None:
-    """It counts as failed after a while, and is called again."""
+def test_a_ticket_function_without_an_answer_times_out(page: Page, hub: LiveHub, elsewhere: str, channel: str) -> None:
+    """The page counts it as failed, and calls it again."""
     page.goto(elsewhere)
     stop_clock(page)
     page.expose_function("mended", lambda: ticket_for(hub.base_url))
@@ -491,13 +487,13 @@ def test_a_ticket_function_that_never_answers_holds_nothing_up(
     expect(stream).to_have_attribute("data-state", "live")
 
 
-def test_whoever_is_revoked_is_refused_and_asks_seldom(page: Page, hub: LiveHub, elsewhere: str, channel: str) -> None:
-    """The hub's word is the reason, requests come ever more slowly, and a good ticket makes the page live again."""
+def test_a_revoked_page_retries_with_growing_pauses(page: Page, hub: LiveHub, elsewhere: str, channel: str) -> None:
+    """The hub's message is the reason, and a valid ticket makes the page live again."""
     page.goto(elsewhere)
     claims = {"sub": channel, "jti": channel}
-    # A backend that does not know yet, and so gives what it has.
+    # A backend that does not know of the revocation returns its cached ticket.
     old = ticket_for(hub.base_url, **claims)
-    ticket, given = counted(lambda: old)
+    ticket, tickets = recorded(lambda: old)
     page.expose_function("ticket", ticket)
     stop_clock(page)
     stream = follow(page, hub.base_url, channel, ticket=True)
@@ -506,13 +502,13 @@ def test_whoever_is_revoked_is_refused_and_asks_seldom(page: Page, hub: LiveHub,
     httpx.post(f"{hub.base_url}/api/revoke", json={"jti": channel}, headers=bearer(revoke=True)).raise_for_status()
     expect(stream).to_have_attribute("data-state", "refused")
     expect(stream).to_have_attribute("data-reason", "the token has been revoked, or has expired")
-    # The browser's reconnect, one with a ticket that might have been better, and a poll that tells why.
+    # The browser's reconnect, one with a new ticket, and a poll that gives the reason.
     assert [re.findall(r"events|changes", address)[-1] for address in asks] == ["events", "events", "changes"]
-    assert len(given) == 2
+    assert len(tickets) == 2
     for polls, pause in enumerate((3, 6, 12, 24, 48, 96, 120, 120)):
         page.clock.fast_forward(EARLY * pause)
         settled(page, hub.base_url)
-        assert (len(asks), len(given)) == (3 + polls, 2 + polls)
+        assert (len(asks), len(tickets)) == (3 + polls, 2 + polls)
         with page.expect_response("**/changes*"):
             page.clock.fast_forward((LATE - EARLY) * pause)
         settled(page, hub.base_url)
@@ -521,8 +517,8 @@ def test_whoever_is_revoked_is_refused_and_asks_seldom(page: Page, hub: LiveHub,
     expect(stream).to_have_attribute("data-state", "live")
 
 
-def test_a_refused_page_asks_at_once_when_it_is_looked_at(page: Page, hub: LiveHub, channel: str) -> None:
-    """A token that was renewed behind its back is found without a reload; a hidden tab does not ask at all."""
+def test_a_refused_page_retries_immediately_when_shown(page: Page, hub: LiveHub, channel: str) -> None:
+    """A cookie that was renewed elsewhere is used without a reload; a hidden tab sends no request."""
     page.clock.install()
     page.goto(f"{hub.base_url}/?channel={channel}")
     expect(connection(page, "refused")).to_be_visible()
@@ -541,10 +537,8 @@ def test_a_refused_page_asks_at_once_when_it_is_looked_at(page: Page, hub: LiveH
     expect(page.get_by_role("form", name="Sign in")).to_be_hidden()
 
 
-def test_a_ticket_that_comes_after_the_end_opens_nothing(
-    page: Page, hub: LiveHub, elsewhere: str, channel: str
-) -> None:
-    """Closed while it waits for a ticket, the stream stays closed."""
+def test_a_ticket_after_close_opens_nothing(page: Page, hub: LiveHub, elsewhere: str, channel: str) -> None:
+    """A stream that is closed while it waits for a ticket stays closed."""
     page.goto(elsewhere)
     page.evaluate("() => { window.ticket = () => new Promise((resolve) => (window.give = resolve)); }")
     follow(page, hub.base_url, channel, ticket=True)

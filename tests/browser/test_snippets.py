@@ -1,4 +1,4 @@
-"""The JavaScript of the documentation runs in a browser, on a page of another origin than the hub's."""
+"""The documentation's JavaScript runs in a browser, on a page of another origin than the hub's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """What a snippet takes for granted: the origin of its page, the channel, and the page's own functions."""
+    """What a snippet presupposes: the origin of its page, the channel, and the page's own functions."""
 
     foreign: bool
     channel: str
@@ -29,7 +29,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 SHOW = "(content) => document.getElementById('shown').append(content.content_id + ' ' + content.status + '; ')"
 IMPORT = 'import { StatusStream } from "/assets/client.js";'
-"""Added to a snippet that shows only a call."""
+"""The import for a snippet that shows only a call."""
 
 SETTINGS = {
     'new EventSource("http': Setting(foreign=True, channel="drafts", prelude=f"const show = {SHOW};"),
@@ -46,12 +46,12 @@ SETTINGS = {
 """The setting of each snippet, by a part of its text."""
 
 LISTEN = f"stream.addEventListener('status', ({{ detail }}) => ({SHOW})(detail.data));"
-"""After a snippet that makes a stream and listens to nothing."""
+"""A listener for a snippet that opens a stream without one."""
 
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[LiveHub]:
-    """A hub that knows a content of each channel."""
+    """A hub with one content in each channel."""
     with live_hub("memory:") as hub:
         for channel in ("drafts", "encodes"):
             publish(hub, channel, f"{channel}-1", "generating")
@@ -65,7 +65,7 @@ def publish(hub: LiveHub, channel: str, content_id: str, status: str) -> None:
 
 @pytest.mark.parametrize("snippet", snippets("js"), ids=str)
 def test_javascript(snippet: Snippet, hub: LiveHub, page: Page) -> None:
-    """As a module of a page, it shows what was, and then what happens."""
+    """As a module of a page, the snippet shows the state and then an event."""
     found = [setting for part, setting in SETTINGS.items() if part in snippet.text]
     assert len(found) == 1, f"{snippet} is in {len(found)} classes of this module; it needs exactly one"
     [setting] = found
@@ -77,7 +77,7 @@ def test_javascript(snippet: Snippet, hub: LiveHub, page: Page) -> None:
         <script type="module">{setting.prelude}\n{script}\n{listen}</script>"""
     with ExitStack() as stack:
         if setting.foreign:
-            # A real server: Chromium lets no page that a test made up ask for an address of this machine.
+            # A real server, since Chromium forbids a page of an intercepted request to access loopback addresses.
             base_url = stack.enter_context(live_server(HTMLResponse(body), http="h11"))
         else:
             base_url = hub.base_url
@@ -92,5 +92,5 @@ def test_javascript(snippet: Snippet, hub: LiveHub, page: Page) -> None:
 
 
 def test_every_setting_is_used() -> None:
-    """No class is left of a snippet that was removed."""
+    """A setting without a snippet has to be removed."""
     assert all(any(part in snippet.text for snippet in snippets("js")) for part in SETTINGS)

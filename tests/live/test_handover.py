@@ -184,7 +184,11 @@ def test_every_worker_process_drains(redis_server: RedisServer, tmp_path: Path) 
     arguments = ["serve", "--port", str(port), "--broker", url, "--workers", "2", "--grace", "30"]
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "statushub", *arguments], stderr=stderr, env=os.environ.copy()
+            [sys.executable, "-m", "statushub", *arguments],
+            stderr=stderr,
+            env=os.environ.copy(),
+            # The workers do not notice the death of the process that started them: the group is killed.
+            start_new_session=True,
         )
     try:
         eventually(lambda: _answers(base_url))
@@ -208,7 +212,8 @@ def test_every_worker_process_drains(redis_server: RedisServer, tmp_path: Path) 
         assert process.wait(15) == 0
         assert "Traceback" not in log.read_text()
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from statushub.hub.brokers import open_broker
 from statushub.hub.brokers.contract import Broker
+from tests.support.publications import CHANNEL, accepted, update
 from tests.support.recorder import Recorder
-from tests.support.said import CHANNEL, accepted, said
 
 pytestmark = pytest.mark.anyio
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 async def test_an_announcement_is_the_event(broker: Broker, tenant: str, listener: Recorder) -> None:
     """It carries the event that `changes` reads, the epoch and the tenant."""
     await broker.subscribe(tenant, CHANNEL)
-    cursor = await accepted(broker, tenant, said("a", progress=45))
+    cursor = await accepted(broker, tenant, update("a", progress=45))
     await listener.count(1)
     (announcement,) = listener.announcements
     assert announcement.tenant == tenant
@@ -31,7 +31,7 @@ async def test_prev_chains_each_channel(broker: Broker, tenant: str, listener: R
     for channel in ("films", "books"):
         await broker.subscribe(tenant, channel)
     for n in range(12):
-        await accepted(broker, tenant, said(f"c{n % 4}", channel=("films", "books")[n % 2]))
+        await accepted(broker, tenant, update(f"c{n % 4}", channel=("films", "books")[n % 2]))
     await listener.count(12)
     last = {"films": 0, "books": 0}
     for announcement in listener.announcements:
@@ -42,9 +42,9 @@ async def test_prev_chains_each_channel(broker: Broker, tenant: str, listener: R
 async def test_only_subscribed_channels_are_announced(broker: Broker, tenant: str, listener: Recorder) -> None:
     """Neither another channel nor another tenant's channel of that name is announced."""
     await broker.subscribe(tenant, CHANNEL)
-    await accepted(broker, tenant, said("a", channel="books"))
-    await accepted(broker, "rival", said("a"))
-    await accepted(broker, tenant, said("marker"))
+    await accepted(broker, tenant, update("a", channel="books"))
+    await accepted(broker, "rival", update("a"))
+    await accepted(broker, tenant, update("marker"))
     (event,) = await listener.count(1)
     assert event.content_id == "marker"
 
@@ -53,7 +53,7 @@ async def test_events_after_subscribe_are_announced(broker: Broker, tenant: str,
     """Once `subscribe` has returned, no event of the channel is missed."""
     for n in range(50):
         await broker.subscribe(tenant, f"channel-{n}")
-        await accepted(broker, tenant, said(f"c{n}", channel=f"channel-{n}"))
+        await accepted(broker, tenant, update(f"c{n}", channel=f"channel-{n}"))
     events = await listener.count(50)
     assert [event.content_id for event in events] == [f"c{n}" for n in range(50)]
 
@@ -62,10 +62,10 @@ async def test_subscribing_twice_announces_once(broker: Broker, tenant: str, lis
     """Subscribing is idempotent, also concurrently, and one unsubscribe undoes it."""
     await asyncio.gather(*(broker.subscribe(tenant, CHANNEL) for _ in range(5)))
     await broker.subscribe(tenant, "markers")
-    await accepted(broker, tenant, said("a"))
+    await accepted(broker, tenant, update("a"))
     await broker.unsubscribe(tenant, CHANNEL)
-    await accepted(broker, tenant, said("b"))
-    await accepted(broker, tenant, said("marker", channel="markers"))
+    await accepted(broker, tenant, update("b"))
+    await accepted(broker, tenant, update("marker", channel="markers"))
     await listener.until(lambda: any(event.content_id == "marker" for event in listener.events))
     assert [event.content_id for event in listener.events] == ["a", "marker"]
 
@@ -78,7 +78,7 @@ async def test_unsubscribing_is_idempotent(broker: Broker, tenant: str, listener
         await broker.unsubscribe(tenant, CHANNEL)
         await broker.unsubscribe(tenant, CHANNEL)
     await broker.subscribe(tenant, CHANNEL)
-    await accepted(broker, tenant, said("a"))
+    await accepted(broker, tenant, update("a"))
     await listener.count(1)
 
 
@@ -86,7 +86,7 @@ async def test_changes_returns_after_its_announcements(broker: Broker, tenant: s
     """When `changes` returns, every announcement up to its cursor has been made."""
     await broker.subscribe(tenant, CHANNEL)
     for n in range(100):
-        await broker.publish(tenant, [said(f"c{n}"), said(f"d{n}")])
+        await broker.publish(tenant, [update(f"c{n}"), update(f"d{n}")])
         snapshot = await broker.changes(tenant, CHANNEL)
         assert listener.offsets == [event.offset for event in snapshot.events]
         assert listener.offsets[-1] == snapshot.cursor.offset
@@ -102,7 +102,7 @@ async def test_changes_come_after_the_announcements_of_others(url: str, tenant: 
 
         async def publish() -> None:
             for n in range(200):
-                await broker.publish(tenant, [said(f"c{n}")])
+                await broker.publish(tenant, [update(f"c{n}")])
 
         async with asyncio.TaskGroup() as group:
             publishing = group.create_task(publish())
@@ -116,7 +116,7 @@ async def test_a_broker_without_a_listener_publishes(url: str, tenant: str) -> N
     """A command line that publishes and exits needs no listener."""
     async with open_broker(url) as broker:
         await broker.subscribe(tenant, CHANNEL)
-        cursor = await accepted(broker, tenant, said("a"))
+        cursor = await accepted(broker, tenant, update("a"))
         assert (await broker.changes(tenant, CHANNEL)).cursor == cursor
         await broker.ping()
 
@@ -128,7 +128,7 @@ async def test_events_are_announced_by_another_hub(url: str, broker: Broker, ten
     await broker.subscribe(tenant, CHANNEL)
     async with open_broker(url) as other:
         for n in range(50):
-            cursor = await accepted(other, tenant, said(f"c{n}"))
+            cursor = await accepted(other, tenant, update(f"c{n}"))
             snapshot = await broker.changes(tenant, CHANNEL)
             assert snapshot.cursor == cursor
             assert listener.offsets[-1] == cursor.offset
@@ -141,10 +141,10 @@ async def test_offsets_come_after_their_announcements(broker: Broker, tenant: st
 
     async def churn() -> None:
         for n in range(300):
-            await broker.publish(tenant, [said(f"c{n}-{i}") for i in range(10)])
+            await broker.publish(tenant, [update(f"c{n}-{i}") for i in range(10)])
 
     async with asyncio.TaskGroup() as group:
         churning = group.create_task(churn())
         while not churning.done():
-            told = await broker.offsets(tenant, [CHANNEL])
-            assert told.offsets[0] <= (listener.offsets[-1] if listener.offsets else 0)
+            answer = await broker.offsets(tenant, [CHANNEL])
+            assert answer.offsets[0] <= (listener.offsets[-1] if listener.offsets else 0)

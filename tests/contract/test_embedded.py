@@ -22,8 +22,8 @@ from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import Announcement
 from statushub.hub.model.receipt import Refusal
+from tests.support.publications import CHANNEL, accepted, publish_one, raw, update
 from tests.support.recorder import Recorder
-from tests.support.said import CHANNEL, accepted, raw, said, tell
 
 pytestmark = pytest.mark.anyio
 
@@ -60,14 +60,14 @@ async def test_published_events_survive_a_restart(file: Path) -> None:
     """Contents, fences, epoch and offset are unchanged."""
     async with EmbeddedBroker(file) as broker:
         assert broker.durable
-        await accepted(broker, TENANT, said("a", "complete", attempt=3, seq=8))
-        cursor = await accepted(broker, TENANT, said("b", attempt=2, seq=4))
+        await accepted(broker, TENANT, update("a", "complete", attempt=3, seq=8))
+        cursor = await accepted(broker, TENANT, update("b", attempt=2, seq=4))
         before = await broker.changes(TENANT, CHANNEL)
     async with EmbeddedBroker(file) as broker:
         assert await broker.changes(TENANT, CHANNEL) == before
-        assert (await tell(broker, TENANT, said("a", attempt=3, seq=9))).reason is Refusal.CLOSED
-        assert await accepted(broker, TENANT, said("b", attempt=2, seq=4)) == cursor
-        after = await accepted(broker, TENANT, said("b", attempt=2, seq=5))
+        assert (await publish_one(broker, TENANT, update("a", attempt=3, seq=9))).reason is Refusal.CLOSED
+        assert await accepted(broker, TENANT, update("b", attempt=2, seq=4)) == cursor
+        after = await accepted(broker, TENANT, update("b", attempt=2, seq=5))
         assert after == Cursor(epoch=cursor.epoch, offset=cursor.offset + 1)
 
 
@@ -78,7 +78,7 @@ async def test_a_broker_in_memory_is_not_durable() -> None:
         async with EmbeddedBroker(None) as broker:
             assert not broker.durable
             assert (await broker.lookup(TENANT, ["a"])).events == [None]
-            cursors.append(await accepted(broker, TENANT, said("a")))
+            cursors.append(await accepted(broker, TENANT, update("a")))
     assert cursors[0].epoch != cursors[1].epoch
 
 
@@ -133,7 +133,7 @@ async def test_an_announced_event_is_on_disk(file: Path, tmp_path: Path) -> None
     broker.listen(listener)
     async with broker:
         await broker.subscribe(TENANT, CHANNEL)
-        await accepted(broker, TENANT, said("a"))
+        await accepted(broker, TENANT, update("a"))
     async with EmbeddedBroker(copy / file.name) as broker:
         assert (await broker.changes(TENANT, CHANNEL)).events == listener.events
 
@@ -141,7 +141,7 @@ async def test_an_announced_event_is_on_disk(file: Path, tmp_path: Path) -> None
 async def test_late_damage_is_broker_unavailable(file: Path) -> None:
     """Damage deep in the file fails only the read that meets it."""
     async with EmbeddedBroker(file) as broker:
-        await broker.publish(TENANT, [said(f"c{n}") for n in range(500)])
+        await broker.publish(TENANT, [update(f"c{n}") for n in range(500)])
     content = file.read_bytes()
     file.write_bytes(content[: 16 * 4096] + b"\xa5" * (len(content) - 16 * 4096))
     async with EmbeddedBroker(file) as broker:
@@ -157,16 +157,16 @@ async def test_a_full_disk_refuses_and_recovers(file: Path) -> None:
     broker.listen(listener)
     async with broker:
         await broker.subscribe(TENANT, CHANNEL)
-        first = await accepted(broker, TENANT, said("a", progress=1))
+        first = await accepted(broker, TENANT, update("a", progress=1))
         big = [raw(f"big{n}", b"x" * 60_000) for n in range(20)]
         with files_no_longer_than(log_of(file).stat().st_size + 100_000):
-            calls = [broker.publish(TENANT, [said("a", progress=2), publication]) for publication in big]
+            calls = [broker.publish(TENANT, [update("a", progress=2), publication]) for publication in big]
             outcomes = await asyncio.gather(*calls, broker.publish(TENANT, big), return_exceptions=True)
             await broker.ping()
         assert isinstance(outcomes[-1], BrokerUnavailable)
         stored = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
         assert all(isinstance(outcome, list | BrokerUnavailable) for outcome in outcomes)
-        after = await accepted(broker, TENANT, said("b"))
+        after = await accepted(broker, TENANT, update("b"))
         assert after == Cursor(epoch=first.epoch, offset=first.offset + 2 * len(stored) + 1)
         assert listener.offsets == list(range(first.offset, after.offset + 1))
         before = await broker.changes(TENANT, CHANNEL)
@@ -178,8 +178,8 @@ async def test_a_faulty_call_fails_no_other(file: Path) -> None:
     """Of writes in one transaction, only the one that cannot be stored fails."""
     unencodable = raw("\ud800", b"{}")
     async with EmbeddedBroker(file) as broker:
-        batches = [[said(f"c{n}")] for n in range(40)]
-        batches[20] = [said("in vain"), unencodable]
+        batches = [[update(f"c{n}")] for n in range(40)]
+        batches[20] = [update("in vain"), unencodable]
         outcomes = await asyncio.gather(*(broker.publish(TENANT, batch) for batch in batches), return_exceptions=True)
         assert isinstance(outcomes[20], UnicodeEncodeError)
         assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, BaseException)] == [20]
@@ -190,8 +190,8 @@ async def test_a_faulty_call_fails_no_other(file: Path) -> None:
 
 async def test_waiting_writes_share_a_commit(tmp_path: Path) -> None:
     """Queued writes share a transaction: the log grows by less than with one transaction each."""
-    publications = [said(f"c{n}") for n in range(60)]
-    long = [said(f"long{n}") for n in range(1_000)]
+    publications = [update(f"c{n}") for n in range(60)]
+    long = [update(f"long{n}") for n in range(1_000)]
     async with EmbeddedBroker(tmp_path / "together.db") as broker:
         calls = [broker.publish(TENANT, [publication]) for publication in publications]
         await asyncio.gather(broker.publish(TENANT, long), *calls)
@@ -212,7 +212,7 @@ async def test_closing_finishes_queued_writes(file: Path) -> None:
         broker.listen(listener)
         async with broker:
             await broker.subscribe(TENANT, CHANNEL)
-            calls = [group.create_task(broker.publish(TENANT, [said(f"c{n}")])) for n in range(200)]
+            calls = [group.create_task(broker.publish(TENANT, [update(f"c{n}")])) for n in range(200)]
             await asyncio.sleep(0)
         assert len(listener.events) == 200
     assert all(receipt.accepted for call in calls for receipt in call.result())
@@ -231,7 +231,7 @@ async def test_lease_time_does_not_pass_while_the_hub_is_down(file: Path) -> Non
     """A restart an hour later does not stall the contents of living workers."""
     start = time.time()
     async with EmbeddedBroker(file) as broker:
-        await accepted(broker, TENANT, said("a", lease=60))
+        await accepted(broker, TENANT, update("a", lease=60))
         assert await broker.expire(start) == 0
     async with EmbeddedBroker(file) as broker:
         assert await broker.expire(start + 3_600) == 0
@@ -242,7 +242,7 @@ async def test_a_failed_sweep_moves_no_lease(file: Path) -> None:
     """After a sweep that could not be stored, the next one prolongs leases by the whole gap."""
     start = time.time()
     async with EmbeddedBroker(file) as broker:
-        await broker.publish(TENANT, [said(f"c{n}", lease=60) for n in range(200)])
+        await broker.publish(TENANT, [update(f"c{n}", lease=60) for n in range(200)])
         assert await broker.expire(start) == 0
         with files_no_longer_than(log_of(file).stat().st_size), pytest.raises(BrokerUnavailable):
             await broker.expire(start + 3_600)
@@ -253,7 +253,7 @@ async def test_a_failed_sweep_moves_no_lease(file: Path) -> None:
 async def test_an_idle_hub_writes_nothing(file: Path) -> None:
     """A sweep without leases does not touch the disk."""
     async with EmbeddedBroker(file) as broker:
-        await accepted(broker, TENANT, said("a"))
+        await accepted(broker, TENANT, update("a"))
         before = log_of(file).read_bytes()
         for n in range(20):
             await broker.expire(time.time() + n)
@@ -263,7 +263,7 @@ async def test_an_idle_hub_writes_nothing(file: Path) -> None:
 async def test_a_sweep_deletes_vanished_contents(file: Path) -> None:
     """The rows of vanished contents leave the file."""
     async with EmbeddedBroker(file, retention=0.05) as broker:
-        await broker.publish(TENANT, [said(f"c{n}") for n in range(500)])
+        await broker.publish(TENANT, [update(f"c{n}") for n in range(500)])
         async with asyncio.timeout(20):
             while (await broker.changes(TENANT, CHANNEL)).events:
                 await asyncio.sleep(0)
@@ -274,9 +274,9 @@ async def test_a_sweep_deletes_vanished_contents(file: Path) -> None:
 async def test_publishing_deletes_vanished_contents(file: Path) -> None:
     """Without sweeps, each new content deletes vanished ones."""
     async with EmbeddedBroker(file, retention=0.05) as broker:
-        await broker.publish(TENANT, [said(f"c{n}") for n in range(500)])
+        await broker.publish(TENANT, [update(f"c{n}") for n in range(500)])
         async with asyncio.timeout(20):
             while (await broker.changes(TENANT, CHANNEL)).events:
                 await asyncio.sleep(0)
-        await broker.publish(TENANT, [said(f"d{n}") for n in range(300)])
+        await broker.publish(TENANT, [update(f"d{n}") for n in range(300)])
     assert rows(file) == 300

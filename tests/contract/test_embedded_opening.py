@@ -13,7 +13,7 @@ import pytest
 
 from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
 from statushub.hub.model.errors import BrokerInUse, ConfigError
-from tests.support.said import accepted, said
+from tests.support.publications import accepted, update
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ async def test_a_second_hub_is_refused(file: Path) -> None:
     async with EmbeddedBroker(file) as broker:
         with pytest.raises(BrokerInUse, match=r"hub\.db is in use by another process"):
             await EmbeddedBroker(file).__aenter__()
-        await accepted(broker, TENANT, said("a"))
+        await accepted(broker, TENANT, update("a"))
     async with EmbeddedBroker(file) as broker:
         assert (await broker.lookup(TENANT, ["a"])).events != [None]
 
@@ -113,7 +113,7 @@ async def test_a_newer_layout_is_refused(file: Path) -> None:
 async def test_a_damaged_file_is_refused(file: Path) -> None:
     """A file whose first pages are overwritten is reported when it is opened."""
     async with EmbeddedBroker(file) as broker:
-        await broker.publish(TENANT, [said(f"c{n}") for n in range(500)])
+        await broker.publish(TENANT, [update(f"c{n}") for n in range(500)])
     content = file.read_bytes()
     file.write_bytes(content[:100] + b"\xa5" * 8_000 + content[8_100:])
     await refused(file)

@@ -8,7 +8,7 @@ import pytest
 
 from statushub.hub.brokers import open_broker
 from statushub.hub.model.errors import ConfigError
-from tests.support.said import accepted, said
+from tests.support.publications import accepted, update
 
 
 @pytest.mark.anyio
@@ -21,7 +21,7 @@ async def test_three_slashes_are_relative_and_four_absolute(
     broker = open_broker(form.format(folder=str(tmp_path).lstrip("/")))
     assert broker.durable
     async with broker:
-        await accepted(broker, "acme", said("a"))
+        await accepted(broker, "acme", update("a"))
     assert (tmp_path / "hub.db").exists()
 
 

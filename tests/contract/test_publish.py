@@ -9,8 +9,8 @@ import pytest
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.receipt import Refusal
+from tests.support.publications import CHANNEL, accepted, raw, update
 from tests.support.recorder import Recorder
-from tests.support.said import CHANNEL, accepted, raw, said
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +28,7 @@ BYTES = [
 
 async def test_one_clock_over_many_channels(broker: Broker, tenant: str) -> None:
     """A tenant's offsets grow strictly over all of its channels, and the epoch stays."""
-    cursors = [await accepted(broker, tenant, said(f"c{n}", channel=f"channel/{n % 3}")) for n in range(12)]
+    cursors = [await accepted(broker, tenant, update(f"c{n}", channel=f"channel/{n % 3}")) for n in range(12)]
     offsets = [cursor.offset for cursor in cursors]
     assert offsets == sorted(set(offsets))
     assert offsets[0] > 0
@@ -37,15 +37,15 @@ async def test_one_clock_over_many_channels(broker: Broker, tenant: str) -> None
 
 async def test_a_cursor_can_be_parsed(broker: Broker, tenant: str) -> None:
     """The text of a receipt's cursor parses to the same cursor."""
-    cursor = await accepted(broker, tenant, said("a"))
+    cursor = await accepted(broker, tenant, update("a"))
     assert Cursor.parse(str(cursor)) == cursor
 
 
 async def test_refusals_do_not_advance_the_clock(broker: Broker, tenant: str) -> None:
     """A refused publication is neither stored nor counted."""
-    await accepted(broker, tenant, said("a", "complete"))
+    await accepted(broker, tenant, update("a", "complete"))
     before = (await broker.changes(tenant, CHANNEL)).cursor
-    (receipt,) = await broker.publish(tenant, [said("a")])
+    (receipt,) = await broker.publish(tenant, [update("a")])
     assert receipt.reason is Refusal.CLOSED
     assert (await broker.changes(tenant, CHANNEL)).cursor == before
 
@@ -66,7 +66,7 @@ async def test_data_are_opaque(broker: Broker, tenant: str, listener: Recorder, 
 async def test_any_valid_name_is_accepted(broker: Broker, tenant: str, listener: Recorder, name: str) -> None:
     """Names of channels and contents are returned unchanged."""
     await broker.subscribe(tenant, name)
-    await accepted(broker, tenant, said(name, channel=name))
+    await accepted(broker, tenant, update(name, channel=name))
     (announced,) = await listener.count(1)
     assert (announced.channel, announced.content_id) == (name, name)
     assert (await broker.changes(tenant, name)).events == [announced]
@@ -76,7 +76,7 @@ async def test_any_valid_name_is_accepted(broker: Broker, tenant: str, listener:
 async def test_a_thousand_in_one_call(broker: Broker, tenant: str, listener: Recorder) -> None:
     """A large batch is stored in order; each event has a receipt and an announcement."""
     await broker.subscribe(tenant, CHANNEL)
-    receipts = await broker.publish(tenant, [said(f"c{n}") for n in range(1_000)])
+    receipts = await broker.publish(tenant, [update(f"c{n}") for n in range(1_000)])
     offsets = [receipt.cursor.offset for receipt in receipts if receipt.cursor]
     assert len(offsets) == 1_000
     assert offsets == sorted(offsets)
@@ -94,7 +94,7 @@ async def test_an_empty_publish(broker: Broker, tenant: str) -> None:
 async def test_concurrent_publishers(broker: Broker, tenant: str, listener: Recorder) -> None:
     """Concurrent calls are each complete, and announced in the order of the clock."""
     await broker.subscribe(tenant, CHANNEL)
-    calls = [broker.publish(tenant, [said(f"c{n}"), said(f"d{n}")]) for n in range(100)]
+    calls = [broker.publish(tenant, [update(f"c{n}"), update(f"d{n}")]) for n in range(100)]
     receipts = [receipt for batch in await asyncio.gather(*calls) for receipt in batch]
     offsets = {receipt.cursor.offset for receipt in receipts if receipt.cursor}
     assert len(offsets) == 200
@@ -104,7 +104,7 @@ async def test_concurrent_publishers(broker: Broker, tenant: str, listener: Reco
 
 async def test_one_of_two_equal_publishers_wins(broker: Broker, tenant: str) -> None:
     """The same publish from many concurrent callers is stored once."""
-    calls = [broker.publish(tenant, [said("a", attempt=1, seq=1)]) for _ in range(20)]
+    calls = [broker.publish(tenant, [update("a", attempt=1, seq=1)]) for _ in range(20)]
     cursors = {receipt.cursor for (receipt,) in await asyncio.gather(*calls)}
     assert len(cursors) == 1
     assert None not in cursors
@@ -114,7 +114,7 @@ async def test_a_cancelled_publish_affects_no_other(broker: Broker, tenant: str,
     """A cancelled publish may be stored or not; concurrent calls are answered correctly."""
     await broker.subscribe(tenant, CHANNEL)
     async with asyncio.TaskGroup() as group:
-        calls = [group.create_task(broker.publish(tenant, [said(f"c{n}", attempt=1, seq=1)])) for n in range(30)]
+        calls = [group.create_task(broker.publish(tenant, [update(f"c{n}", attempt=1, seq=1)])) for n in range(30)]
         await asyncio.sleep(0)
         for call in calls[::2]:
             call.cancel()
@@ -126,7 +126,7 @@ async def test_a_cancelled_publish_affects_no_other(broker: Broker, tenant: str,
         assert receipt.cursor is not None
         assert event is not None
         assert event.offset == receipt.cursor.offset
-    marker = await accepted(broker, tenant, said("marker"))
+    marker = await accepted(broker, tenant, update("marker"))
     await listener.until(lambda: marker.offset in listener.offsets)
     assert listener.offsets == [event.offset for event in (await broker.changes(tenant, CHANNEL)).events]
 

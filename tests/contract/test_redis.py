@@ -50,12 +50,12 @@ async def test_announcements_resume_after_the_server_was_killed(own_server: Redi
         await broker.subscribe("t", "c")
         await broker.subscribe("t", "d")
         own_server.kill()
-        await recorder.until(lambda: recorder.told == ["lost"])
+        await recorder.until(lambda: recorder.reports == ["lost"])
         own_server.start()
-        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        await recorder.until(lambda: recorder.reports == ["lost", "restored"])
         await broker.publish("t", [update(channel="c"), update("b", channel="d")])
         await recorder.count(2)
-        assert recorder.told == ["lost", "restored"]
+        assert recorder.reports == ["lost", "restored"]
 
 
 async def test_accepted_events_survive_a_kill_of_the_server(own_server: RedisServer) -> None:
@@ -63,9 +63,9 @@ async def test_accepted_events_survive_a_kill_of_the_server(own_server: RedisSer
     async with listening(own_server.url) as (broker, recorder):
         (receipt,) = await broker.publish("t", [update()])
         own_server.kill()
-        await recorder.until(lambda: recorder.told == ["lost"])
+        await recorder.until(lambda: recorder.reports == ["lost"])
         own_server.start()
-        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        await recorder.until(lambda: recorder.reports == ["lost", "restored"])
         snapshot = await broker.changes("t", "c")
         assert [event.content_id for event in snapshot.events] == ["a"]
         assert receipt.cursor is not None
@@ -77,13 +77,13 @@ async def test_a_silent_server_counts_as_lost(own_server: RedisServer) -> None:
     async with listening(own_server.url, deadline=IMPATIENT) as (broker, recorder):
         await broker.subscribe("t", "c")
         own_server.pause()
-        await recorder.until(lambda: recorder.told == ["lost"])
+        await recorder.until(lambda: recorder.reports == ["lost"])
         with pytest.raises(BrokerUnavailable, match="does not answer in time"):
             await broker.lookup("t", ["a"])
         with pytest.raises(BrokerUnavailable, match="announcements are interrupted"):
             await broker.changes("t", "c")
         own_server.resume()
-        await recorder.until(lambda: recorder.told[-1] == "restored")
+        await recorder.until(lambda: recorder.reports[-1] == "restored")
         await broker.publish("t", [update()])
         await recorder.count(1)
 
@@ -105,7 +105,7 @@ async def test_a_killed_subscription_is_made_again(own_server: RedisServer) -> N
     async with listening(own_server.url) as (broker, recorder), admin(own_server.url) as client:
         await broker.subscribe("t", "c")
         assert await client.execute_command("CLIENT", "KILL", "TYPE", "pubsub") == 1
-        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        await recorder.until(lambda: recorder.reports == ["lost", "restored"])
         await broker.publish("t", [update()])
         await recorder.count(1)
 
@@ -114,7 +114,7 @@ async def test_opening_without_a_server_succeeds(tmp_path: Path) -> None:
     """Calls fail meanwhile; subscriptions are remembered, and made when the server is back."""
     server = RedisServer(tmp_path)
     async with listening(server.url) as (broker, recorder):
-        assert recorder.told == ["lost"]
+        assert recorder.reports == ["lost"]
         with pytest.raises(BrokerUnavailable):
             await broker.subscribe("t", "c")
         for call in (broker.publish("t", [update()]), broker.lookup("t", ["a"]), broker.expire(), broker.ping()):
@@ -122,7 +122,7 @@ async def test_opening_without_a_server_succeeds(tmp_path: Path) -> None:
                 await call
         server.start()
         try:
-            await recorder.until(lambda: recorder.told == ["lost", "restored"])
+            await recorder.until(lambda: recorder.reports == ["lost", "restored"])
             await broker.publish("t", [update()])
             await recorder.count(1)
             await broker.ping()
@@ -169,10 +169,10 @@ async def test_a_restart_without_data_begins_a_new_epoch(own_server: RedisServer
     async with listening(own_server.url) as (broker, recorder):
         (before,) = await broker.publish("t", [update()])
         own_server.kill()
-        await recorder.until(lambda: recorder.told == ["lost"])
+        await recorder.until(lambda: recorder.reports == ["lost"])
         own_server.forget()
         own_server.start()
-        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        await recorder.until(lambda: recorder.reports == ["lost", "restored"])
         snapshot = await broker.changes("t", "c", before.cursor)
         assert snapshot.events == []
         assert before.cursor is not None
@@ -308,7 +308,7 @@ async def test_an_unsubscribed_channel_is_silent(redis_server: RedisServer, tena
         await broker.publish(tenant, [update("a")])
         await broker.changes(tenant, "c")
         assert recorder.contents == ["b", "a"]
-        assert recorder.told == []
+        assert recorder.reports == []
 
 
 async def test_a_channel_unsubscribed_while_the_server_is_away_stays_silent(own_server: RedisServer) -> None:
@@ -317,10 +317,10 @@ async def test_a_channel_unsubscribed_while_the_server_is_away_stays_silent(own_
         await broker.subscribe("t", "c")
         await broker.subscribe("t", "kept")
         own_server.kill()
-        await recorder.until(lambda: recorder.told == ["lost"])
+        await recorder.until(lambda: recorder.reports == ["lost"])
         await broker.unsubscribe("t", "c")
         own_server.start()
-        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        await recorder.until(lambda: recorder.reports == ["lost", "restored"])
         assert await client.execute_command("PUBSUB", "SHARDCHANNELS") == [b"hub:{t}:events:kept"]
 
 
@@ -331,7 +331,7 @@ async def test_many_channels_are_resubscribed(own_server: RedisServer) -> None:
             for number in range(1_200):
                 tasks.start_soon(broker.subscribe, f"t{number % 2}", f"c{number}")
         await client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        await recorder.until(lambda: recorder.reports == ["lost", "restored"])
         assert len(await client.execute_command("PUBSUB", "SHARDCHANNELS")) == 1_200
 
 
@@ -404,7 +404,7 @@ async def test_a_server_that_breaks_the_protocol_is_disconnected(redis_server: R
     async with proxy, listening(f"redis://127.0.0.1:{proxy.sockets[0].getsockname()[1]}") as (broker, recorder):
         await broker.subscribe(tenant, "c")
         interloper.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        await recorder.until(lambda: recorder.reports == ["lost", "restored"])
         await broker.publish(tenant, [update()])
         await recorder.count(1)
 
@@ -462,7 +462,7 @@ async def test_a_password_is_used_and_never_shown(tmp_path: Path, caplog: pytest
             await broker.publish("t", [update()])
             await recorder.count(1)
         async with listening(f"redis://:wr0ng@127.0.0.1:{server.port}/0") as (broker, recorder):
-            assert recorder.told == ["lost"]
+            assert recorder.reports == ["lost"]
             with pytest.raises(BrokerUnavailable, match="refuses the user name or the password") as caught:
                 await broker.publish("t", [update()])
     assert "refuses the user name or the password" in caplog.text
@@ -497,7 +497,7 @@ async def test_the_documented_permissions_suffice(own_server: RedisServer) -> No
             assert recorder.contents == ["a", "b", "a"]
             await broker.unsubscribe("t", "c")
             await broker.ping()
-            assert recorder.told == []
+            assert recorder.reports == []
 
 
 async def test_a_forbidden_channel_is_reported(own_server: RedisServer) -> None:
@@ -516,7 +516,7 @@ async def test_a_replica_is_refused(own_server: RedisServer, tmp_path_factory: p
         async with RedisBroker(own_server.url), admin(replica.url) as client:
             await until_answer(client, "statushub", "FUNCTION", "LIST")
         async with listening(replica.url) as (broker, recorder):
-            assert recorder.told == ["lost"]
+            assert recorder.reports == ["lost"]
             with pytest.raises(BrokerUnavailable, match="replica"):
                 await broker.ping()
             with pytest.raises(BrokerUnavailable, match=r"read-only replica|loading"):
@@ -533,9 +533,9 @@ async def test_a_demoted_master_ends_the_session(
             await client.execute_command("REPLICAOF", "127.0.0.1", str(master.port))
             with pytest.raises(BrokerUnavailable):
                 await broker.publish("t", [update()])
-            await recorder.until(lambda: recorder.told == ["lost"])
+            await recorder.until(lambda: recorder.reports == ["lost"])
             await client.execute_command("REPLICAOF", "NO", "ONE")
-            await recorder.until(lambda: recorder.told == ["lost", "restored"])
+            await recorder.until(lambda: recorder.reports == ["lost", "restored"])
             await broker.publish("t", [update()])
             await recorder.count(1)
 
@@ -556,7 +556,7 @@ async def test_a_server_without_functions_is_too_old(tmp_path: Path) -> None:
     arguments = ("--rename-command", "FCALL", "", "--rename-command", "FCALL_RO", "")
     with running_redis(tmp_path, arguments=arguments) as server:
         async with listening(server.url) as (broker, recorder):
-            assert recorder.told == ["lost"]
+            assert recorder.reports == ["lost"]
             with pytest.raises(BrokerUnavailable, match="Redis 7 or Valkey is needed"):
                 await broker.publish("t", [update()])
 
@@ -590,9 +590,9 @@ async def test_tls_works(tmp_path: Path) -> None:
             await broker.publish("t", [update()])
             await recorder.count(1)
             server.kill()
-            await recorder.until(lambda: recorder.told == ["lost"])
+            await recorder.until(lambda: recorder.reports == ["lost"])
             server.start()
-            await recorder.until(lambda: recorder.told == ["lost", "restored"])
+            await recorder.until(lambda: recorder.reports == ["lost", "restored"])
         async with RedisBroker(f"rediss://127.0.0.1:{port}/0") as broker:
             with pytest.raises(BrokerUnavailable, match=r"(?i)certificate"):
                 await broker.publish("t", [update()])
@@ -611,7 +611,7 @@ async def test_cancelled_calls_leave_the_broker_usable(redis_server: RedisServer
         await broker.publish(tenant, [update(channel="c0")])
         await broker.changes(tenant, "c0")
         assert len(recorder.announcements) == 1
-        assert recorder.told == []
+        assert recorder.reports == []
 
 
 async def test_an_error_in_the_callers_block_is_not_wrapped(redis_server: RedisServer) -> None:

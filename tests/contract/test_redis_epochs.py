@@ -13,9 +13,9 @@ from anyio import to_thread
 from statushub.hub.brokers import open_broker
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.model.receipt import Refusal
+from tests.support.publications import CHANNEL, accepted, publish_one, update
 from tests.support.recorder import Recorder
 from tests.support.redis_server import RedisServer, running_redis
-from tests.support.said import CHANNEL, accepted, said, tell
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
@@ -58,12 +58,12 @@ async def restart(server: RedisServer, listener: Recorder, meanwhile: Callable[[
 
 async def test_an_empty_return_begins_an_epoch(server: RedisServer, broker: Broker, listener: Recorder) -> None:
     """Without its data: the old cursor is of another epoch and reads everything."""
-    before = [await accepted(broker, TENANT, said(f"c{n}")) for n in range(5)][-1]
+    before = [await accepted(broker, TENANT, update(f"c{n}")) for n in range(5)][-1]
     await restart(server, listener, server.forget)
     empty = await broker.changes(TENANT, CHANNEL, before)
     assert empty.cursor.epoch != before.epoch
     assert empty.events == []
-    after = await accepted(broker, TENANT, said("new"))
+    after = await accepted(broker, TENANT, update("new"))
     assert after.epoch == empty.cursor.epoch
     snapshot = await broker.changes(TENANT, CHANNEL, before)
     assert [event.content_id for event in snapshot.events] == ["new"]
@@ -73,11 +73,11 @@ async def test_a_return_with_older_data_begins_an_epoch(
     server: RedisServer, broker: Broker, listener: Recorder, tmp_path: Path
 ) -> None:
     """The clock went back: its offsets are used again, in another epoch."""
-    await broker.publish(TENANT, [said("kept"), said("changed", progress=1)])
+    await broker.publish(TENANT, [update("kept"), update("changed", progress=1)])
     copy = tmp_path / "copy"
     shutil.copytree(server.folder, copy)
-    lost = await accepted(broker, TENANT, said("changed", progress=2))
-    await accepted(broker, TENANT, said("lost"))
+    lost = await accepted(broker, TENANT, update("changed", progress=2))
+    await accepted(broker, TENANT, update("lost"))
 
     def put_back() -> None:
         server.forget()
@@ -87,7 +87,7 @@ async def test_a_return_with_older_data_begins_an_epoch(
     snapshot = await broker.changes(TENANT, CHANNEL, lost)
     assert snapshot.cursor.epoch != lost.epoch
     assert [(event.content_id, event.offset) for event in snapshot.events] == [("kept", 1), ("changed", 2)]
-    again = await accepted(broker, TENANT, said("lost"))
+    again = await accepted(broker, TENANT, update("lost"))
     assert again.epoch == snapshot.cursor.epoch
     assert again.offset == lost.offset
     await listener.until(lambda: again.epoch in {it.epoch for it in listener.announcements})
@@ -95,24 +95,24 @@ async def test_a_return_with_older_data_begins_an_epoch(
 
 async def test_a_return_with_all_data_begins_an_epoch(server: RedisServer, broker: Broker, listener: Recorder) -> None:
     """It is not known that nothing was lost; contents, fences and the offset stay."""
-    await accepted(broker, TENANT, said("ended", "complete"))
-    before = await accepted(broker, TENANT, said("open", attempt=2, seq=5))
+    await accepted(broker, TENANT, update("ended", "complete"))
+    before = await accepted(broker, TENANT, update("open", attempt=2, seq=5))
     await restart(server, listener)
     found = await broker.lookup(TENANT, ["ended", "open"])
     assert found.cursor.epoch != before.epoch
     assert [event.offset for event in found.events if event] == [1, 2]
-    assert (await tell(broker, TENANT, said("ended"))).reason is Refusal.CLOSED
-    assert (await tell(broker, TENANT, said("open", attempt=2, seq=4))).reason is Refusal.SUPERSEDED
-    after = await accepted(broker, TENANT, said("open", attempt=2, seq=6))
+    assert (await publish_one(broker, TENANT, update("ended"))).reason is Refusal.CLOSED
+    assert (await publish_one(broker, TENANT, update("open", attempt=2, seq=4))).reason is Refusal.SUPERSEDED
+    after = await accepted(broker, TENANT, update("open", attempt=2, seq=6))
     assert after.epoch == found.cursor.epoch
     assert after.offset > before.offset
 
 
 async def test_a_publish_may_be_the_first_call(server: RedisServer, broker: Broker, listener: Recorder) -> None:
     """A publish that is the first call after the restart is of the new epoch."""
-    before = await accepted(broker, TENANT, said("a"))
+    before = await accepted(broker, TENANT, update("a"))
     await restart(server, listener)
-    after = await accepted(broker, TENANT, said("a"))
+    after = await accepted(broker, TENANT, update("a"))
     assert after.epoch != before.epoch
     await listener.until(lambda: after.epoch in {it.epoch for it in listener.announcements})
     assert (await broker.changes(TENANT, CHANNEL)).cursor == after
@@ -122,7 +122,7 @@ async def test_every_restart_begins_another(server: RedisServer, broker: Broker,
     """Epochs are never repeated."""
     epochs = []
     for _ in range(3):
-        epochs.append((await accepted(broker, TENANT, said("a"))).epoch)
+        epochs.append((await accepted(broker, TENANT, update("a"))).epoch)
         await restart(server, listener)
     epochs.append((await broker.lookup(TENANT, [])).cursor.epoch)
     assert len(set(epochs)) == 4
@@ -130,21 +130,21 @@ async def test_every_restart_begins_another(server: RedisServer, broker: Broker,
 
 async def test_a_lost_clock_begins_an_epoch(server: RedisServer, broker: Broker) -> None:
     """A clock that is lost continues after the offsets of its channels."""
-    before = [await accepted(broker, TENANT, said(f"c{n}")) for n in range(5)][-1]
+    before = [await accepted(broker, TENANT, update(f"c{n}")) for n in range(5)][-1]
     with redis.Redis(port=server.port) as client:
         assert client.delete(f"hub:{{{TENANT}}}:clock") == 1
-    after = await accepted(broker, TENANT, said("new"))
+    after = await accepted(broker, TENANT, update("new"))
     assert after.epoch != before.epoch
     assert after.offset > before.offset
 
 
 async def test_a_lost_connection_is_no_new_epoch(server: RedisServer, broker: Broker, listener: Recorder) -> None:
     """While the server runs, its clock keeps its epoch."""
-    before = await accepted(broker, TENANT, said("a"))
+    before = await accepted(broker, TENANT, update("a"))
     restorations = listener.restorations
     with redis.Redis(port=server.port) as client:
         client.client_kill_filter(_type="pubsub")
     await listener.until(lambda: listener.restorations > restorations)
-    after = await accepted(broker, TENANT, said("a"))
+    after = await accepted(broker, TENANT, update("a"))
     assert after.epoch == before.epoch
     assert after.offset == before.offset + 1

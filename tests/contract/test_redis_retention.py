@@ -16,9 +16,9 @@ from statushub.hub.brokers import open_broker
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.brokers.redis.publisher import PUBLISH_EVENTS
 from statushub.producers.redis_transport import RedisTransport
+from tests.support.publications import CHANNEL, accepted, update
 from tests.support.recorder import Recorder
 from tests.support.redis_server import RedisServer, running_redis
-from tests.support.said import CHANNEL, accepted, said
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
@@ -45,21 +45,21 @@ async def outlived(broker: Broker, *content_ids: str) -> None:
     """Return once these contents have vanished, while another one keeps their channel."""
     async with asyncio.timeout(20):
         while any((await broker.lookup(TENANT, content_ids)).events):
-            await accepted(broker, TENANT, said("alive"))
+            await accepted(broker, TENANT, update("alive"))
 
 
 async def test_publishing_removes_vanished_contents_from_the_index(client: redis.Redis, broker: Broker) -> None:
     """A content that returned in another channel is removed from the index of the old one."""
-    await broker.publish(TENANT, [said("mover"), *(said(f"c{n}") for n in range(20))])
+    await broker.publish(TENANT, [update("mover"), *(update(f"c{n}") for n in range(20))])
     await outlived(broker, "mover", *(f"c{n}" for n in range(20)))
     async with asyncio.timeout(20):
         while client.zcard(f"{PREFIX}:channel:{CHANNEL}") != 1:
-            await broker.publish(TENANT, [said("mover", channel="books"), said("alive")])
+            await broker.publish(TENANT, [update("mover", channel="books"), update("alive")])
 
 
 async def test_an_unused_channel_expires(client: redis.Redis, broker: Broker) -> None:
     """A channel without publishes leaves no key; only the clock stays."""
-    await broker.publish(TENANT, [said("a"), said("b")])
+    await broker.publish(TENANT, [update("a"), update("b")])
     async with asyncio.timeout(20):
         while set(client.keys(f"{PREFIX}:*")) != {f"{PREFIX}:clock".encode()}:
             await asyncio.sleep(0)
@@ -67,11 +67,11 @@ async def test_an_unused_channel_expires(client: redis.Redis, broker: Broker) ->
 
 async def test_leases_of_vanished_contents_are_dropped(client: redis.Redis, broker: Broker) -> None:
     """A sweep removes the lease of a vanished content, and of one that returned without a lease."""
-    await broker.publish(TENANT, [said("gone", lease=60), said("back", lease=60)])
+    await broker.publish(TENANT, [update("gone", lease=60), update("back", lease=60)])
     await outlived(broker, "gone", "back")
     now = time.time()
     await broker.expire(now)
-    await accepted(broker, TENANT, said("back"))
+    await accepted(broker, TENANT, update("back"))
     assert await broker.expire(now + 70) == 0
     for n in range(1, 30):
         assert await broker.expire(now + 70 + 4 * n) == 0
@@ -124,7 +124,7 @@ async def test_a_producer_uses_the_hubs_retention(own_server: RedisServer) -> No
 async def test_a_producer_without_a_hub_keeps_its_events_for_a_week(own_server: RedisServer) -> None:
     """Without a retention written by a hub, the library's default applies."""
     async with transport(own_server.url) as opened:
-        await opened.send([said("a")])
+        await opened.send([update("a")])
     assert WEEK_SECONDS - 60 < kept(own_server, "a") <= WEEK_SECONDS
 
 
@@ -144,18 +144,18 @@ async def test_a_sweep_restores_lost_settings(own_server: RedisServer) -> None:
             client.flushall()
         await broker.expire()
         async with transport(own_server.url) as opened:
-            await opened.send([said("a")])
+            await opened.send([update("a")])
         assert 0 < kept(own_server, "a") <= RETENTION_SECONDS
 
 
 async def test_a_producer_remembers_the_retention_of_a_server_that_lost_it(own_server: RedisServer) -> None:
     """The producer uses the retention that it read earlier until a hub writes it again."""
     async with hub(own_server.url), transport(own_server.url) as opened:
-        await opened.send([said("a")])
+        await opened.send([update("a")])
         with redis.Redis(port=own_server.port) as client:
             client.flushall()
             client.function_flush()
-        await opened.send([said("a")])
+        await opened.send([update("a")])
         assert 0 < kept(own_server, "a") <= RETENTION_SECONDS
 
 
@@ -164,7 +164,7 @@ async def test_invalid_settings_are_the_default(own_server: RedisServer) -> None
     with redis.Redis(port=own_server.port) as client:
         client.hset("hub:settings", "retention", "for ever")
     async with transport(own_server.url) as opened:
-        await opened.send([said("a")])
+        await opened.send([update("a")])
     assert WEEK_SECONDS - 60 < kept(own_server, "a") <= WEEK_SECONDS
 
 
@@ -178,7 +178,7 @@ async def test_a_producer_that_may_not_read_the_settings_publishes(
             client.execute_command("ACL", "SETUSER", "worker", "&*")
         async with transport(f"redis://worker:pw@127.0.0.1:{own_server.port}") as opened:
             for content_id in ("a", "b"):
-                await opened.send([said(content_id)])
+                await opened.send([update(content_id)])
     assert kept(own_server, "b") > RETENTION_SECONDS
     assert caplog.text.count("does not permit this user to read hub:settings") == 1
 
@@ -200,7 +200,7 @@ async def test_a_full_server_gets_its_settings_later(own_server: RedisServer) ->
 async def test_a_call_holds_a_bounded_number_of_events(own_server: RedisServer) -> None:
     """The SDK sends as many events in one function call as a hub, and receipts keep the order."""
     async with transport(own_server.url) as opened:
-        receipts = await opened.send([said(f"c{number}") for number in range(2 * PUBLISH_EVENTS + 1)])
+        receipts = await opened.send([update(f"c{number}") for number in range(2 * PUBLISH_EVENTS + 1)])
     offsets = [receipt.cursor.offset for receipt in receipts if receipt.cursor is not None]
     assert offsets == list(range(1, 2 * PUBLISH_EVENTS + 2))
     with redis.Redis(port=own_server.port) as client:

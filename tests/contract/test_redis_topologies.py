@@ -118,7 +118,7 @@ async def test_a_dead_master_is_replaced(pair: tuple[RedisServer, RedisServer, s
         (before,) = await broker.publish("t", [update("before")])
         await until_answer(client, "before", "ZRANGE", "hub:{t}:channel:c", 0, -1)
         master.kill()
-        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        await recorder.until(lambda: recorder.reports == ["lost", "restored"])
         await until_it_serves(broker)
         await recorder.until(lambda: recorder.contents[-1] == "after")
         snapshot = await broker.changes("t", "c")
@@ -134,8 +134,8 @@ async def test_a_running_master_is_replaced(pair: tuple[RedisServer, RedisServer
     async with listening(url, deadline=IMPATIENT) as (broker, recorder), admin(sentinel_of(url)) as sentinel:
         await broker.subscribe("t", "c")
         await sentinel.execute_command("SENTINEL", "FAILOVER", "main")
-        await recorder.until(lambda: "lost" in recorder.told)
-        await recorder.until(lambda: recorder.told[-1] == "restored")
+        await recorder.until(lambda: "lost" in recorder.reports)
+        await recorder.until(lambda: recorder.reports[-1] == "restored")
         await until_it_serves(broker)
         await recorder.until(lambda: "after" in recorder.contents)
         async with admin(replica.url) as client:
@@ -152,7 +152,7 @@ async def test_a_master_cut_off_from_sentinel_is_left(
             await broker.subscribe("t", "c")
             await sentinel.execute_command("SENTINEL", "REMOVE", "main")
             await sentinel.execute_command("SENTINEL", "MONITOR", "main", "127.0.0.1", other.port, 1)
-            await recorder.until(lambda: recorder.told[-2:] == ["lost", "restored"])
+            await recorder.until(lambda: recorder.reports[-2:] == ["lost", "restored"])
             async with RedisBroker(url) as publisher:
                 await publisher.publish("t", [update("elsewhere")])
             await recorder.until(lambda: recorder.contents == ["elsewhere"])
@@ -161,7 +161,7 @@ async def test_a_master_cut_off_from_sentinel_is_left(
 async def test_calls_fail_without_a_sentinel() -> None:
     """Opening succeeds, and calls raise the reason."""
     async with listening(f"redis+sentinel://127.0.0.1:{free_port()}/main") as (broker, recorder):
-        assert recorder.told == ["lost"]
+        assert recorder.reports == ["lost"]
         with pytest.raises(BrokerUnavailable, match="No master found"):
             await broker.publish("t", [update()])
 
@@ -271,7 +271,7 @@ async def test_each_tenant_is_served_by_its_node(cluster: ClusterOfThree) -> Non
         assert await broker.expire(4e9) == 3
         await broker.ping()
         await broker.unsubscribe(tenants[0], "c")
-        assert recorder.told == []
+        assert recorder.reports == []
 
 
 async def test_a_nodes_lost_functions_are_loaded_again(cluster: ClusterOfThree) -> None:
@@ -317,7 +317,7 @@ async def test_a_tenant_that_moves_is_followed(cluster: ClusterOfThree) -> None:
         await broker.publish(tenant, [update("before")])
         await recorder.count(1)
         await cluster.move_slot(key_slot(tenant.encode()), cluster.masters[0], cluster.masters[1])
-        await recorder.until(lambda: recorder.told[-2:] == ["lost", "restored"])
+        await recorder.until(lambda: recorder.reports[-2:] == ["lost", "restored"])
         await broker.publish(tenant, [update("after")])
         await recorder.count(2)
         snapshot = await broker.changes(tenant, "c")
@@ -331,11 +331,11 @@ async def test_a_node_that_returns_is_subscribed_again(cluster: ClusterOfThree) 
     async with listening(cluster.url) as (broker, recorder):
         await broker.subscribe(tenant, "c")
         cluster.masters[2].kill()
-        await recorder.until(lambda: recorder.told == ["lost"])
+        await recorder.until(lambda: recorder.reports == ["lost"])
         with pytest.raises(BrokerUnavailable):
             await broker.publish(tenant, [update()])
         cluster.masters[2].start()
-        await recorder.until(lambda: recorder.told == ["lost", "restored"])
+        await recorder.until(lambda: recorder.reports == ["lost", "restored"])
         await broker.publish(tenant, [update()])
         await recorder.count(1)
 
@@ -348,9 +348,9 @@ async def test_a_subscription_that_failed_is_made_when_its_node_returns(cluster:
         cluster.masters[away].kill()
         with pytest.raises(BrokerUnavailable):
             await broker.subscribe(tenant, "c")
-        await recorder.until(lambda: recorder.told == ["lost"])
+        await recorder.until(lambda: recorder.reports == ["lost"])
         cluster.masters[away].start()
-        await recorder.until(lambda: recorder.told[-1] == "restored")
+        await recorder.until(lambda: recorder.reports[-1] == "restored")
         await broker.publish(tenant, [update()])
         await recorder.count(1)
 
@@ -363,7 +363,7 @@ async def test_a_manual_failover_is_followed(own_cluster: ClusterOfThree) -> Non
         async with admin(own_cluster.replica.url) as client:
             await client.execute_command("CLUSTER", "FAILOVER")
             await until_answer(client, "role:master", "INFO", "replication")
-        await recorder.until(lambda: recorder.told[-2:] == ["lost", "restored"])
+        await recorder.until(lambda: recorder.reports[-2:] == ["lost", "restored"])
         await broker.publish(tenant, [update()])
         await broker.changes(tenant, "c")
         assert recorder.contents == ["a"]
@@ -377,7 +377,7 @@ async def test_a_dead_node_is_replaced(own_cluster: ClusterOfThree) -> None:
         own_cluster.masters[0].kill()
         # Without the node timeout, after which the nodes would elect it.
         own_cluster.replica.command("CLUSTER", "FAILOVER", "TAKEOVER")
-        await recorder.until(lambda: recorder.told[-2:] == ["lost", "restored"])
+        await recorder.until(lambda: recorder.reports[-2:] == ["lost", "restored"])
         await broker.publish(tenant, [update()])
         await recorder.count(1)
 
@@ -385,7 +385,7 @@ async def test_a_dead_node_is_replaced(own_cluster: ClusterOfThree) -> None:
 async def test_opening_without_a_cluster_succeeds(tmp_path: Path) -> None:
     """Calls raise that no node can be reached."""
     async with listening(f"redis+cluster://127.0.0.1:{free_port()}") as (broker, recorder):
-        assert recorder.told == ["lost"]
+        assert recorder.reports == ["lost"]
         with pytest.raises(BrokerUnavailable):
             await broker.publish("t", [update()])
 

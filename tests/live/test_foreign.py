@@ -13,7 +13,7 @@ from redis import Redis
 from tests.support.live import LiveHub, live_hub
 from tests.support.publishing import publish
 from tests.support.redis_server import running_redis
-from tests.support.sse_client import said, stream
+from tests.support.sse_client import outline, stream
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.redis
@@ -94,7 +94,7 @@ def test_invalid_entries_and_announcements_are_skipped(redis: Redis, hub: LiveHu
             frames.append(client.event())
         assert not [frame for frame in frames if "injected" in frame.data]
         with stream(hub) as late:
-            assert ("processing_complete", "b") in said([f for f in late.until("ready") if '"content_id"' in f.data])
+            assert ("processing_complete", "b") in outline([f for f in late.until("ready") if '"content_id"' in f.data])
         for path in ("", "/status", "/changes"):
             assert httpx.get(f"{hub.base_url}/api/contents/c{path}").status_code == 200
         ids = {"content_ids": ["a", "h1", "e2", "b"]}
@@ -118,4 +118,4 @@ def test_a_short_retention_ends_only_its_own_content(redis: Redis, hub: LiveHub)
     execute(redis, "FCALL", "statushub_publish", 1, P, "50", "c", "brief", "t", "1", "", "", "", b"{}")
     eventually(lambda: not redis.exists(f"{P}:content:brief"))
     with stream(hub) as client:
-        assert said(client.until("ready")) == [("processing_complete", "a"), ("ready", "")]
+        assert outline(client.until("ready")) == [("processing_complete", "a"), ("ready", "")]

@@ -19,7 +19,7 @@ from tests.support.live import LiveHub, live_hub
 from tests.support.losing_broker import losing_broker
 from tests.support.publishing import publish
 from tests.support.redis_server import RedisServer
-from tests.support.sse_client import open_stream, said, stream
+from tests.support.sse_client import open_stream, outline, stream
 from tests.support.waiting import eventually
 
 PATHS = [pytest.param(HandoverProtocol, id="handover"), pytest.param("h11", id="portable")]
@@ -112,7 +112,7 @@ def test_a_failed_read_is_retried(http: Any) -> None:
     with live_hub(broker, http=http, intervals=Intervals(sync_retry=(0.01, 0.02))) as hub:
         publish(hub, "a", "complete")
         with stream(hub) as client:
-            assert said(client.until("ready")) == [("processing_complete", "a"), ("ready", "")]
+            assert outline(client.until("ready")) == [("processing_complete", "a"), ("ready", "")]
 
 
 def offered(content_id: str, channel: str = "c") -> Any:
@@ -131,7 +131,7 @@ def test_an_interruption_during_a_read_invalidates_it() -> None:
 
     on_first_read(broker, interruption)
     with live_hub(broker) as hub, stream(hub) as client:
-        assert said(client.until("ready")) == [("processing_complete", "late"), ("ready", "")]
+        assert outline(client.until("ready")) == [("processing_complete", "late"), ("ready", "")]
 
 
 @pytest.mark.parametrize("waiting", [2, 1_000])
@@ -163,8 +163,8 @@ def test_a_new_epoch_resets_every_channel_of_the_tenant(redis_server: RedisServe
             client.until("ready")
             redis_server.command("-n", "3", "FLUSHDB")
             publish(hub, "c", "complete", channel="e/2")
-            assert said(client.until("ready")) == [("reset", ""), ("processing_complete", "c"), ("ready", "")]
-            assert said(one.until("ready")) == [("reset", ""), ("ready", "")]
+            assert outline(client.until("ready")) == [("reset", ""), ("processing_complete", "c"), ("ready", "")]
+            assert outline(one.until("ready")) == [("reset", ""), ("ready", "")]
 
 
 @pytest.mark.redis
@@ -178,8 +178,8 @@ def test_a_cursor_of_a_lost_clock_resets(redis_server: RedisServer) -> None:
         redis_server.command("-n", "4", "FLUSHDB")
         epoch, _, offset = cursor.rpartition("-")
         with stream(hub, cursor=f"{epoch}-{int(offset) + 5}") as lost:
-            assert said(lost.until("ready")) == [("reset", ""), ("ready", "")]
-            assert said(client.until("ready")) == [("reset", ""), ("ready", "")]
+            assert outline(lost.until("ready")) == [("reset", ""), ("ready", "")]
+            assert outline(client.until("ready")) == [("reset", ""), ("ready", "")]
 
 
 @pytest.mark.parametrize("http", PATHS)
@@ -210,7 +210,7 @@ def test_an_overtaken_event_resets_a_stream_of_several_channels() -> None:
         pair = [offered("lost", channel="d"), offered("a")]
         hub.run(hub.hub.publish("default", pair))
         assert client.event().json["content_id"] == "a"
-        assert said(client.until("ready")) == [
+        assert outline(client.until("ready")) == [
             ("reset", ""),
             ("processing_complete", "lost"),
             ("processing_complete", "a"),
@@ -236,4 +236,4 @@ def test_an_audit_finds_an_emptied_redis(redis_server: RedisServer) -> None:
         publish(hub, "a", "complete")
         client.event()
         redis_server.command("-n", "4", "FLUSHDB")
-        assert said(client.until("ready")) == [("reset", ""), ("ready", "")]
+        assert outline(client.until("ready")) == [("reset", ""), ("ready", "")]

@@ -18,7 +18,7 @@ from statushub.hub.replicas.replica import Replica
 from tests.support.live import live_hub
 from tests.support.losing_broker import losing_broker
 from tests.support.publishing import publish
-from tests.support.sse_client import open_stream, said, stream
+from tests.support.sse_client import open_stream, outline, stream
 from tests.support.waiting import eventually
 
 PATHS = [pytest.param(HandoverProtocol, id="handover"), pytest.param("h11", id="portable")]
@@ -33,7 +33,7 @@ def test_a_gap_is_repaired_before_later_events_are_sent(http: Any) -> None:
         publish(hub, "lost", "complete")
         publish(hub, "seen", "complete")
         frames = client.until_content(content_id="seen")
-        assert said(frames) == [("processing_complete", "lost"), ("processing_complete", "seen")]
+        assert outline(frames) == [("processing_complete", "lost"), ("processing_complete", "seen")]
         assert [frame.offset for frame in frames] == [1, 2]
 
 
@@ -48,7 +48,7 @@ def test_a_viewer_past_a_repaired_event_is_reset(http: Any) -> None:
         assert client.event().json["content_id"] == "other"
         publish(hub, "seen", "complete", channel="a")
         frames = client.until("ready")
-        assert said(frames) == [
+        assert outline(frames) == [
             ("reset", ""),
             ("processing_complete", "lost"),
             ("processing_complete", "other"),
@@ -136,7 +136,7 @@ def test_a_failed_verification_is_retried(http: Any) -> None:
         ahead = publish(hub, "o", "complete", channel="other")
         refused.append("c")
         with stream(hub, cursor=ahead) as client:
-            assert said(client.until("ready")) == [("ready", "")]
+            assert outline(client.until("ready")) == [("ready", "")]
             publish(hub, "b", "complete")
             assert client.event().json["content_id"] == "b"
         assert not refused
@@ -150,7 +150,7 @@ def test_a_cursor_ahead_reveals_a_lost_announcement(http: Any) -> None:
         client.until("ready")
         ahead = publish(hub, "lost", "complete")
         with stream(hub, cursor=ahead) as newcomer:
-            assert said(newcomer.until("ready")) == [("ready", "")]
+            assert outline(newcomer.until("ready")) == [("ready", "")]
             assert client.event().json["content_id"] == "lost"
 
 
@@ -164,10 +164,10 @@ def test_verifying_a_cursor_hides_no_gap_of_another_channel(http: Any) -> None:
         publish(hub, "lost", "complete")
         ahead = publish(hub, "elsewhere", "complete", channel="elsewhere")
         with stream(hub, channel="other", cursor=ahead) as newcomer:
-            assert said(newcomer.until("ready")) == [("ready", "")]
+            assert outline(newcomer.until("ready")) == [("ready", "")]
         publish(hub, "seen", "complete")
         frames = client.until_content(content_id="seen")
-        assert said(frames) == [("processing_complete", "lost"), ("processing_complete", "seen")]
+        assert outline(frames) == [("processing_complete", "lost"), ("processing_complete", "seen")]
 
 
 def test_many_cursors_ahead_cost_one_verification() -> None:
@@ -185,7 +185,7 @@ def test_many_cursors_ahead_cost_one_verification() -> None:
         stack.enter_context(stream(hub)).until("ready")
         ahead = publish(hub, "o", "complete", channel="other")
         for client in [stack.enter_context(stream(hub, cursor=ahead)) for _ in range(30)]:
-            assert said(client.until("ready")) == [("ready", "")]
+            assert outline(client.until("ready")) == [("ready", "")]
         assert len(reads) <= 3
 
 
@@ -232,8 +232,8 @@ def test_an_unreadable_channel_does_not_end_other_streams(http: Any) -> None:
 
     broker.changes = changes  # type: ignore[method-assign]
     with live_hub(broker, http=http) as hub, stream(hub) as client, stream(hub, channel="other") as other:
-        assert said(other.until("ready")) == [("ready", "")]
-        assert said(client.until("ready")) == [("ready", "")]
+        assert outline(other.until("ready")) == [("ready", "")]
+        assert outline(client.until("ready")) == [("ready", "")]
 
 
 @pytest.mark.parametrize("http", PATHS)

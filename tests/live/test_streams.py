@@ -15,7 +15,7 @@ from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.viewers.push import PushViewer
 from tests.support.live import LiveHub, live_hub
 from tests.support.publishing import publish
-from tests.support.sse_client import open_stream, said, stream
+from tests.support.sse_client import open_stream, outline, stream
 from tests.support.waiting import eventually
 from tests.support.wire import request, wire
 
@@ -43,7 +43,7 @@ def test_a_stream_begins_with_the_whole_state_and_then_is_live(hub: LiveHub) -> 
     with stream(hub) as client:
         assert client.frame().retry in range(1_500, 4_001)
         frames = client.until("ready")
-        assert said(frames) == [("encoding_progress", "b"), ("content_status_update", "a"), ("ready", "")]
+        assert outline(frames) == [("encoding_progress", "b"), ("content_status_update", "a"), ("ready", "")]
         assert frames[1].json["progress"] == 2
         assert frames[1].id == frames[2].json["cursor"] == last
         cursor = publish(hub, "b", "READY", hls_path="/b/master.m3u8")
@@ -71,7 +71,7 @@ def test_every_event_names_its_content_channel_status_and_time(hub: LiveHub) -> 
 def test_an_unknown_channel_is_empty_and_ready(hub: LiveHub) -> None:
     """Without a publication, `ready` comes immediately and the first event follows it."""
     with stream(hub) as client:
-        assert said(client.until("ready")) == [("ready", "")]
+        assert outline(client.until("ready")) == [("ready", "")]
         publish(hub, "a", "idle")
         assert client.event().json["status"] == "idle"
 
@@ -86,7 +86,7 @@ def test_a_cursor_resumes_without_gap_or_repeat(hub: LiveHub) -> None:
     publish(hub, "b", "error", error_message="no")
     with stream(hub, cursor=cursor) as client:
         frames = client.until("ready")
-        assert said(frames) == [("content_status_update", "a"), ("processing_error", "b"), ("ready", "")]
+        assert outline(frames) == [("content_status_update", "a"), ("processing_error", "b"), ("ready", "")]
         assert frames[0].json["progress"] == 4
 
 
@@ -95,10 +95,10 @@ def test_since_resumes_a_first_connection(hub: LiveHub) -> None:
     first = publish(hub, "a", "complete")
     second = publish(hub, "b", "complete")
     with open_stream(hub.base_url, f"/api/contents/c/events?since={first}") as client:
-        assert said(client.until("ready")) == [("processing_complete", "b"), ("ready", "")]
+        assert outline(client.until("ready")) == [("processing_complete", "b"), ("ready", "")]
     with open_stream(hub.base_url, f"/api/contents/c/events?since={first}", {"Last-Event-ID": second}) as client:
         frames = client.until("ready")
-        assert said(frames) == [("ready", "")]
+        assert outline(frames) == [("ready", "")]
         assert frames[0].json["cursor"] == second
 
 
@@ -108,7 +108,7 @@ def test_a_void_cursor_resets(hub: LiveHub, void: str) -> None:
     publish(hub, "a", "complete")
     with stream(hub, cursor=void) as client:
         frames = client.until("ready")
-        assert said(frames) == [("reset", ""), ("processing_complete", "a"), ("ready", "")]
+        assert outline(frames) == [("reset", ""), ("processing_complete", "a"), ("ready", "")]
         assert frames[0].id == ""
 
 
@@ -116,7 +116,7 @@ def test_a_cursor_ahead_of_the_clock_resets(hub: LiveHub) -> None:
     """An offset that the clock has not reached is void."""
     epoch = publish(hub, "a", "complete").rpartition("-")[0]
     with stream(hub, cursor=f"{epoch}-4000") as client:
-        assert said(client.until("ready")) == [("reset", ""), ("processing_complete", "a"), ("ready", "")]
+        assert outline(client.until("ready")) == [("reset", ""), ("processing_complete", "a"), ("ready", "")]
         publish(hub, "b", "complete")
         assert client.event().json["content_id"] == "b"
 
@@ -198,7 +198,7 @@ def test_http_1_0_is_served_on_the_portable_path(hub: LiveHub) -> None:
     """A client that cannot decode chunks receives the events all the same."""
     publish(hub, "a", "complete")
     with open_stream(hub.base_url, "/api/contents/c/events", version="1.0") as client:
-        assert said(client.until("ready")) == [("processing_complete", "a"), ("ready", "")]
+        assert outline(client.until("ready")) == [("processing_complete", "a"), ("ready", "")]
 
 
 def test_a_disconnected_viewer_is_removed(hub: LiveHub) -> None:
@@ -240,7 +240,7 @@ def test_a_stalled_viewer_is_conflated_and_misses_no_final_state(hub: LiveHub) -
         frames = client.until_content(content_id="a", status="complete")
         offsets = [frame.offset for frame in frames]
         assert offsets == sorted(set(offsets))
-        assert ("processing_complete", "b") in said(frames)
+        assert ("processing_complete", "b") in outline(frames)
         assert len(frames) < 900
         publish(hub, "c", "complete")
         assert client.event().json["content_id"] == "c"
@@ -310,7 +310,7 @@ def test_a_restarted_hub_resumes_its_viewers(http: Any, tmp_path: Path) -> None:
         cursor = publish(hub, "a", "generating")
         publish(hub, "b", "complete")
     with live_hub(url, http=http) as hub, stream(hub, cursor=cursor) as client:
-        assert said(client.until("ready")) == [("processing_complete", "b"), ("ready", "")]
+        assert outline(client.until("ready")) == [("processing_complete", "b"), ("ready", "")]
         publish(hub, "a", "complete")
         assert client.event().json["content_id"] == "a"
 

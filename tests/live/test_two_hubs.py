@@ -13,7 +13,7 @@ import pytest
 from tests.support.live import LiveHub, live_hub
 from tests.support.publishing import publish
 from tests.support.redis_server import RedisServer, running_redis
-from tests.support.sse_client import said, stream
+from tests.support.sse_client import outline, stream
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.redis
@@ -67,7 +67,7 @@ def test_a_hub_that_lags_neither_resets_nor_repeats(hubs: tuple[LiveHub, LiveHub
     cursor = publish(ahead, "a", "complete", channel=channel)
     with stream(lagging, channel=channel, cursor=cursor) as client:
         lagging.call(lagging.hub.ingest.restored)
-        assert said(client.until("ready")) == [("ready", "")]
+        assert outline(client.until("ready")) == [("ready", "")]
         publish(ahead, "b", "complete", channel=channel)
         assert client.event().json["content_id"] == "b"
 
@@ -87,7 +87,7 @@ def test_streams_outlive_a_restart_of_redis(tmp_path: Path, with_data: bool) -> 
         redis.start()
         frames = client.until("ready")
         kept = [("processing_complete", "a")] if with_data else []
-        assert said(frames) == [("reset", ""), *kept, ("ready", "")]
+        assert outline(frames) == [("reset", ""), *kept, ("ready", "")]
         publish(hub, "b", "complete")
         assert client.event().json["content_id"] == "b"
         eventually(lambda: httpx.get(f"{hub.base_url}/readyz").status_code == 200)
@@ -123,4 +123,4 @@ def test_a_stream_opened_while_redis_is_away_waits_for_it(tmp_path: Path) -> Non
         assert client.frame().retry
         assert client.frame().event == "heartbeat"
         redis.start()
-        assert said(client.until("ready")) == [("ready", "")]
+        assert outline(client.until("ready")) == [("ready", "")]

@@ -1,4 +1,4 @@
-"""A program that publishes to the file it is given until it is killed, and prints what was acknowledged."""
+"""A program that publishes to the file in its argument until it is killed, and prints acknowledged events."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import sys
 
 from statushub.hub.brokers import open_broker
-from tests.support.said import accepted, said
+from tests.support.publications import accepted, update
 
 PUBLISHERS = 8
 TENANTS = 3
@@ -19,7 +19,7 @@ async def main(url: str) -> None:
             tenant = f"tenant{publisher % TENANTS}"
             for n in range(1_000_000):
                 content_id = f"{publisher}.{n}"
-                cursor = await accepted(broker, tenant, said(content_id))
+                cursor = await accepted(broker, tenant, update(content_id))
                 print(tenant, content_id, cursor, flush=True)
 
         for publisher in range(PUBLISHERS):

@@ -1,8 +1,8 @@
-"""A real browser for tests: pages of Chromium that fail their test on anything the console complains of.
+"""A real browser for tests: pages of Chromium that fail their test on an error or a warning in the console.
 
 A module uses it by `pytest_plugins = ["tests.support.browser"]`. Playwright's synchronous interface keeps an event
-loop of its own running in the thread for as long as it is open. It is open for the time of one module, so
-that a module of asynchronous tests never meets it.
+loop running in the thread while it is open. It is open for one module only, so that asynchronous tests of other
+modules do not run beside that loop.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-"""Runs as root in a container, without a screen, and asks nobody outside for anything."""
+"""Chromium runs as root in a container, without a screen, and sends no request of its own."""
 
 EXPECT_MS = 20_000
-"""How long a condition may take to come true: a reconnect takes up to 8 s, and the machine may be slow."""
+"""The time limit for a condition: a reconnect takes up to 8 s, and the machine may be slow."""
 
 
 def chromium() -> str:
@@ -48,21 +48,21 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def tolerated() -> list[str]:
-    """Parts of complaints that a test expects: it appends them before they can come."""
+    """Parts of console messages that a test expects; it appends them before they can occur."""
     return []
 
 
 @pytest.fixture
 def page(browser: Browser, tolerated: list[str]) -> Iterator[Page]:
-    """A page of its own profile. Its console's errors and warnings, and uncaught errors, fail the test."""
-    complaints: list[str] = []
+    """A page with its own profile. Errors and warnings in the console, and uncaught errors, fail the test."""
+    messages: list[str] = []
 
     def console(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            complaints.append(f"{message.type}: {message.text} ({message.location['url']})")
+            messages.append(f"{message.type}: {message.text} ({message.location['url']})")
 
     def uncaught(error: Error) -> None:
-        complaints.append(f"uncaught: {error.message}")
+        messages.append(f"uncaught: {error.message}")
 
     context = browser.new_context(
         viewport={"width": 1280, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
@@ -72,6 +72,6 @@ def page(browser: Browser, tolerated: list[str]) -> Iterator[Page]:
     opened.on("pageerror", uncaught)
     yield opened
     context.close()
-    unexpected = [said for said in complaints if not any(part in said for part in tolerated)]
+    unexpected = [message for message in messages if not any(part in message for part in tolerated)]
     if unexpected:
-        pytest.fail("the page complained:\n" + "\n".join(unexpected))
+        pytest.fail("the console has errors:\n" + "\n".join(unexpected))

@@ -1,4 +1,4 @@
-"""Sources to encode, and the properties of a result as a player sees them."""
+"""Sources to encode, and the properties of a result as a player decodes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from statushub.producers.clip import generate
 
 
 class Track:
-    """One rendition, decoded as a player does it."""
+    """One rendition, decoded as by a player."""
 
     def __init__(self, playlist: Path) -> None:
         with av.open(str(playlist)) as container:
@@ -214,7 +214,7 @@ def _pictures(*filters: str) -> Iterator[VideoFrame]:
 
 
 class OneWay:
-    """A file that can be written but not rewound: its container states no duration, as one that is piped."""
+    """A file that can be written but not rewound: like piped output, its container states no duration."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")

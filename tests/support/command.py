@@ -1,4 +1,4 @@
-"""The command line as its users run it: a process of its own, with their signals and exit codes."""
+"""The command line as users run it: in a process, with signals and exit codes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Process = subprocess.Popen[bytes]
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment, without what it says to Statushub."""
+    """This process's environment without Statushub's variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STATUSHUB_")}
     return {**kept, "COLUMNS": "100", **(extra or {})}
 
@@ -26,7 +26,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def command(
     *arguments: object, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command line to its end."""
+    """Run a command line until it ends."""
     return subprocess.run(
         [sys.executable, "-m", "statushub", *map(str, arguments)],
         cwd=cwd,
@@ -42,14 +42,14 @@ def command(
 def started(
     *arguments: object, cwd: Path | None = None, env: Mapping[str, str] | None = None, stdout: int = subprocess.PIPE
 ) -> Iterator[Process]:
-    """A command that runs, for the time of the block; it is killed where it has not ended by then."""
+    """A running command for the block; it is killed at the end unless it has ended."""
     process = subprocess.Popen(
         [sys.executable, "-m", "statushub", *map(str, arguments)],
         cwd=cwd,
         env=environment(env),
         stdout=stdout,
         stderr=subprocess.PIPE,
-        # Else the lines that were read ahead would be missing from what `communicate` reads.
+        # Buffered lines would be missing from what `communicate` reads.
         bufsize=0,
     )
     try:
@@ -60,7 +60,7 @@ def started(
 
 
 def ended(process: Process, signal: int | None = None) -> tuple[int, str, str]:
-    """Send `signal`, wait for the end, and return the exit code and what was not yet read of stdout and stderr."""
+    """Send `signal`, wait for the end, and return the exit code and the unread part of stdout and stderr."""
     if signal is not None:
         process.send_signal(signal)
     out, err = process.communicate(timeout=END_SECONDS)
@@ -68,7 +68,7 @@ def ended(process: Process, signal: int | None = None) -> tuple[int, str, str]:
 
 
 def line_with(process: Process, pattern: str, *, of: str = "stdout") -> re.Match[str]:
-    """The match in the next line that has one. Fails where the stream ends first."""
+    """The match in the next line that matches; fails where the stream ends first."""
     stream = process.stdout if of == "stdout" else process.stderr
     seen = []
     while stream is not None and (line := stream.readline().decode()):
@@ -82,7 +82,7 @@ def line_with(process: Process, pattern: str, *, of: str = "stdout") -> re.Match
 def serving(
     *arguments: object, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator[tuple[Process, str]]:
-    """`statushub serve` on a free port unless another is named; gives the process and the hub's address."""
+    """Run `statushub serve`, on a free port unless one is given; yields the process and the hub's URL."""
     chosen = arguments if "--port" in arguments else ("--port", 0, *arguments)
     with started("serve", *chosen, cwd=cwd, env=env) as process:
         url = line_with(process, r"Serving (http://\S+:(\d+));", of="stderr")
@@ -91,12 +91,12 @@ def serving(
 
 
 def read_terminal(terminal: int, *, until: str | None = None) -> str:
-    """What a terminal (our end of a pty) is sent until this has come; by default, to the end."""
+    """The output of a terminal (read from its pty master) until `until` occurs; by default, all of it."""
     seen = ""
     while until is None or until not in seen:
         try:
             portion = os.read(terminal, 65536)
-        except OSError:  # how Linux says that nobody has the other end
+        except OSError:  # Linux raises EIO once the other end is closed
             break
         seen += portion.decode(errors="replace")
     return seen

@@ -1,6 +1,6 @@
-"""How much is run of the tests whose length is a choice: a part by `make test`, all of it by `make test-all`.
+"""The share of long tests that is run: a part in `make test`, all of it in `make test-all`.
 
-`make test-all` says `--hypothesis-profile=full`.
+`make test-all` passes `--hypothesis-profile=full`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import hypothesis
 
 FULL_EXAMPLES: Final = 100
 QUICK_EXAMPLES: Final = 20
-"""Of a hundred: the examples are others each time, so that runs add up."""
+"""Each run draws other examples, so that several runs together cover more."""
 
 
 def register() -> None:
-    """Make the two profiles known, and the quick one the default."""
-    # No deadline for an example: the machine is busy with other tests.
+    """Register both profiles, and load the quick one."""
+    # Examples have no deadline, since other tests run at the same time.
     hypothesis.settings.register_profile("full", max_examples=FULL_EXAMPLES, deadline=None)
     hypothesis.settings.register_profile("quick", max_examples=QUICK_EXAMPLES, deadline=None)
     hypothesis.settings.load_profile("quick")
 
 
 def part(count: int) -> int:
-    """How many of `count` examples, requests or rounds are to be run."""
+    """The number of examples, requests or rounds to run, out of `count`."""
     return max(1, count * hypothesis.settings().max_examples // FULL_EXAMPLES)

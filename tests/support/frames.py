@@ -1,4 +1,4 @@
-"""Takes an event stream apart as it comes from a socket: HTTP chunks, then frames. It does no I/O."""
+"""A parser of event streams from a socket: HTTP chunks, then frames. It does no I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Frame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One frame: the fields as they stand on the wire."""
+    """One frame, with its fields as sent."""
 
     event: str | None = None
     id: str | None = None
@@ -27,7 +27,7 @@ class Frame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Frames:
-    """The frames of one response body. `ended` tells that the last chunk has come."""
+    """The frames of one response body; `ended` is true once the last chunk has arrived."""
 
     def __init__(self, *, chunked: bool) -> None:
         self.ended = False
@@ -36,7 +36,7 @@ class Frames:
         self._text = b""
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The frames that are complete with these bytes. Raises `ValueError` where the bytes are not well-formed."""
+        """The frames that these bytes complete. Raises `ValueError` where the bytes are malformed."""
         if self._chunked:
             self._raw += data
             self._text += b"".join(self._chunks())

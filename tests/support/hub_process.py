@@ -1,4 +1,4 @@
-"""A hub in a process of its own: `statushub serve`, which can be stopped, killed and started again."""
+"""A hub in a process: `statushub serve`, which can be stopped, killed and started again."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.support.command import END_SECONDS, environment
 from tests.support.ports import free_port, wait_for_port
 
 LOG_BYTES = 20_000
-"""Of a log, shown where it holds what it should not."""
+"""The end of a log that is shown where it has an error."""
 
 
 class HubProcess:
-    """A hub on a port that it keeps over its restarts; it logs to a file. `settings` are named as in `Config`."""
+    """A hub that keeps its port over restarts and logs to a file. `settings` are named as in `Config`."""
 
     def __init__(
         self, folder: Path, *, name: str = "hub", env: Mapping[str, str] | None = None, **settings: Any
@@ -41,7 +41,7 @@ class HubProcess:
 
     @property
     def memory(self) -> int:
-        """Bytes that it would give back if it ended (its own pages, as Linux counts them)."""
+        """The hub's private memory in bytes, which its end would free."""
         if self.process is None:
             raise RuntimeError(f"{self.name} does not run")
         lines = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
@@ -49,7 +49,7 @@ class HubProcess:
         return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(own))
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start the hub, and wait until it listens."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "statushub", "serve"],
@@ -61,14 +61,14 @@ class HubProcess:
         wait_for_port(self.port, self.process)
 
     def stop(self) -> int | None:
-        """SIGTERM, and wait; returns the exit code."""
+        """Send SIGTERM and wait; returns the exit code."""
         if self.process is None:
             return None
         self.process.terminate()
         return self.process.wait(END_SECONDS)
 
     def kill(self) -> None:
-        """SIGKILL, where it has not ended."""
+        """Send SIGKILL, unless the process has ended."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -80,14 +80,14 @@ class HubProcess:
             self.process.send_signal(number)
 
     def limit_files(self, size: int) -> None:
-        """From now on no file of its may grow beyond `size` bytes, as on a full disk."""
+        """Limit the process's files to `size` bytes from now on, as on a full disk."""
         if self.process is not None:
             resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 @contextlib.contextmanager
 def hub_process(folder: Path, **settings: Any) -> Iterator[HubProcess]:
-    """A hub for the time of the block. It ends with exit code 0, and has logged no error and no traceback."""
+    """A hub for the block; it must end with exit code 0, without an error or a traceback in its log."""
     hub = HubProcess(folder, **settings)
     try:
         hub.start()

@@ -1,4 +1,4 @@
-"""A Redis broker with a listener, and a client that does to the server what a broker never would."""
+"""A Redis broker with a listener, and a client for administrative commands."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PATIENCE_SECONDS = 30.0
 
 
 def update(content_id: str = "a", *, channel: str = "c", lease: float | None = None) -> Publication:
-    """A publication that ends nothing."""
+    """A publication that is not final."""
     return publication(channel=channel, content_id=content_id, data={"status": "generating"}, lease=lease)
 
 
 @asynccontextmanager
 async def listening(url: str, *, deadline: float = 5.0) -> AsyncIterator[tuple[RedisBroker, Recorder]]:
-    """An entered broker and what it tells."""
+    """An open broker and its recorder."""
     broker, listener = RedisBroker(url, deadline=deadline), Recorder()
     broker.listen(listener)
     async with broker:
@@ -33,7 +33,7 @@ async def listening(url: str, *, deadline: float = 5.0) -> AsyncIterator[tuple[R
 
 @asynccontextmanager
 async def admin(url: str) -> AsyncIterator[Any]:
-    """A plain client. Untyped, as redis-py's `execute_command` is."""
+    """A plain client, untyped like redis-py's `execute_command`."""
     client: Any = Redis.from_url(url, protocol=2)
     try:
         yield client
@@ -42,12 +42,12 @@ async def admin(url: str) -> AsyncIterator[Any]:
 
 
 async def until_answer(client: Any, wanted: str, *command: str | int) -> None:
-    """Return once the server's answer to a command contains `wanted`: Redis announces none of this."""
+    """Return once the server's answer to a command contains `wanted`."""
     with anyio.fail_after(PATIENCE_SECONDS):
         while True:
             with suppress(RedisError):
                 answer = str(await client.execute_command(*command))
-                # redis-py makes a dictionary of some answers, and not of others.
+                # redis-py converts only some answers to dictionaries.
                 if wanted in answer.replace("'", "").replace(": ", ":"):
                     return
             await anyio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""A hub on a real socket, run by uvicorn in a thread of the test's process."""
+"""A hub on a real socket, run by uvicorn in a thread of the test process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class LiveHub:
-    """A running hub: where it is, what it is, and how to end it."""
+    """A running hub, with its URL, its object, and the means to stop it."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class LiveHub:
             raise
 
     def call(self, function: Callable[[], object]) -> None:
-        """Call a function of the hub's on its loop, and return when it has returned."""
+        """Call a function on the hub's loop, and return once it has returned."""
         done = threading.Event()
 
         def call() -> None:
@@ -94,12 +94,12 @@ class LiveHub:
             raise TimeoutError(f"{function} did not return")
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await something on the hub's loop."""
+        """Run a coroutine on the hub's loop and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(START_SECONDS)
 
     @property
     def application(self) -> Any:
-        """The application that requests go to."""
+        """The ASGI application that serves requests."""
         return self._server.config.loaded_app
 
     @application.setter
@@ -108,11 +108,11 @@ class LiveHub:
 
     @property
     def server_state(self) -> ServerState:
-        """uvicorn's account of its connections and tasks."""
+        """uvicorn's sets of connections and tasks."""
         return self._server.server_state
 
     def stop(self) -> None:
-        """Stop as SIGTERM would: farewells first."""
+        """Stop as on SIGTERM: drain first."""
         self._server.should_exit = True
         self._thread.join(START_SECONDS)
         self._listener.close()
@@ -130,11 +130,11 @@ def live_hub(
     replica_limits: ReplicaLimits = ReplicaLimits(),
     **settings: Any,
 ) -> Iterator[LiveHub]:
-    """A whole hub for the time of the block; `broker` is a URL or a broker of its own; `http` as uvicorn's."""
+    """A complete hub for the block; `broker` is a URL or an object, `http` is uvicorn's setting."""
     if isinstance(broker, str):
         settings["broker"] = broker
-    given = None if isinstance(broker, str) else broker
-    hub = LiveHub(Config(**settings), given, http, bind("127.0.0.1", port), intervals, replica_limits)
+    own_broker = None if isinstance(broker, str) else broker
+    hub = LiveHub(Config(**settings), own_broker, http, bind("127.0.0.1", port), intervals, replica_limits)
     try:
         yield hub
     finally:
@@ -143,7 +143,7 @@ def live_hub(
 
 @contextlib.contextmanager
 def live_server(app: Any, *, http: Any = HandoverProtocol, port: int = 0) -> Iterator[str]:
-    """Any ASGI application for the time of the block; gives the base URL."""
+    """Serve any ASGI application for the block; yields the base URL."""
     listener = bind("127.0.0.1", port)
     server = uvicorn.Server(uvicorn.Config(app, http=http, log_level="critical", timeout_graceful_shutdown=5))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

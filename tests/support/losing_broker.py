@@ -10,7 +10,7 @@ from statushub.hub.model.event import Announcement, Event
 
 
 class Losing:
-    """Passes on the announcements that `keep` accepts."""
+    """Passes on only the announcements that `keep` accepts."""
 
     def __init__(self, listener: Listener, keep: Callable[[Event], bool]) -> None:
         self.listener = listener
@@ -28,7 +28,7 @@ class Losing:
 
 
 def losing_broker(keep: Callable[[Event], bool]) -> Broker:
-    """An embedded broker in memory; the hub hears only the announcements that `keep` accepts."""
+    """An embedded broker in memory whose hub receives only the announcements that `keep` accepts."""
     broker = open_broker("memory:")
     listen = broker.listen
     broker.listen = lambda listener: listen(Losing(listener, keep))  # type: ignore[method-assign]

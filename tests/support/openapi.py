@@ -1,7 +1,7 @@
-"""openapi.json, whose schemas of bodies are generated from the types that decode and encode them.
+"""openapi.json, whose body schemas are generated from the types that decode and encode them.
 
-Everything else in it is written by hand: paths, responses, and the components that no type stands for. After a change
-to a body, `python -m tests.support.openapi` writes the file anew.
+The rest is written by hand: paths, responses, and the components without a type. After a change to a body,
+`python -m tests.support.openapi` writes the file again.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from statushub.hub.http import errors
 FILE: Final = Path(__file__).parents[2] / "hub" / "openapi.json"
 
 MODULES: Final = (access, contents, errors, jobs, publish, videos)
-"""Where bodies are declared. A public structure of theirs is a component of the same name."""
+"""The modules that declare bodies. Each public structure in them is a component of the same name."""
 
 REFERENCE: Final = "#/components/schemas/{name}"
 
 
 def read() -> dict[str, Any]:
-    """The file."""
+    """The content of the file."""
     description: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return description
 
@@ -42,13 +42,13 @@ def bodies() -> Iterator[type[msgspec.Struct]]:
 
 
 def generated() -> dict[str, Any]:
-    """The components that the types imply."""
+    """The components that follow from the types."""
     _, components = msgspec.json.schema_components([*bodies()], ref_template=REFERENCE)
     return {name: _tidied(schema) for name, schema in sorted(components.items())}
 
 
 def regenerated(description: dict[str, Any]) -> dict[str, Any]:
-    """The description with the version and the generated components as they are today."""
+    """The description with the current version and the generated components."""
     description = copy.deepcopy(description)
     description["info"]["version"] = __version__
     schemas = description["components"]["schemas"]
@@ -57,19 +57,19 @@ def regenerated(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def text(description: dict[str, Any]) -> str:
-    """The description as it is written into the file."""
+    """The description in the form of the file."""
     return json.dumps(description, indent=2, ensure_ascii=False) + "\n"
 
 
 def _tidied(node: Any) -> Any:
-    """msgspec's schema without repetitions, so that people can read it."""
+    """msgspec's schema without redundant parts."""
     if isinstance(node, list):
         return [_tidied(each) for each in node]
     if not isinstance(node, dict):
         return node
     schema = {key: _tidied(value) for key, value in node.items() if key != "title"}
     if "$ref" in schema:
-        # It says the type.
+        # The referenced schema has the type.
         schema.pop("type", None)
     match schema.get("anyOf"):
         case [{"type": str(kind), **rest}, {"type": "null"}] if "enum" not in rest:

@@ -1,4 +1,4 @@
-"""Loopback ports for servers that must be told one before they start."""
+"""Loopback ports for servers whose port must be chosen before they start."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from collections.abc import Iterator
 from typing import Final
 
 START_SECONDS: Final = 20.0
-"""For a server to accept connections, on a machine that is busy with other tests."""
+"""The time limit for a server to accept connections, on a machine that is busy with other tests."""
 
 PORTS: Final = range(10_000, 32_000)
-"""Below the range that the kernel draws from for outgoing connections and for port 0."""
+"""These are below the range from which the kernel picks outgoing ports and port 0."""
 
 WORKERS: Final = 64
-"""Most pytest workers that have a share of the ports for themselves."""
+"""The maximum number of pytest workers with a separate share of the ports."""
 
 
 SHARE: Final = len(PORTS) // WORKERS
 
 
 def _share(worker: str) -> Iterator[int]:
-    """The ports of one pytest worker in turn, so that no other takes one between its choice and its use."""
+    """The ports of one pytest worker in turn, so that no other worker takes one between its choice and its use."""
     first = PORTS.start + int(worker.removeprefix("gw") or 0) % WORKERS * SHARE
     drawn = random.randrange(SHARE)
     return itertools.cycle(first + (drawn + number) % SHARE for number in range(SHARE))
@@ -36,12 +36,12 @@ _ports: Final = _share(os.environ.get("PYTEST_XDIST_WORKER", ""))
 
 
 def free_port() -> int:
-    """A port that nothing is bound to; the same one is not given again soon."""
+    """An unbound port, which is not returned again soon."""
     for port in itertools.islice(_ports, SHARE):
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port
-    raise RuntimeError("every port is taken")
+    raise RuntimeError("every port is in use")
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:

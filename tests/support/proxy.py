@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts its connections in the middle of an answer, and loses answers."""
+"""A TCP proxy that cuts connections in the middle of an answer, and loses answers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Address = tuple[str, int]
 
 
 class Filter(Protocol):
-    """Decides what of a target's bytes is passed on."""
+    """Decides which of a target's bytes are passed on."""
 
     def passed(self, connection: int, data: bytes) -> bytes:
-        """What of the next bytes of a connection, and of what was held back before, goes on now."""
+        """The bytes to pass on now, of these and of those held back before."""
 
     def closed(self, connection: int) -> None:
         """Forget a connection."""
 
 
 class _Connection:
-    """A client's connection and its counterpart to the target."""
+    """A client's connection and the matching one to the target."""
 
     def __init__(self, number: int, up: asyncio.StreamWriter, down: asyncio.StreamWriter) -> None:
         self.number = number
@@ -40,9 +40,9 @@ class _Connection:
 
 
 class Proxy:
-    """Listens on a port of its own and passes everything on; `target` may be changed, for new connections.
+    """Listens on a port and passes everything on; a change of `target` applies to new connections.
 
-    An async context manager, which has a `port` once it is entered. `answers` filters what the target says.
+    An async context manager, which has a `port` once entered. `answers` filters the target's bytes.
     """
 
     def __init__(self, target: Address, rng: random.Random | None = None, answers: Filter | None = None) -> None:
@@ -50,7 +50,7 @@ class Proxy:
         self.port = 0
         self.cuts = 0
         self.losing = 0
-        """How many answers are still to be lost: the request arrives, and the connection is closed."""
+        """The number of answers still to lose: the request arrives, and the connection is closed without an answer."""
         self.lost = 0
         self._rng = rng or random.Random()
         self._answers = answers
@@ -120,7 +120,7 @@ class Proxy:
                     self.lost += 1
                     break
                 if connection.doomed and len(data) > 1:
-                    # What was said so far arrives, the rest of it never does.
+                    # The first part of the answer arrives, the rest does not.
                     self.cuts += 1
                     connection.down.write(data[: self._rng.randrange(1, len(data))])
                     break

@@ -1,4 +1,4 @@
-"""A listener that keeps what it is told, and lets a test wait until it has been told enough."""
+"""A listener that records its calls, and on which a test can wait."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ WAIT_SECONDS = 20.0
 
 
 class Recorder:
-    """Every announcement in the order it came; in `told`, the words `lost` and `restored` in the order they came."""
+    """Records announcements, and in `reports` the calls of `lost` and `restored`, in order."""
 
     def __init__(self) -> None:
         self.announcements: list[Announcement] = []
-        self.told: list[str] = []
+        self.reports: list[str] = []
         self._news = asyncio.Event()
 
     @property
@@ -28,11 +28,11 @@ class Recorder:
 
     @property
     def losses(self) -> int:
-        return self.told.count("lost")
+        return self.reports.count("lost")
 
     @property
     def restorations(self) -> int:
-        return self.told.count("restored")
+        return self.reports.count("restored")
 
     @property
     def offsets(self) -> list[int]:
@@ -43,21 +43,21 @@ class Recorder:
         self._news.set()
 
     def lost(self) -> None:
-        self.told.append("lost")
+        self.reports.append("lost")
         self._news.set()
 
     def restored(self) -> None:
-        self.told.append("restored")
+        self.reports.append("restored")
         self._news.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Return once `condition` holds; it is looked at after each report."""
+        """Return once `condition` holds; it is evaluated after each call."""
         async with asyncio.timeout(WAIT_SECONDS):
             while not condition():
                 self._news.clear()
                 await self._news.wait()
 
     async def count(self, number: int) -> list[Event]:
-        """The events announced, once there are at least `number`."""
+        """The announced events, once there are at least `number`."""
         await self.until(lambda: len(self.announcements) >= number)
         return self.events

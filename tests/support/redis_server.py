@@ -36,7 +36,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start it and wait until it accepts connections; what its folder holds is loaded."""
+        """Start the server with the data in its folder, and wait until it accepts connections."""
         self.process = subprocess.Popen(
             [
                 "redis-server",
@@ -57,25 +57,25 @@ class RedisServer:
         wait_for_port(self.port, self.process)
 
     def kill(self) -> None:
-        """SIGKILL: nothing more is written."""
+        """Send SIGKILL: nothing more is written."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """SIGTERM, and wait."""
+        """Send SIGTERM, and wait."""
         self._end(signal.SIGTERM)
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers."""
+        """Send SIGSTOP: connections stay open, and commands are not answered."""
         if self.process:
             self.process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         if self.process:
             self.process.send_signal(signal.SIGCONT)
 
     def command(self, *words: str) -> str:
-        """What redis-cli says to a command; it comes with redis-server."""
+        """The output of redis-cli for a command."""
         said = subprocess.run(
             ["redis-cli", "-p", str(self.port), *words],
             capture_output=True,
@@ -86,7 +86,7 @@ class RedisServer:
         return said.stdout.strip()
 
     def forget(self) -> None:
-        """Remove its data; only while it is down."""
+        """Remove the server's data; only while it is down."""
         for path in self.folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -100,7 +100,7 @@ class RedisServer:
 
 @contextlib.contextmanager
 def running_redis(folder: Path, *, appendonly: bool = True, arguments: tuple[str, ...] = ()) -> Iterator[RedisServer]:
-    """A redis-server for the time of the block."""
+    """A redis-server for the block."""
     server = RedisServer(folder, appendonly=appendonly, arguments=arguments)
     server.start()
     try:

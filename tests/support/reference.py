@@ -1,6 +1,4 @@
-"""The broker's contract once more, in the plainest Python: what a broker is compared with. It shares no code
-with the brokers.
-"""
+"""A reference model of the broker's contract, in plain Python. It shares no code with the brokers."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ GAP = 5.0
 
 @dataclass
 class Content:
-    """A content's latest event. A lease's times are known as an interval: the broker's clock is its own."""
+    """A content's latest event. The times of its lease are intervals, since the broker reads its own clock."""
 
     channel: str
     attempt: int
@@ -30,7 +28,7 @@ class Content:
 
 @dataclass
 class Reference:
-    """One tenant's whole history, kept as the contract words it."""
+    """The state of one tenant, by the rules of the contract."""
 
     offset: int = 0
     contents: dict[str, Content] = field(default_factory=dict)
@@ -38,7 +36,7 @@ class Reference:
     swept: float | None = None
 
     def publish(self, publication: Publication, when: tuple[float, float]) -> int | str:
-        """The offset that a publication gets, or why it gets none; `when` it was made, at the earliest and latest."""
+        """The offset of a publication, or the reason of its refusal; `when` is the interval in which it was made."""
         content = self.contents.get(publication.content_id)
         if content is None:
             attempt = publication.attempt if publication.attempt is not None else 1
@@ -61,18 +59,18 @@ class Reference:
         return self._accept(publication, when, attempt, seq, content.seqs)
 
     def overdue(self, now: float) -> tuple[set[str], set[str]]:
-        """Sweep: the contents that must end now, and those that may (their deadline is not known so closely)."""
+        """Sweep: the contents that must end now, and those that may, as their deadline is only known as an interval."""
         held = {key: content for key, content in self.contents.items() if content.deadline is not None}
         if self.swept is not None and now - self.swept > GAP:
             for content in held.values():
-                self._stand_still(content, now, self.swept)
+                self._extend(content, now, self.swept)
         self.swept = now
         must = {key for key, content in held.items() if content.deadline and content.deadline[1] < now}
         may = {key for key, content in held.items() if content.deadline and content.deadline[0] < now}
         return must, may - must
 
     def stall(self, content_id: str, type: str, data: bytes) -> None:
-        """The content is ended; nothing of its fence changes but that."""
+        """End the content; the rest of its fence is unchanged."""
         content = self.contents[content_id]
         content.offset = self._tick(content.channel, content_id, type)
         content.ended, content.type, content.data = True, type, data
@@ -122,9 +120,9 @@ class Reference:
         return self.offset
 
     @staticmethod
-    def _stand_still(content: Content, now: float, swept: float) -> None:
+    def _extend(content: Content, now: float, swept: float) -> None:
         if content.leased is None or content.deadline is None:
             return
-        # The later the lease was set, the later it ends, and the less it stood still.
+        # A later start of the lease means a later deadline and a shorter extension.
         moved = [max(now - max(swept, leased), 0.0) for leased in content.leased]
         content.deadline = (content.deadline[0] + min(moved), content.deadline[1] + max(moved))

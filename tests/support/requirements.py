@@ -1,4 +1,4 @@
-"""What an installation of Statushub brings, by the metadata of what is installed here."""
+"""The requirements of a Statushub installation, from the metadata of what is installed here."""
 
 from __future__ import annotations
 

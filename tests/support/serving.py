@@ -1,4 +1,4 @@
-"""A whole hub on a real socket, in the event loop of the test: what must be done to the hub can be done."""
+"""A complete hub on a real socket, in the event loop of the test, which can therefore call the hub directly."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from statushub.hub.server import Server, base_url, bind
 
 @asynccontextmanager
 async def serving(broker: str = "memory:", **settings: Any) -> AsyncIterator[tuple[Hub, httpx.AsyncClient]]:
-    """The hub and a client of it, for the time of the block."""
+    """Run a hub for the block; yields it and a client of it."""
     config, listener = Config(broker=broker, **settings), bind("127.0.0.1", 0)
     async with open_hub(config) as hub, anyio.create_task_group() as tasks:
         options = uvicorn.Config(
@@ -45,7 +45,7 @@ async def serving(broker: str = "memory:", **settings: Any) -> AsyncIterator[tup
 
 
 async def write(hub: Hub, content_id: str, data: bytes, *, type: str = "custom", channel: str = "ch") -> None:
-    """Store data that nobody checked, as a worker does that calls the broker past the hub."""
+    """Store data without validation, as a worker does that calls the broker directly."""
     publication = Publication(channel=channel, content_id=content_id, type=type, data=data, terminal=False)
     [receipt] = await hub.broker.publish(DEFAULT_TENANT, [publication])
     assert receipt.accepted

@@ -22,7 +22,7 @@ RUNNERS = {
     ),
     "js": "tests/browser/test_snippets.py",
 }
-"""The test module that runs the blocks of each language."""
+"""The test module that runs the snippets of each language."""
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -62,7 +62,7 @@ def _snippets(page: Path) -> list[Snippet]:
 
 
 def checked_make(command: str) -> None:
-    """Fails where `make` has no such target or variable, or a path in a variable does not exist."""
+    """Fail where `make` has no such target or variable, or a path in a variable does not exist."""
     target, *variables = shlex.split(command, comments=True)[1:]
     assert re.search(rf"^{re.escape(target)}:", MAKEFILE, re.MULTILINE), f"make has no target {target}"
     for variable in variables:
@@ -73,7 +73,7 @@ def checked_make(command: str) -> None:
 
 
 def checked_install(command: str) -> None:
-    """Fails where `pip install` names another project, or an extra that this one does not have."""
+    """Fail where `pip install` names another project, or an extra that this one does not have."""
     requirement = shlex.split(command, comments=True)[-1]
     named = re.fullmatch(r"(\.|[\w-]+)(?:\[([\w,]+)\])?", requirement)
     assert named, requirement
@@ -83,6 +83,6 @@ def checked_install(command: str) -> None:
 
 
 def checked_tool(command: str) -> None:
-    """Fails where `make` installs no such tool for development."""
+    """Fail where `make` installs no such development tool."""
     tool = Path(shlex.split(command)[0]).name
     assert any(requirement.startswith(tool) for requirement in PROJECT["dependency-groups"]["dev"]), tool

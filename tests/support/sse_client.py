@@ -1,4 +1,4 @@
-"""A client for event streams over a plain socket: what is on the wire is what a test sees."""
+"""A client for event streams over a plain socket, which shows tests exactly what is sent."""
 
 from __future__ import annotations
 
@@ -42,28 +42,28 @@ class StreamClient:
         return self._pending.popleft()
 
     def event(self, *types: str) -> Frame:
-        """The next frame that is an event, of these types if any are given; heartbeats are passed over."""
+        """The next frame that is an event, of one of these types if any are given; heartbeats are skipped."""
         while True:
             frame = self.frame()
             if frame.event in types or (not types and frame.event not in (None, "heartbeat")):
                 return frame
 
     def until(self, *types: str) -> list[Frame]:
-        """The events up to and with the next of these types."""
+        """The events up to and including the next of these types."""
         frames = [self.event()]
         while frames[-1].event not in types:
             frames.append(self.event())
         return frames
 
     def until_content(self, **expected: Any) -> list[Frame]:
-        """The events up to and with the first whose data say all of `expected`."""
+        """The events up to and including the first whose data equal `expected` in its fields."""
         frames: list[Frame] = []
         while not frames or expected.items() - frames[-1].json.items():
             frames.append(self.event())
         return frames
 
     def rest(self) -> list[Frame]:
-        """Everything up to the end of the stream."""
+        """All frames until the end of the stream."""
         frames = []
         with contextlib.suppress(EOFError):
             while True:
@@ -114,6 +114,6 @@ def stream(hub: Served, *, channel: str = "c", cursor: str | None = None, **opti
         yield client
 
 
-def said(frames: list[Frame]) -> list[tuple[str | None, str]]:
+def outline(frames: list[Frame]) -> list[tuple[str | None, str]]:
     """Type and content id of each frame."""
     return [(frame.event, frame.json.get("content_id", "")) for frame in frames]

@@ -1,4 +1,4 @@
-"""What Redis holds of one tenant, read past the hub and the producers."""
+"""The data of one tenant in Redis, read without hub and producers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from statushub.hub.model.event import decode
 
 
 class Stored:
-    """What Redis holds of one tenant."""
+    """The data of one tenant in Redis."""
 
     def __init__(self, redis: Redis, tenant: str) -> None:
         self.redis = redis
@@ -25,14 +25,14 @@ class Stored:
         return self.redis.fcall(function, 1, self.prefix, *args)
 
     def lookup(self, content_id: str) -> list[bytes] | None:
-        """Channel, offset, type and data; None where the content, or the library, is not there."""
+        """Channel, offset, type and data; None where the content or the library does not exist."""
         if not self.redis.exists(f"{self.prefix}:content:{content_id}"):
             return None
         found: list[bytes] = self.call("statushub_lookup", content_id)[2]
         return found
 
     def status(self, content_id: str) -> dict[str, Any]:
-        """The latest status, empty where there is none."""
+        """The latest status; empty for an unknown content."""
         found = self.lookup(content_id)
         return decode(found[3]) if found else {}
 
@@ -46,11 +46,11 @@ class Stored:
         return score
 
     def events(self) -> int:
-        """How many events the tenant's clock has counted."""
+        """The number of events that the tenant's clock has counted."""
         return int(self.redis.hget(f"{self.prefix}:clock", "offset") or 0)
 
     def stall(self, content_id: str) -> None:
-        """End the content as a hub does when its lease has run out."""
+        """End the content as a hub does when its lease has expired."""
         found = self.lookup(content_id)
         offset, data = (found[1], json.dumps({**decode(found[3]), "error_code": "stalled"})) if found else (b"", "")
         if self.call("statushub_stall", "", content_id, offset, "processing_error", data) != 1:
@@ -59,6 +59,6 @@ class Stored:
 
 @contextlib.contextmanager
 def stored(url: str, tenant: str) -> Iterator[Stored]:
-    """A look into the Redis at `url`."""
+    """The stored data of a tenant in the Redis at `url`."""
     with contextlib.closing(Redis.from_url(url)) as redis:
         yield Stored(redis, tenant)

@@ -1,4 +1,4 @@
-"""Wait for a condition that nothing announces."""
+"""Waiting for conditions without a notification."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import anyio
 T = TypeVar("T")
 
 WAIT_SECONDS: Final = 20.0
-"""For a condition to come true, on a machine that is busy with other tests."""
+"""The time limit for a condition, on a machine that is busy with other tests."""
 
 LOOK_SECONDS: Final = 0.005
-"""Between two looks."""
+"""The pause between two evaluations."""
 
 
 def eventually(condition: Callable[[], T], *, within: float = WAIT_SECONDS) -> T:
-    """Return the condition's first true value; fail if there is none in time."""
+    """The condition's first true value; fails if there is none in time."""
     deadline = time.monotonic() + within
     pause = threading.Event()
     while not (value := condition()):

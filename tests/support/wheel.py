@@ -1,4 +1,4 @@
-"""The built distributions, and clean environments that hold them and nothing that they do not require."""
+"""The built distributions, and clean environments with only them and their requirements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BUILD_SECONDS = 60
 
 
 def build(target: str, source: Path, folder: Path) -> Path:
-    """The path of the `wheel` or `sdist` that is built of `source` into `folder`."""
+    """The path of the `wheel` or `sdist` that is built from `source` in `folder`."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
     subprocess.run(command, cwd=source, capture_output=True, timeout=BUILD_SECONDS, check=True)
     [built] = folder.glob("*.whl" if target == "wheel" else "*.tar.gz")
@@ -26,7 +26,7 @@ def build(target: str, source: Path, folder: Path) -> Path:
 
 
 class CleanEnvironment:
-    """A virtual environment with the wheel and the libraries of its `extras`, which are linked to, not downloaded."""
+    """A virtual environment with the wheel and the libraries of its `extras`, linked instead of downloaded."""
 
     def __init__(self, folder: Path, wheel: Path, *extras: str) -> None:
         venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
@@ -41,11 +41,11 @@ class CleanEnvironment:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment of its processes: nothing of this checkout is in it."""
+        """The environment variables of its processes, without those of this checkout."""
         return {name: value for name, value in environment().items() if not name.startswith(("PYTHON", "COVERAGE"))}
 
     def run(self, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-        """Run its Python to the end."""
+        """Run its Python until it ends."""
         command = [str(self.python), *arguments]
         return subprocess.run(
             command, cwd=cwd, env=self.environ, capture_output=True, text=True, timeout=30, check=False

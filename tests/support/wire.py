@@ -1,4 +1,4 @@
-"""HTTP/1.1 over a plain socket: each byte that goes out is the test's own, each that comes back is accounted for."""
+"""HTTP/1.1 over a plain socket: tests choose each byte that is sent, and see each one that is received."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 READ_SECONDS: Final = 20.0
-"""For the next bytes to come. A hub that is to close, or to answer, does so at once or never."""
+"""The time limit for the next bytes. A hub that closes or answers does so immediately."""
 
 BODILESS: Final = (204, 304)
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """One response: the head as it came, without its status line, and the body without its framing."""
+    """One response: the head without its status line, and the body without its framing."""
 
     status: int
     head: bytes
@@ -26,7 +26,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def raw(self) -> bytes:
-        """All that it says."""
+        """All bytes of the head and the body."""
         return self.head + b"\r\n\r\n" + self.body
 
     @property
@@ -51,7 +51,7 @@ class Wire:
         self._rest = b""
 
     def send(self, data: bytes) -> None:
-        """Send it, or as much of it as the hub takes before it closes."""
+        """Send the data, or as much of it as the hub reads before it closes."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.socket.sendall(data)
 
@@ -64,7 +64,7 @@ class Wire:
             status_line, _, fields = head.partition(b"\r\n")
             version, status, *_ = status_line.split(b" ")
             if version != b"HTTP/1.1":
-                raise ValueError(f"no answer begins like this: {status_line[:200]!r}")
+                raise ValueError(f"not a status line: {status_line[:200]!r}")
             if int(status) >= 200:
                 break
         answer = Answer(int(status), fields, b"")
@@ -75,29 +75,29 @@ class Wire:
         return msgspec.structs.replace(answer, body=self._bytes(int(answer.header("content-length") or 0)))
 
     def answers(self, methods: Sequence[str] = ()) -> list[Answer]:
-        """Every answer up to the end of the connection, which must come, and after a whole answer."""
-        given: list[Answer] = []
+        """All answers until the end of the connection, which must not be within an answer."""
+        answers: list[Answer] = []
         while True:
             try:
-                given.append(self.answer(methods[len(given)] if len(given) < len(methods) else "GET"))
+                answers.append(self.answer(methods[len(answers)] if len(answers) < len(methods) else "GET"))
             except (EOFError, ConnectionResetError):
                 if self._rest:
                     raise ValueError(f"the connection ended within an answer: {self._rest[:200]!r}") from None
-                return given
+                return answers
 
     def until(self, mark: bytes) -> bytes:
-        """All that came that no answer was made of, once it holds `mark`."""
+        """The received bytes that are in no answer yet, once they contain `mark`."""
         while mark not in self._rest:
             self._receive()
         return self._rest
 
     def finish(self) -> None:
-        """Say that nothing more will come (FIN)."""
+        """Close the sending direction (FIN)."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """End the connection as a machine does that has forgotten it (RST)."""
+        """Reset the connection, as by a machine that has lost it (RST)."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
@@ -126,7 +126,7 @@ class Wire:
 
 @contextlib.contextmanager
 def wire(base_url: str) -> Iterator[Wire]:
-    """A connection for the time of the block."""
+    """A connection for the block."""
     opened = Wire(base_url)
     try:
         yield opened
@@ -135,7 +135,7 @@ def wire(base_url: str) -> Iterator[Wire]:
 
 
 def exchange(base_url: str, *parts: bytes, methods: Sequence[str] = (), finish: bool = False) -> list[Answer]:
-    """Send these on a connection of their own, and read its answers until the hub closes it."""
+    """Send these parts on a new connection, and read the answers until the hub closes it."""
     with wire(base_url) as opened:
         for part in parts:
             opened.send(part)
@@ -145,7 +145,7 @@ def exchange(base_url: str, *parts: bytes, methods: Sequence[str] = (), finish: 
 
 
 def request(method: str, target: str, *headers: str, body: bytes = b"", host: str = "localhost") -> bytes:
-    """A request as it should be; a body has its length declared, and is JSON."""
+    """A valid request; a body is JSON with its length declared."""
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *headers]
     if body or method == "POST":
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
@@ -153,4 +153,4 @@ def request(method: str, target: str, *headers: str, body: bytes = b"", host: st
 
 
 LAST: Final = request("GET", "/healthz", "Connection: close")
-"""The last request of a connection: where its answer comes, the hub had found the end of the one before."""
+"""The last request of a connection: its answer shows that the hub found the end of the previous request."""

@@ -11,7 +11,7 @@ import pytest
 from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
 from statushub.hub.hub import Hub
 from statushub.hub.model.event import Event
-from tests.support.said import said
+from tests.support.publications import update
 from tests.support.waiting import WAIT_SECONDS
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,7 @@ async def hub() -> AsyncIterator[Hub]:
 
 
 async def publish(hub: Hub, *content_ids: str) -> None:
-    await hub.publish(TENANT, [said(content_id, channel=CHANNEL) for content_id in content_ids])
+    await hub.publish(TENANT, [update(content_id, channel=CHANNEL) for content_id in content_ids])
 
 
 async def taken(events: AsyncGenerator[Event], count: int) -> list[str]:

@@ -14,7 +14,7 @@ from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
 from statushub.hub.hub import Hub
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.replicas.lookup import BATCH_IDS
-from tests.support.said import said
+from tests.support.publications import update
 
 pytestmark = pytest.mark.anyio
 
@@ -50,7 +50,7 @@ async def hub(broker: HeldBroker) -> AsyncIterator[Hub]:
     """A hub over the broker; the contents a, b and c are in channels without a replica."""
     hub = Hub(broker)
     async with broker, hub:
-        await broker.publish(TENANT, [said(content_id, channel=f"of-{content_id}") for content_id in "abc"])
+        await broker.publish(TENANT, [update(content_id, channel=f"of-{content_id}") for content_id in "abc"])
         yield hub
         broker.free.set()
 
@@ -78,7 +78,7 @@ async def waiting(hub: Hub, *asked: str, identity: Identity = ANONYMOUS) -> asyn
 async def test_polls_during_a_read_share_the_next_read(hub: Hub, broker: HeldBroker) -> None:
     """The next read starts after they came, so it sees earlier publications; each poll gets its own answer."""
     first = await held(hub, broker)
-    await broker.publish(TENANT, [said("d", channel="of-d")])
+    await broker.publish(TENANT, [update("d", channel="of-d")])
     others = [await waiting(hub, *asked) for asked in ("ab", "bd", "dx")]
     assert broker.asked == [{"unknown"}]
     broker.free.set()

@@ -1,4 +1,4 @@
-"""What producers say, in the shortest words."""
+"""Publications for tests, and their receipts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statushub.hub.model.receipt import Receipt
 CHANNEL = "films"
 
 
-def said(
+def update(
     content_id: str,
     status: str = "generating",
     *,
@@ -20,7 +20,7 @@ def said(
     lease: float | None = None,
     **data: object,
 ) -> Publication:
-    """A publication with this status, on `CHANNEL` unless another is named."""
+    """A publication with this status, on `CHANNEL` unless another one is given."""
     return publication(
         channel=channel,
         content_id=content_id,
@@ -32,19 +32,19 @@ def said(
 
 
 def raw(content_id: str, data: bytes, *, channel: str = CHANNEL, lease: float | None = None) -> Publication:
-    """A publication whose data nobody checked."""
+    """A publication whose data are not validated."""
     return Publication(channel=channel, content_id=content_id, type="raw", data=data, terminal=False, lease=lease)
 
 
-async def tell(broker: Broker, tenant: str, publication: Publication) -> Receipt:
-    """Publish one and return its receipt."""
+async def publish_one(broker: Broker, tenant: str, publication: Publication) -> Receipt:
+    """Publish one publication and return its receipt."""
     (receipt,) = await broker.publish(tenant, [publication])
     return receipt
 
 
 async def accepted(broker: Broker, tenant: str, publication: Publication) -> Cursor:
-    """Publish one that must be accepted and return its cursor."""
-    receipt = await tell(broker, tenant, publication)
+    """Publish one publication, which must be accepted, and return its cursor."""
+    receipt = await publish_one(broker, tenant, publication)
     if receipt.cursor is None:
         raise AssertionError(f"refused: {receipt.reason}")
     return receipt.cursor

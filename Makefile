@@ -70,7 +70,7 @@ $(BIN)/python:
 	@echo "Making a virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
-# The links to the folders that the package is made of: a source distribution holds none.
+# The symbolic links of the package to its folders; a source distribution has none.
 LINKS := statushub/hub statushub/producers statushub/web
 
 $(LINKS):

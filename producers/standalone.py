@@ -1,4 +1,4 @@
-"""Works that bring their own producer: `with statushub.work("clip-1", channel="encodes") as work`."""
+"""A work with a producer of its own: `with statushub.work("clip-1", channel="encodes") as work`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def work(
     lease: float | None = LEASE_SECONDS,
     **fields: Any,
 ) -> Generator[SyncWork]:
-    """A `SyncWork` on one content, with a producer of its own for the time of the block.
+    """Report the work on one content with a producer that lives as long as the block; yields a `SyncWork`.
 
     `url`, `tenant`, `token` and `patience` are those of `Producer`, the rest those of `Producer.work`; raises what
     these two raise, on entering the block. Each starts a thread and opens a connection: a program with many works

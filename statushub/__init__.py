@@ -1,10 +1,10 @@
 """Statushub: a real-time status hub. Workers publish, browsers see it the moment it changes.
 
-This module, `statushub.encode` and the command `statushub` are the public face: what stands in `__all__` is
-stable, every other module is private and may change in any release.
+This module, `statushub.encode` and the command `statushub` are the public interface. The names in `__all__` are
+stable; every other module is private and may change in any release.
 
 For workers: `track`, `work`, and `SyncProducer` in ordinary code; `atrack`, `awork` and `Producer` in asyncio.
-For programs that embed a hub (they need `pip install 'statushub[server]'`): `create_app`, `app_from_environment`,
+For programs that embed a hub, with `pip install 'statushub[server]'`: `create_app`, `app_from_environment`,
 `open_hub`, `Config` and `Hub`.
 """
 
@@ -80,10 +80,10 @@ _HOMES: Final[Mapping[str, str]] = {
     "Denied": "statushub.producers.transports",
     "Work": "statushub.producers.work",
 }
-"""Where each name is defined: its module is imported when the name is first used, because the HTTP client, the Redis
-client and the web framework together take half a second. The imports above tell type checkers and editors the same."""
+"""The module of each name. It is imported when the name is first used, because the HTTP client, the Redis client and
+the web framework together take half a second. The imports above say the same to type checkers and editors."""
 
-# Hidden from type checkers: with it, they would take every misspelt name for one that exists.
+# Hidden from type checkers, which would otherwise accept every misspelt name.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:

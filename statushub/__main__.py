@@ -1,4 +1,4 @@
-"""The command `statushub`, which is `python -m statushub`, too."""
+"""The command `statushub`, also run by `python -m statushub`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from statushub.extras import MissingExtra, required
 
 
 def main() -> None:
-    """Run the process's command line, and end the process with its exit code."""
+    """Run the command line of this process, and exit with its code."""
     try:
         with required("the command line"):
             from statushub.hub import cli

@@ -1,7 +1,7 @@
-"""The optional parts of an installation, and the error that names the one that is missing.
+"""The extras of an installation, and the error that names the missing one.
 
-`pip install statushub` brings what a worker needs that only publishes. The rest comes with the extras that
-pyproject.toml declares: `cli`, `server`, `encode`, and `all`.
+`pip install statushub` installs what a worker needs to publish. The extras `cli`, `server`, `encode` and `all`, which
+pyproject.toml declares, install the rest.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ EXTRAS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("prometheus_client", "sse_starlette", "starlette", "uvicorn", "uvloop"), "server"),
     **dict.fromkeys(("av", "fsspec"), "encode"),
 }
-"""The extra that brings each top-level module which the base installation does not."""
+"""The extra that installs each top-level module that the base installation lacks."""
 
 
 class MissingExtra(ImportError):
-    """Raised when a part is used whose extra is not installed; the message says what to install."""
+    """Raised when something is used whose extra is not installed; the message says what to install."""
 
 
 @contextmanager
 def required(part: str) -> Iterator[None]:
-    """Around imports that `part` needs: raises `MissingExtra` where one of an extra is not installed."""
+    """Raise `MissingExtra`, naming `part`, if an import in the block fails because an extra is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:

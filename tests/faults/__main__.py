@@ -1,4 +1,4 @@
-"""`python -m tests.faults`: inject faults into real processes under load, and check that every promise is kept."""
+"""`python -m tests.faults`: inject faults into real processes under load, and check every guarantee."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from tests.faults.report import Run
 from tests.support.tasks import end
 
 SECONDS: Final = 400.0
-"""For how long faults are injected by default: each a dozen times; with the start and the last rounds, well within
-the ten minutes."""
+"""The default time in which faults are injected: each about a dozen times. With the start and the last rounds, a run
+ends well within ten minutes."""
 
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 INTERRUPTED: Final = 130
-"""The exit code of what Ctrl+C has ended."""
+"""The exit code after Ctrl+C."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command line; 1 where a promise was broken."""
+    """Run the command line; returns 1 where a guarantee was violated."""
     options = _parser().parse_args(arguments)
     names = options.only or [*INJECTIONS]
     try:
-        run = execute(options.seed or seed(), options.seconds, names, cut=options.cut, keep=options.keep, told=_print)
+        run = execute(options.seed or seed(), options.seconds, names, cut=options.cut, keep=options.keep, log=_print)
     except KeyboardInterrupt:
         return INTERRUPTED
     print(f"\n{report.table(run)}\n\nseed {run.seed}, {run.seconds:.0f} s")
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def seed() -> str:
-    """One that nobody chose."""
+    """A random seed."""
     return secrets.token_hex(4)
 
 
@@ -59,20 +59,20 @@ def execute(
     *,
     cut: bool,
     keep: Path | None = None,
-    told: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Run:
-    """One run, in a folder that is removed afterwards, except where it is to be kept."""
-    told(f"seed {seed} (repeat with --seed {seed})")
+    """Run once, in a folder that is removed afterwards unless it is given as `keep`."""
+    log(f"seed {seed} (repeat with --seed {seed})")
     folder = keep or Path(tempfile.mkdtemp(prefix="statushub-faults-"))
     begun, rounds = time.monotonic(), list[Round]()
 
-    def tell(it: Round) -> None:
+    def on_round(it: Round) -> None:
         rounds.append(it)
-        told(report.said(it))
+        log(report.describe(it))
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_interruptible(_lanes(seed, begun + seconds, only, cut=cut, folder=folder, told=tell)))
+            runner.run(_interruptible(_lanes(seed, begun + seconds, only, cut=cut, folder=folder, on_round=on_round)))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     finally:
@@ -82,7 +82,7 @@ def execute(
 
 
 async def _interruptible(work: Coroutine[Any, Any, None]) -> None:
-    """Do the work; the first signal to stop ends everything that was started, and further ones change nothing."""
+    """Run the coroutine; the first signal cancels it with all of its tasks, and later signals are ignored."""
     loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
 
     def stop() -> None:
@@ -99,20 +99,20 @@ async def _interruptible(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _lanes(
-    seed: str, deadline: float, only: Sequence[str], *, cut: bool, folder: Path, told: Callable[[Round], None]
+    seed: str, deadline: float, only: Sequence[str], *, cut: bool, folder: Path, on_round: Callable[[Round], None]
 ) -> None:
     lanes: list[asyncio.Task[None]] = []
     try:
         for number, plan in enumerate(PLANS):
-            there = set(only) - (set() if clock.available() else {"clock-stepped"})
-            if there & set(plan.faults):
+            chosen = set(only) - (set() if clock.available() else {"clock-stepped"})
+            if chosen & set(plan.faults):
                 place = folder / f"lane-{number}"
                 place.mkdir(parents=True)
-                work = _lane(plan, place, seed, there, deadline, cut=cut, told=told)
+                work = _lane(plan, place, seed, chosen, deadline, cut=cut, on_round=on_round)
                 lanes.append(asyncio.create_task(work, name=plan.name))
         await asyncio.gather(*lanes)
     finally:
-        # Where one has failed the others need not go on.
+        # A failed lane ends the others.
         await end(lanes)
 
 
@@ -124,9 +124,9 @@ async def _lane(
     deadline: float,
     *,
     cut: bool,
-    told: Callable[[Round], None],
+    on_round: Callable[[Round], None],
 ) -> None:
-    async with opened(plan, folder, seed, quick=cut, told=told) as lane:
+    async with opened(plan, folder, seed, quick=cut, on_round=on_round) as lane:
         faults = (fault for fault in shuffled(plan, lane.scene.rng, cut=cut) if fault in only)
         await lane.run(faults, deadline)
 
@@ -138,14 +138,14 @@ def _print(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     known = ", ".join(INJECTIONS)
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__, epilog=f"Faults: {known}.")
-    parser.add_argument("--seed", help="repeat the run that printed this one: the same faults in the same order")
+    parser.add_argument("--seed", help="the seed of an earlier run, to repeat the same faults in the same order")
     parser.add_argument(
-        "--seconds", type=float, default=SECONDS, help=f"how long to begin new faults; {SECONDS:g} by default"
+        "--seconds", type=float, default=SECONDS, help=f"inject new faults for this long; {SECONDS:g} by default"
     )
-    parser.add_argument("--only", type=_faults, metavar="FAULTS", help="these faults alone, with commas between")
-    parser.add_argument("--cut", action="store_true", help="each fault once, in a shorter form: about 90 s")
+    parser.add_argument("--only", type=_faults, metavar="FAULTS", help="inject only these faults, separated by commas")
+    parser.add_argument("--cut", action="store_true", help="inject each fault once, for a shorter time: about 90 s")
     parser.add_argument("--write", action="store_true", help="write the summary into docs/reliability.md")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the logs and files there; it must be new")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep logs and files in this new folder")
     return parser
 
 
@@ -153,7 +153,7 @@ def _faults(text: str) -> list[str]:
     words = text.split(",")
     for word in words:
         if word not in INJECTIONS:
-            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(INJECTIONS)}")
+            raise argparse.ArgumentTypeError(f"{word!r} is not a fault; the faults are {', '.join(INJECTIONS)}")
     return words
 
 

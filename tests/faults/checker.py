@@ -1,26 +1,26 @@
-"""The promises, as assertions over what was acknowledged, stored and shown. No I/O.
+"""The guarantees, as assertions over what was acknowledged, stored and shown. No I/O.
 
-What a broker may lose decides how strong they are, and nothing weaker is accepted:
+The broker's durability decides what may be lost, and nothing weaker is accepted:
 
-- The embedded broker, and a Redis with `appendfsync always`, restarted with its data: nothing acknowledged, and
-  nothing shown, because Redis writes its file before it answers or announces. `kept_until` is `NOTHING_LOST`.
+- The embedded broker, and a Redis with `appendfsync always`, restarted with its data: nothing that was acknowledged or
+  shown, because Redis writes its file before it answers or announces. `kept_until` is `NOTHING_LOST`.
 - A Redis that lost its file, or never had one: everything. `kept_until` is `ANYTHING_LOST`.
-- A promoted replica: what had not reached it. `kept_until` is the moment of the last `WAIT`, and whatever was
+- A promoted replica: what had not reached it. `kept_until` is the moment of the last `WAIT`, and everything that was
   acknowledged before it must be there.
 
 A broker that may have lost something must begin a new epoch, and all that it holds from then on is one *life*.
-Within a life, whatever its epochs, these hold for every viewer, over all of its connections:
+Within a life, whatever its epochs, these guarantees hold for every viewer, over all of its connections:
 
-1. ids strictly grow until a `reset`, and the epoch changes at a `reset` alone;
-2. no state of a content is older than one already shown, and none was offered by nobody;
+1. ids strictly increase until a `reset`, and the epoch changes only at a `reset`;
+2. no state of a content is older than one already shown, and each one was offered by a producer;
 3. a report is stored once: the same run and step of a content always have the same offset;
-4. at each `ready` the view is exactly what the broker held at its cursor, also after a `reset`; save where
-   announcements were dropped, of which a hub cannot know yet;
+4. at each `ready` the view is exactly what the broker held at its cursor, also after a `reset`; except where
+   announcements were dropped, which a hub cannot know yet;
 5. no regular report is refused, and no late one accepted;
-6. the broker holds the last acknowledged state of every content, and each ends as stalled that was left to its
-   lease, once, and no other does.
+6. the broker holds the last acknowledged state of every content; each content whose worker died ends as stalled,
+   once, and no other does.
 
-That a view comes to equal the broker's state in time is waited for while the viewer lives (`Viewer.until`).
+That each view becomes equal to the broker's state in time is awaited while the viewer runs (`Viewer.until`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ANYTHING_LOST: Final = -math.inf
 
 
 class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
-    """A report that the broker accepted, at that moment of the monotonic clock."""
+    """A report that the broker accepted, with the time of the monotonic clock."""
 
     report: Report
     cursor: Cursor
@@ -49,7 +49,7 @@ class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watch:
-    """What one viewer has been shown, as the promises see it."""
+    """What one viewer has been shown, as the checker tracks it."""
 
     def __init__(self, name: str, channels: frozenset[str]) -> None:
         self.name = name
@@ -61,14 +61,14 @@ class Watch:
 
 
 class Checker:
-    """Knows every report of one world, and what became of it."""
+    """Knows every report of one world and its outcome."""
 
     def __init__(self) -> None:
         self.violations: list[str] = []
         self.publishes = 0
         self.deliveries = 0
         self.abandoned: set[str] = set()
-        self._told = 0
+        self._reported = 0
         self._offered: dict[tuple[str, int, int], Report] = {}
         self._acknowledged: list[Acknowledged] = []
         self._last: dict[str, Acknowledged] = {}
@@ -78,12 +78,12 @@ class Checker:
         self._channels: dict[str, str] = {}
 
     def offer(self, report: Report) -> None:
-        """A producer is about to publish this."""
+        """Record a report that a producer is about to publish."""
         self._offered[report.content, report.run, report.step] = report
         self._channels[report.content] = report.channel
 
-    def judged(self, report: Report, receipt: Receipt, at: float) -> None:
-        """The broker answered."""
+    def record_answer(self, report: Report, receipt: Receipt, at: float) -> None:
+        """Record the broker's answer to a report."""
         if receipt.cursor is not None:
             self.publishes += 1
             self._acknowledged.append(Acknowledged(report=report, cursor=receipt.cursor, at=at))
@@ -98,9 +98,7 @@ class Checker:
         kept_until: float = NOTHING_LOST,
         announced: bool = True,
     ) -> None:
-        """Check one round, after which the broker held `stored`. `announced` says that no announcements were dropped on
-        their way.
-        """
+        """Check one round, after which the broker held `stored`. `announced`: no announcement was dropped."""
         self._begin_life(stored, kept_until)
         self._place(stored)
         self._check_kept(stored, kept_until)
@@ -108,30 +106,30 @@ class Checker:
             self._follow(watch, entries, announced=announced)
         self._acknowledged.clear()
         for places in self._placed.values():
-            # Everybody has seen the last one, so that nobody is ready before it any more.
+            # Every viewer has seen the last state, so that no later `ready` is before it.
             offset, rank = max((offset, rank) for rank, offset in places.items())
             places.clear()
             places[rank] = offset
 
     def new_violations(self) -> list[str]:
-        """Those since the last call."""
-        new, self._told = self.violations[self._told :], len(self.violations)
+        """The violations since the last call."""
+        new, self._reported = self.violations[self._reported :], len(self.violations)
         return new
 
     # Lives
 
     def _begin_life(self, stored: Stored, kept_until: float) -> None:
-        """The epochs that were unknown belong to the life that is now: a new one where something may be lost."""
+        """Assign unknown epochs to the current life: a new one where something may have been lost."""
         if kept_until < NOTHING_LOST:
             if stored.epoch in self._lives:
-                self._violated(f"epoch {stored.epoch} goes on, although its server may have lost states")
+                self._violated(f"epoch {stored.epoch} continues, although its server may have lost states")
             self._life += 1
             self._placed.clear()
         for epoch in (stored.epoch, *(it.cursor.epoch for it in self._acknowledged)):
             self._lives.setdefault(epoch, self._life)
 
     def _place(self, stored: Stored) -> None:
-        """Learn where on the clock of this life each report is; each is in one place alone."""
+        """Record the offset of each report in this life; there must be only one."""
         for state in stored.states.values():
             self._put(state.content, state.rank, state.offset)
         for it in self._acknowledged:
@@ -141,7 +139,7 @@ class Checker:
     def _put(self, content: str, rank: Rank, offset: int) -> None:
         there = self._placed[content].setdefault(rank, offset)
         if there != offset:
-            self._violated(f"{content} {rank} is in two places: {there} and {offset}")
+            self._violated(f"{content} {rank} has two offsets: {there} and {offset}")
 
     def _of_this_life(self, it: Acknowledged) -> bool:
         return self._lives[it.cursor.epoch] == self._life
@@ -157,7 +155,7 @@ class Checker:
             if before is None or self._age(before) <= self._age(it):
                 kept[it.report.content] = it
             elif it.report.late and self._of_this_life(before):
-                self._violated(f"{it.report.content} {it.report.rank} came late and was accepted")
+                self._violated(f"{it.report.content} {it.report.rank} was late and was accepted")
         self._last = kept
         for content, last in kept.items():
             state = stored.states.get(content)
@@ -167,7 +165,7 @@ class Checker:
         for state in stored.states.values():
             self._check_offered(state, "stored")
             if not state.final:
-                self._violated(f"{state.content} {state.rank} is stored, and is not its last")
+                self._violated(f"{state.content} {state.rank} is stored, and is not its final state")
 
     def _age(self, it: Acknowledged) -> tuple[int, Rank]:
         return self._lives[it.cursor.epoch], it.report.rank
@@ -176,9 +174,9 @@ class Checker:
         run, step, stalled = state.rank
         report = self._offered.get((state.content, run, step))
         if report is None or report.channel != state.channel or report.final != (state.final and not stalled):
-            self._violated(f"{state.content} {state.rank} is {where} as {state.type}, and nobody offered that")
+            self._violated(f"{state.content} {state.rank} is {where} as {state.type}, and was not offered")
         elif stalled and state.content not in self.abandoned:
-            self._violated(f"{state.content} {state.rank} is {where} as stalled, and its worker lives")
+            self._violated(f"{state.content} {state.rank} is {where} as stalled, and its worker is alive")
 
     # What viewers see
 
@@ -189,7 +187,7 @@ class Checker:
                 watch.view.clear()
             elif isinstance(entry, Ready):
                 if announced:
-                    self._check_whole(watch, entry.cursor)
+                    self._check_complete(watch, entry.cursor)
             else:
                 self.deliveries += 1
                 self._show(watch, entry.state)
@@ -200,14 +198,14 @@ class Checker:
         if watch.cursor is not None and watch.cursor.epoch != state.epoch:
             self._violated(f"{watch.name} was shown {cursor} after {watch.cursor} without a reset")
         elif watch.cursor is not None and watch.cursor.offset >= state.offset:
-            self._violated(f"{watch.name} was shown {cursor} after {watch.cursor}: ids do not grow")
-        # An epoch that ended before anybody could read or publish in it belongs to the life it began.
+            self._violated(f"{watch.name} was shown {cursor} after {watch.cursor}: ids do not increase")
+        # An epoch that ended before its first read or publish belongs to the life that it began.
         life = self._lives.setdefault(state.epoch, self._life)
         if life > watch.life:
             watch.life = life
             watch.seen.clear()
         elif life < watch.life:
-            self._violated(f"{watch.name} was shown {cursor}, of a life that is over")
+            self._violated(f"{watch.name} was shown {cursor}, of an earlier life")
         if watch.seen.get(state.content, state.rank) > state.rank:
             self._violated(f"{watch.name} was shown {state.content} {state.rank} after {watch.seen[state.content]}")
         if life == self._life:
@@ -216,8 +214,8 @@ class Checker:
         watch.view[state.content] = state
         watch.seen[state.content] = max(state.rank, watch.seen.get(state.content, state.rank))
 
-    def _check_whole(self, watch: Watch, cursor: Cursor) -> None:
-        """At `cursor` the view must hold the latest state of each content; earlier lives are not known wholly."""
+    def _check_complete(self, watch: Watch, cursor: Cursor) -> None:
+        """At `cursor` the view must hold the latest state of each content of this life."""
         if self._lives.get(cursor.epoch) != self._life:
             return
         for content, places in self._placed.items():

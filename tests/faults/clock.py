@@ -12,12 +12,12 @@ SOURCE: Final = Path(__file__).with_name("clock.c")
 
 
 def available() -> bool:
-    """Whether there is a C compiler, which makes the library that is preloaded."""
+    """Whether there is a C compiler, which builds the preloaded library."""
     return shutil.which("cc") is not None
 
 
 class Clock:
-    """The wall clock of the processes started with `environment`; it begins as the machine's."""
+    """The wall clock of the processes started with `environment`; at first it equals the machine's."""
 
     def __init__(self, folder: Path) -> None:
         self.moved = 0.0
@@ -30,15 +30,15 @@ class Clock:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process must be given so that it reads this clock."""
+        """The environment variables with which a process reads this clock."""
         return {"LD_PRELOAD": str(self._library), "STEPPED_CLOCK": str(self._file)} if available() else {}
 
     def step(self, seconds: float) -> None:
-        """Move it, forward or back, at once."""
+        """Step the clock forward or back."""
         self.moved += seconds
         self._write()
 
     def _write(self) -> None:
-        # In place: whoever has mapped the file sees it.
+        # Written in place, so that processes that mapped the file see it.
         with self._file.open("r+b" if self._file.exists() else "wb") as file:
             file.write(struct.pack("=q", round(self.moved * 1e9)))

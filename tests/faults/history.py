@@ -1,4 +1,4 @@
-"""What was said and shown: reports of producers, states of contents, and what a viewer saw. Pure data."""
+"""Reports of producers, states of contents, and what a viewer was shown. Pure data."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from statushub.hub.model.vocabulary import COMPLETE, ERROR
 STALLED: Final = "stalled"
 
 Rank: TypeAlias = tuple[int, int, bool]
-"""How far a content is: the run of the work, the step within it, and whether it ended there as stalled."""
+"""The progress of a content: the run of the work, the step in the run, and whether it ended there as stalled."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """One status that a producer offers; `late` ones are repeats of what was superseded, and must be refused."""
+    """One status that a producer offers; a `late` one repeats a superseded status and must be refused."""
 
     content: str
     channel: str
@@ -31,17 +31,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return self.run, self.step, False
 
 
-class _Said(msgspec.Struct):
+class _Data(msgspec.Struct):
     run: int
     step: int
     error_code: str | None = None
 
 
-_decoder: Final = msgspec.json.Decoder(_Said)
+_decoder: Final = msgspec.json.Decoder(_Data)
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """One state of a content, as it is stored or shown."""
+    """One state of a content, as stored or shown."""
 
     content: str
     channel: str
@@ -53,7 +53,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, epoch: str, event: Event) -> State:
-        """What an event says, of those that this suite's producers publish and hubs end."""
+        """The state in an event, which is of this suite's producers or a hub's ending."""
         said = _decoder.decode(event.data)
         return cls(
             content=event.content_id,
@@ -75,39 +75,39 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reset(msgspec.Struct, frozen=True):
-    """The viewer was told to forget everything."""
+    """The viewer was sent `reset`."""
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """The viewer was told that it had been shown everything up to this cursor."""
+    """The viewer was sent `ready` with this cursor."""
 
     cursor: Cursor
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """The viewer was shown a state, at that moment of the monotonic clock."""
+    """The viewer was sent a state, at this time of the monotonic clock."""
 
     state: State
     at: float
 
 
 Entry: TypeAlias = Shown | Reset | Ready
-"""One line of what a viewer saw."""
+"""One entry in the history of a viewer."""
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a broker holds, of every channel, at a moment when nobody publishes."""
+    """All that a broker holds, of every channel, while no producer publishes."""
 
     epoch: str
     states: dict[str, State]
 
     def of(self, channels: frozenset[str]) -> dict[str, State]:
-        """The states of these channels."""
+        """The states in these channels."""
         return {content: state for content, state in self.states.items() if state.channel in channels}
 
 
 def difference(view: dict[str, State], stored: dict[str, State], epoch: str) -> str | None:
-    """In what a view is not the state it should be; None where it is."""
+    """How a view differs from the expected state; None where it does not."""
     for content in stored.keys() - view.keys():
         return f"{content} is not shown"
     for content, state in view.items():

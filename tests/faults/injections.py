@@ -1,4 +1,4 @@
-"""The faults. Each is injected under load, and returns when it is over."""
+"""The faults. Each is injected under load, and its function returns when it is over."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ from tests.faults.world import RedisWorld
 from tests.support.tasks import end
 
 CONVERGE_SECONDS: Final = 15.0
-"""Within which every viewer must be right again: a reconnect by `retry` takes 4 s, a dead socket 4 s to notice, and
-a broker 5 s to be given up; machines are slow at times."""
+"""The time in which every view must converge: a reconnect by `retry` takes 4 s, noticing a dead socket 4 s, and giving
+up on a broker 5 s; the rest is for slow machines."""
 
 HUB_SECONDS: Final = 30.0
-"""For a hub that was killed to serve again."""
+"""The time limit for a killed hub to serve again."""
 
 PAUSE_SECONDS: Final = 20.0
 QUICK_PAUSE_SECONDS: Final = 7.0
-"""How long Redis is stopped; also the short one is over a hub's deadline, and over the gap between sweeps from
-which on leases stand still (both 5 s)."""
+"""How long Redis is stopped. Both exceed a hub's deadline, and the gap between sweeps beyond which leases are extended
+(both 5 s)."""
 
-STANDING_LEASE: Final = (5.0, 6.5)
-"""Least and most seconds of a lease that would run out while Redis is stopped, if it did not stand still."""
+PAUSED_LEASE: Final = (5.0, 6.5)
+"""The range of a lease in seconds that would expire while Redis is stopped, if it were not extended."""
 
 STEP_SECONDS: Final = (2.0, 7200.0)
-"""Least and most by which a clock is stepped: from what NTP does to a wrong time zone and back."""
+"""The range of a clock step: from a correction by NTP to a wrong time zone."""
 
 STEPPED_GRACE: Final = 1.0
-"""By so much a step of the clock may put a lease off: what had passed since the last sweep is not known."""
+"""The delay of a lease by a step of the clock: the time since the last sweep is unknown."""
 
 STORM_VIEWERS: Final = 100
 FULL_BYTES: Final = 48 * 1024
-"""What a file may hold on a full disk: less than the broker's log has after a few publications."""
+"""The limit of a file on a full disk: the broker's log exceeds it after a few publications."""
 
 Run = Callable[[Scene], Awaitable[Outcome]]
 
 
 class Injection(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault: how the summary calls it, how it is done, and within how many seconds all must be well again."""
+    """A fault: its title in the summary, its function, and the time limit for convergence."""
 
     title: str
     run: Run
@@ -61,11 +61,11 @@ def _redis(scene: Scene) -> RedisWorld:
 
 
 async def kill_redis(scene: Scene) -> Outcome:
-    """SIGKILL; it comes back with what its file holds, or with nothing where it keeps none."""
+    """SIGKILL and restart, with the data in the file, or without any where there is no file."""
     world = _redis(scene)
     world.redis.kill()
     if not world.durable:
-        # What it was once sent as a replica is on its disk.
+        # The server has written the data that it received as a replica.
         world.redis.forget()
     await scene.lasts(0.0, 2.0 if scene.quick else 7.0)
     await started(world.redis)
@@ -74,7 +74,7 @@ async def kill_redis(scene: Scene) -> Outcome:
 
 
 async def empty_redis(scene: Scene) -> Outcome:
-    """SIGKILL; it comes back without its data."""
+    """SIGKILL and restart without the data."""
     world = _redis(scene)
     world.redis.kill()
     world.redis.forget()
@@ -84,21 +84,21 @@ async def empty_redis(scene: Scene) -> Outcome:
 
 
 async def pause_redis(scene: Scene) -> Outcome:
-    """SIGSTOP: connections stay, nothing answers, and then all that was asked is done. No lease runs out by it."""
+    """SIGSTOP: connections stay open, and pending commands run afterwards. No lease expires meanwhile."""
     world, lasts = _redis(scene), QUICK_PAUSE_SECONDS if scene.quick else PAUSE_SECONDS
-    dead = await scene.load.abandon(scene.rng.uniform(*STANDING_LEASE))
+    dead = await scene.load.abandon(scene.rng.uniform(*PAUSED_LEASE))
     world.redis.pause()
     try:
         await asyncio.sleep(lasts)
     finally:
         world.redis.resume()
-    # Meanwhile its lease stood still, to the sweep.
-    stood = [msgspec.structs.replace(dead, ends=dead.ends + lasts)]
-    return Outcome(then=lambda: scene.until_stalled(stood, late=STALL_GRACE + STEPPED_GRACE))
+    # The lease is extended by the pause, up to the interval of sweeps.
+    extended = [msgspec.structs.replace(dead, ends=dead.ends + lasts)]
+    return Outcome(then=lambda: scene.until_stalled(extended, late=STALL_GRACE + STEPPED_GRACE))
 
 
 async def promote_replica(scene: Scene) -> Outcome:
-    """The master dies, or becomes the replica of the other; the address leads to the other."""
+    """The master dies or becomes the replica's replica, and the address leads to the promoted server."""
     world = _redis(scene)
     kept_until = await world.replicated_at()
     await scene.lasts(0.0, 0.3)
@@ -116,7 +116,7 @@ async def promote_replica(scene: Scene) -> Outcome:
 
 
 async def kill_hub(scene: Scene) -> Outcome:
-    """SIGKILL. Where there is another hub, viewers must make do with it; else it comes back at once."""
+    """SIGKILL. Viewers use the other hub where there is one; otherwise the hub is restarted immediately."""
     hub = scene.rng.choice(scene.world.hubs)
     hub.kill()
     outcome = Outcome()
@@ -126,7 +126,7 @@ async def kill_hub(scene: Scene) -> Outcome:
         try:
             await until_ready(hub, HUB_SECONDS)
         except TimeoutError:
-            scene.checker.violations.append(f"{hub.name} was started, and is not ready within {HUB_SECONDS:g} s")
+            scene.checker.violations.append(f"{hub.name} was restarted, and is not ready within {HUB_SECONDS:g} s")
 
     if len(scene.world.hubs) > 1:
         outcome.mend = restart
@@ -137,7 +137,7 @@ async def kill_hub(scene: Scene) -> Outcome:
 
 
 async def pause_hub(scene: Scene) -> Outcome:
-    """SIGSTOP, so long that viewers notice, or not."""
+    """SIGSTOP, for a time that viewers may notice or not."""
     hub = scene.rng.choice(scene.world.hubs)
     hub.signal(signal.SIGSTOP)
     try:
@@ -156,19 +156,19 @@ def _drops(scene: Scene) -> int:
 
 
 async def cut_connections(scene: Scene) -> Outcome:
-    """Again and again, every connection ends in the middle of what is being said on it."""
+    """Cut every connection in the middle of a frame, repeatedly."""
     before = _cuts(scene)
     for _ in range(2 if scene.quick else 4):
         proxies = scene.world.proxies
         for proxy in scene.rng.sample(proxies, scene.rng.randint(1, len(proxies))):
             proxy.cut()
         await scene.lasts(0.2, 1.5)
-    await scene.until(lambda: _cuts(scene) > before, "no connection was cut: the fault was none")
+    await scene.until(lambda: _cuts(scene) > before, "no connection was cut: no fault was injected")
     return Outcome()
 
 
 async def drop_announcements(scene: Scene) -> Outcome:
-    """Some get lost between Redis and a hub, and the last ones have none after them to show the hole."""
+    """Drop announcements between Redis and a hub, the last ones included, after which no other shows the gap."""
     share = scene.rng.uniform(0.05, 0.6)
     deaf = scene.rng.choice((scene.world.droppers, scene.world.droppers[:1], scene.world.droppers[1:]))
     before = _drops(scene)
@@ -177,13 +177,13 @@ async def drop_announcements(scene: Scene) -> Outcome:
     try:
         await scene.lasts(1.0, 3.0)
         if _drops(scene) == before:
-            # Nobody views through that hub: since the other was away, everybody is there.
+            # That hub has no viewers: all of them moved when it was away.
             for dropper in scene.world.droppers:
                 dropper.share = share
-        await scene.until(lambda: _drops(scene) > before, "no announcement was dropped: the fault was none")
+        await scene.until(lambda: _drops(scene) > before, "no announcement was dropped: no fault was injected")
         await scene.load.stop()
-        # Some move to the other hub, which may have heard less than they have seen. Not those of several channels:
-        # what was lost on one may lie before what they saw of another, and only the hub they leave can find that.
+        # Some move to the other hub, which may be behind their cursor. Viewers of several channels stay: an event that
+        # was lost on one channel may precede what they saw of another, which only the hub that they leave can detect.
         for viewer in scene.viewers:
             if len(viewer.channels) == 1:
                 viewer.leave()
@@ -194,7 +194,7 @@ async def drop_announcements(scene: Scene) -> Outcome:
 
 
 async def stall_viewers(scene: Scene) -> Outcome:
-    """Some read slowly, some nothing at all, while more is published than their sockets hold."""
+    """Some viewers read slowly, some not at all, while the events exceed their socket buffers."""
     stalling = scene.rng.sample(scene.viewers, len(scene.viewers) // 3)
     scene.load.flooding = True
     for viewer in stalling:
@@ -209,7 +209,7 @@ async def stall_viewers(scene: Scene) -> Outcome:
 
 
 async def storm(scene: Scene) -> Outcome:
-    """Everybody leaves and comes back at once, several times over, and a crowd comes with them."""
+    """All viewers reconnect simultaneously, several times, together with many more."""
     for _ in range(2 if scene.quick else 4):
         for viewer in scene.viewers:
             viewer.leave()
@@ -228,20 +228,20 @@ async def storm(scene: Scene) -> Outcome:
 
 
 async def step_clock(scene: Scene) -> Outcome:
-    """The wall clock of the broker and its hubs jumps, forward or back, while workers live and one has died."""
+    """Step the wall clock of the broker and its hubs while live workers and dead ones hold leases."""
     lease = scene.rng.uniform(3.0, 5.0)
     begun = [await scene.load.abandon(lease)]
     await scene.lasts(0.5, 1.5)
     step = scene.rng.choice((-1, 1)) * scene.rng.uniform(*STEP_SECONDS)
     scene.world.clock.step(step)
     begun.append(await scene.load.abandon(lease))
-    # A step forward that is no longer than the gap takes its length from every lease.
+    # A step forward within the gap limit shortens every lease by its length.
     early = EARLY_GRACE + (step if 0 < step <= SWEEP_GAP else 0.0)
     return Outcome(seconds=await scene.until_stalled(begun, late=STALL_GRACE + STEPPED_GRACE, early=early))
 
 
 async def fill_disk(scene: Scene) -> Outcome:
-    """The file cannot grow: publishes are refused with 503 until there is room."""
+    """The file cannot grow: publishes are refused with 503 until there is space."""
     [hub] = scene.world.hubs
     hub.limit_files(FULL_BYTES)
     try:
@@ -257,7 +257,7 @@ async def fill_disk(scene: Scene) -> Outcome:
 
 
 async def _probed(url: str) -> int:
-    """What a hub answers to a publish; 0 where it breaks off."""
+    """The status of the answer to a publish; 0 where the connection fails."""
     try:
         async with httpx.AsyncClient() as client:
             return (await client.post(f"{url}/api/publish", json=PROBE)).status_code
@@ -266,11 +266,11 @@ async def _probed(url: str) -> int:
 
 
 PROBE: Final = {"channel": "probes", "content_id": "probe", "data": {"status": "complete", "filler": "·" * 2000}}
-"""Published to see whether there is room; in a channel of its own, which nobody views."""
+"""Published to find out whether there is space, in a channel without viewers."""
 
 
 async def kill_worker(scene: Scene) -> Outcome:
-    """Workers die in the middle of their work: it ends as stalled for everybody, within its lease and 2 s."""
+    """Workers die during their work: their contents end as stalled for every viewer, within the lease and 2 s."""
     begun = [await scene.load.abandon(scene.rng.uniform(0.5, 3.0)) for _ in range(scene.rng.randrange(1, 4))]
     return Outcome(seconds=await scene.until_stalled(begun))
 

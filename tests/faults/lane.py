@@ -1,4 +1,4 @@
-"""One world and the faults that it goes through, one round after the other."""
+"""One world and its faults, one round after the other."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ VIEWERS: Final = 18
 PRODUCERS: Final = 8
 
 MOVERS: Final = 6
-"""Viewers that reconnect before each fault: else all would stay on one hub since the other was away."""
+"""The number of viewers that reconnect before each fault, so that not all stay on the hub that was never away."""
 
 LEAD_SECONDS: Final = (0.3, 1.5)
-"""Of load before a fault."""
+"""The range of the load's duration before a fault."""
 
 TAIL_SECONDS: Final = (0.0, 0.5)
-"""Of load after it, included in the time to converge."""
+"""The range of the load's duration after it, which is included in the time to converge."""
 
 SETTLE_SECONDS: Final = 30.0
-"""For the first convergence, and for producers to be acknowledged and a broker to be read after a fault."""
+"""The time limit for the first convergence, and for acknowledgements and a read of the broker after a fault."""
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault and what came of it; `seconds` is the time to converge."""
+    """One fault and its results; `seconds` is the time to converge."""
 
     lane: str
     fault: str
@@ -51,7 +51,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A lane's world, and its faults."""
+    """A lane's world and its faults."""
 
     name: str
     make: Callable[[Path, random.Random], World]
@@ -87,7 +87,7 @@ PLANS: Final = (
 
 
 def viewers_of(world: World, rng: random.Random) -> Iterator[Viewer]:
-    """Viewers of one channel and of several, through proxies and past them, handed over and portable."""
+    """Viewers of one and of several channels, through proxies and directly, handed over and portable."""
     fronts = [proxy.address for proxy in world.fronts]
     direct = [hub.address for hub in world.hubs]
     for number in range(VIEWERS):
@@ -99,13 +99,13 @@ def viewers_of(world: World, rng: random.Random) -> Iterator[Viewer]:
 class Lane:
     """A world under load, and its rounds."""
 
-    def __init__(self, plan: Plan, scene: Scene, told: Callable[[Round], None]) -> None:
+    def __init__(self, plan: Plan, scene: Scene, on_round: Callable[[Round], None]) -> None:
         self.plan = plan
         self.scene = scene
-        self._told = told
+        self._on_round = on_round
 
     async def run(self, faults: Iterator[str], deadline: float) -> None:
-        """Inject faults until there are none left, or no time, or the world does not recover from one."""
+        """Inject faults until none are left, the deadline has passed, or the world does not recover from one."""
         self.scene.load.start()
         going = await self._round("", Injection(title="none", run=_nothing, within=SETTLE_SECONDS))
         for fault in faults:
@@ -114,7 +114,7 @@ class Lane:
             going = await self._round(fault, INJECTIONS[fault])
 
     async def _round(self, fault: str, injection: Injection) -> bool:
-        """Load, a fault, and what comes of it; returns whether the world goes on."""
+        """Run load and one fault, and evaluate the result; returns whether the world recovered."""
         scene, checker = self.scene, self.scene.checker
         publishes, deliveries, seconds = checker.publishes, checker.deliveries, SETTLE_SECONDS
         scene.load.start()
@@ -138,7 +138,7 @@ class Lane:
         checker.violations += [trouble for hub in scene.world.hubs for trouble in hub.troubles()]
         violations = checker.new_violations()
         if fault or violations:
-            self._told(
+            self._on_round(
                 Round(
                     lane=self.plan.name,
                     fault=fault or "none",
@@ -152,9 +152,9 @@ class Lane:
         return stored is not None
 
     async def _settled(self, outcome: Outcome) -> Stored | None:
-        """What the broker holds when the last report is acknowledged, and what was lost is reported anew.
+        """The broker's state once every report is acknowledged and every loss is reported again.
 
-        None, and a violation, where that does not come to be.
+        None, with a violation, where that takes too long.
         """
         scene = self.scene
         try:
@@ -170,7 +170,7 @@ class Lane:
         return stored
 
     async def _converged(self, stored: Stored, outcome: Outcome, within: float) -> float:
-        """The seconds from the end of the fault until the last viewer was right again."""
+        """The seconds from the end of the fault until the last view is correct."""
         viewers = self.scene.viewers
         late = asyncio.get_running_loop().time() + max(outcome.over + within - time.monotonic(), 0.5)
         try:
@@ -179,7 +179,7 @@ class Lane:
         except TimeoutError:
             for viewer in viewers:
                 if lacking := self._lacking(viewer, stored):
-                    self.scene.checker.violations.append(f"{viewer} is not right within {within:g} s: {lacking}")
+                    self.scene.checker.violations.append(f"{viewer} does not converge within {within:g} s: {lacking}")
             return within
         return max(0.0, max(moments) - outcome.over) if outcome.seconds is None else outcome.seconds
 
@@ -187,11 +187,11 @@ class Lane:
         return lambda: self._lacking(viewer, stored) is None
 
     def _lacking(self, viewer: Viewer, stored: Stored) -> str | None:
-        """In what a view is not what is stored, save those left to a lease, which ends when it does."""
+        """How a view differs from the stored state, without contents whose lease is still running."""
         left = {it for it in self.scene.checker.abandoned if it in stored.states and not stored.states[it].final}
-        there = stored.of(viewer.channels)
-        view, there = ({k: v for k, v in states.items() if k not in left} for states in (viewer.view, there))
-        return difference(view, there, stored.epoch)
+        expected = stored.of(viewer.channels)
+        view, expected = ({k: v for k, v in states.items() if k not in left} for states in (viewer.view, expected))
+        return difference(view, expected, stored.epoch)
 
 
 async def _nothing(scene: Scene) -> Outcome:
@@ -200,9 +200,9 @@ async def _nothing(scene: Scene) -> Outcome:
 
 @asynccontextmanager
 async def opened(
-    plan: Plan, folder: Path, seed: str, *, quick: bool, told: Callable[[Round], None]
+    plan: Plan, folder: Path, seed: str, *, quick: bool, on_round: Callable[[Round], None]
 ) -> AsyncIterator[Lane]:
-    """A lane with everything running, for the time of the block."""
+    """A lane with everything running, for the block."""
     rng = random.Random(f"{seed}/{plan.name}")
     checker = Checker()
     async with plan.make(folder, rng) as world:
@@ -213,14 +213,14 @@ async def opened(
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(work) for work in (*load.runs(), *(viewer.run() for viewer in viewers))]
             try:
-                yield Lane(plan, scene, told)
+                yield Lane(plan, scene, on_round)
             finally:
                 await end(running)
                 await load.aclose()
 
 
 def shuffled(plan: Plan, rng: random.Random, *, cut: bool) -> Iterator[str]:
-    """The faults of a lane, in an order drawn anew each time; the cut has each once."""
+    """The faults of a lane in an order that is drawn again each time; with `cut`, each fault once."""
     while True:
         deck = list(plan.faults)
         rng.shuffle(deck)

@@ -1,4 +1,4 @@
-"""Producers that never stop, save when told to; whatever a broker acknowledges to them, the checker knows."""
+"""Producers that publish until they are stopped; the checker records every acknowledgement."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from tests.faults.history import Report
 CHANNELS: Final = ("encodes", "articles", "jobs/import", "jobs/export")
 
 CONTENTS_PER_PRODUCER: Final = 12
-"""Each is worked on again and again, with a higher attempt: what is stored does not grow with the test's length."""
+"""Producers work on each content repeatedly, with higher attempts, so that the stored data do not grow with the run."""
 
 STEPS: Final = 6
-"""Most reports of one run."""
+"""The maximum number of reports in one run."""
 
 PAUSE_SECONDS: Final = (0.02, 0.15)
-"""Least and most seconds between two reports of a producer: with eight of them some 100 reports a second."""
+"""The range of seconds between two reports of a producer: eight producers send about 100 reports a second."""
 
 RETRY_SECONDS: Final = (0.1, 0.4)
-"""Before what was not acknowledged is sent again."""
+"""The range of seconds before an unacknowledged report is sent again."""
 
 KEPT_LEASE: Final = 15.0
-"""The lease of work that goes on: over the 5 s that a transport waits and the 5 s that an outage may take without
-the sweep noticing it, so that one that runs out has been declared dead in spite of its worker."""
+"""The lease of live work. It exceeds the 5 s timeout of a transport and the 5 s of an outage that sweeps do not notice,
+so that an expired one is an error."""
 
 LATE_SHARE: Final = 0.1
-"""How often a report is followed by one that comes too late."""
+"""The share of reports that are followed by a late one."""
 
 FILLER_BYTES: Final = 500
 FLOOD_BYTES: Final = 12_000
-"""Of a report that is to fill sockets."""
+"""The size of a report that fills sockets."""
 
 
 def offered(report: Report, lease: float | None, filler: int = 0) -> Publication:
-    """A report as it is published."""
+    """The publication of a report."""
     data = {"status": "complete" if report.final else "generating", "run": report.run, "step": report.step}
     return publication(
         channel=report.channel,
@@ -60,7 +60,7 @@ def offered(report: Report, lease: float | None, filler: int = 0) -> Publication
 
 
 class Abandoned(msgspec.Struct, frozen=True, kw_only=True):
-    """A content whose worker died, and when its lease ends, by the monotonic clock."""
+    """A content whose worker died, and the end of its lease on the monotonic clock."""
 
     content: str
     channel: str
@@ -68,7 +68,7 @@ class Abandoned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Producer:
-    """Owns some contents, and reports on them until it is acknowledged, through one of `transports` at a time."""
+    """Owns some contents, and repeats each report until it is acknowledged, through one of `transports` at a time."""
 
     def __init__(self, name: str, transports: Sequence[Transport], checker: Checker, rng: random.Random) -> None:
         self.name = name
@@ -81,9 +81,9 @@ class Producer:
         self.waits = ""
 
     async def work(self, goes_on: Callable[[], bool], filler: int = 0) -> None:
-        """A run of the work on a few contents, reported in batches; it ends sooner where it must not go on.
+        """Run the work on a few contents, reported in batches; it ends early once `goes_on` is false.
 
-        All reports but the last have `filler` bytes, or few where that is 0.
+        All reports but the last have `filler` bytes, or few where it is 0.
         """
         contents = self._rng.sample([*self.contents], self._rng.choice((1, 1, 1, 2, 5)))
         last = self._rng.randrange(1, STEPS)
@@ -95,18 +95,18 @@ class Producer:
             if not goes_on():
                 break
             await self._sometimes_late(contents, step)
-        # Without the filler: what is left must not take a small socket long to be read again.
+        # Without the filler, so that a viewer with a small buffer reads the rest quickly.
         await self._report(contents, last, final=True)
         await self._sometimes_late(contents, last)
 
     async def finish(self, contents: Iterable[str]) -> None:
-        """Run again what a broker has lost the end of."""
+        """Run contents again whose final state a broker has lost."""
         for content in contents:
             self._runs[content] = self._runs.get(content, 0) + 1
             await self._report([content], 1, final=True)
 
     async def abandon(self, content: str, channel: str, lease: float) -> float:
-        """Begin the work on a content and die; the moment since when its lease runs."""
+        """Begin the work on a content and die; returns the time since which its lease runs."""
         self._checker.abandoned.add(content)
         report = Report(content=content, channel=channel, run=1, step=1, final=False)
         self._checker.offer(report)
@@ -114,7 +114,7 @@ class Producer:
         return time.monotonic()
 
     async def _sometimes_late(self, contents: Sequence[str], step: int) -> None:
-        """Repeat something of before `step`, as a worker does that was given up."""
+        """Sometimes repeat a report from before `step`, like a worker that was declared dead."""
         if step > 1 and self._rng.random() < LATE_SHARE:
             await self._report(contents[:1], self._rng.randrange(1, step), late=True)
 
@@ -142,11 +142,11 @@ class Producer:
             await asyncio.sleep(self._rng.uniform(*RETRY_SECONDS))
         moment, self.waits = time.monotonic(), ""
         for report, receipt in zip(reports, receipts, strict=True):
-            self._checker.judged(report, receipt, moment)
+            self._checker.record_answer(report, receipt, moment)
 
 
 class Load:
-    """Producers that report over HTTP, to any hub, and, where there is one, straight into Redis."""
+    """Producers that publish over HTTP to any hub and, where there is one, straight into Redis."""
 
     def __init__(
         self, hubs: Sequence[str], redis: str | None, producers: int, checker: Checker, rng: random.Random
@@ -168,7 +168,7 @@ class Load:
             self.producers.append(Producer(f"{names}-{number}", transports, checker, random.Random(rng.random())))
 
     def runs(self) -> list[Coroutine[Any, Any, None]]:
-        """What each producer does while the load is on, until it is cancelled."""
+        """The coroutines of the producers, which run until they are cancelled."""
         return [self._run(producer) for producer in self.producers]
 
     async def aclose(self) -> None:
@@ -177,25 +177,25 @@ class Load:
             await transport.aclose()
 
     def start(self) -> None:
-        """Let the producers work."""
+        """Start the producers' work."""
         self._going.set()
 
     async def stop(self) -> None:
-        """Let them end what they began; returns when the last report is acknowledged."""
+        """Let producers finish their runs; returns once the last report is acknowledged."""
         self._going.clear()
         await self._quiet.wait()
 
     def waits(self) -> list[str]:
-        """For what each producer waits that is not acknowledged."""
+        """The error for which each unacknowledged producer waits."""
         return [f"{producer.name} waits: {producer.waits}" for producer in self.producers if producer.waits]
 
     async def finish(self, contents: Sequence[str]) -> None:
-        """Run again what a broker has lost the end of, while the producers are stopped."""
+        """Run contents again whose final state a broker has lost, while the producers are stopped."""
         for producer in self.producers:
             await producer.finish(content for content in contents if content in producer.contents)
 
     async def abandon(self, lease: float) -> Abandoned:
-        """A worker begins something and dies."""
+        """Let a worker begin a content and die."""
         content, channel = f"dead-{next(self._dying)}", self._rng.choice(CHANNELS)
         begun = await self._rng.choice(self.producers).abandon(content, channel, lease)
         return Abandoned(content=content, channel=channel, ends=begun + lease)

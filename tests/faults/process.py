@@ -1,4 +1,4 @@
-"""A hub that faults are injected into, and what it logs of them."""
+"""A hub into which faults are injected, and the errors in its log."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tests.support.proxy import Address
 from tests.support.redis_server import RedisServer
 
 HEARTBEAT_SECONDS: Final = 1.0
-"""So that a viewer of a stopped hub notices within a few seconds."""
+"""Short, so that a viewer of a stopped hub notices within a few seconds."""
 
 STALL_SECONDS: Final = 4.0
-"""After which a hub cuts off a viewer that takes nothing: within the time that some are made to stall."""
+"""The time after which a hub aborts a stalled viewer: shorter than the stall of some viewers."""
 
 ASK_SECONDS: Final = 0.05
-"""Between two questions whether something has come to be that nobody announces."""
+"""The pause between two evaluations of a condition without a notification."""
 
 LOG_LINES: Final = 15
-"""Of a log, shown with a violation."""
+"""The number of log lines that are shown with a violation."""
 
 
 class FaultyHub(HubProcess):
-    """A hub whose wall clock can be stepped, and whose log is read as it grows."""
+    """A hub whose wall clock can be stepped, and whose log is read while it grows."""
 
     def __init__(self, name: str, broker: str, folder: Path, clock: Clock) -> None:
         super().__init__(
@@ -46,17 +46,17 @@ class FaultyHub(HubProcess):
         return "127.0.0.1", self.port
 
     def troubles(self) -> list[str]:
-        """Whether it died by itself, and the errors that it has logged since the last call."""
+        """The errors logged since the last call, and whether the hub exited."""
         with self.log.open(errors="replace") as log:
             log.seek(self._read)
             lines, self._read = log.read().splitlines(), log.tell()
-        died = [f"{self.name} died by itself"] if self.process is not None and self.process.poll() is not None else []
+        died = [f"{self.name} exited by itself"] if self.process is not None and self.process.poll() is not None else []
         errors = [number for number, line in enumerate(lines) if "Traceback" in line]
         return died + [f"{self.name} logged an error: {' '.join(lines[number - 1 :][:LOG_LINES])}" for number in errors]
 
 
 async def started(server: FaultyHub | RedisServer) -> None:
-    """Start a server without holding up the others; nobody is interrupted before there is a process to end."""
+    """Start a server without blocking the event loop; a cancellation waits until there is a process to end."""
     starting = asyncio.ensure_future(asyncio.to_thread(server.start))
     try:
         await asyncio.shield(starting)
@@ -66,7 +66,7 @@ async def started(server: FaultyHub | RedisServer) -> None:
 
 
 async def until_ready(hub: FaultyHub, within: float) -> None:
-    """Return when the hub can serve."""
+    """Return once the hub is ready."""
     async with asyncio.timeout(within), httpx.AsyncClient() as client:
         while True:
             with suppress(httpx.HTTPError):

@@ -18,7 +18,7 @@ BEGIN: Final = "<!-- Written by `make faults`: do not edit. -->"
 END: Final = "<!-- The end of what is written. -->"
 
 RUNS_KEPT: Final = 3
-"""Runs that the page speaks of: the last ones."""
+"""The number of runs on the page: the latest ones."""
 
 _RUN = re.compile(r"^\| `\w+` \|.*$", re.MULTILINE)
 
@@ -41,8 +41,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.rounds), publishes, deliveries, len(self.violations)
 
 
-def said(it: Round) -> str:
-    """One line about a round, and more where something is wrong."""
+def describe(it: Round) -> str:
+    """One line about a round, with details where there are violations."""
     line = f"{it.lane:<18} {it.fault:<22} {it.seconds:5.1f} s {it.publishes:6,} publishes {it.deliveries:8,} deliveries"
     if not it.violations:
         return line
@@ -50,7 +50,7 @@ def said(it: Round) -> str:
 
 
 def table(run: Run) -> str:
-    """The faults, each with how often, what was checked, and how long it took to be well again."""
+    """A table of the faults: how often each was injected, what was checked, and the longest time to converge."""
     by_fault: dict[str, list[Round]] = defaultdict(list)
     for it in run.rounds:
         by_fault[it.fault].append(it)
@@ -69,7 +69,7 @@ def table(run: Run) -> str:
 
 
 def write(run: Run, page: Path = PAGE) -> None:
-    """Put the run into the page, before the ones that it has."""
+    """Write the run into the page, before the earlier ones."""
     text = page.read_text()
     head, _, rest = text.partition(BEGIN)
     old, _, tail = rest.partition(END)

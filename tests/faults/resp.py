@@ -1,4 +1,4 @@
-"""Where a RESP2 value ends (redis.io/docs/latest/develop/reference/protocol-spec), and a filter that drops some."""
+"""The end of a RESP2 value (redis.io/docs/latest/develop/reference/protocol-spec), and a filter for announcements."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import random
 from typing import Final
 
 ANNOUNCEMENT: Final = b"*3\r\n$8\r\nsmessage\r\n"
-"""How a message of a sharded pub/sub channel begins."""
+"""The beginning of a message of a sharded pub/sub channel."""
 
 
 def value_end(data: bytes, start: int) -> int | None:
-    """Behind the value that begins at `start`; None where the rest of it is yet to come."""
+    """The position after the value that begins at `start`; None where the value is incomplete."""
     line_end = data.find(b"\r\n", start)
     if line_end < 0:
         return None
@@ -30,7 +30,7 @@ def value_end(data: bytes, start: int) -> int | None:
 
 
 class Dropper:
-    """Passes on what a server says, save a `share` of the announcements in it."""
+    """Passes on a server's answers except a `share` of the announcements."""
 
     def __init__(self, rng: random.Random) -> None:
         self.share = 0.0
@@ -39,7 +39,7 @@ class Dropper:
         self._rest: dict[int, bytes] = {}
 
     def passed(self, connection: int, data: bytes) -> bytes:
-        """What of the next bytes of a connection, and of what was held back before, goes on now."""
+        """The bytes to pass on now, of these and of those held back before."""
         data = self._rest.pop(connection, b"") + data
         kept, start = [], 0
         while start < len(data) and (end := value_end(data, start)) is not None:

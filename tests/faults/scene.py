@@ -1,4 +1,4 @@
-"""What a fault is injected into: a world under load, with viewers, and what comes of it."""
+"""A world under load with its viewers, into which a fault is injected, and the outcome of the fault."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from tests.faults.viewer import Viewer
 from tests.faults.world import World
 
 STALL_GRACE: Final = 2.0
-"""Seconds after the end of its lease within which a dead worker's content ends for every viewer."""
+"""The time after the end of its lease within which a dead worker's content ends for every viewer."""
 
 
 EFFECT_SECONDS: Final = 15.0
-"""For a fault to show: for the first cut, the first announcement dropped, the first publish refused."""
+"""The time limit for the effect of a fault: the first cut, dropped announcement or refused publish."""
 
 EARLY_GRACE: Final = 1.0
-"""Seconds by which it may be shown before that: by so much later than the broker did we take it for begun."""
+"""The time by which it may end earlier: the lease begins at the broker before the producer has the answer."""
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """A fault that is over: since when, what the broker may have lost by it, and what is left to be mended.
+    """A fault that is over: since when, what the broker may have lost, and what is left to repair.
 
-    `seconds` is how long it took until all was well, where the injection has seen that itself; `then` is what
-    has yet to come when all is well, such as the end of a lease.
+    `seconds` is the time to converge where the injection has measured it; `then` is awaited after the convergence,
+    such as the end of a lease.
     """
 
     over: float = msgspec.field(default_factory=time.monotonic)
@@ -44,7 +44,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 
 class Scene:
-    """All that an injection may lay hands on; `quick` ones are to be short."""
+    """Everything that an injection may use; with `quick`, faults are short."""
 
     def __init__(
         self, world: World, load: Load, viewers: Sequence[Viewer], checker: Checker, rng: random.Random, *, quick: bool
@@ -58,11 +58,11 @@ class Scene:
         self.passed: list[tuple[Watch, list[Entry]]] = []
 
     async def lasts(self, least: float, most: float) -> None:
-        """Let a fault last so many seconds, or something between."""
+        """Wait for a random time in this range."""
         await asyncio.sleep(self.rng.uniform(least, most))
 
     async def until(self, condition: Callable[[], bool], broken: str) -> None:
-        """Return when the condition has come to be true; a violation, in these words, where it does not."""
+        """Return once the condition holds; otherwise add `broken` as a violation."""
         try:
             async with asyncio.timeout(EFFECT_SECONDS):
                 while not condition():
@@ -73,9 +73,9 @@ class Scene:
     async def until_stalled(
         self, abandoned: Sequence[Abandoned], *, late: float = STALL_GRACE, early: float = EARLY_GRACE
     ) -> float:
-        """Return when every viewer was shown that these stalled, and how long after the end of a lease at most.
+        """Return once every viewer was shown that these contents stalled; returns the longest time after a lease's end.
 
-        A violation where that is more than `late` after it, or `early` before it.
+        A violation is added where that is more than `late` after the end, or `early` before it.
         """
         waits = [(viewer, it) for it in abandoned for viewer in self.viewers if it.channel in viewer.channels]
         seconds = await asyncio.gather(*(self._until_stalled(viewer, it, late) for viewer, it in waits))
@@ -90,6 +90,6 @@ class Scene:
             async with asyncio.timeout_at(deadline):
                 await viewer.until(lambda: (state := viewer.view.get(it.content)) is not None and state.stalled)
         except TimeoutError:
-            told = f"{viewer} was not shown within {late:g} s of its lease that {it.content} stalled"
-            self.checker.violations.append(told)
+            violation = f"{viewer} was not shown within {late:g} s of its lease that {it.content} stalled"
+            self.checker.violations.append(violation)
         return time.monotonic() - it.ends

@@ -1,4 +1,4 @@
-"""The checker, with histories made by hand: it finds what violates each promise, and nothing in what keeps them."""
+"""The checker, with histories written by hand: it finds each violation, and none in a correct history."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ready(offset: int, epoch: str = "e") -> Ready:
 
 
 class Case:
-    """A checker that knows of two reports on one content, the second its last."""
+    """A checker that knows two reports on one content, the second of them final."""
 
     def __init__(self) -> None:
         self.checker = Checker()
@@ -52,12 +52,12 @@ class Case:
         self.accepted(report(2, final=True), 2)
 
     def accepted(self, what: Report, offset: int, *, epoch: str = "e", at: float = 1.0) -> None:
-        """A report that was offered and acknowledged."""
+        """Record a report that was offered and acknowledged."""
         self.checker.offer(what)
-        self.checker.judged(what, Receipt(cursor=Cursor(epoch=epoch, offset=offset)), at)
+        self.checker.record_answer(what, Receipt(cursor=Cursor(epoch=epoch, offset=offset)), at)
 
     def evaluate(self, *seen: Entry | State, kept: Stored | None = None, until: float = NOTHING_LOST) -> list[str]:
-        """What is wrong with it."""
+        """The new violations."""
         entries = [Shown(it, 1.0) if isinstance(it, State) else it for it in seen]
         self.checker.evaluate(kept or stored(self.end), [(self.watch, entries)], kept_until=until)
         return self.checker.new_violations()
@@ -68,103 +68,103 @@ def case() -> Case:
     return Case()
 
 
-def test_what_keeps_every_promise_is_no_violation(case: Case) -> None:
-    """Live, by catching up, and anew after a reset; and so it is counted."""
+def test_a_correct_history_has_no_violation(case: Case) -> None:
+    """Live events, a catch-up and a reset are counted as deliveries."""
     assert case.evaluate(state(1, 1), ready(1), case.end, ready(2), Reset(), case.end, ready(2)) == []
     assert case.evaluate() == []
     assert (case.checker.publishes, case.checker.deliveries) == (2, 3)
 
 
-def test_ids_must_grow(case: Case) -> None:
-    """What was shown already is not shown again without a reset."""
+def test_ids_must_increase(case: Case) -> None:
+    """A state is not shown twice without a reset."""
     [violation] = case.evaluate(case.end, case.end)
-    assert "ids do not grow" in violation
+    assert "ids do not increase" in violation
 
 
-def test_the_epoch_changes_at_a_reset_alone(case: Case) -> None:
-    """A client cannot know otherwise that its cursor is void."""
+def test_the_epoch_changes_only_at_a_reset(case: Case) -> None:
+    """Without a reset, a client cannot know that its cursor is void."""
     kept = stored(state(2, 2, type="end", epoch="f"), epoch="f")
     [violation] = case.evaluate(case.end, state(2, 2, type="end", epoch="f"), kept=kept)
     assert "without a reset" in violation
 
 
 def test_no_older_state_is_shown(case: Case) -> None:
-    """Not even after a reset into another epoch, where nothing was lost."""
+    """The rule holds across a reset into another epoch, where nothing was lost."""
     kept = stored(state(2, 2, type="end", epoch="f"), epoch="f")
     [violation] = case.evaluate(case.end, Reset(), state(1, 1, epoch="f"), kept=kept)
     assert "after (1, 2, False)" in violation
 
 
-def test_what_was_lost_may_be_shown_older(case: Case) -> None:
-    """In the life that began with the loss; the one before is over."""
+def test_a_new_life_may_show_older_states(case: Case) -> None:
+    """After a loss the states of the earlier life must not be shown."""
     case.evaluate(case.end)
     case.accepted(report(1, run=2, final=True), 1, epoch="f")
     again = state(1, 1, run=2, type="end", epoch="f")
     assert case.evaluate(Reset(), again, ready(1, "f"), kept=stored(again, epoch="f"), until=ANYTHING_LOST) == []
-    assert "of a life that is over" in case.evaluate(Reset(), case.end, kept=stored(again, epoch="f"))[0]
+    assert "of an earlier life" in case.evaluate(Reset(), case.end, kept=stored(again, epoch="f"))[0]
 
 
-def test_a_loss_begins_an_epoch(case: Case) -> None:
-    """Else a cursor would seem to be good that is not."""
+def test_a_loss_must_begin_an_epoch(case: Case) -> None:
+    """In the same epoch, void cursors would seem valid."""
     case.evaluate(case.end)
     [violation] = case.evaluate(until=ANYTHING_LOST)
-    assert "goes on" in violation
+    assert "continues" in violation
 
 
-def test_nothing_is_shown_that_nobody_offered(case: Case) -> None:
-    """No step that never was, and no end that was none."""
+def test_only_offered_states_are_shown(case: Case) -> None:
+    """Neither an unknown step nor a wrong final state is accepted."""
     [violation] = case.evaluate(case.end, state(3, 3))
-    assert "nobody offered" in violation
+    assert "was not offered" in violation
     [violation] = case.evaluate(Reset(), state(1, 1, type="end"), case.end)[:1]
-    assert "nobody offered" in violation
+    assert "was not offered" in violation
 
 
-def test_a_report_has_one_place(case: Case) -> None:
-    """A repeat is stored once, whoever tells of the second time."""
+def test_a_report_has_one_offset(case: Case) -> None:
+    """Two offsets of a repeat are found in views and in acknowledgements."""
     [violation] = case.evaluate(case.end, state(3, 2, type="end"))
-    assert "two places" in violation
+    assert "two offsets" in violation
     case.accepted(report(2, final=True), 4)
     [violation] = case.evaluate()
-    assert "two places" in violation
+    assert "two offsets" in violation
 
 
 @pytest.mark.parametrize("reset", [True, False], ids=["after a reset", "after a reconnect"])
-def test_ready_says_that_all_is_shown(case: Case, reset: bool) -> None:
-    """Of what the broker held at its cursor nothing is missing, and nothing is older."""
+def test_ready_requires_a_complete_view(case: Case, reset: bool) -> None:
+    """A state that is missing or older than the cursor allows is a violation."""
     before: list[Entry] = [Reset()] if reset else []
     [violation] = case.evaluate(*before, state(1, 1), ready(2))
     assert "was ready at e-2" in violation
 
 
-def test_ready_says_nothing_of_what_comes_later(case: Case) -> None:
-    """A hub may know less than the broker; what it knows is whole."""
+def test_ready_may_be_behind_the_broker(case: Case) -> None:
+    """The view is complete at the cursor of a hub that is behind."""
     assert case.evaluate(state(1, 1), ready(1), case.end) == []
 
 
 def test_no_regular_report_is_refused(case: Case) -> None:
-    """A fence that shuts out the living loses their work."""
+    """A refusal of a live worker loses its work."""
     case.checker.offer(report(1, run=2))
-    case.checker.judged(report(1, run=2), Receipt(reason=Refusal.CLOSED), 1.0)
+    case.checker.record_answer(report(1, run=2), Receipt(reason=Refusal.CLOSED), 1.0)
     [violation] = case.evaluate(case.end)
     assert "refused" in violation
 
 
-def test_a_late_report_is_refused(case: Case) -> None:
-    """And harmful where it is not."""
-    case.checker.judged(report(1, late=True), Receipt(reason=Refusal.SUPERSEDED), 2.0)
-    case.checker.judged(report(1, late=True), Receipt(cursor=Cursor(epoch="e", offset=3)), 2.0)
+def test_a_late_report_must_be_refused(case: Case) -> None:
+    """Refusing it is no violation, accepting it is one."""
+    case.checker.record_answer(report(1, late=True), Receipt(reason=Refusal.SUPERSEDED), 2.0)
+    case.checker.record_answer(report(1, late=True), Receipt(cursor=Cursor(epoch="e", offset=3)), 2.0)
     violations = case.evaluate(case.end)
-    assert any("came late" in violation for violation in violations)
+    assert any("was late" in violation for violation in violations)
 
 
-def test_what_was_acknowledged_is_stored(case: Case) -> None:
-    """All of it: neither missing nor older."""
+def test_acknowledged_reports_are_stored(case: Case) -> None:
+    """A missing state and an older one are violations."""
     assert "nothing is stored" in case.evaluate(kept=Stored(epoch="e", states={}))[0]
     assert "(1, 1, False) is stored" in case.evaluate(kept=stored(state(1, 1)))[0]
 
 
-def test_what_reached_a_replica_outlives_its_master(case: Case) -> None:
-    """What was acknowledged before the last `WAIT` must be there, what came after it need not."""
+def test_reports_on_a_replica_survive_its_master(case: Case) -> None:
+    """Reports acknowledged before the last `WAIT` must be stored, later ones need not."""
     case.evaluate(case.end)
     case.accepted(report(1, content="b", final=True), 3, at=9.0)
     assert case.evaluate(kept=stored(state(2, 2, type="end", epoch="f"), epoch="f"), until=5.0) == []
@@ -173,33 +173,33 @@ def test_what_reached_a_replica_outlives_its_master(case: Case) -> None:
 
 
 def test_every_content_ends(case: Case) -> None:
-    """A run that is stored without its end has lost it."""
+    """A stored run without its final state has lost it."""
     case.accepted(report(1, run=2), 3)
     [violation] = case.evaluate(kept=stored(state(3, 1, run=2)))
-    assert "is not its last" in violation
+    assert "is not its final state" in violation
 
 
-def test_only_the_dead_stall(case: Case) -> None:
-    """A lease that ran out although its worker reported is one of ours that was mistaken."""
+def test_only_contents_of_dead_workers_stall(case: Case) -> None:
+    """A lease that expired although its worker reported is an error."""
     case.accepted(report(1, content="b"), 3)
     stalled = state(4, 1, content="b", type="stalled")
     [violation] = case.evaluate(kept=stored(case.end, stalled))
-    assert "its worker lives" in violation
+    assert "its worker is alive" in violation
     case.checker.abandoned.add("b")
     assert case.evaluate(stalled, kept=stored(case.end, stalled)) == []
 
 
-def test_the_dead_stall_once(case: Case) -> None:
-    """Two hubs end a content together once."""
+def test_a_content_stalls_once(case: Case) -> None:
+    """Two hubs that sweep simultaneously store one final state."""
     case.accepted(report(1, content="b"), 3)
     case.checker.abandoned.add("b")
     ends = [state(offset, 1, content="b", type="stalled") for offset in (4, 5)]
     [violation] = case.evaluate(*ends, kept=stored(case.end, ends[0]))
-    assert "two places" in violation
+    assert "two offsets" in violation
 
 
-def test_a_view_differs_by_anything() -> None:
-    """Missing, too much, another offset, other data, another epoch."""
+def test_every_difference_of_a_view_is_found() -> None:
+    """A state may be missing, extra, or different in offset or epoch."""
     there = {"a": state(1, 1)}
     assert difference(there, there, "e") is None
     for view in ({}, {**there, "b": state(2, 1, content="b")}, {"a": state(2, 1)}):
@@ -208,12 +208,12 @@ def test_a_view_differs_by_anything() -> None:
 
 
 def test_only_announcements_are_dropped() -> None:
-    """Every answer goes through, whole, however it arrives."""
+    """Every answer is passed on whole, however its bytes arrive."""
     answer = b"*3\r\n$-1\r\n:1\r\n*1\r\n$2\r\n\r\n\r\n"
     message = ANNOUNCEMENT + b"$1\r\nc\r\n$4\r\nsaid\r\n"
     assert value_end(answer, 0) == len(answer)
     dropper = Dropper(random.Random(0))
     dropper.share = 1.0
-    said = answer + message + b"+PONG\r\n"
-    assert b"".join(dropper.passed(1, bytes([byte])) for byte in said) == answer + b"+PONG\r\n"
+    sent = answer + message + b"+PONG\r\n"
+    assert b"".join(dropper.passed(1, bytes([byte])) for byte in sent) == answer + b"+PONG\r\n"
     assert dropper.dropped == 1

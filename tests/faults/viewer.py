@@ -1,4 +1,4 @@
-"""A viewer as a browser is one: it resumes by its cursor, waits as it was told to, and notices a dead socket."""
+"""A viewer that behaves like a browser: it resumes by its cursor, obeys `retry`, and notices a dead socket."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from tests.support.frames import Frame, Frames
 from tests.support.proxy import Address
 
 CONNECT_SECONDS: Final = 3.0
-"""For the head of an answer: a stopped process accepts connections and says nothing."""
+"""The time limit for the head of an answer: a stopped process accepts connections and answers nothing."""
 
 SILENCE_SECONDS: Final = 4.0
-"""Without a frame, after which the socket is dead: hubs beat once a second here."""
+"""The time without a frame after which the socket is dead: hubs send a heartbeat each second here."""
 
 FIRST_RETRY_SECONDS: Final = 1.0
-"""Before a hub has said how long to wait."""
+"""The delay before a hub has sent one."""
 
 NARROW_BYTES: Final = 4 * 1024
-"""The receive buffer of a viewer that stalls: small, so that a hub soon finds the socket full."""
+"""The receive buffer of a stalling viewer: small, so that the hub's socket is soon full."""
 
 WIDE_BYTES: Final = 1024 * 1024
-"""That of one that stalls no more: what the kernel has taken meanwhile, some MB, is to be read within a second."""
+"""The receive buffer after the stall: some MB in the kernel's buffers are read within a second."""
 
 SLOW_BYTES: Final = 512
 SLOW_SECONDS: Final = 0.02
-"""A slow viewer reads so much at a time, and so often: 25 KB/s."""
+"""The bytes and the interval of a slow viewer's reads: 25 KB/s."""
 
 
 class _Ready(msgspec.Struct):
@@ -45,9 +45,9 @@ class _Ready(msgspec.Struct):
 
 
 class Viewer:
-    """Looks at some channels through one of `hubs` at a time, and writes down what it is shown.
+    """Streams some channels through one of `hubs` at a time, and records what it is sent.
 
-    `portable` ones speak HTTP/1.0, which is not handed over.
+    A `portable` one uses HTTP/1.0, which is not handed over.
     """
 
     def __init__(
@@ -81,12 +81,12 @@ class Viewer:
         self._reading.set()
 
     def taken(self) -> list[Entry]:
-        """What was written down since the last call."""
+        """The entries recorded since the last call."""
         entries, self.history = self.history, []
         return entries
 
     def leave(self) -> None:
-        """Drop the connection and come back at once, whatever the hub said."""
+        """Drop the connection and reconnect immediately, whatever `retry` is."""
         self._hurry.set()
         if self._transport is not None:
             self._transport.abort()
@@ -99,14 +99,14 @@ class Viewer:
         self.leave()
 
     def revive(self) -> None:
-        """Read what there is, on the connection that there is."""
+        """Read normally again, on the same connection."""
         self._narrow = self._slow = False
         self._reading.set()
         if self._transport is not None:
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WIDE_BYTES)
 
     async def run(self) -> None:
-        """Look, until cancelled."""
+        """Stream until cancelled."""
         refused = False
         while True:
             again, refused = refused, True
@@ -115,11 +115,11 @@ class Viewer:
                     reader, writer, frames = await self._open(self._hub)
                 refused = False
                 try:
-                    await self._look(reader, frames)
+                    await self._read(reader, frames)
                 finally:
                     self._transport = None
                     writer.transport.abort()
-            # As behind a load balancer: any hub, and another at once where this one does not answer.
+            # As behind a load balancer: any hub, and immediately another one where this one does not answer.
             others = [other for other in self._hubs if other != self._hub]
             if refused and others and not again:
                 self._hub = self._rng.choice(others)
@@ -131,7 +131,7 @@ class Viewer:
             self._hurry.clear()
 
     async def until(self, condition: Callable[[], bool]) -> float:
-        """The moment when the condition, which depends on the view, has come to be true."""
+        """The time at which the condition, which depends on the view, becomes true."""
         while not condition():
             self.changed.clear()
             await self.changed.wait()
@@ -169,7 +169,7 @@ class Viewer:
         self.connections += 1
         return reader, writer, Frames(chunked=b"transfer-encoding: chunked" in head)
 
-    async def _look(self, reader: asyncio.StreamReader, frames: Frames) -> None:
+    async def _read(self, reader: asyncio.StreamReader, frames: Frames) -> None:
         while True:
             await self._reading.wait()
             if self._slow:
@@ -197,10 +197,10 @@ class Viewer:
             self._show(Cursor.parse(frame.id), frame.event or "", frame.data.encode())
 
     def _show(self, cursor: Cursor, event: str, data: bytes) -> None:
-        said = msgspec.json.decode(data, type=_Place)
+        place = msgspec.json.decode(data, type=_Place)
         state = State.of(
             cursor.epoch,
-            Event(channel=said.channel_id, content_id=said.content_id, offset=cursor.offset, type=event, data=data),
+            Event(channel=place.channel_id, content_id=place.content_id, offset=cursor.offset, type=event, data=data),
         )
         self.cursor = cursor
         self.view[state.content] = state

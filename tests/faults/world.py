@@ -1,4 +1,4 @@
-"""The processes: hubs, the broker they share, and the proxies between everybody. All on free loopback ports."""
+"""The processes: hubs, the broker they share, and the proxies between all of them, on free loopback ports."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 
 SYNCED: Final = "master_link_status:up"
-"""What a replica says that has everything."""
+"""The line of a replica that is in sync."""
 
 REPLICA_SECONDS: Final = 60.0
-"""For a replica to say so."""
+"""The time limit for a replica to be in sync."""
 
 _CONTENTS: Final = f"""
 SELECT channel, content_id, offset, type, data FROM content
@@ -40,7 +40,7 @@ WHERE channel IN ({", ".join(f"'{channel}'" for channel in CHANNELS)}) ORDER BY 
 
 
 class World(ABC):
-    """Hubs on one broker, each behind a proxy. An async context manager; subclasses bring the broker."""
+    """Hubs on one broker, each behind a proxy. An async context manager; subclasses provide the broker."""
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self.folder = folder
@@ -65,17 +65,17 @@ class World(ABC):
 
     @property
     def proxies(self) -> list[Proxy]:
-        """All that cut."""
+        """All proxies that can cut connections."""
         return [*self.fronts, *self.brokers]
 
     @property
     def publish_to(self) -> str | None:
-        """Where Redis is, for those who publish straight into it."""
+        """The URL of Redis for producers that publish straight into it."""
         return None
 
     @abstractmethod
     async def stored(self) -> Stored:
-        """What the broker holds, asked of itself."""
+        """The state in the broker, read without a hub."""
 
     def logs(self) -> str:
         """The last lines of every hub's log."""
@@ -88,7 +88,7 @@ class World(ABC):
 
     @abstractmethod
     async def _open(self, stack: AsyncExitStack) -> None:
-        """Start all of it."""
+        """Start all processes."""
 
     async def _add_hub(self, stack: AsyncExitStack, broker: str) -> None:
         hub = FaultyHub(f"hub-{len(self.hubs)}", broker, self.folder, self.clock)
@@ -99,7 +99,7 @@ class World(ABC):
 
 
 class RedisWorld(World):
-    """Two hubs, each with a way of its own to one Redis; `replicated` ones have a replica and keep no file."""
+    """Two hubs, each behind a proxy of its own to one Redis; with `replicated`, Redis has a replica and no file."""
 
     def __init__(self, folder: Path, rng: random.Random, *, replicated: bool = False) -> None:
         super().__init__(folder, rng)
@@ -109,7 +109,7 @@ class RedisWorld(World):
 
     @property
     def durable(self) -> bool:
-        """Whether Redis comes back with what it acknowledged."""
+        """Whether Redis restarts with the data that it acknowledged."""
         return self.redis.appendonly
 
     @property
@@ -138,18 +138,18 @@ class RedisWorld(World):
                 await asyncio.sleep(ASK_SECONDS)
 
     async def replicated_at(self) -> float:
-        """The moment before which everything has reached the replica."""
+        """The time before which everything has reached the replica."""
         moment = time.monotonic()
-        # Replication is in order: what was written before this is there when this is.
-        said = subprocess.PIPE
-        process = await asyncio.create_subprocess_exec("redis-cli", "-p", str(self.redis.port), stdin=said, stdout=said)
+        # Replication is in order, so that this write arrives after all earlier ones.
+        pipe = subprocess.PIPE
+        process = await asyncio.create_subprocess_exec("redis-cli", "-p", str(self.redis.port), stdin=pipe, stdout=pipe)
         answer, _ = await process.communicate(b"SET mark 1\nWAIT 1 5000\n")
         if answer.split()[-1] != b"1":
             raise RuntimeError(f"the replica does not follow: {answer!r}")
         return moment
 
     def take_over(self) -> None:
-        """From now on the replica is the one that everybody is sent to."""
+        """Make the replica the server to which all proxies lead."""
         if self.replica is not None:
             self.redis, self.replica = self.replica, self.redis
         for proxy in self.brokers:
@@ -180,18 +180,18 @@ class RedisWorld(World):
 
 
 class EmbeddedWorld(World):
-    """One hub on a file."""
+    """One hub with a file."""
 
     @property
     def file(self) -> Path:
         return self.folder / "statushub.db"
 
     async def stored(self) -> Stored:
-        """Read from a copy of the file, since the hub holds the file itself."""
+        """The state in a copy of the file, since the hub holds the file's lock."""
         seen: Sequence[object] = ()
         while True:
             epoch, rows = await asyncio.to_thread(self._copied)
-            # Where the hub wrote between the copies of its file and of its log, the next ones differ.
+            # If the hub wrote between the copies of its file and of its log, the next copies differ.
             if seen == rows:
                 events = [Event(channel=c, content_id=i, offset=o, type=t, data=d) for c, i, o, t, d in rows]
                 return Stored(epoch=epoch, states={event.content_id: State.of(epoch, event) for event in events})

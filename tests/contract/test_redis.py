@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
@@ -633,8 +634,10 @@ async def test_only_a_busy_connection_coalesces_reads(
 
     def announced(batch: Sequence[Announcement]) -> None:
         received.extend(announcement.event.offset for announcement in batch)
-        reading.add(connection._transport.is_reading())
+        writer = opened._writer
+        reading.add(writer is not None and cast(asyncio.Transport, writer.transport).is_reading())
 
+    opened = topology.connection("")
     connection = PubSubConnection(
         {name: (tenant, "c")},
         announced=announced,
@@ -644,7 +647,7 @@ async def test_only_a_busy_connection_coalesces_reads(
         rate_seconds=0.0,
     )
     async with aclosing(topology), RedisBroker(own_server.url) as publisher:
-        await connection.connect(topology.connection(""))
+        await connection.connect(opened)
         async with aclosing(connection):
             connection.subscribe([name])
             await connection.barrier()

@@ -133,7 +133,8 @@ async def test_a_running_master_is_replaced(pair: tuple[RedisServer, RedisServer
     await until_watched(url, replica)
     async with listening(url, deadline=IMPATIENT) as (broker, recorder), admin(sentinel_of(url)) as sentinel:
         await broker.subscribe("t", "c")
-        await sentinel.execute_command("SENTINEL", "FAILOVER", "main")
+        # Refused until Sentinel has seen that the replica is synchronised.
+        await until_answer(sentinel, "OK", "SENTINEL", "FAILOVER", "main")
         await recorder.until(lambda: "lost" in recorder.reports)
         await recorder.until(lambda: recorder.reports[-1] == "restored")
         await until_it_serves(broker)

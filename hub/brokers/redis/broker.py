@@ -38,24 +38,35 @@ OFFSETS_CHANNELS: Final = 1_000
 
 
 class RedisBroker:
-    """Keeps the contract on a Redis. `deadline` is in seconds.
+    """Keeps the contract on a Redis. `retention` and `deadline` are in seconds.
 
-    Raises `ConfigError` where `url` is malformed (its forms are in `url`).
+    `portable`: do not use private parts of redis-py; implied where the installed version lacks them. Raises
+    `ConfigError` where `url` is malformed (its forms are in `url`).
     """
 
     durable = True
 
-    def __init__(self, url: str, *, retention: float = RETENTION_SECONDS, deadline: float = DEADLINE_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        retention: float = RETENTION_SECONDS,
+        deadline: float = DEADLINE_SECONDS,
+        portable: bool = False,
+    ) -> None:
         self._topology = open_topology(parse_redis_url(url), deadline)
         self._client = Client(self._topology, deadline=deadline, demoted=self._interrupt)
         self._publisher = Publisher(self._client, retention=retention)
         self._retention = commands.milliseconds(retention)
         self._deadline = deadline
+        self._portable = portable
         self._subscription: Subscription | None = None
         self._stack = AsyncExitStack()
 
     def listen(self, listener: Listener) -> None:
-        self._subscription = Subscription(self._topology, listener, deadline=self._deadline, prepare=self._prepare)
+        self._subscription = Subscription(
+            self._topology, listener, deadline=self._deadline, prepare=self._prepare, portable=self._portable
+        )
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:

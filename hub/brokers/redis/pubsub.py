@@ -1,14 +1,14 @@
 """One connection that receives announcements, read by callbacks: from socket to listener without a task.
 
-redis-py connects and logs in; then its connection's transport gets this module's protocol. That rests on parts of
-redis-py (7 and 8) that are private or undocumented:
+redis-py connects and logs in; then its connection's transport gets this module's protocol. Private parts of redis-py
+used here (`portable.missing_parts` checks them; without them `PortableTransport` takes the transport's place):
 
-- `AbstractConnection._reader` and `._writer`: the asyncio streams of an open connection, whose transport is taken;
-- that `connect` returns with nothing buffered in `_reader`, which holds where nothing is subscribed and no pushes
-  come (RESP2);
-- that `disconnect(nowait=True)` closes `_writer` and tolerates a transport that is closed already.
+- `AbstractConnection._reader` and `._writer`: the asyncio streams of an open connection, whose transport is taken.
+  `connect` returns with nothing buffered in `_reader`, because nothing is subscribed and RESP2 has no pushes;
+  `disconnect(nowait=True)` closes `_writer` and tolerates a transport that is closed already.
 
-hiredis, which packs and parses, is used by its public interface. `subscription` uses nothing private.
+Public but undocumented parts, used by `topology.connection` and `.node`: `connection_class` and `connection_kwargs` of
+connection pools and cluster nodes, `SentinelConnectionPool.master_address`, `RedisCluster.nodes_manager`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, cast
 
@@ -26,6 +26,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoPermissionError, ReadOnlyError
 
 from statushub.hub.brokers.redis import commands
+from statushub.hub.brokers.redis.portable import PortableTransport
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import Announcement
 
@@ -46,6 +47,9 @@ RATE_SECONDS: Final = 0.02
 
 Wanted = Mapping[bytes, tuple[str, str]]
 """Tenant and channel by the name of the pub/sub channel, for the channels that are wanted."""
+
+Start = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
+"""Starts a task, as a task group's `start_soon` does."""
 
 logger = logging.getLogger(__name__)
 
@@ -86,18 +90,29 @@ class PubSubConnection(asyncio.Protocol):
         self._next_ping: asyncio.Event | None = None
         self._leaving: Counter[bytes] = Counter()
         self._unreadable = 0
+        self._transport: asyncio.Transport | PortableTransport
 
-    async def connect(self, connection: AbstractConnection) -> None:
-        """Let redis-py connect and log in, then take its transport. Raises what redis-py raises."""
+    async def connect(self, connection: AbstractConnection, *, start: Start | None = None) -> None:
+        """Let redis-py connect and log in, then take its transport. Raises what redis-py raises.
+
+        With `start`, which starts a task, redis-py's public interface is used instead of its transport.
+        """
         self._connection = connection
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
             await _refuse_replica(connection)
-            self._transport = _transport(connection)
+            if start is None:
+                transport = _transport(connection)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        self._transport.set_protocol(self)
+        if start is None:
+            self._transport = transport
+            transport.set_protocol(self)
+        else:
+            portable = PortableTransport(connection, received=self.message_received, lost=self.connection_lost)
+            self._transport = portable
+            start(portable.run)
         self._check()
 
     def subscribe(self, names: Iterable[bytes]) -> None:
@@ -144,11 +159,18 @@ class PubSubConnection(asyncio.Protocol):
         batch: list[Announcement] = []
         try:
             self._reader.feed(data)
-            batch.extend(self._read())
+            # `gets` returns False when no message is complete.
+            batch.extend(self._read(iter(self._reader.gets, False)))
         except hiredis.ProtocolError as error:
             self.end(f"the server does not speak Redis' protocol: {error}")
         if batch:
             self._coalesce(len(batch))
+            self._announced(batch)
+
+    def message_received(self, message: Any) -> None:
+        """Take a message that `PortableTransport` has read."""
+        self._unheard = 0
+        if batch := list(self._read([message])):
             self._announced(batch)
 
     def _coalesce(self, announcements: int) -> None:
@@ -177,9 +199,9 @@ class PubSubConnection(asyncio.Protocol):
 
     # Messages of the server
 
-    def _read(self) -> Iterator[Announcement]:
+    def _read(self, messages: Iterable[Any]) -> Iterator[Announcement]:
         wanted = self._wanted
-        while (message := self._reader.gets()) is not False:
+        for message in messages:
             if type(message) is not list or message[0] != b"smessage":
                 self._answered(message)
             elif (source := wanted.get(message[1])) is not None:
@@ -189,7 +211,7 @@ class PubSubConnection(asyncio.Protocol):
                     self._skip(message[1])
 
     def _answered(self, message: Any) -> None:
-        if isinstance(message, hiredis.ReplyError):
+        if isinstance(message, Exception):
             self.end(str(message))
         elif (type(message) is not list or message[0] == b"pong") and self._pings:
             self._pings.popleft().set()

@@ -10,11 +10,13 @@ from contextlib import suppress
 from typing import Final
 
 import anyio
+import redis
 
 from statushub.hub.brokers.contract import Listener
 from statushub.hub.brokers.redis import commands
 from statushub.hub.brokers.redis.errors import reported
-from statushub.hub.brokers.redis.pubsub import PubSubConnection, Wanted
+from statushub.hub.brokers.redis.portable import missing_parts
+from statushub.hub.brokers.redis.pubsub import PubSubConnection, Start, Wanted
 from statushub.hub.brokers.redis.topology import Topology
 from statushub.hub.model.backoff import Backoff
 from statushub.hub.model.errors import BrokerUnavailable
@@ -37,8 +39,16 @@ class Session:
     """One life of the subscription: a connection to each server that holds a tenant, until the first of them ends."""
 
     def __init__(
-        self, topology: Topology, listener: Listener, wanted: Wanted, *, deadline: float, prepare: Prepare
+        self,
+        topology: Topology,
+        listener: Listener,
+        wanted: Wanted,
+        *,
+        deadline: float,
+        prepare: Prepare,
+        start: Start | None,
     ) -> None:
+        """With `start`, connections use redis-py's public interface only, in tasks that it starts."""
         self.opened = False
         self.over = asyncio.Event()
         self.reason = ""
@@ -47,6 +57,7 @@ class Session:
         self._wanted = wanted
         self._deadline = deadline
         self._prepare = prepare
+        self._start = start
         self._connections: dict[str, PubSubConnection] = {}
         self._nodes: dict[str, str] = {}
         self._opening = asyncio.Lock()
@@ -143,7 +154,7 @@ class Session:
             self._wanted, announced=self._listener.announced, lost=self.end, deadline=self._deadline
         )
         async with asyncio.timeout(self._deadline):
-            await connection.connect(self._topology.connection(node))
+            await connection.connect(self._topology.connection(node), start=self._start)
         return connection
 
     async def _barrier(self, connection: PubSubConnection) -> None:
@@ -173,11 +184,15 @@ class Session:
 class Subscription:
     """Sessions, one after the other. Outlives interruptions, and reports each to the listener."""
 
-    def __init__(self, topology: Topology, listener: Listener, *, deadline: float, prepare: Prepare) -> None:
+    def __init__(
+        self, topology: Topology, listener: Listener, *, deadline: float, prepare: Prepare, portable: bool = False
+    ) -> None:
+        """`portable`: do not use private parts of redis-py. Implied where the installed version lacks them."""
         self._topology = topology
         self._listener = listener
         self._deadline = deadline
         self._prepare = prepare
+        self._portable = portable
         self._wanted: dict[bytes, tuple[str, str]] = {}
         self._session: Session | None = None
         self._reason = "not connected yet"
@@ -211,22 +226,35 @@ class Subscription:
 
     async def run(self) -> None:
         """Keep announcements coming until cancelled. Sets `tried` after the first attempt."""
+        if missing := missing_parts():
+            self._portable = True
+            logger.warning(
+                "redis-py %s lacks %s: each announcement costs more over its public interface",
+                redis.__version__,
+                ", ".join(missing),
+            )
         backoff = Backoff(FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
         while True:
-            session = Session(
-                self._topology, self._listener, self._wanted, deadline=self._deadline, prepare=self._prepare
-            )
-            self._session = session
-            try:
-                await session.open()
-                backoff.reset()
-                self._restored()
-                await session.watch()
-            except BrokerUnavailable as error:
-                session.end(error.message)
-            finally:
-                self._session = None
-                await session.aclose()
+            async with anyio.create_task_group() as tasks:
+                session = Session(
+                    self._topology,
+                    self._listener,
+                    self._wanted,
+                    deadline=self._deadline,
+                    prepare=self._prepare,
+                    start=tasks.start_soon if self._portable else None,
+                )
+                self._session = session
+                try:
+                    await session.open()
+                    backoff.reset()
+                    self._restored()
+                    await session.watch()
+                except BrokerUnavailable as error:
+                    session.end(error.message)
+                finally:
+                    self._session = None
+                    await session.aclose()
             self._interrupted(session.reason)
             await anyio.sleep(backoff.next())
 

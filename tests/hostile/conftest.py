@@ -12,7 +12,7 @@ from tests.support.tokens import SECRET
 
 @pytest.fixture(autouse=True)
 def _told_seed() -> None:
-    """Prints the seed, which pytest shows for a failed test."""
+    """Print the seed, which pytest shows for a failed test."""
     print(f"HOSTILE_SEED={SEED} draws the same again")
 
 

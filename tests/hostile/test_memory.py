@@ -165,7 +165,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
 
 @pytest.mark.parametrize("sent", ENDLESS.values(), ids=list(ENDLESS))
 def test_ten_megabytes_are_not_buffered(hub: HubProcess, sent: bytes) -> None:
-    """Not from five simultaneous clients either, which wait for an answer."""
+    """Five simultaneous clients that wait for an answer do not make the hub buffer their bodies."""
     with contextlib.ExitStack() as stack:
         exchange(hub.base_url, sent[:9_000], finish=True)
         before = hub.memory

@@ -73,7 +73,7 @@ def refused(error: Invalid, field: str = "") -> None:
 @examples(500)
 @given(text=texts | st.from_regex(r"[a-z0-9]{0,40}-?[0-9]{0,25}\n?") | st.from_regex(r"\A\w{1,9}-\d{1,20}\Z"))
 def test_a_cursor_is_parsed_or_refused(text: str) -> None:
-    """A parsed cursor is written as it was read; all else is refused."""
+    """A parsed cursor is written as it was read, and any other text is refused."""
     try:
         cursor = Cursor.parse(text, field="f")
     except Invalid as error:
@@ -101,7 +101,7 @@ def test_patterns_match_or_are_refused(patterns: list[str], name: str) -> None:
 
 @pytest.mark.parametrize("pattern", ["*a" * 120 + "b", "**" + "a*" * 100 + "b**", "**a**" + "b*" * 100, "*/" * 127])
 def test_every_pattern_matches_in_linear_time(pattern: str) -> None:
-    """With any number of wildcards: a pattern that backtracks would exceed the test's time limit."""
+    """A pattern that backtracks would exceed the test's time limit."""
     for name in ("a" * 128, "ab" * 64, "/" * 128):
         for _ in range(100):
             Patterns([pattern]).match(name)
@@ -141,7 +141,7 @@ async def test_signed_nonsense_is_an_identity_or_unauthorized(said: dict[str, An
 @examples(300)
 @given(text=texts | st.binary().map(lambda data: data.decode("latin-1")), cut=st.integers(0, 400))
 async def test_a_changed_token_or_ticket_is_unauthorized(text: str, cut: int) -> None:
-    """Any text in place of it, of a part of it, or inserted into it."""
+    """Any text in place of it or of a part of it, or inserted into it, is refused."""
     auth = authenticator()
     ticket, _ = auth.tickets.give(Identity(tenant="acme", read=ALL), None)
     for good, read in ((token(), auth.verify), (ticket, _awaited(auth.tickets))):
@@ -268,7 +268,7 @@ plain = st.recursive(
 
 
 def test_published_data_arrive_unchanged(hub: LiveHub) -> None:
-    """As one well-formed frame with the same JSON: live, in a catch-up, and in a poll."""
+    """A live frame, a catch-up and a poll have the same JSON in one well-formed frame."""
     channel = "frames"
     with (
         open_stream(hub.base_url, f"/api/contents/{channel}/events") as stream,
@@ -355,7 +355,7 @@ ROUTES = [
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=list(BODIES))
 def test_malformed_bodies_are_refused(hub: LiveHub, body: bytes) -> None:
-    """With 4xx and an error in UTF-8, on a connection that stays open; nothing is stored."""
+    """The answer is 4xx with an error in UTF-8, the connection stays open, and nothing is stored."""
     for path, key in ROUTES:
         sent = request("POST", path, body=body.replace(b"K", key.encode(), 1))
         answers = exchange(hub.base_url, sent + LAST)
@@ -381,7 +381,7 @@ DATA: dict[str, tuple[bytes, Any]] = {
 
 @pytest.mark.parametrize(("data", "expected"), DATA.values(), ids=list(DATA))
 def test_ambiguous_json_has_one_meaning(hub: LiveHub, data: bytes, expected: Any) -> None:
-    """The same in stream, poll and batch; of repeated keys the last counts."""
+    """Stream, poll and batch agree; of repeated keys the last counts."""
     with open_stream(hub.base_url, "/api/contents/odd/events") as stream:
         stream.until("ready")
         body = b'{"channel":"odd","content_id":"%d","data":%b}' % (random.Random(data).randrange(10**9), data)

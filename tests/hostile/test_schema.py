@@ -95,7 +95,7 @@ def is_a_path(case: Case[Any]) -> bool:
 def test_answers_are_as_described(
     hub: LiveHub, auth_required: LiveHub, label: str, mode: GenerationMode, keyed: bool
 ) -> None:
-    """Status, headers and body of every answer, to allowed and to forbidden requests."""
+    """Status, headers and body of every answer match, for allowed and for forbidden requests."""
     base_url, head = (auth_required.base_url, bearer(revoke=True)) if keyed else (hub.base_url, {})
     chosen = checks(label, mode)
     with requests.Session() as session:
@@ -117,7 +117,7 @@ def test_answers_are_as_described(
     [(label, mode) for label, mode in calls() if OPERATIONS[mode][label].definition.raw.get("security") != []],
 )
 def test_requests_without_a_token_are_refused(auth_required: LiveHub, label: str, mode: GenerationMode) -> None:
-    """With 4xx as described, where the description requires a token."""
+    """The answer is 4xx as described where the description requires a token."""
     operation = OPERATIONS[mode][label]
     with requests.Session() as session:
 

@@ -63,7 +63,7 @@ CLEAR = {
 
 @pytest.mark.parametrize(("sent", "status"), CLEAR.values(), ids=list(CLEAR))
 def test_the_end_of_a_request_is_found(hub: LiveHub, sent: bytes, status: int) -> None:
-    """It is answered once, and so is the next, whether it comes in the same segment or later."""
+    """The request is answered once, and so is the next, whether it comes in the same segment or later."""
     for parts in (
         (sent + LAST,),
         (sent[: len(sent) // 2], sent[len(sent) // 2 :], LAST),
@@ -148,7 +148,7 @@ UNCLEAR = {
 
 @pytest.mark.parametrize("sent", UNCLEAR.values(), ids=list(UNCLEAR))
 def test_nothing_after_an_ambiguous_request_is_parsed(hub: LiveHub, sent: bytes) -> None:
-    """It is answered 400 once, and the connection is closed."""
+    """The request is answered 400 once, and the connection is closed."""
     for parts in ((sent + NEXT,), (sent, NEXT), (sent[:-3], sent[-3:] + NEXT)):
         answers = exchange(hub.base_url, *parts, finish=True)
         assert [answer.status for answer in answers] == [400]
@@ -174,7 +174,7 @@ ENDING = {
 
 @pytest.mark.parametrize("sent", ENDING.values(), ids=list(ENDING))
 def test_nothing_after_a_last_request_is_parsed(hub: LiveHub, sent: bytes) -> None:
-    """It is answered, the connection is closed, and what follows is discarded."""
+    """The request is answered, the connection is closed, and later bytes are discarded."""
     much = NEXT * 100 + request("POST", "/api/publish", body=offer("behind", "never"))
     for parts in ((sent + NEXT,), (sent + NEXT[:20], NEXT[20:]), (sent + much,)):
         answers = exchange(hub.base_url, *parts)
@@ -186,14 +186,14 @@ def test_nothing_after_a_last_request_is_parsed(hub: LiveHub, sent: bytes) -> No
 
 @pytest.mark.parametrize("behind", [b"\0" * 9, b"nonsense\r\n\r\n", UNCLEAR["length, then chunks"]])
 def test_complete_requests_are_answered_before_an_invalid_one(hub: LiveHub, behind: bytes) -> None:
-    """In their order; then the connection is closed, without an answer to the invalid one."""
+    """Answers come in order; then the connection is closed without an answer to the invalid request."""
     for first in (request("GET", "/healthz"), HELD):
         answers = exchange(hub.base_url, first + request("GET", "/nope") + behind + NEXT)
         assert [answer.status for answer in answers] == [200, 404]
 
 
 def test_answers_come_in_the_order_of_requests(hub: LiveHub) -> None:
-    """Slow and fast ones, with and without a body."""
+    """Slow requests precede fast ones, with and without a body."""
     sent = (
         HELD + request("HEAD", "/nope") + request("GET", "/nope") + request("POST", "/api/publish", body=OFFER) + LAST
     )
@@ -239,7 +239,7 @@ def test_pipelined_requests_meet_backpressure(hub: LiveHub, kind: list[tuple[byt
 
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 def test_a_pipelined_body_arrives_whole(hub: LiveHub, framing: str) -> None:
-    """Whether it arrives before or after the answer to the request before it."""
+    """The body may arrive before or after the answer to the previous request."""
     contents = ",".join(
         f'{{"channel":"long","content_id":"{number}","data":{{"status":"idle","note":"{"x" * 3_000}"}}}}'
         for number in range(90)
@@ -271,7 +271,7 @@ def test_endless_requests_meet_backpressure(hub: LiveHub) -> None:
 
 
 def test_a_pipelined_head_is_not_late() -> None:
-    """It arrived in time, in part or whole, and waited for the answer to another request."""
+    """The head arrived in time, in part or whole, and waited for the answer to another request."""
     with live_hub(http=partial(HandoverProtocol, head_seconds=0.3)) as hub, wire(hub.base_url) as opened:
         opened.send(HELD + request("GET", "/healthz") * 200 + LAST[:-9])
         eventually(lambda: waiting(hub))
@@ -281,7 +281,7 @@ def test_a_pipelined_head_is_not_late() -> None:
 
 @pytest.mark.parametrize("field", ["Host: localhost", "Authorization: Bearer x", "X-Forwarded-For: 192.0.2.1"])
 def test_trailers_are_not_headers(field: str) -> None:
-    """Of any name: a proxy that checks only headers has not seen them."""
+    """A proxy that checks only headers has not seen trailers, whatever their names."""
     chunks = f"2\r\n{{}}\r\n0\r\n{field.replace('Bearer x', f'Bearer {token()}')}\r\n\r\n".encode()
     head = b"POST /api/contents/status/batch HTTP/1.1\r\nContent-Type: application/json\r\n"
     if field.startswith("Host"):
@@ -294,7 +294,7 @@ def test_trailers_are_not_headers(field: str) -> None:
 
 
 def test_requests_behind_a_stream_are_discarded(hub: LiveHub) -> None:
-    """Sent with the stream's request, while it begins, or later: they are neither answered nor executed."""
+    """Requests sent with the stream's request, during its start or later are neither answered nor executed."""
     stream = request("GET", "/api/contents/after/events")
     for number, cut in enumerate((0, 30, 9_999)):
         publish = request("POST", "/api/publish", body=offer("after", f"never-{number}"))
@@ -311,7 +311,7 @@ def test_requests_behind_a_stream_are_discarded(hub: LiveHub) -> None:
 
 
 def test_invalid_bytes_are_refused_once(hub: LiveHub) -> None:
-    """After the current answer, and for any amount of bytes."""
+    """The refusal follows the current answer, for any amount of bytes."""
     before = hub.hub.counts.refusals["head"]
     with wire(hub.base_url) as opened:
         opened.send(HELD + b"GET /")

@@ -40,7 +40,7 @@ REQUESTS = {
 @pytest.mark.parametrize("how", [Wire.finish, Wire.reset], ids=["FIN", "RST"])
 @pytest.mark.parametrize("sent", REQUESTS.values(), ids=list(REQUESTS))
 def test_a_connection_may_end_anywhere(hub: LiveHub, sent: bytes, how: Callable[[Wire], None]) -> None:
-    """After any byte of a request, with or without a reset: nothing remains of it, and nothing is logged."""
+    """After any byte of a request, with or without a reset, nothing remains of it and nothing is logged."""
     for offset in range(len(sent) + 1):
         with wire(hub.base_url) as opened:
             opened.send(sent[:offset])
@@ -49,7 +49,7 @@ def test_a_connection_may_end_anywhere(hub: LiveHub, sent: bytes, how: Callable[
 
 
 def test_a_request_may_come_byte_by_byte(hub: LiveHub) -> None:
-    """It is answered like any other, and so are the next ones."""
+    """The request is answered like any other, and so are the next ones."""
     for sent, status in ((REQUESTS["a publish"], 200), (REQUESTS["a publish in chunks"], 200), (OFFER, 400)):
         parts = (bytes([byte]) for byte in sent + LAST)
         statuses = [answer.status for answer in exchange(hub.base_url, *parts)]
@@ -57,7 +57,7 @@ def test_a_request_may_come_byte_by_byte(hub: LiveHub) -> None:
 
 
 def test_a_long_poll_ends_with_its_client(hub: LiveHub) -> None:
-    """Immediately, although another request is pipelined behind it."""
+    """The disconnect is noticed immediately, although another request is pipelined behind the poll."""
     with wire(hub.base_url) as opened:
         opened.send(WAITING + request("GET", "/healthz"))
         while len(hub.hub.viewers) == 0:
@@ -107,7 +107,7 @@ def test_no_route_upgrades(hub: LiveHub, auth_required: LiveHub, fields: tuple[s
 
 
 def test_no_route_upgrades_under_the_command(tmp_path: Path) -> None:
-    """Which configures uvicorn itself."""
+    """`statushub serve` configures uvicorn itself."""
     with hub_process(tmp_path) as hub:
         for fields in UPGRADES.values():
             [answer] = exchange(hub.base_url, request("POST", "/api/publish", *fields, body=OFFER) + FRAME)
@@ -116,7 +116,7 @@ def test_no_route_upgrades_under_the_command(tmp_path: Path) -> None:
 
 
 def test_a_stream_does_not_upgrade(hub: LiveHub) -> None:
-    """It sends its events, and discards what is sent in another protocol."""
+    """The stream sends its events, and bytes in another protocol are discarded."""
     with wire(hub.base_url) as opened:
         opened.send(request("GET", "/api/contents/c/events", *UPGRADES["as it should be"]) + FRAME)
         opened.until(b"event: ready")
@@ -172,7 +172,7 @@ def test_every_forwarded_address_is_answered(hub: LiveHub, said: str) -> None:
 
 
 def test_thousands_of_parameters_are_answered(hub: LiveHub) -> None:
-    """Or refused for their size; never with a 5xx."""
+    """Such a request is answered or refused for its size, and never with a 5xx."""
     for query, status in (
         ("&".join(["channel=c"] * 1_000), 200),
         ("&".join(f"channel={number}" for number in range(1_000)), 422),
@@ -210,7 +210,7 @@ RANGES = [
 
 @pytest.mark.parametrize("spelled", RANGES, ids=range(len(RANGES)))
 def test_every_range_of_a_file_is_answered(hub: LiveHub, spelled: str) -> None:
-    """With the range, the whole file or 4xx, and never with many times the file."""
+    """The answer has the range, the whole file or a 4xx, and never many times the file."""
     whole = exchange(hub.base_url, request("GET", "/assets/index.html", "Connection: close"))[0].body
     for condition in ("X: y", "If-Range: \xff", 'If-Range: "x"', "If-Range: Mon, 99 Jan 99999 99:99:99 +999999"):
         sent = request("GET", "/assets/index.html", f"Range: {spelled}", condition) + LAST
@@ -256,7 +256,7 @@ def test_mutated_requests_are_answered_or_closed(hub: LiveHub) -> None:
 
 
 def test_every_credential_is_answered(auth_required: LiveHub) -> None:
-    """Any bytes in place of a token, a cookie, a ticket or a cursor."""
+    """Any bytes may stand for a token, a cookie, a ticket or a cursor."""
     draw = random.Random(SEED)
     good = token()
     for _ in range(part(600)):

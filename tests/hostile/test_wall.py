@@ -162,7 +162,7 @@ class Snoop:
         )  # fmt: skip
 
     def credentials(self) -> tuple[str, list[str]]:
-        """A part of the query, and the header fields: the own token, alone or beside another's ticket, or a forgery."""
+        """A part of the query, and the header fields: the own token, with or without another's ticket, or a forgery."""
         draw = self.draw
         chance = draw.random()
         if chance < 0.7:
@@ -291,7 +291,7 @@ def broker(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.timeout(180)
 def test_no_answer_holds_data_of_others(broker: str, tmp_path: Path) -> None:
-    """Neither to another tenant, nor to a token of the same tenant that reads other channels."""
+    """The data reach neither another tenant nor a token of the same tenant that covers other channels."""
     draw = random.Random(SEED)
     acme, rival = f"acme-{secrets.token_hex(4)}", f"rival-{secrets.token_hex(4)}"
     settings = {
@@ -350,7 +350,7 @@ def test_no_answer_holds_data_of_others(broker: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("in_memory", [False, True], ids=["in the broker", "in memory"])
 def test_unreadable_contents_look_like_missing_ones(broker: str, tmp_path: Path, in_memory: bool) -> None:
-    """In batches and for players: the answers are equal, byte for byte, beside any other ids."""
+    """In batches and for players the answers are equal, byte for byte, beside any other ids."""
     draw = random.Random(SEED)
     acme = f"acme-{secrets.token_hex(4)}"
     with hub_process(tmp_path, broker=broker, secret=SECRET, ticket_secret=SECRET, log_level="error") as hub:

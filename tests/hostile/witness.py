@@ -28,7 +28,7 @@ class Trouble(logging.Handler):
 
 @contextlib.contextmanager
 def unharmed(**settings: Any) -> Iterator[LiveHub]:
-    """A hub for the time of the block. At its end it still answers, holds nothing, and has logged no `Trouble`."""
+    """A hub for the block; at its end it still answers, holds nothing, and has logged no `Trouble`."""
     trouble = Trouble()
     with live_hub(**settings) as hub:
         for name in LOGGERS:
@@ -43,7 +43,7 @@ def unharmed(**settings: Any) -> Iterator[LiveHub]:
 
 
 def check_settled(hub: LiveHub) -> None:
-    """Assert that it answers, and that clients which disconnected left no viewer, connection or task."""
+    """Assert that the hub answers, and that disconnected clients left no viewer, connection or task."""
     [answer] = exchange(hub.base_url, LAST)
     assert answer.status == 200
     eventually(lambda: len(hub.hub.viewers) == 0)

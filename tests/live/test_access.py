@@ -57,7 +57,7 @@ def status(client: httpx.Client, path: str, ticket: str) -> int:
 
 
 def test_a_ticket_reads_what_its_bearer_reads(client: httpx.Client) -> None:
-    """Repeatedly, on every route that reads."""
+    """A ticket may be used repeatedly, on every route that reads."""
     given = ticket(client, read=["c", "d/*"])
     for _ in range(2):
         assert [status(client, path, given) for path in (CHANNEL, f"{CHANNEL}/status", "/api/contents/d/1")] == [
@@ -70,7 +70,7 @@ def test_a_ticket_reads_what_its_bearer_reads(client: httpx.Client) -> None:
 
 
 def test_a_ticket_only_reads(client: httpx.Client) -> None:
-    """Also where its bearer's token allows more."""
+    """A ticket does not write, even if its bearer's token does."""
     given = ticket(client, revoke=True)
     offer = {"channel": "c", "content_id": "a", "data": {"status": "idle"}}
     for path, body in (("/api/publish", offer), ("/api/tickets", {}), ("/api/revoke", {"sub": "x"})):
@@ -91,7 +91,7 @@ def test_a_ticket_only_reads(client: httpx.Client) -> None:
 def test_a_ticket_is_no_wider_than_its_bearer(
     client: httpx.Client, asked: list[str], reads: list[str], does_not: list[str]
 ) -> None:
-    """It reads what both the token and the ticket request cover."""
+    """A ticket covers the channels that both the token and the ticket request cover."""
     given = ticket(client, {"read": asked}, read=["c", "d/*"])
     assert [name for name in reads if status(client, f"/api/contents/{name}", given) != 200] == []
     assert [name for name in does_not if status(client, f"/api/contents/{name}", given) != 403] == []
@@ -115,7 +115,7 @@ def test_a_wrong_ticket_request_is_named(client: httpx.Client, body: dict[str, A
 
 
 def test_a_ticket_that_would_be_too_long_is_refused(client: httpx.Client) -> None:
-    """It would not fit into a URL; a narrower ticket does."""
+    """The ticket would not fit into a URL; a narrower one does."""
     many = [f"channel-{number}/" + "x" * 100 for number in range(30)]
     refused = client.post("/api/tickets", headers=bearer(read=many))
     assert (refused.status_code, refused.json()["error"]["field"]) == (422, "read")
@@ -123,7 +123,7 @@ def test_a_ticket_that_would_be_too_long_is_refused(client: httpx.Client) -> Non
 
 
 def test_a_ticket_expires() -> None:
-    """After its lifetime, and at the latest with its bearer's token."""
+    """A ticket ends after its lifetime, and at the latest with its bearer's token."""
     now = time.time()
     tickets = Tickets(SECRET.encode(), 30)
     given, seconds = tickets.give(Identity(tenant="acme", expires=now + 3600), None)
@@ -141,7 +141,7 @@ def test_a_ticket_expires() -> None:
 
 
 def test_hubs_accept_each_others_tickets() -> None:
-    """Signed with the secret they share, or with the secret for tickets."""
+    """Hubs sign tickets with the secret that they share, or with the secret for tickets."""
     for ticket_secret in ("", OTHER_SECRET):
         one, other = authenticator(ticket_secret=ticket_secret), authenticator(ticket_secret=ticket_secret)
         given, _ = one.tickets.give(Identity(tenant="acme", expires=time.time() + 60), None)
@@ -149,7 +149,7 @@ def test_hubs_accept_each_others_tickets() -> None:
 
 
 def test_a_hub_without_a_key_accepts_tickets() -> None:
-    """So a page need not know whether the hub has a key."""
+    """A page needs not know whether the hub has a key."""
     with live_hub() as hub, httpx.Client(base_url=hub.base_url) as client:
         given = client.post("/api/tickets").json()["ticket"]
         assert status(client, CHANNEL, given) == 200
@@ -169,7 +169,7 @@ def test_signing_in_sets_a_cookie(client: httpx.Client) -> None:
 
 
 def test_the_cookie_is_secure_over_https(client: httpx.Client) -> None:
-    """As the proxy tells the scheme."""
+    """The proxy's header tells the scheme."""
     answer = client.post("/api/session", headers=bearer() | {"X-Forwarded-Proto": "https"})
     assert "secure" in answer.headers["set-cookie"].lower()
 
@@ -191,7 +191,7 @@ def over(stream: StreamClient) -> bool:
 
 @pytest.mark.parametrize("http", PATHS)
 def test_a_stream_ends_when_its_token_expires(http: Any) -> None:
-    """With `drain`; a reconnect is answered 401."""
+    """The stream is sent `drain`, and its reconnect is answered 401."""
     with live_hub(secret=SECRET, http=http) as hub:
         head = bearer(exp=time.time() + 1.5)
         lasting = open_stream(hub.base_url, f"{CHANNEL}/events", bearer())
@@ -205,7 +205,7 @@ def test_a_stream_ends_when_its_token_expires(http: Any) -> None:
 
 
 def test_a_stream_opened_with_a_ticket_ends_with_the_token() -> None:
-    """Neither with the ticket, nor later than the token."""
+    """The stream outlives the ticket, but not the token of its bearer."""
     with live_hub(secret=SECRET, ticket_ttl=1.0) as hub, httpx.Client(base_url=hub.base_url) as client:
         began = time.time()
         given = ticket(client, exp=began + 4)
@@ -222,7 +222,7 @@ def test_a_stream_opened_with_a_ticket_ends_with_the_token() -> None:
 @pytest.mark.parametrize("http", PATHS)
 @pytest.mark.parametrize("word", ["jti", "sub"])
 def test_a_revocation_takes_effect_immediately(http: Any, word: str) -> None:
-    """On streams, tickets and requests of the token, and on no others."""
+    """Streams, tickets and requests of the token end or are refused, and no others."""
     with live_hub(secret=SECRET, http=http, heartbeat=60) as hub, httpx.Client(base_url=hub.base_url) as client:
         revoked: dict[str, Any] = {"sub": "eve", "jti": "e1"}
         spared: list[dict[str, Any]] = [{"sub": "bob", "jti": "b1"}, revoked | {"tenant": "other"}, {}]
@@ -273,7 +273,7 @@ def test_a_wrong_revocation_is_named(
 
 @pytest.mark.redis
 def test_a_revocation_reaches_every_hub_and_is_kept(tmp_path: Path) -> None:
-    """Sent to one hub, it ends streams of another. Hubs that start later have it, and so have disconnected ones."""
+    """Other hubs apply it, including those that start later or were disconnected."""
     settings: dict[str, Any] = {"secret": SECRET, "heartbeat": 60}
     eve = bearer(sub="eve")
     with running_redis(tmp_path) as redis, live_hub(redis.url, **settings) as one:
@@ -290,7 +290,7 @@ def test_a_revocation_reaches_every_hub_and_is_kept(tmp_path: Path) -> None:
                 assert over(stream)
             waiting.until("ready")
             assert httpx.get(late.base_url + CHANNEL, headers=eve).status_code == 401
-            # Hubs that have it keep it, also where the broker loses it.
+            # Hubs keep a revocation that the broker loses.
             redis.command("flushall")
             assert httpx.get(late.base_url + CHANNEL, headers=eve).status_code == 401
 
@@ -309,7 +309,7 @@ def test_tenants_cannot_reach_revocations(redis_server: RedisServer) -> None:
 
 
 def test_revocations_are_dropped_when_their_tokens_have_expired() -> None:
-    """Of one subject the latest counts."""
+    """The latest revocation of a subject counts."""
     revocations = Revocations()
     for at, until in ((10.0, 100.0), (20.0, 100.0), (15.0, 100.0)):
         revocations.add(Revocation(tenant="t", kind="sub", value="s", at=at, until=until))

@@ -53,7 +53,7 @@ def test_a_poll_is_tagged_with_its_cursor(client: httpx.Client, poll: dict[str, 
 
 @polls
 def test_an_answer_that_the_client_has_is_not_sent_again(client: httpx.Client, poll: dict[str, Any]) -> None:
-    """304 with the tag and no body, for every form of the list; 200 once it has changed."""
+    """A matching tag, in each form of the list, is answered 304 without a body; a change is answered 200."""
     tag = f'"{publish(client)}"'
     for held in ([tag], [f"W/{tag}"], [f'"other", {tag}'], ['"other"', f"W/{tag}"], ["*"], [f'"a" ,{tag},']):
         answer = asking(client, poll, *held)
@@ -67,7 +67,7 @@ def test_an_answer_that_the_client_has_is_not_sent_again(client: httpx.Client, p
 
 @pytest.mark.parametrize("path", [poll["url"] for poll in POLLS.values() if poll["method"] == "GET"])
 def test_head_answers_as_get_without_the_body(client: httpx.Client, path: str) -> None:
-    """The same status, tag and length."""
+    """Status, tag and length are the same."""
     publish(client)
     full, head = client.get(path), client.head(path)
     assert (head.status_code, head.content) == (200, b"")
@@ -86,7 +86,7 @@ def test_a_long_poll_without_a_change_is_not_modified(client: httpx.Client) -> N
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", [name for name in POLLS if name != "changes"])
 async def test_answers_have_an_age_while_the_broker_is_away(name: str) -> None:
-    """Known contents are still answered, with how long they may have been out of date."""
+    """Known contents are answered with the time since which they may be outdated."""
     poll = POLLS[name]
     if "json" in poll:
         poll = {**poll, "json": {key: ["x"] for key in poll["json"]}}
@@ -104,7 +104,7 @@ async def test_answers_have_an_age_while_the_broker_is_away(name: str) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["", "/status", "/changes"])
 async def test_an_unknown_channel_is_unavailable_without_the_broker(path: str) -> None:
-    """503 with Retry-After."""
+    """The answer is 503 with `Retry-After`."""
     async with serving() as (hub, client):
         hub.ingest.lost()
         answer = await client.get(f"/api/contents/unknown{path}")

@@ -44,7 +44,7 @@ def whole(content_id: str, status: str, processing_status: str | None = None, **
 
 
 def test_a_channel_is_answered_as_a_whole(client: httpx.Client) -> None:
-    """The whole status of each content, in the order of their latest changes, and the cursor."""
+    """The answer has each content's status, in the order of the latest changes, and the cursor."""
     publish(client, "a", "generating", progress=4)
     publish(client, "b", "complete")
     cursor = publish(client, "a", "generating", progress=45, ai={"tags": []})
@@ -108,7 +108,7 @@ def test_the_summary_groups_contents_by_phase(client: httpx.Client) -> None:
 
 
 def test_the_summary_of_an_unknown_channel_is_empty(client: httpx.Client) -> None:
-    """It has all fields, so that a page needs no special case."""
+    """The summary has all fields, so that a page needs no special case."""
     assert client.get("/api/contents/nothing/status").json() == {
         "processing_contents": [],
         "completed_contents": [],
@@ -121,7 +121,7 @@ def test_the_summary_of_an_unknown_channel_is_empty(client: httpx.Client) -> Non
 
 
 def test_the_list_view_has_every_content(client: httpx.Client) -> None:
-    """Only id and status, idle contents included."""
+    """The view has only id and status, and includes idle contents."""
     publish(client, "a", "idle")
     publish(client, "b", "PROCESSING")
     publish(client, "c", "failed")
@@ -132,8 +132,8 @@ def test_the_list_view_has_every_content(client: httpx.Client) -> None:
     ]
 
 
-def test_changes_have_what_came_after_a_cursor(client: httpx.Client) -> None:
-    """Only later events, each with its id; without any, the same cursor."""
+def test_changes_have_the_events_after_a_cursor(client: httpx.Client) -> None:
+    """Each event has its id; without later events, the cursor is the same."""
     first = publish(client, "a", "generating")
     second = publish(client, "b", "generating")
     third = publish(client, "a", "complete")
@@ -151,8 +151,8 @@ def test_changes_have_what_came_after_a_cursor(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "?since=", "?wait=", "?something=else"])
-def test_changes_without_a_cursor_are_everything(client: httpx.Client, query: str) -> None:
-    """An empty cursor counts as none; unknown query parameters are ignored."""
+def test_changes_without_a_cursor_are_the_whole_state(client: httpx.Client, query: str) -> None:
+    """An empty cursor counts as none, and unknown query parameters are ignored."""
     cursor = publish(client, "a", "generating")
     answer = client.get(f"/api/contents/ch/changes{query}").json()
     assert (answer["cursor"], answer["reset"], len(answer["events"])) == (cursor, False, 1)
@@ -169,17 +169,17 @@ def test_changes_since_a_void_cursor_are_a_reset(client: httpx.Client) -> None:
 
 @pytest.mark.anyio
 async def test_a_long_poll_ends_with_the_change_it_waits_for() -> None:
-    """It stays open until something is published, and has that."""
+    """The poll stays open until an event is published, and returns that event."""
     async with serving() as (hub, client), anyio.create_task_group() as tasks:
         replica = hub.synchronizer.obtain(DEFAULT_TENANT, "ch")
         body = {"channel": "ch", "content_id": "a", "data": {"status": "generating"}}
 
-        async def publish_once_somebody_waits() -> None:
+        async def publish_once_a_poll_waits() -> None:
             while not replica.pollers:
                 await anyio.lowlevel.checkpoint()
             await client.post("/api/publish", json=body)
 
-        tasks.start_soon(publish_once_somebody_waits)
+        tasks.start_soon(publish_once_a_poll_waits)
         answer = await client.get("/api/contents/ch/changes?wait=25", timeout=30)
         assert [event["data"]["content_id"] for event in answer.json()["events"]] == ["a"]
 
@@ -191,8 +191,8 @@ def test_a_long_poll_that_times_out_keeps_its_cursor(client: httpx.Client) -> No
     assert answer == {"cursor": cursor, "reset": False, "events": []}
 
 
-def test_a_batch_is_answered_in_the_order_asked(client: httpx.Client) -> None:
-    """Whole statuses with their ids, of any channel; repeated ids are repeated, unknown ones not found."""
+def test_a_batch_is_answered_in_the_order_of_its_ids(client: httpx.Client) -> None:
+    """Repeated ids are answered repeatedly, unknown ones as not found, in any channel."""
     publish(client, "a", "generating", progress=45)
     publish(client, "b", "complete", channel="elsewhere")
     answer = client.post("/api/contents/status/batch", json={"content_ids": ["b", "x", "a", "b"]}).json()
@@ -208,7 +208,7 @@ def test_a_batch_is_answered_in_the_order_asked(client: httpx.Client) -> None:
 
 
 def test_a_batch_may_have_a_hundred_ids(client: httpx.Client) -> None:
-    """The limit itself is allowed, with the longest names in their longest spelling."""
+    """The limit is inclusive, also for the longest names in their longest spelling."""
     ids = ["\U0001f600" * 125 + f"{place:03}" for place in range(100)]
     answer = client.post("/api/contents/status/batch", json={"content_ids": ids})
     assert [line["id"] for line in answer.json()["statuses"]] == ids
@@ -216,7 +216,7 @@ def test_a_batch_may_have_a_hundred_ids(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("name", ["jobs/instagram-sync", "ünï cödé", "a?b#c", "100%", "a/status", 'say "hi" \\ there'])
 def test_names_may_hold_characters_that_urls_escape(client: httpx.Client, name: str) -> None:
-    """All printable characters, percent-encoded; slashes also literally."""
+    """All printable characters may be percent-encoded, and slashes may be literal."""
     publish(client, name, "generating", channel=name)
     for escaped in (
         quote(name),

@@ -41,7 +41,7 @@ def check(answer: httpx.Response, status: int, field: str | None) -> None:
 @pytest.mark.parametrize("end", ["", "/status", "/changes", "/events"])
 @pytest.mark.parametrize("name", ["", LONG, "a*", "%20a", "a%20", "a%00b", "%E2%80%A8", "%1B[31m"])
 def test_an_illegal_channel_is_named(client: httpx.Client, name: str, end: str) -> None:
-    """422 naming channel_id; also for an empty one."""
+    """The error is 422 and names channel_id, also for an empty one."""
     check(client.get(f"/api/contents/{name}{end}"), 422, "channel_id")
 
 
@@ -73,7 +73,7 @@ def test_a_wrong_query_is_named(client: httpx.Client, path: str, status: int, fi
 
 @pytest.mark.parametrize(("path", "key", "most"), [(BATCH, "content_ids", 100), (JOBS, "job_ids", 50)])
 def test_a_wrong_batch_is_named(client: httpx.Client, path: str, key: str, most: int) -> None:
-    """422 naming the list, or the index in it."""
+    """The error is 422 and names the list or the index in it."""
     wrong: list[tuple[Any, str]] = [
         ({}, key),
         ({key: None}, key),
@@ -136,7 +136,7 @@ OFFER = {"channel": "ch", "content_id": "a", "data": {"status": "generating"}}
     ],
 )
 def test_a_wrong_publication_is_named(client: httpx.Client, wrong: dict[str, Any], field: str) -> None:
-    """422 naming the field."""
+    """The error is 422 and names the field."""
     check(client.post(PUBLISH, json=OFFER | wrong), 422, field)
 
 
@@ -153,7 +153,7 @@ def test_a_wrong_publication_is_named(client: httpx.Client, wrong: dict[str, Any
     ],
 )
 def test_a_wrong_batch_of_events_is_named(client: httpx.Client, events: Any, field: str) -> None:
-    """422 naming the list, or the index in it."""
+    """The error is 422 and names the list or the index in it."""
     check(client.post(PUBLISH, json={"events": events}), 422, field)
 
 
@@ -179,7 +179,7 @@ def test_a_wrong_batch_of_events_is_named(client: httpx.Client, events: Any, fie
 def test_a_body_that_is_not_a_json_object_is_malformed(
     client: httpx.Client, path: str, key: bytes, body: bytes
 ) -> None:
-    """400, without a field."""
+    """The error is 400 and names no field."""
     body = body.replace(b"KEY", key)
     answer = client.post(path, content=body, headers=JSON)
     check(answer, 400, None)
@@ -189,7 +189,7 @@ def test_a_body_that_is_not_a_json_object_is_malformed(
 @pytest.mark.parametrize("path", [BATCH, JOBS, PUBLISH])
 @pytest.mark.parametrize("depth", [500, 5_000, 100_000])
 def test_deep_nesting_is_refused(client: httpx.Client, path: str, depth: int) -> None:
-    """At any depth, in every body."""
+    """A body nested to any depth is refused on every route."""
     nest = b"[" * depth + b"]" * depth
     for body in (nest, b'{"content_ids":%b,"job_ids":%b,"channel":%b}' % (nest, nest, nest)):
         assert 400 <= client.post(path, content=body, headers=JSON).status_code < 500
@@ -200,14 +200,14 @@ def test_deep_nesting_is_refused(client: httpx.Client, path: str, depth: int) ->
 
 @pytest.mark.parametrize("path", [BATCH, JOBS])
 def test_a_large_batch_is_refused(client: httpx.Client, path: str) -> None:
-    """413 for a body larger than the largest valid batch."""
+    """A body larger than the largest valid batch is answered 413."""
     check(client.post(path, content=b" " * (POLL_BODY_BYTES + 1), headers=JSON), 413, "body")
 
 
 @pytest.mark.parametrize("path", [BATCH, JOBS, PUBLISH])
 @pytest.mark.parametrize(("length", "status"), [("0" * 9_000 + "2", 422), ("0" * 9_000 + "9" * 15, 413)])
 def test_a_length_may_have_leading_zeros(client: httpx.Client, path: str, length: str, status: int) -> None:
-    """Any number of them: HTTP has no limit, and Python's would be a crash."""
+    """HTTP allows any number of digits, and Python's limit would raise an exception."""
     head = request("POST", path, "Content-Type: application/json", f"Content-Length: {length}", body=b"{}")
     with wire(str(client.base_url)) as opened:
         opened.send(head.replace(b"Content-Length: 2\r\n", b""))
@@ -216,13 +216,13 @@ def test_a_length_may_have_leading_zeros(client: httpx.Client, path: str, length
 
 @pytest.mark.parametrize("path", [BATCH, JOBS, PUBLISH])
 def test_a_body_has_to_be_declared(client: httpx.Client, path: str) -> None:
-    """415 for the types that a form of a foreign page could send (CSRF)."""
+    """The content types that a form of a foreign page could send are answered 415 (CSRF)."""
     check(client.post(path, content=b"{}", headers={"Content-Type": "text/plain"}), 415, None)
 
 
 @pytest.mark.parametrize("path", ["/nope", "/api", "/api/publish/x", "/v1/ai/jobs", "/api/v1/media/videos/x"])
 def test_an_unknown_path_is_not_found(client: httpx.Client, path: str) -> None:
-    """404 in the form of every error."""
+    """The error is 404 in the form of every error."""
     answer = client.get(path)
     check(answer, 404, None)
     assert answer.json()["error"]["code"] == "not_found"
@@ -245,7 +245,7 @@ def test_an_unknown_path_is_not_found(client: httpx.Client, path: str) -> None:
 def test_a_wrong_method_is_answered_with_the_allowed_ones(
     client: httpx.Client, method: str, path: str, allowed: set[str]
 ) -> None:
-    """405 in the form of every error, with Allow (RFC 9110, section 15.5.6)."""
+    """The error is 405 with `Allow` (RFC 9110, section 15.5.6)."""
     answer = client.request(method, path)
     check(answer, 405, None)
     assert set(answer.headers["allow"].split(", ")) == allowed
@@ -254,7 +254,7 @@ def test_a_wrong_method_is_answered_with_the_allowed_ones(
 @pytest.mark.anyio
 @pytest.mark.parametrize("error", [RuntimeError("the secret"), ConfigError("the secret", field="broker")])
 async def test_a_crash_is_answered_without_details(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """500 as JSON, readable for a page of another origin, and nothing of the exception."""
+    """The error is 500 as JSON, readable for a page of another origin, without a part of the exception."""
 
     async def crash(*_arguments: object) -> None:
         raise error

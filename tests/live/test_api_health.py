@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_hub_with_its_broker_is_alive_and_ready() -> None:
-    """Both are 200, and may not be stored."""
+    """Both routes answer 200, and their answers must not be stored."""
     async with serving() as (_hub, client):
         alive, ready = await client.get("/healthz"), await client.get("/readyz")
     assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
@@ -32,7 +32,7 @@ async def test_a_hub_that_goes_down_is_alive_and_not_ready() -> None:
 
 
 async def test_metrics_are_in_the_prometheus_format() -> None:
-    """The text format, with counters that count."""
+    """The exposition is valid, and its counters count."""
     async with serving() as (_hub, client):
         event = {"channel": "ch", "content_id": "a", "data": {"status": "idle"}}
         await client.post("/api/publish", json=event)
@@ -43,8 +43,8 @@ async def test_metrics_are_in_the_prometheus_format() -> None:
 
 
 @pytest.mark.redis
-async def test_while_redis_is_away_every_route_says_so(tmp_path: Path) -> None:
-    """503 with Retry-After from every route that needs it, PENDING for players; 200 once it is back."""
+async def test_every_route_reports_an_outage_of_redis(tmp_path: Path) -> None:
+    """The answer is 503 with `Retry-After`, or PENDING for players, and 200 once Redis is back."""
     with running_redis(tmp_path) as redis:
         async with serving(redis.url) as (_hub, client):
             event = {"channel": "ch", "content_id": "a", "data": {"status": "complete"}}

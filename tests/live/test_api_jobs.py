@@ -40,7 +40,7 @@ def client() -> Iterator[httpx.Client]:
 def test_a_job_is_answered_in_the_job_vocabulary(
     client: httpx.Client, data: dict[str, Any], job: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
-    """Pending jobs are processing, completed ones are at 100, failed ones at 0 with their error."""
+    """Pending jobs are processing, completed ones have progress 100, failed ones 0 and an error."""
     name = request.node.callspec.id
     client.post("/api/publish", json={"channel": "jobs", "content_id": name, "data": data}).raise_for_status()
     answer = client.post("/v1/ai/jobs/batch-status", json={"job_ids": [name]})
@@ -48,13 +48,13 @@ def test_a_job_is_answered_in_the_job_vocabulary(
 
 
 def test_unknown_jobs_are_not_found(client: httpx.Client) -> None:
-    """One answer for each id, also where it is repeated."""
+    """Each id has an answer, also a repeated one."""
     missing = {"status": "not_found", "progress": 0, "result_url": None, "error": None}
     answer = client.post("/v1/ai/jobs/batch-status", json={"job_ids": ["x", "y", "x"]})
     assert answer.json() == {"jobs": {"x": missing, "y": missing}}
 
 
-def test_fifty_jobs_may_be_asked_for(client: httpx.Client) -> None:
-    """The limit itself is allowed."""
+def test_a_request_may_have_fifty_jobs(client: httpx.Client) -> None:
+    """The limit is inclusive."""
     answer = client.post("/v1/ai/jobs/batch-status", json={"job_ids": [str(place) for place in range(50)]})
     assert len(answer.json()["jobs"]) == 50

@@ -25,7 +25,7 @@ def client(hub: LiveHub) -> Iterator[httpx.Client]:
 
 
 def event(content_id: str, status: str = "generating", **more: Any) -> dict[str, Any]:
-    """The body of a publish of one event."""
+    """A publish request of one event."""
     return {"channel": "publish", "content_id": content_id, "data": {"status": status}} | more
 
 
@@ -37,7 +37,7 @@ def stored(client: httpx.Client, content_id: str) -> dict[str, Any]:
 
 
 def test_an_accepted_event_has_a_cursor(client: httpx.Client) -> None:
-    """The event's cursor, as streams and polls have it."""
+    """The cursor equals the event's id in streams and polls."""
     answer = client.post("/api/publish", json=event("one", attempt=1, seq=1, lease=30.5))
     assert answer.status_code == 200
     assert answer.json() == {"accepted": True, "cursor": answer.json()["cursor"]}
@@ -45,7 +45,7 @@ def test_an_accepted_event_has_a_cursor(client: httpx.Client) -> None:
 
 
 def test_a_refused_event_is_a_result(client: httpx.Client) -> None:
-    """A late event is not an error: 200, and the reason."""
+    """A late event is answered 200 with the reason, since it is not an error."""
     client.post("/api/publish", json=event("late", "complete"))
     answer = client.post("/api/publish", json=event("late"))
     assert (answer.status_code, answer.json()) == (200, {"accepted": False, "reason": "closed"})
@@ -54,7 +54,7 @@ def test_a_refused_event_is_a_result(client: httpx.Client) -> None:
 
 
 def test_a_batch_has_a_result_for_each_event(client: httpx.Client) -> None:
-    """In the order of the events, each with its content's id."""
+    """Results are in the order of the events, each with its content's id."""
     events = [event("m1"), event("m2", "complete"), event("m2"), event("m1", attempt=0)]
     results = client.post("/api/publish", json={"events": events}).json()["results"]
     assert [result["content_id"] for result in results] == ["m1", "m2", "m2", "m1"]
@@ -66,13 +66,13 @@ def test_a_batch_has_a_result_for_each_event(client: httpx.Client) -> None:
 
 
 def test_a_batch_may_have_a_thousand_events(client: httpx.Client) -> None:
-    """The limit itself is allowed."""
+    """The limit is inclusive."""
     answer = client.post("/api/publish", json={"events": [event(f"k{place}") for place in range(1000)]})
     assert sum(result["accepted"] for result in answer.json()["results"]) == 1000
 
 
 def test_a_repeated_publish_is_accepted_again(client: httpx.Client) -> None:
-    """With the same attempt and seq: it has the same cursor, and is stored once."""
+    """An event with the same attempt and seq gets the same cursor, and is stored once."""
     first = client.post("/api/publish", json=event("again", attempt=1, seq=7)).json()
     assert client.post("/api/publish", json=event("again", attempt=1, seq=7)).json() == first
 
@@ -93,7 +93,7 @@ def test_a_repeated_publish_is_accepted_again(client: httpx.Client) -> None:
     ],
 )
 def test_one_invalid_event_refuses_the_whole_batch(client: httpx.Client, wrong: dict[str, Any], field: str) -> None:
-    """422 naming the event's index, and nothing of the batch is stored."""
+    """The error is 422 with the event's index, and no event is stored."""
     events = [event("before"), event("at-fault") | wrong, event("after")]
     answer = client.post("/api/publish", json={"events": events})
     assert answer.status_code == 422
@@ -104,7 +104,7 @@ def test_one_invalid_event_refuses_the_whole_batch(client: httpx.Client, wrong: 
 
 @pytest.mark.parametrize("missing", ["channel", "content_id", "data"])
 def test_a_missing_field_is_named(client: httpx.Client, missing: str) -> None:
-    """In a single event and in a batch."""
+    """The error names it in a single event and in a batch."""
     offer = event("m")
     del offer[missing]
     error = client.post("/api/publish", json=offer).json()["error"]
@@ -120,7 +120,7 @@ def test_fields_beside_the_events_are_refused(client: httpx.Client) -> None:
 
 
 def test_data_over_the_limit_are_refused(client: httpx.Client) -> None:
-    """413 naming the field, in a single event and in a batch."""
+    """The error is 413 and names the field, in a single event and in a batch."""
     large = event("large", data={"status": "generating", "text": "x" * EVENT_BYTES})
     answer = client.post("/api/publish", json=large)
     assert (answer.status_code, answer.json()["error"]["field"]) == (413, "data")
@@ -185,7 +185,7 @@ def test_a_body_that_ends_early_stores_nothing(hub: LiveHub, client: httpx.Clien
     "declared", ["application/json", "application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"']
 )
 def test_json_has_several_content_types(client: httpx.Client, declared: str) -> None:
-    """In any case, with or without a UTF-8 charset."""
+    """The type may be in any case, and have a UTF-8 charset."""
     answer = client.post(
         "/api/publish",
         content=b'{"channel":"publish","content_id":"j","data":{"status":"idle"}}',

@@ -71,7 +71,7 @@ PATHS = ["/api/v1/media/videos/v/progress/", "/api/v1/media/videos/v/progress"]
 async def test_a_video_is_answered_in_the_video_vocabulary(
     path: str, data: dict[str, Any], told: dict[str, Any]
 ) -> None:
-    """With and without the slash: null for unknown fields, and the cursor as the tag."""
+    """The path may end with a slash; unknown fields are null, and the tag is the cursor."""
     async with serving() as (_hub, client):
         body = {"channel": "encodes", "content_id": "v", "data": data}
         cursor = (await client.post("/api/publish", json=body)).json()["cursor"]
@@ -83,7 +83,7 @@ async def test_a_video_is_answered_in_the_video_vocabulary(
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_an_unknown_video_is_pending(path: str) -> None:
-    """A page may poll before the upload it shows has begun. The answer has no tag."""
+    """A page may poll before its upload has begun, and the answer has no tag."""
     async with serving() as (_hub, client):
         answer = await client.get(path)
     assert (answer.status_code, answer.json()) == (200, PENDING)
@@ -132,7 +132,7 @@ async def test_a_failing_hub_is_pending_and_logged(
 
 
 async def test_an_illegal_id_is_pending() -> None:
-    """Also answered 200."""
+    """Players poll on, since the answer is 200."""
     async with serving() as (_hub, client):
         answer = await client.get("/api/v1/media/videos/a*b/progress/")
     assert (answer.status_code, answer.json()) == (200, PENDING | {"id": "a*b"})

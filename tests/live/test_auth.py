@@ -39,7 +39,7 @@ def private_key(algorithm: str) -> Any:
 
 
 def public_pem(algorithm: str) -> bytes:
-    """Its public key."""
+    """The public key for this algorithm, as PEM."""
     pem: bytes = private_key(algorithm).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return pem
 
@@ -57,7 +57,7 @@ def error(answer: httpx.Response) -> tuple[int, str]:
 
 
 def test_a_token_allows_what_its_claims_say(client: httpx.Client) -> None:
-    """Reading what `read` covers, writing what `write` covers, and nothing else."""
+    """A token reads what `read` covers, writes what `write` covers, and no more."""
     writer, reader = bearer(read=[], write=["c"]), bearer(read=["c"], write=[])
     assert client.post("/api/publish", json=OFFER, headers=writer).json()["accepted"] is True
     assert client.get(CHANNEL, headers=reader).json()["contents"][0]["content_id"] == "a"
@@ -70,7 +70,7 @@ READING = ["", "/status", "/status?view=list", "/changes", "/events"]
 
 @pytest.mark.parametrize("end", READING)
 def test_every_reading_route_checks_the_channel(client: httpx.Client, end: str) -> None:
-    """401 without a token, 403 with one that does not allow reading it."""
+    """The answer is 401 without a token, and 403 with one that does not cover the channel."""
     assert error(client.get(CHANNEL + end)) == (401, "unauthorized")
     other = client.get(CHANNEL + end, headers=bearer(read=["d", "c/*"]))
     assert error(other) == (403, "forbidden")
@@ -99,14 +99,14 @@ def test_a_stream_needs_all_of_its_channels(client: httpx.Client) -> None:
     ],
 )
 def test_other_routes_refuse_requests_without_a_token(client: httpx.Client, method: str, path: str) -> None:
-    """401 with the required scheme, before anything else is checked."""
+    """The answer is 401 with the required scheme, before anything else is checked."""
     answer = client.request(method, path)
     assert error(answer) == (401, "unauthorized")
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
 def test_unreadable_contents_look_like_missing_ones(client: httpx.Client) -> None:
-    """In batches and for players: body, tag and headers are the same."""
+    """Body, tag and headers are the same, in batches and for players."""
     acme = bearer(sub="writer")
     for channel, content in (("open", "seen"), ("closed", "hidden")):
         offer = {"channel": channel, "content_id": content, "data": {"status": "complete"}}
@@ -131,7 +131,7 @@ def test_unreadable_contents_look_like_missing_ones(client: httpx.Client) -> Non
 
 
 def test_tenants_are_isolated(client: httpx.Client) -> None:
-    """The same names are other channels and contents."""
+    """The same names are other channels and contents in another tenant."""
     one, other = bearer(tenant="one"), bearer(tenant="two")
     offer = {"channel": "t", "content_id": "x", "data": {"status": "complete", "of": "one"}}
     client.post("/api/publish", json=offer, headers=one).raise_for_status()
@@ -188,7 +188,7 @@ FOREVER = {"exp": 2_000_000_000, "tenant": "acme", "read": ["**"]}
     ],
 )
 def test_invalid_tokens_are_unauthorized(client: httpx.Client, text: Any) -> None:
-    """401 with a reason, and never a crash."""
+    """The answer is 401 with a reason."""
     said = (text() if callable(text) else text).encode()
     answer = client.get(CHANNEL, headers={b"Authorization": b"Bearer " + said})
     assert error(answer) == (401, "unauthorized")
@@ -214,7 +214,7 @@ def test_issuer_and_audience_are_checked_where_they_are_set() -> None:
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
 def test_a_public_key_verifies_tokens_of_its_private_key(tmp_path: Path, algorithm: str) -> None:
-    """With the one algorithm of the key (algorithm confusion)."""
+    """The key accepts only its own algorithm (algorithm confusion)."""
     file = tmp_path / "key.pem"
     file.write_bytes(public_pem(algorithm))
     with live_hub(public_key=str(file)) as hub, httpx.Client(base_url=hub.base_url) as client:
@@ -271,7 +271,7 @@ def jwk(algorithm: str, key_id: str) -> dict[str, Any]:
 
 
 def test_key_sets_are_cached_and_fetched_again_for_an_unknown_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once for many requests, and again for an unknown key id, but only after a pause."""
+    """A key set serves many requests; an unknown key id fetches it again, but only after a pause."""
     monkeypatch.setattr(keys, "KEYS_PAUSE_SECONDS", 0.0)
     answer: dict[str, Any] = {"keys": [jwk("RS256", "one"), {"kty": "oct", "kid": "secret", "k": "c2VjcmV0"}]}
     first = bearer(private_key("RS256"), "RS256", head={"kid": "one"})
@@ -297,7 +297,7 @@ def test_key_sets_are_cached_and_fetched_again_for_an_unknown_key(monkeypatch: p
 
 
 def test_fetched_keys_are_used_while_their_url_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the first answer, requests are 503; afterwards an outage of the issuer has no effect."""
+    """Before the first fetch, requests are answered 503; afterwards an outage of the issuer has no effect."""
     monkeypatch.setattr(keys, "KEYS_SECONDS", 0.0)
     monkeypatch.setattr(keys, "KEYS_PAUSE_SECONDS", 0.0)
     answer: dict[str, Any] = {"keys": [jwk("EdDSA", "one")], "status": 500}
@@ -307,7 +307,7 @@ def test_fetched_keys_are_used_while_their_url_is_away(monkeypatch: pytest.Monke
         assert error(unavailable) == (503, "keys_unavailable")
         assert int(unavailable.headers["retry-after"]) > 0
         with open_stream(hub.base_url, f"{CHANNEL}/events", head) as stream:
-            # Any status but 200 would end an EventSource for good.
+            # Any status but 200 would end an EventSource permanently.
             assert stream.event().event == "drain"
         answer["status"] = 200
         assert client.get(CHANNEL, headers=head).status_code == 200

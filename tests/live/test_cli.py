@@ -34,13 +34,13 @@ STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR) +"
 
 
 def test_version_is_that_of_the_package() -> None:
-    """`--version` prints it."""
+    """`--version` prints name and version."""
     assert command("--version").stdout == f"statushub {__version__}\n"
 
 
 @pytest.mark.parametrize("name", [(), *((name,) for name in cli.commands)], ids=lambda name: name[0] if name else "all")
 def test_every_command_has_a_help(name: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    """With examples, except for the demo."""
+    """The help has examples, except for the demo."""
     assert run([*name, "--help"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith(f"Usage: statushub{''.join(f' {part}' for part in name)}")
@@ -55,7 +55,7 @@ def test_a_missing_command_is_an_error(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize(("name", "flag"), FLAGS, ids=[f"{name} {flag}" for name, flag in FLAGS])
 def test_a_mistyped_flag_suggests_the_right_one(name: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """For any flag of any command with one letter added, in one line."""
+    """One letter added to any flag of any command gives an error of one line."""
     assert run([name, f"{flag}e"]) == 2
     error = capsys.readouterr().err
     assert f"'{flag}'" in error.partition("Did you mean")[2]
@@ -64,7 +64,7 @@ def test_a_mistyped_flag_suggests_the_right_one(name: str, flag: str, capsys: py
 
 @pytest.mark.parametrize("name", list(cli.commands))
 def test_a_mistyped_command_suggests_the_right_one(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """For any command with one letter added."""
+    """One letter added to any command gives an error of one line."""
     assert run([f"{name}e"]) == 2
     assert f"Did you mean '{name}'?" in capsys.readouterr().err
 
@@ -97,7 +97,7 @@ def test_an_invalid_variable_is_named(variable: str, value: str) -> None:
 
 
 def test_sigterm_stops_a_hub_gracefully(tmp_path: Path) -> None:
-    """Exit code 0, nothing on stdout, and only the log on stderr."""
+    """The exit code is 0, stdout is empty, and stderr has only the log."""
     with serving("--broker", "memory:", cwd=tmp_path) as (process, url):
         assert httpx.get(f"{url}/readyz").status_code == 200
         code, out, err = ended(process, signal.SIGTERM)
@@ -191,7 +191,7 @@ def test_other_addresses_need_insecure() -> None:
 
 @pytest.mark.parametrize(("host", "level"), [("127.0.0.1", logging.INFO), ("192.0.2.1", logging.WARNING)])
 def test_missing_authentication_is_logged(host: str, level: int, caplog: pytest.LogCaptureFixture) -> None:
-    """As information on loopback, as a warning on other addresses; without the password of the broker."""
+    """The line is information on loopback and a warning on other addresses, without the broker's password."""
     caplog.set_level(logging.INFO, "statushub")
     announce(Config(host=host, insecure=True, broker="redis://user:secret@redis:6379/0"), f"http://{host}:8000")
     assert caplog.records[-1].levelno == level

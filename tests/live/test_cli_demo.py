@@ -63,7 +63,7 @@ def test_ctrl_c_ends_a_running_encode(tmp_path: Path) -> None:
 
 
 def test_a_killed_demo_leaves_no_orphan(tmp_path: Path) -> None:
-    """After SIGKILL, too: the encoding process ends because its stdin is closed."""
+    """The encoding process ends after SIGKILL, since its stdin is closed."""
     with started(*demo("--port", 0, "--seconds", 60), env={"TMPDIR": str(tmp_path)}) as process:
         line_with(process, "Open")
         line_with(process, "Ctrl\\+C ends")
@@ -76,14 +76,14 @@ def test_a_killed_demo_leaves_no_orphan(tmp_path: Path) -> None:
 
 
 def test_a_default_port_in_use_is_replaced(tmp_path: Path) -> None:
-    """By a free one, with a line that says so."""
+    """The demo uses a free port, and prints a line about it."""
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             taken.bind(("127.0.0.1", DEMO_PORT))
             taken.listen()
         except OSError:
-            pass  # in use by another process, which serves as well
+            pass  # in use by another process that also serves
         environ = {"TMPDIR": str(tmp_path), "STATUSHUB_SECRET": "x" * 32}
         with started(*demo("--clips", 1), env=environ) as process:
             line_with(process, f"Port {DEMO_PORT} is in use")
@@ -95,7 +95,7 @@ def test_a_default_port_in_use_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_chosen_port_in_use_is_an_error() -> None:
-    """In one line, with exit code 2."""
+    """The error is one line, with exit code 2."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = command(*demo("--port", taken.getsockname()[1]))
     assert result.returncode == 2
@@ -104,7 +104,7 @@ def test_a_chosen_port_in_use_is_an_error() -> None:
 
 
 def test_a_demo_opens_a_browser(tmp_path: Path) -> None:
-    """Once the page is served, in a graphical session."""
+    """In a graphical session the browser is opened once the page is served."""
     os.mkfifo(tmp_path / "opened")
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "opened"}\n')

@@ -26,7 +26,7 @@ SAMPLE = ("encode", "--sample", "1", "--preset", "ultrafast", "--threads", "1")
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[str]:
-    """A hub that tests share, each with a channel of its own."""
+    """A hub for all tests; each uses its own channel."""
     with live_hub() as live:
         yield live.base_url
 
@@ -41,8 +41,8 @@ def test_an_encode_is_published_and_its_playlist_printed(hub: str, tmp_path: Pat
     assert (content["content_id"], content["status"], content["hls_path"]) == ("clip", "complete", "out/master.m3u8")
 
 
-def test_a_default_destination_is_named_as_the_content(hub: str, tmp_path: Path) -> None:
-    """A folder in encodes/."""
+def test_the_default_destination_is_named_after_the_content(hub: str, tmp_path: Path) -> None:
+    """The destination is a folder in encodes/."""
     result = command(*SAMPLE, "--hub", hub, "--channel", "named", cwd=tmp_path)
     name = re.fullmatch(r"encodes/(sample-[0-9a-f]{8})/master\.m3u8\n", result.stdout)
     assert name
@@ -51,7 +51,7 @@ def test_a_default_destination_is_named_as_the_content(hub: str, tmp_path: Path)
 
 
 def test_a_terminal_shows_a_bar(hub: str, tmp_path: Path) -> None:
-    """On stderr, so that stdout is only the playlist's path."""
+    """The bar is on stderr, so that stdout has only the playlist's path."""
     ours, theirs = pty.openpty()
     arguments = [sys.executable, "-m", "statushub", *SAMPLE, "--hub", hub, "--channel", "bar"]
     with Popen(arguments, cwd=tmp_path, env=environment({"TERM": "xterm"}), stdout=PIPE, stderr=theirs) as process:
@@ -85,7 +85,7 @@ def test_an_unreachable_hub_does_not_stop_an_encode(tmp_path: Path) -> None:
 
 
 def test_a_failed_encode_is_one_line(hub: str, tmp_path: Path) -> None:
-    """Exit code 1; the last line and the hub have the reason."""
+    """The exit code is 1, and the last line and the hub have the reason."""
     result = command("encode", "gone.mp4", "--hub", hub, "--channel", "failed", cwd=tmp_path)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.splitlines()[-1] == "statushub: gone.mp4 does not exist."
@@ -117,7 +117,7 @@ def test_a_cancelled_encode_is_published(number: int, code: int, hub: str, tmp_p
     ],
 )
 def test_an_invalid_encode_is_one_line(arguments: tuple[str, ...], message: str) -> None:
-    """With exit code 2."""
+    """The exit code is 2."""
     result = command("encode", *arguments)
     assert result.returncode == 2
     assert message in result.stderr
@@ -126,7 +126,7 @@ def test_an_invalid_encode_is_one_line(arguments: tuple[str, ...], message: str)
 
 @pytest.mark.parametrize("name", ["encode", "demo"])
 def test_a_missing_encoder_says_what_to_install(name: str) -> None:
-    """The extra `encode`, in one line."""
+    """The error is one line and names the extra `encode`."""
     program = f"import sys; sys.modules['av'] = None; import hub.cli; hub.cli.main({json.dumps([name])})"
     result = run([sys.executable, "-c", program], capture_output=True, text=True, env=environment(), check=False)
     assert result.returncode == 1
@@ -134,7 +134,7 @@ def test_a_missing_encoder_says_what_to_install(name: str) -> None:
 
 
 def test_sources_of_one_name_are_different_contents(tmp_path: Path) -> None:
-    """The id holds the name and a hash of the place; it is valid for any name."""
+    """The id has the name and a hash of the location, and is valid for any name."""
     one, two = (
         default_name(str(tmp_path / "a" / "my * clip?.mp4")),
         default_name(str(tmp_path / "b" / "my * clip?.mp4")),

@@ -49,7 +49,7 @@ def test_serve_publish_and_watch_until_done(tmp_path: Path) -> None:
 
 
 def test_watch_exits_with_1_if_a_content_failed(hub: str) -> None:
-    """And names the content."""
+    """The watch also prints the content's id."""
     publish(hub, "fails", "clip", "error", "--data", '{"error_message": "disk full"}')
     result = command("watch", "fails", "--until-done", "--hub", hub)
     assert result.returncode == 1
@@ -58,7 +58,7 @@ def test_watch_exits_with_1_if_a_content_failed(hub: str) -> None:
 
 
 def test_json_lines_hold_id_type_and_data(hub: str) -> None:
-    """One object per line: states with their cursors, and `ready` after them."""
+    """Each line has one object: states with their cursors, then `ready`."""
     cursor = publish(hub, "json", "clip", "READY", "--data", '{"hls_path": "/a"}').stdout.strip()
     result = command("watch", "json", "--json", "--until-done", "--hub", hub)
     event, ready = map(json.loads, result.stdout.splitlines())
@@ -67,7 +67,7 @@ def test_json_lines_hold_id_type_and_data(hub: str) -> None:
 
 
 def test_ctrl_c_ends_a_watch_quietly(hub: str) -> None:
-    """With 130, without a message or a traceback."""
+    """The exit code is 130, without a message or a traceback."""
     with started("watch", "quiet", "--json", "--hub", hub) as watch:
         line_with(watch, "ready")
         code, out, err = ended(watch, signal.SIGINT)
@@ -75,7 +75,7 @@ def test_ctrl_c_ends_a_watch_quietly(hub: str) -> None:
 
 
 def test_a_watch_resumes_after_a_restart(tmp_path: Path) -> None:
-    """Events published after it are shown, and earlier ones are not repeated."""
+    """Events published after the restart are shown, and earlier ones are not repeated."""
     port = free_port()
     with serving("--port", port, cwd=tmp_path) as (process, url):
         publish(url, "films", "one", "complete")
@@ -91,7 +91,7 @@ def test_a_watch_resumes_after_a_restart(tmp_path: Path) -> None:
 
 
 def test_a_void_cursor_is_a_reset(hub: str) -> None:
-    """A cursor of another hub: the whole state follows."""
+    """The whole state follows a cursor of another hub."""
     publish(hub, "void", "clip", "complete")
     result = command("watch", "void", "--since", "elsewhere-7", "--until-done", "--hub", hub)
     assert result.returncode == 0
@@ -108,7 +108,7 @@ def test_since_skips_earlier_events(hub: str) -> None:
 
 
 def test_a_terminal_shows_bars(hub: str) -> None:
-    """A bar for each content, with its title and progress."""
+    """Each content has a bar with its title and progress."""
     publish(hub, "bars", "clip", "generating", "--progress", "40", "--data", '{"title": "Holiday"}')
     publish(hub, "bars", "early", "generating")
     ours, theirs = pty.openpty()
@@ -132,7 +132,7 @@ def test_producers_cannot_control_the_terminal(hub: str) -> None:
 
 
 def test_an_unreachable_hub_is_one_line() -> None:
-    """Exit code 1 for both, and the address in the line."""
+    """The exit code of both commands is 1, and the line names the address."""
     url = f"http://127.0.0.1:{free_port()}"
     for result in (publish(url, "films", "clip", "complete"), command("watch", "films", "--hub", url)):
         assert result.returncode == 1
@@ -148,7 +148,7 @@ def test_an_unreachable_hub_is_one_line() -> None:
     ],
 )
 def test_an_invalid_url_is_one_line(address: str, message: str) -> None:
-    """Exit code 2, because a retry would not help."""
+    """The exit code is 2, because a retry would not help."""
     for result in (publish(address, "films", "clip", "complete"), command("watch", "films", "--hub", address)):
         assert result.returncode == 2
         assert message in result.stderr
@@ -160,7 +160,7 @@ def test_an_invalid_url_is_one_line(address: str, message: str) -> None:
     [(401, 2, "answers 401: Unauthorized"), (503, 1, "answers 503"), (200, 2, "does not send an event stream")],
 )
 def test_a_response_without_a_stream_ends_a_watch(status: int, code: int, message: str) -> None:
-    """With 1 where a retry may succeed, else with 2."""
+    """The exit code is 1 where a retry may succeed, otherwise 2."""
 
     async def answer(_request: object) -> PlainTextResponse:
         return PlainTextResponse("no hub", status)
@@ -174,14 +174,14 @@ def test_a_response_without_a_stream_ends_a_watch(status: int, code: int, messag
 
 @pytest.mark.parametrize("data", ["{", "[]", "7", '{"a": NaN}', ""])
 def test_broken_json_is_refused_before_publishing(data: str) -> None:
-    """Exit code 2 and the option's name, without a hub."""
+    """The exit code is 2, and the error names the option without contacting a hub."""
     result = publish(f"http://127.0.0.1:{free_port()}", "films", "clip", "complete", "--data", data)
     assert result.returncode == 2
     assert result.stderr.startswith("statushub: --data is not a JSON object: ")
 
 
 def test_an_invalid_status_names_the_field(hub: str) -> None:
-    """Exit code 2."""
+    """The exit code is 2."""
     result = publish(hub, "films", "clip", "done")
     assert result.returncode == 2
     assert result.stderr.startswith("statushub: data.status must be one of ")
@@ -201,7 +201,7 @@ def test_a_refusal_exits_with_3(hub: str, then: tuple[object, ...], reason: str)
 
 
 def test_every_option_is_published(hub: str) -> None:
-    """Type, attempt, seq, lease and fields."""
+    """Type, attempt, seq, lease and fields arrive at the hub."""
     options = ("--type", "custom", "--attempt", 3, "--seq", 4, "--lease", 60, "--data", '{"n": 1}', "--progress", 12.5)
     assert publish(hub, "said", "clip", "generating", *options).returncode == 0
     [content] = httpx.get(f"{hub}/api/contents/said").json()["contents"]
@@ -226,7 +226,7 @@ def test_publishing_goes_straight_to_redis(redis_server: RedisServer) -> None:
     ],
 )
 def test_contradictory_targets_are_refused(options: tuple[str, ...], message: str) -> None:
-    """In one line, with exit code 2."""
+    """The error is one line, with exit code 2."""
     result = command("publish", "films", "clip", "complete", *options)
     assert result.returncode == 2
     assert message in result.stderr
@@ -234,7 +234,7 @@ def test_contradictory_targets_are_refused(options: tuple[str, ...], message: st
 
 
 def test_a_closed_pipe_ends_a_watch_without_a_traceback(hub: str) -> None:
-    """As in `statushub watch … | head`."""
+    """`statushub watch … | head` ends quietly."""
     publish(hub, "pipe", "clip", "generating")
     shell = f"{sys.executable} -m statushub watch pipe --hub {hub} --until-done | true"
     with subprocess.Popen(["sh", "-c", shell], stderr=subprocess.PIPE, env=environment()) as process:

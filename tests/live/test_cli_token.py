@@ -17,7 +17,7 @@ ENVIRON = {"STATUSHUB_SECRET": SECRET}
 
 
 def test_a_token_is_accepted_by_a_hub(tmp_path: Path) -> None:
-    """For its patterns only; the secret may come from a file."""
+    """The token covers only its patterns; the secret may come from a file."""
     file = tmp_path / "secret"
     file.write_text(f"{SECRET}\n")
     signed = command("token", "--tenant", "acme", "--read", "c", "--read", "d/*", "--secret-file", file)
@@ -31,7 +31,7 @@ def test_a_token_is_accepted_by_a_hub(tmp_path: Path) -> None:
 
 
 def test_every_option_is_a_claim() -> None:
-    """And each token has its own `jti`, by which it can be revoked."""
+    """Each token also has its own `jti`, by which it can be revoked."""
     options = ("--sub", "bob", "--write", "w", "--revoke", "--ttl", "2d")
     environ = ENVIRON | {"STATUSHUB_ISSUER": "app", "STATUSHUB_AUDIENCE": "hub"}
     signed = [command("token", *options, env=environ).stdout.strip() for _ in range(2)]
@@ -63,7 +63,7 @@ def test_every_option_is_a_claim() -> None:
 def test_a_token_that_cannot_be_signed_is_one_line(
     arguments: tuple[str, ...], environ: dict[str, str], message: str
 ) -> None:
-    """With exit code 2, and without the secret."""
+    """The exit code is 2, and the error does not show the secret."""
     result = command("token", *arguments, env=environ)
     assert result.returncode == 2
     assert message in result.stderr

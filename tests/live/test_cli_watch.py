@@ -60,7 +60,7 @@ def test_a_reset_clears_the_bars() -> None:
 
 
 def test_a_board_is_not_done_while_a_content_is_pending() -> None:
-    """And not before `ready`."""
+    """The board is not done before `ready`, either."""
     board = Board()
     ready = Message(id=None, type="ready", data={})
     assert not board.done
@@ -70,7 +70,7 @@ def test_a_board_is_not_done_while_a_content_is_pending() -> None:
 
 
 def test_a_reset_clears_failures() -> None:
-    """And the board is not done until the next `ready`."""
+    """The board is not done until the next `ready`."""
     board = Board()
     board.apply(Message(id=None, type="ready", data={}))
     board.apply(status_of("clip", status="error"))
@@ -118,7 +118,7 @@ def follow(script: Script, count: int, token: str | None = None) -> tuple[list[M
 
 
 def test_a_follower_resumes_at_its_last_cursor() -> None:
-    """That of an event or a `ready`, and none after a reset; a 503 is retried."""
+    """The cursor is that of an event or a `ready`, and none after a reset; a 503 is retried."""
     script = Script(
         'retry: 1\nid: e-1\nevent: x\ndata: {"content_id": "a"}\n\n: comment\n\n',
         503,

@@ -151,7 +151,7 @@ class TestResult:
         for info, rendition in zip(infos, encoded.result.renditions, strict=True):
             folder = encoded.folder / rendition.name
             rates = [file.stat().st_size * 8 for file in sorted(folder.glob("*.m4s"))]
-            # The second segment lasts one second: less than half the target, so that it has no peak of its own.
+            # The second segment lasts one second, less than half of the target, so that it has no separate peak.
             assert rendition.bandwidth == round(rates[0] / 4)
             assert f"BANDWIDTH={rendition.bandwidth},AVERAGE-BANDWIDTH={round(sum(rates) / 5)}," in info
             assert f"RESOLUTION={rendition.width}x{rendition.height}," in info

@@ -48,7 +48,7 @@ async def progress_of(client: httpx.AsyncClient, content_id: str) -> dict[str, A
 async def test_progress_route_follows_the_encode_to_its_end(
     hub: str, client: httpx.AsyncClient, clip: Path, tmp_path: Path
 ) -> None:
-    """While a video is encoded the route has the progress; afterwards, the path of the result."""
+    """The route has the progress during the encode, and the path of the result afterwards."""
     seen: list[dict[str, Any]] = []
     async with Producer(hub, rate=100) as producer, anyio.create_task_group() as group:
 

@@ -86,17 +86,17 @@ def auth_required() -> Iterator[httpx.Client]:
 
 
 def test_the_description_is_valid_openapi() -> None:
-    """By the specification's own schema, version 3.1."""
+    """The specification's own schema of version 3.1 accepts it."""
     OpenAPIV31SpecValidator(description()).validate()
 
 
 def test_the_description_is_of_this_version() -> None:
-    """A client that is generated from it is of the same version."""
+    """Clients that are generated from it have the same version."""
     assert description()["info"]["version"] == __version__
 
 
-def test_every_route_is_described_and_nothing_else() -> None:
-    """Both ways. HEAD follows from GET and is described in the introduction."""
+def test_described_routes_equal_the_real_ones() -> None:
+    """HEAD follows from GET and is described in the introduction."""
     routes = {
         (route.path.replace(":path}", "}"), method)
         for route in ROUTES
@@ -106,7 +106,7 @@ def test_every_route_is_described_and_nothing_else() -> None:
     assert {(path, method) for path, method, _operation in operations()} == routes
 
 
-def test_the_described_limits_are_the_real_ones() -> None:
+def test_described_limits_equal_the_real_ones() -> None:
     """Each number in a schema equals its constant."""
     schemas = description()["components"]["schemas"]
     paths = description()["paths"]
@@ -132,7 +132,7 @@ def test_the_described_limits_are_the_real_ones() -> None:
         assert schemas["RevokeRequest"]["properties"][name]["maxLength"] == tokens.NAME_CHARACTERS
 
 
-def test_the_limits_in_words_are_the_real_ones() -> None:
+def test_limits_in_descriptions_equal_the_real_ones() -> None:
     """Limits that only descriptions mention equal their constants."""
     paths, components = description()["paths"], description()["components"]
     responses, schemes = components["responses"], components["securitySchemes"]
@@ -188,7 +188,7 @@ def examples(node: Any) -> Iterator[tuple[dict[str, Any], Any]]:
 
 
 def test_the_examples_are_valid() -> None:
-    """By the schema beside them."""
+    """Each example matches the schema beside it."""
     found = list(examples(description()))
     assert len(found) > 20
     for schema, example in found:
@@ -280,7 +280,7 @@ CALLS: list[tuple[int, str, str, dict[str, Any]]] = [
 def test_real_answers_are_as_described(
     client: httpx.Client, status: int, method: str, path: str, call: dict[str, Any]
 ) -> None:
-    """In their status, media type, headers and body."""
+    """Status, media type, headers and body of each answer match the description."""
     publish_everything(client)
     call = dict(call)
     answer = client.request(method, path.format(channel_id="ch", id=call.pop("id", None)), **call)
@@ -338,7 +338,7 @@ def test_operations_that_refuse_tickets_are_described(
 
 
 def test_refusals_for_a_token_are_as_described(auth_required: httpx.Client) -> None:
-    """403 for what it does not allow, 429 over its rate limit."""
+    """The answer is 403 for a token that does not suffice, and 429 over its rate limit."""
     powerless = bearer(read=[], write=[])
     for path, method, call in (
         (CONTENTS, "GET", {}),
@@ -427,5 +427,5 @@ def test_bodies_are_accepted_as_described(client: httpx.Client, path: str, body:
 
 
 def test_the_description_is_served(client: httpx.Client) -> None:
-    """As it is shipped."""
+    """The route answers with the shipped file."""
     assert client.get("/openapi.json").json() == description()

@@ -1,4 +1,4 @@
-"""`work` and `awork`: a work that brings its own producer."""
+"""`work` and `awork`: a work with a producer of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def store(redis_server: RedisServer) -> Iterator[Stored]:
 
 
 def test_a_work_is_reported(redis_server: RedisServer, store: Stored) -> None:
-    """Its fields and its end, under the attempt that was given; all of it has arrived when the block is left."""
+    """Fields and end are stored under the given attempt by the time the block is left."""
     with work("c", channel="ch", url=redis_server.url, tenant=store.tenant, attempt=7, title="A film") as reported:
         reported.update("generating", progress=45)
     assert store.status("c").items() >= {"status": "complete", "progress": 100, "title": "A film"}.items()
@@ -30,7 +30,7 @@ def test_a_work_is_reported(redis_server: RedisServer, store: Stored) -> None:
 
 
 def test_an_error_of_a_work_is_reported_and_raised(redis_server: RedisServer, store: Stored) -> None:
-    """As within a producer."""
+    """The block's exception is reported and not suppressed."""
     with pytest.raises(ValueError, match="torn"), work("c", channel="ch", url=redis_server.url, tenant=store.tenant):
         raise ValueError("torn")
     assert store.status("c")["error_message"] == "torn"
@@ -38,7 +38,7 @@ def test_an_error_of_a_work_is_reported_and_raised(redis_server: RedisServer, st
 
 @pytest.mark.anyio
 async def test_an_async_work_is_reported(redis_server: RedisServer, store: Stored) -> None:
-    """As the other, in an event loop."""
+    """Fields, end and errors of `awork` are those of `work`."""
     async with awork("c", channel="ch", url=redis_server.url, tenant=store.tenant, title="A film") as reported:
         await reported.update("generating", progress=45)
     assert store.status("c").items() >= {"status": "complete", "progress": 100, "title": "A film"}.items()
@@ -49,7 +49,7 @@ async def test_an_async_work_is_reported(redis_server: RedisServer, store: Store
 
 
 def test_a_work_is_a_decorator(redis_server: RedisServer, store: Stored) -> None:
-    """Each call of the function is a work, with a later attempt."""
+    """Each call of the function is a work with a later attempt."""
 
     @work("c", channel="ch", url=redis_server.url, tenant=store.tenant)
     def encode() -> None:
@@ -70,8 +70,8 @@ def test_an_unreachable_hub_does_not_fail_the_work(caplog: pytest.LogCaptureFixt
     assert "could not be delivered: c" in caplog.text
 
 
-def test_wrong_words_are_raised_on_entering() -> None:
-    """An address that is none, and a name that breaks a rule."""
+def test_invalid_arguments_are_raised_on_entering() -> None:
+    """Both an invalid address and an invalid name raise when the block is entered."""
     with pytest.raises(ConfigError), work("c", channel="ch", url="ftp://127.0.0.1"):
         pass
     with pytest.raises(Invalid), work("c", channel="*"):

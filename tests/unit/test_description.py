@@ -14,12 +14,12 @@ from tests.support import openapi
 
 
 def test_the_description_is_up_to_date() -> None:
-    """A changed body changes it: run `python -m tests.support.openapi`."""
+    """A change of a body requires a run of `python -m tests.support.openapi`."""
     assert openapi.read() == openapi.regenerated(openapi.read())
 
 
 def test_every_component_is_referred_to() -> None:
-    """What a body no longer is does not stay behind; the events of a stream are named in its description."""
+    """No component stays that bodies no longer use; the events of a stream are named in its description."""
     description = openapi.read()
     schemas = set(description["components"]["schemas"])
     text = json.dumps(description)
@@ -28,7 +28,7 @@ def test_every_component_is_referred_to() -> None:
 
 
 def test_a_changed_type_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One field more, or another limit."""
+    """Another field and another limit both change the generated components."""
     ids = Annotated[list[str], msgspec.Meta(min_length=1, max_length=jobs.BATCH_IDS + 1)]
     changed = msgspec.defstruct("JobBatchRequest", [("job_ids", ids), ("more", bool, False)], module=jobs.__name__)
     monkeypatch.setattr(jobs, "JobBatchRequest", changed)

@@ -64,7 +64,7 @@ class TestLadder:
         ],
     )
     def test_renditions_fit_the_source(self, size: tuple[int, int], wanted: list[str]) -> None:
-        """At least two above the smallest size, none larger than the source, all even, all in proportion."""
+        """At least two exceed the smallest size, none exceeds the source, and all are even and in proportion."""
         assert [f"{each.width}x{each.height}" for each in renditions(*size)] == wanted
 
     def test_smaller_renditions_take_fewer_bits(self) -> None:

@@ -1,4 +1,4 @@
-"""The vocabulary and the limits that JavaScript, CSS and Lua repeat, held against Python's, which are the source."""
+"""The vocabulary and the limits that JavaScript, CSS and Lua repeat, compared with Python's, which are the source."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def words(text: str) -> list[str]:
 
 
 def word_set(text: str) -> set[str]:
-    """The same where the order does not matter."""
+    """The quoted words of a list, whose order does not matter."""
     return set(words(text))
 
 
@@ -61,7 +61,7 @@ def keys(text: str) -> set[str]:
 
 
 def refusals(text: str) -> set[str]:
-    """What a Lua function returns instead of a cursor."""
+    """The refusals that a Lua function returns instead of a cursor."""
     return set(re.findall(r"return nil, '(\w+)'", text))
 
 
@@ -97,55 +97,55 @@ AGREEMENTS: Final[dict[str, Agreement]] = {
     "retention": (LUA, r"DEFAULT_RETENTION_MS = (.*?)\n", number, RETENTION_SECONDS * 1000),
     "the sweep's gap": (LUA, r"SWEEP_GAP_MS = (.*?)\n", number, SWEEP_GAP * 1000),
 }
-"""What must agree: the file, an expression whose group has the words, how they are read, and what they must be."""
+"""What must agree: the file, an expression whose group has the words, a parser for them, and the expected value."""
 
 
-def told(agreement: Agreement, change: Callable[[str], str] = lambda text: text) -> Any:
-    """What the file says, once the text that says it is changed."""
+def stated(agreement: Agreement, change: Callable[[str], str] = lambda text: text) -> Any:
+    """The value in the file, after `change` is applied to its text."""
     file, expression, read, _ = agreement
     found = re.search(expression, (ROOT / file).read_text(encoding="utf-8"), re.DOTALL)
-    assert found, f"{file} says it no more, or in another way"
+    assert found, f"{file} does not match {expression}"
     return read(change(found[1]))
 
 
 @pytest.mark.parametrize("agreement", AGREEMENTS.values(), ids=list(AGREEMENTS))
 def test_other_languages_agree(agreement: Agreement) -> None:
-    """Each list is Python's, and so is each limit."""
-    assert told(agreement) == agreement[-1]
+    """Each list and each limit equals Python's."""
+    assert stated(agreement) == agreement[-1]
 
 
 @pytest.mark.parametrize("agreement", AGREEMENTS.values(), ids=list(AGREEMENTS))
 def test_a_disagreement_is_noticed(agreement: Agreement) -> None:
-    """Each word and each number that is changed makes the test above fail."""
+    """A change of any word or number makes the comparison fail."""
     expected = agreement[-1]
     parts = [r"\d+"] if isinstance(expected, int | float) else [*expected]
     if isinstance(expected, dict):
         parts += expected.values()
     for part in parts:
-        assert told(agreement, partial(re.sub, part, r"\g<0>1")) != expected
+        assert stated(agreement, partial(re.sub, part, r"\g<0>1")) != expected
 
 
 def test_the_page_reconnects_before_it_polls() -> None:
-    """It waits longer than the hub asks an ordinary client to, and no longer than a full hub asks for."""
-    reconnect = told(("web/client.js", r"RECONNECT_MS = (.*?);", number, None))
+    """The page waits longer than an ordinary `retry`, and at most as long as that of a full hub."""
+    reconnect = stated(("web/client.js", r"RECONNECT_MS = (.*?);", number, None))
     assert RETRY_MS[1] < reconnect <= OVERLOAD_RETRY_MS[0]
 
 
 def test_the_styles_know_every_phase() -> None:
-    """And no other."""
+    """The phases with a style equal those of the vocabulary."""
     styles = (ROOT / "web/dashboard.css").read_text(encoding="utf-8")
     assert set(re.findall(r'data-phase="(\w+)"', styles)) == PHASE_NAMES
 
 
 def test_a_stream_sends_the_control_types() -> None:
-    """Those that are reserved, and no others."""
+    """The control events that the encoder sends equal the reserved types."""
     encoder = (ROOT / "hub/wire/sse.py").read_text(encoding="utf-8")
     assert set(re.findall(r'_control\("(\w+)"', encoder)) == CONTROL_TYPES
     assert not CONTROL_TYPES & EVENT_SOURCE_TYPES
 
 
-def test_the_vocabularies_are_whole() -> None:
-    """Each has a word for every phase, each of its words has a phase, and so has each type."""
+def test_the_vocabularies_are_complete() -> None:
+    """Each vocabulary has a word for every phase; each of its words, and each type, has a phase."""
     assert set(CONTENT_STATUS.values()) == set(get_args(ContentStatus))
     for vocabulary in (CONTENT_STATUS, VIDEO_STATUS, JOB_STATUS):
         assert set(vocabulary) == set(Phase)

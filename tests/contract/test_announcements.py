@@ -92,8 +92,8 @@ async def test_changes_returns_after_its_announcements(broker: Broker, tenant: s
         assert listener.offsets[-1] == snapshot.cursor.offset
 
 
-async def test_changes_come_after_the_announcements_of_others(url: str, tenant: str) -> None:
-    """The same while another client publishes continuously."""
+async def test_changes_returns_after_the_announcements_of_others(url: str, tenant: str) -> None:
+    """The order also holds while another client publishes continuously."""
     listener = Recorder()
     broker = open_broker(url)
     broker.listen(listener)
@@ -135,7 +135,7 @@ async def test_events_are_announced_by_another_hub(url: str, broker: Broker, ten
         assert listener.events == (await other.changes(tenant, CHANNEL)).events
 
 
-async def test_offsets_come_after_their_announcements(broker: Broker, tenant: str, listener: Recorder) -> None:
+async def test_offsets_returns_after_its_announcements(broker: Broker, tenant: str, listener: Recorder) -> None:
     """A listener that has a lower offset than the answer has missed an event; none is still on its way."""
     await broker.subscribe(tenant, CHANNEL)
 

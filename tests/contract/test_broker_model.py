@@ -159,7 +159,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_the_embedded_broker_agrees_with_the_reference() -> None:
-    """In memory, which is the same code as on disk."""
+    """A broker in memory runs the same code as one on disk."""
 
     class Embedded(Machine):
         def __init__(self) -> None:
@@ -170,7 +170,7 @@ def test_the_embedded_broker_agrees_with_the_reference() -> None:
 
 @pytest.mark.redis
 def test_the_redis_broker_agrees_with_the_reference(redis_server: RedisServer) -> None:
-    """Over a server that is emptied before each example."""
+    """The server is emptied before each example."""
     with redis.Redis(port=redis_server.port, db=REDIS_DATABASE) as client:
 
         class OverRedis(Machine):

@@ -86,13 +86,13 @@ async def test_a_thousand_in_one_call(broker: Broker, tenant: str, listener: Rec
     assert await listener.count(1_000) == events
 
 
-async def test_an_empty_publish(broker: Broker, tenant: str) -> None:
-    """Without publications there are no receipts."""
+async def test_an_empty_publish_has_no_receipts(broker: Broker, tenant: str) -> None:
+    """Publishing no event is not an error."""
     assert await broker.publish(tenant, []) == []
 
 
-async def test_concurrent_publishers(broker: Broker, tenant: str, listener: Recorder) -> None:
-    """Concurrent calls are each complete, and announced in the order of the clock."""
+async def test_concurrent_publishes_are_announced_in_order(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """Each concurrent call is stored completely."""
     await broker.subscribe(tenant, CHANNEL)
     calls = [broker.publish(tenant, [update(f"c{n}"), update(f"d{n}")]) for n in range(100)]
     receipts = [receipt for batch in await asyncio.gather(*calls) for receipt in batch]

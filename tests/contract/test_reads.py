@@ -154,8 +154,8 @@ async def test_lookup_is_atomic(broker: Broker, tenant: str) -> None:
             assert max(offsets) - min(offsets) == 99
 
 
-async def test_an_empty_lookup(broker: Broker, tenant: str) -> None:
-    """Without ids there are no events, but the cursor."""
+async def test_an_empty_lookup_gives_the_cursor(broker: Broker, tenant: str) -> None:
+    """The answer has no events."""
     cursor = await accepted(broker, tenant, update("a"))
     found = await broker.lookup(tenant, [])
     assert found.events == []

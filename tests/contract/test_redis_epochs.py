@@ -56,8 +56,8 @@ async def restart(server: RedisServer, listener: Recorder, meanwhile: Callable[[
     await listener.until(lambda: listener.restorations > restorations)
 
 
-async def test_an_empty_return_begins_an_epoch(server: RedisServer, broker: Broker, listener: Recorder) -> None:
-    """Without its data: the old cursor is of another epoch and reads everything."""
+async def test_a_restart_without_data_begins_an_epoch(server: RedisServer, broker: Broker, listener: Recorder) -> None:
+    """The old cursor is of another epoch and reads the whole channel."""
     before = [await accepted(broker, TENANT, update(f"c{n}")) for n in range(5)][-1]
     await restart(server, listener, server.forget)
     empty = await broker.changes(TENANT, CHANNEL, before)
@@ -69,7 +69,7 @@ async def test_an_empty_return_begins_an_epoch(server: RedisServer, broker: Brok
     assert [event.content_id for event in snapshot.events] == ["new"]
 
 
-async def test_a_return_with_older_data_begins_an_epoch(
+async def test_a_restart_with_older_data_begins_an_epoch(
     server: RedisServer, broker: Broker, listener: Recorder, tmp_path: Path
 ) -> None:
     """The clock went back: its offsets are used again, in another epoch."""
@@ -93,8 +93,8 @@ async def test_a_return_with_older_data_begins_an_epoch(
     await listener.until(lambda: again.epoch in {it.epoch for it in listener.announcements})
 
 
-async def test_a_return_with_all_data_begins_an_epoch(server: RedisServer, broker: Broker, listener: Recorder) -> None:
-    """It is not known that nothing was lost; contents, fences and the offset stay."""
+async def test_a_restart_with_all_data_begins_an_epoch(server: RedisServer, broker: Broker, listener: Recorder) -> None:
+    """Completeness cannot be verified; contents, fences and the offset stay."""
     await accepted(broker, TENANT, update("ended", "complete"))
     before = await accepted(broker, TENANT, update("open", attempt=2, seq=5))
     await restart(server, listener)
@@ -118,7 +118,7 @@ async def test_a_publish_may_be_the_first_call(server: RedisServer, broker: Brok
     assert (await broker.changes(TENANT, CHANNEL)).cursor == after
 
 
-async def test_every_restart_begins_another(server: RedisServer, broker: Broker, listener: Recorder) -> None:
+async def test_every_restart_begins_another_epoch(server: RedisServer, broker: Broker, listener: Recorder) -> None:
     """Epochs are never repeated."""
     epochs = []
     for _ in range(3):

@@ -40,7 +40,7 @@ async def listening(url: str, *, deadline: float = 5.0) -> AsyncIterator[tuple[R
 
 
 async def test_announcements_arrive_in_order(server: RedisServer) -> None:
-    """As over the transport: subscribed channels, in clock order, before the answer of a read."""
+    """As over the transport, announcements come in clock order and before the answer of a read."""
     async with listening(server.url) as (broker, recorder):
         await broker.subscribe("t", "c")
         for number in range(10):
@@ -89,7 +89,7 @@ async def test_a_forbidden_channel_is_reported(server: RedisServer) -> None:
 
 
 def test_the_installed_version_has_the_private_parts() -> None:
-    """Nothing is missing in the version that the tests run with, so that hubs use the transport."""
+    """Hubs with the declared dependencies use the transport."""
     assert missing_parts() == []
 
 

@@ -16,7 +16,7 @@ from tests.support.hub_process import HubProcess, hub_process
 from tests.support.waiting import eventually
 from tests.support.wire import LAST, Wire, exchange, request, wire
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells what is whose")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs smaps of Linux")
 
 PADDING: Final = "X-Padding: " + "x" * 12_000
 """A header that makes a leaked request measurable, within the limit of a head."""

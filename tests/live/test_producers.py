@@ -86,7 +86,7 @@ async def test_an_update_may_be_final(redis_server: RedisServer, store: Stored) 
     assert store.events() == 1
 
 
-async def test_of_many_updates_only_the_latest_are_sent(redis_server: RedisServer, store: Stored) -> None:
+async def test_only_the_latest_of_many_updates_are_sent(redis_server: RedisServer, store: Stored) -> None:
     """Of 20,000 consecutive updates few are stored, among them the last, although the event loop is busy."""
     async with producer(redis_server, store, rate=10) as p, p.work("c", channel="ch") as work:
         for n in range(20_000):
@@ -455,7 +455,7 @@ async def test_patience_is_spent_once_per_outage(caplog: pytest.LogCaptureFixtur
     assert "c19, …" in caplog.text
 
 
-async def test_what_was_not_delivered_in_time_is_delivered_later(tmp_path: Path) -> None:
+async def test_a_state_that_exceeded_its_patience_is_delivered_later(tmp_path: Path) -> None:
     """A final state whose patience is spent is delivered when Redis is back, before the producer ends."""
     with running_redis(tmp_path) as server, stored(server.url, "acme") as store:
         server.kill()

@@ -109,7 +109,7 @@ def test_many_threads_share_a_producer(producer: SyncProducer, store: Stored) ->
     assert {store.status("shared")[f"by{n}"] for n in range(8)} == {199}
 
 
-def test_of_many_updates_from_a_thread_only_the_latest_are_sent(redis_server: RedisServer, store: Stored) -> None:
+def test_only_the_latest_of_many_updates_from_a_thread_are_sent(redis_server: RedisServer, store: Stored) -> None:
     """Of 20,000 updates few are stored, among them the last."""
     with SyncProducer(redis_server.url, tenant=store.tenant) as producer, producer.work("c", channel="ch") as work:
         for n in range(20_000):

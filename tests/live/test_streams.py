@@ -149,7 +149,7 @@ def test_one_stream_carries_many_channels_in_clock_order(hub: LiveHub) -> None:
         ("/api/contents/a/events?since=k-99999999999999999999", "since"),
     ],
 )
-def test_an_invalid_request_is_told_its_field(hub: LiveHub, query: str, field: str) -> None:
+def test_the_error_of_an_invalid_request_names_its_field(hub: LiveHub, query: str, field: str) -> None:
     """The answer is 422 with the field's name in JSON."""
     answer = httpx.get(hub.base_url + query)
     assert answer.status_code == 422

@@ -185,7 +185,7 @@ def test_a_worker_publishes_with_only_its_requirements(
     assert not {*json.loads(ran.stdout)} & {"hub", "producers", "web", "tests", "click", "starlette", "hiredis"}
 
 
-def test_a_worker_is_told_what_to_install(worker: CleanEnvironment, project: Path) -> None:
+def test_errors_name_the_extra_to_install(worker: CleanEnvironment, project: Path) -> None:
     """The command and the import name the missing extra."""
     ran = worker.run("-c", COMMAND, "serve", cwd=project)
     assert ran.returncode == 1

@@ -83,7 +83,7 @@ def mentioned(function: ast.AST) -> set[str]:
 
 @pytest.mark.parametrize("named", sorted(set(FUNCTION.findall(PAGE))), ids=":".join)
 def test_every_function_exists(named: tuple[str, str]) -> None:
-    """In the file that the page names."""
+    """The file that the page names defines the function."""
     file, name = named
     assert name in functions(file)
 
@@ -97,14 +97,14 @@ def test_each_line_is_called_by_the_one_above_it(step: Step) -> None:
 
 @pytest.mark.parametrize("step", CALLS, ids=str)
 def test_each_call_goes_down(step: Step) -> None:
-    """To the same layer or a lower one, or through something handed in, which the remark names."""
+    """A call leads to the same layer or a lower one, or to an injected object, which the remark names."""
     assert step.caller
     handed_in = step.remark.startswith(HANDED_IN)
     assert (step.layer < step.caller.layer) is handed_in
 
 
-def test_the_walk_is_the_whole_way() -> None:
-    """From the API to the wire, with three hops through something handed in."""
+def test_the_walk_leads_from_the_api_to_the_wire() -> None:
+    """Three of its calls go to an injected object."""
     names = [str(step) for step in STEPS]
     assert names[0] == "hub/api/publish.py:publish"
     assert any(name.startswith("hub/wire/") for name in names)
@@ -122,7 +122,7 @@ def test_the_folders_are_the_layers() -> None:
 
 
 def test_the_glossary_is_in_order() -> None:
-    """Each word once, from A to Z, and each of concepts.md among them."""
+    """The words are unique and sorted, and include each word of concepts.md."""
     glossary = re.findall(r"^\| ([a-z][a-z -]*) \|", PAGE.partition("## Glossary")[2], re.MULTILINE)[1:]
     assert glossary == sorted(set(glossary))
     words = (ROOT / "docs/concepts.md").read_text().partition("## Words")[2].partition("## ")[0]

@@ -166,7 +166,7 @@ def test_the_lines_that_keep_guarantees_are_found() -> None:
     assert len(REMOVED) == rows + 2
 
 
-def test_what_make_installs_is_listed() -> None:
+def test_the_packages_that_make_installs_are_listed() -> None:
     """The packages of tests/support/install-tools are those of CONTRIBUTING.md's table."""
     script = (ROOT / "tests/support/install-tools").read_text()
     packages = {

@@ -144,7 +144,7 @@ async def test_a_shared_read_is_filtered_for_each_identity(hub: Hub, broker: Hel
 
 @pytest.mark.parametrize("failure", [BrokerUnavailable("away"), ValueError("a bug")], ids=["away", "a bug"])
 async def test_a_failed_read_fails_every_waiting_poll(hub: Hub, broker: HeldBroker, failure: Exception) -> None:
-    """Polls queued for the next read fail too, since they would wait as long again; a later poll reads anew.
+    """Polls queued for the next read fail too, since they would wait as long again; a later poll reads again.
 
     Each poll raises an error of its own: a shared one would keep the requests of all of them in memory.
     """

@@ -1,5 +1,5 @@
-/* Preloaded into a process, moves its wall clock by the nanoseconds in the file that STEPPED_CLOCK names, which
-   may change at any time. Its monotonic clocks stay as they are. (libfaketime deadlocks with Redis' allocator.) */
+/* A preloaded library that steps the wall clock of a process by the nanoseconds in the file STEPPED_CLOCK, which may
+   change at any time. Monotonic clocks are unchanged. (libfaketime deadlocks with the allocator of Redis.) */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>

@@ -234,7 +234,7 @@ def check_tool(console: Console, command: str) -> str:
 
 
 def check_compose(console: Console, command: str) -> str:
-    """The service exists; no container is started. tests/unit/test_compose.py checks the file."""
+    """The service exists; no container is started. tests/live/test_compose.py checks the file."""
     words = [word for word in shlex.split(command, comments=True)[2:] if not word.startswith("-")]
     compose = (ROOT / "docker-compose.yml").read_text()
     assert words[0] in ("up", "run")

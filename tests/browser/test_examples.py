@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 from starlette.staticfiles import StaticFiles
 
-from tests.support.live import LiveHub, live_hub, live_server
+from tests.support.asgi_server import live_server
+from tests.support.live import LiveHub, live_hub
 from tests.support.snippets import ROOT
 
 pytest_plugins = ["tests.support.browser"]

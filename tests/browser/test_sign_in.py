@@ -21,7 +21,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from statushub.hub.api.dashboard import WEB
-from tests.support.live import LiveHub, live_hub, live_server
+from tests.support.asgi_server import live_server
+from tests.support.live import LiveHub, live_hub
 from tests.support.ports import free_port
 from tests.support.tokens import OTHER_SECRET, SECRET, bearer, token
 

@@ -12,7 +12,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from starlette.responses import HTMLResponse
 
-from tests.support.live import LiveHub, live_hub, live_server
+from tests.support.asgi_server import live_server
+from tests.support.live import LiveHub, live_hub
 from tests.support.snippets import Snippet, snippets
 
 pytest_plugins = ["tests.support.browser"]

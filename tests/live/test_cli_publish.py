@@ -18,8 +18,9 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from tests.support.asgi_server import live_server
 from tests.support.command import command, ended, environment, line_with, read_terminal, serving, started
-from tests.support.live import live_hub, live_server
+from tests.support.live import live_hub
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 

@@ -17,7 +17,7 @@ from statushub.hub.cli.board import Board, row
 from statushub.hub.cli.display import Bars
 from statushub.hub.cli.follow import Follower, Message
 from statushub.hub.model.vocabulary import Phase
-from tests.support.live import live_server
+from tests.support.asgi_server import live_server
 
 HEIGHT = 6
 

@@ -21,7 +21,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.viewers.viewer import State
-from tests.support.live import LiveHub, live_hub, live_server
+from tests.support.asgi_server import live_server
+from tests.support.live import LiveHub, live_hub
 from tests.support.ports import free_port
 from tests.support.publishing import publish
 from tests.support.redis_server import RedisServer

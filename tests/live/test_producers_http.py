@@ -23,7 +23,7 @@ from statushub.hub.model.publication import Publication, publication
 from statushub.hub.model.receipt import Refusal
 from statushub.producers.http_transport import HttpTransport
 from statushub.producers.transports import Busy
-from tests.support.live import live_server
+from tests.support.asgi_server import live_server
 from tests.support.moody import Moody
 from tests.support.ports import free_port
 from tests.support.waiting import WAIT_SECONDS, until

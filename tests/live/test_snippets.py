@@ -25,8 +25,9 @@ from statushub.hub.config import HEARTBEAT_SECONDS
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.vocabulary import RESERVED_TYPES, STATUS_UPDATE
 from tests.support import clips
+from tests.support.asgi_server import live_server
 from tests.support.command import END_SECONDS, ended, environment, line_with, started
-from tests.support.live import live_hub, live_server
+from tests.support.live import live_hub
 from tests.support.ports import wait_for_port
 from tests.support.redis_server import RedisServer, running_redis
 from tests.support.snippets import ROOT, Snippet, checked_install, checked_make, checked_tool, snippets

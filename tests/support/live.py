@@ -11,11 +11,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import anyio
-import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
-from statushub.hub.app import create_app, open_hub
+from statushub.hub.app import open_hub
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.config import Config
 from statushub.hub.http.handover import HandoverProtocol
@@ -23,8 +22,8 @@ from statushub.hub.hub import Hub
 from statushub.hub.intervals import Intervals
 from statushub.hub.replicas.limits import ReplicaLimits
 from statushub.hub.server import Server, base_url, bind
-
-START_SECONDS = 20.0
+from tests.support.hub_server import hub_server
+from tests.support.ports import START_SECONDS
 
 T = TypeVar("T")
 
@@ -63,17 +62,7 @@ class LiveHub:
             async with open_hub(
                 self._settings, self._broker, intervals=self._intervals, replica_limits=self._replica_limits
             ) as hub:
-                app = create_app(self._settings, hub)
-                config = uvicorn.Config(
-                    app,
-                    http=self._http,
-                    ws="none",
-                    log_level="error",
-                    timeout_graceful_shutdown=round(self._settings.grace),
-                    lifespan="off",
-                )
-                config.load()
-                server = Server(config, hub)
+                server = hub_server(self._settings, hub, self._http)
                 self._listener.listen()
                 self._started.put((hub, server, asyncio.get_running_loop()))
                 await server.serve(sockets=[self._listener])
@@ -139,19 +128,3 @@ def live_hub(
         yield hub
     finally:
         hub.stop()
-
-
-@contextlib.contextmanager
-def live_server(app: Any, *, http: Any = HandoverProtocol, port: int = 0) -> Iterator[str]:
-    """Serve any ASGI application for the block; yields the base URL."""
-    listener = bind("127.0.0.1", port)
-    server = uvicorn.Server(uvicorn.Config(app, http=http, log_level="critical", timeout_graceful_shutdown=5))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    listener.listen()
-    thread.start()
-    try:
-        yield base_url(listener)
-    finally:
-        server.should_exit = True
-        thread.join(START_SECONDS)
-        listener.close()

@@ -9,15 +9,14 @@ from typing import Any
 
 import anyio
 import httpx
-import uvicorn
 
-from statushub.hub.app import create_app, open_hub
+from statushub.hub.app import open_hub
 from statushub.hub.config import Config
-from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.hub import Hub
 from statushub.hub.model.names import DEFAULT_TENANT
 from statushub.hub.model.publication import Publication
-from statushub.hub.server import Server, base_url, bind
+from statushub.hub.server import base_url, bind
+from tests.support.hub_server import hub_server
 
 
 @asynccontextmanager
@@ -25,15 +24,7 @@ async def serving(broker: str = "memory:", **settings: Any) -> AsyncIterator[tup
     """Run a hub for the block; yields it and a client of it."""
     config, listener = Config(broker=broker, **settings), bind("127.0.0.1", 0)
     async with open_hub(config) as hub, anyio.create_task_group() as tasks:
-        options = uvicorn.Config(
-            create_app(config, hub),
-            http=HandoverProtocol,
-            ws="none",
-            log_level="critical",
-            lifespan="off",
-            access_log=False,
-        )
-        server = Server(options, hub)
+        server = hub_server(config, hub)
         listener.listen()
         tasks.start_soon(partial(server.serve, sockets=[listener]))
         try:

@@ -14,6 +14,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from statushub.hub.api.dashboard import WEB
 from tests.support.live import live_hub
 from tests.support.ports import free_port
+from tests.support.publishing import publish_all
 
 pytest_plugins = ["tests.support.browser"]
 pytestmark = pytest.mark.browser
@@ -37,11 +38,6 @@ def channel(request: pytest.FixtureRequest) -> str:
 
 def publish(base_url: str, channel: str, content_id: str, **data: Any) -> None:
     publish_all(base_url, [event(channel, content_id, **data)])
-
-
-def publish_all(base_url: str, events: list[dict[str, Any]]) -> None:
-    answer = httpx.post(f"{base_url}/api/publish", json={"events": events})
-    assert answer.status_code == 200, answer.text
 
 
 def event(channel: str, content_id: str, **data: Any) -> dict[str, Any]:

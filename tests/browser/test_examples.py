@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
-import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 from starlette.staticfiles import StaticFiles
 
 from tests.support.asgi_server import live_server
 from tests.support.live import LiveHub, live_hub
+from tests.support.publishing import publish
 from tests.support.snippets import ROOT
 
 pytest_plugins = ["tests.support.browser"]
@@ -33,13 +33,8 @@ def site() -> Iterator[str]:
 def hub() -> Iterator[LiveHub]:
     """A hub with one content in progress."""
     with live_hub("memory:") as hub:
-        publish(hub, "first", status="generating", progress=45)
+        publish(hub, "first", "generating", CHANNEL, progress=45)
         yield hub
-
-
-def publish(hub: LiveHub, content_id: str, **data: object) -> None:
-    event = {"channel": CHANNEL, "content_id": content_id, "data": data}
-    httpx.post(f"{hub.base_url}/api/publish", json=event).raise_for_status()
 
 
 def open_page(page: Page, site: str, hub: LiveHub) -> None:
@@ -52,9 +47,9 @@ def test_the_page_shows_a_channel(page: Page, site: str, hub: LiveHub) -> None:
     expect(page.locator("#connection")).to_have_text("live")
     row = page.locator("#content-first")
     expect(row.locator("td")).to_have_text(["first", "generating", "45"])
-    publish(hub, "first", status="complete")
+    publish(hub, "first", "complete", CHANNEL)
     expect(row).to_have_attribute("data-status", "complete")
-    publish(hub, "<b>bold</b>", status="error")
+    publish(hub, "<b>bold</b>", "error", CHANNEL)
     expect(page.locator("#contents tr").first.locator("td").first).to_have_text("<b>bold</b>")
     page.goto("about:blank")
 

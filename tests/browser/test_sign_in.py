@@ -24,6 +24,7 @@ from statushub.hub.api.dashboard import WEB
 from tests.support.asgi_server import live_server
 from tests.support.live import LiveHub, live_hub
 from tests.support.ports import free_port
+from tests.support.publishing import publish_all
 from tests.support.tokens import OTHER_SECRET, SECRET, bearer, token
 
 pytest_plugins = ["tests.support.browser"]
@@ -91,8 +92,7 @@ def channel(request: pytest.FixtureRequest) -> str:
 
 def publish(base_url: str, channel: str, content_id: str, **data: Any) -> None:
     event = {"channel": channel, "content_id": content_id, "data": {"status": "generating"} | data}
-    answer = httpx.post(f"{base_url}/api/publish", json=event, headers=bearer())
-    assert answer.json()["accepted"], answer.text
+    publish_all(base_url, [event], headers=bearer())
 
 
 def ticket_for(base_url: str, **claims: Any) -> str:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-import httpx
 import msgspec
 import pytest
 from playwright.sync_api import Page, expect
@@ -14,6 +13,7 @@ from starlette.responses import HTMLResponse
 
 from tests.support.asgi_server import live_server
 from tests.support.live import LiveHub, live_hub
+from tests.support.publishing import publish
 from tests.support.snippets import Snippet, snippets
 
 pytest_plugins = ["tests.support.browser"]
@@ -55,13 +55,8 @@ def hub() -> Iterator[LiveHub]:
     """A hub with one content in each channel."""
     with live_hub("memory:") as hub:
         for channel in ("drafts", "encodes"):
-            publish(hub, channel, f"{channel}-1", "generating")
+            publish(hub, f"{channel}-1", "generating", channel)
         yield hub
-
-
-def publish(hub: LiveHub, channel: str, content_id: str, status: str) -> None:
-    event = {"channel": channel, "content_id": content_id, "data": {"status": status}}
-    httpx.post(f"{hub.base_url}/api/publish", json=event).raise_for_status()
 
 
 @pytest.mark.parametrize("snippet", snippets("js"), ids=str)
@@ -87,7 +82,7 @@ def test_javascript(snippet: Snippet, hub: LiveHub, page: Page) -> None:
         shown = page.locator("#shown")
         expect(shown).to_contain_text(f"{setting.channel}-1 generating")
         done = f"done-{snippet.line}"
-        publish(hub, setting.channel, done, "complete")
+        publish(hub, done, "complete", setting.channel)
         expect(shown).to_contain_text(f"{done} complete")
         page.goto("about:blank")
 

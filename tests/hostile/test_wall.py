@@ -26,6 +26,7 @@ import pytest
 from tests.hostile.seed import SEED
 from tests.support.effort import part
 from tests.support.hub_process import hub_process
+from tests.support.publishing import publish_all
 from tests.support.redis_server import RedisServer
 from tests.support.sse_client import open_stream
 from tests.support.tokens import SECRET, bearer, token
@@ -79,12 +80,6 @@ class Owner(msgspec.Struct, frozen=True):
         ]
 
 
-def publish(base_url: str, events: Sequence[dict[str, Any]], head: dict[str, str]) -> list[str]:
-    """Publish the events and return their cursors."""
-    answer = httpx.post(f"{base_url}/api/publish", json={"events": events}, headers=head).raise_for_status()
-    return [result["cursor"] for result in answer.json()["results"]]
-
-
 def settle(base_url: str, prefix: str, draw: random.Random, tenant: str) -> Owner:
     """Publish a tenant's contents: with own and shared names, in own and shared channels, in all phases."""
     canary = f"canary{secrets.token_hex(6)}"
@@ -99,7 +94,7 @@ def settle(base_url: str, prefix: str, draw: random.Random, tenant: str) -> Owne
         tickets=[],
     )
     head = bearer(tenant=tenant, sub="owner")
-    cursors = publish(base_url, owner.events(draw), head)
+    cursors = publish_all(base_url, owner.events(draw), headers=head)
     ended = [
         {
             "channel": f"{prefix}ended",
@@ -108,7 +103,7 @@ def settle(base_url: str, prefix: str, draw: random.Random, tenant: str) -> Owne
         }
         for status in ("complete", "error")
     ]
-    cursors += publish(base_url, ended, head)
+    cursors += publish_all(base_url, ended, headers=head)
     tickets = [
         httpx.post(f"{base_url}/api/tickets", json=body, headers=head).json()["ticket"]
         for body in ({}, {"read": [f"{prefix}ended"]}, {"read": ["**"]})
@@ -312,7 +307,7 @@ def test_no_answer_holds_data_of_others(broker: str, tmp_path: Path) -> None:
             {"channel": channel, "content_id": content, "data": {"status": "idle", "title": "own"}}
             for channel, content in zip(WORDS, WORDS, strict=True)
         ]
-        publish(hub.base_url, own, bearer(tenant=rival))
+        publish_all(hub.base_url, own, headers=bearer(tenant=rival))
         # The stranger streams channels with the owner's names, the colleague those that its token reads.
         pried = listen(hub.base_url, owner.channels + hidden.channels, bearer(**stranger), stack)
         looked = listen(hub.base_url, WORDS, bearer(**colleague), stack)
@@ -334,7 +329,7 @@ def test_no_answer_holds_data_of_others(broker: str, tmp_path: Path) -> None:
         # All earlier events arrive on the streams before this one.
         for tenant, stream in ((rival, pried), (acme, looked)):
             last = {"channel": WORDS[0], "content_id": f"last of {tenant}", "data": {"status": "complete"}}
-            publish(hub.base_url, [last], bearer(tenant=tenant))
+            publish_all(hub.base_url, [last], headers=bearer(tenant=tenant))
             frames = [stream.event()]
             while frames[-1].json.get("content_id") != last["content_id"]:
                 frames.append(stream.event())
@@ -356,7 +351,7 @@ def test_unreadable_contents_look_like_missing_ones(broker: str, tmp_path: Path,
     with hub_process(tmp_path, broker=broker, secret=SECRET, ticket_secret=SECRET, log_level="error") as hub:
         owner = settle(hub.base_url, "closed/", draw, acme)
         seen = [{"channel": f"open/{name}", "content_id": name, "data": {"status": "idle"}} for name in WORDS]
-        publish(hub.base_url, seen, bearer(tenant=acme))
+        publish_all(hub.base_url, seen, headers=bearer(tenant=acme))
         with wire(hub.base_url) as opened, contextlib.ExitStack() as stack:
             if in_memory:
                 listen(hub.base_url, owner.channels, bearer(tenant=acme), stack).until("ready")

@@ -12,6 +12,7 @@ from statushub.hub.brokers.contract import Found
 from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
 from statushub.hub.replicas.polls import FOLLOWED_CHANNELS
 from tests.support.live import LiveHub, live_hub
+from tests.support.publishing import publish_all
 from tests.support.waiting import eventually
 
 
@@ -43,7 +44,7 @@ def publish(hub: LiveHub, *places: tuple[str, str], **data: Any) -> None:
     events = [
         {"channel": channel, "content_id": id, "data": {"status": "generating", **data}} for channel, id in places
     ]
-    httpx.post(f"{hub.base_url}/api/publish", json={"events": events}).raise_for_status()
+    publish_all(hub, events)
 
 
 def poll(hub: LiveHub, *content_ids: str) -> bytes:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import httpx
+
+Event = Mapping[str, Any]
+"""One event, as `POST /api/publish` takes it: `channel`, `content_id`, `data`."""
 
 
 class Served(Protocol):
@@ -14,8 +18,14 @@ class Served(Protocol):
     def base_url(self) -> str: ...
 
 
-def publish(hub: Served, content_id: str, status: str, channel: str = "c", **data: Any) -> str:
-    """Publish one event, which must be accepted; returns its cursor."""
-    event = {"channel": channel, "content_id": content_id, "data": {"status": status, **data}}
-    answer = httpx.post(f"{hub.base_url}/api/publish", json=event).raise_for_status().json()
-    return str(answer["cursor"])
+def publish(hub: Served | str, content_id: str, status: str, channel: str = "c", **data: Any) -> str:
+    """Publish one event, which must be accepted; returns its cursor. `hub` may be a base URL."""
+    [cursor] = publish_all(hub, [{"channel": channel, "content_id": content_id, "data": {"status": status, **data}}])
+    return cursor
+
+
+def publish_all(hub: Served | str, events: Sequence[Event], *, headers: Mapping[str, str] | None = None) -> list[str]:
+    """Publish events in one request; returns their cursors in order. All of them must be accepted."""
+    base_url = hub if isinstance(hub, str) else hub.base_url
+    answer = httpx.post(f"{base_url}/api/publish", json={"events": events}, headers=headers).raise_for_status()
+    return [str(result["cursor"]) for result in answer.json()["results"]]

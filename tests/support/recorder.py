@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from statushub.hub.model.event import Announcement, Event
-
-WAIT_SECONDS = 20.0
+from tests.support.waiting import WAIT_SECONDS
 
 
 class Recorder:

@@ -11,7 +11,7 @@ import anyio
 
 T = TypeVar("T")
 
-WAIT_SECONDS: Final = 20.0
+WAIT_SECONDS: Final = 30.0
 """The time limit for a condition, on a machine that is busy with other tests."""
 
 LOOK_SECONDS: Final = 0.005

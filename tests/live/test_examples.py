@@ -156,7 +156,7 @@ def test_a_script_without_a_token_ends_with_an_error() -> None:
         assert given.returncode == 0, given.stderr
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(filter(Path.is_file, EXAMPLES.iterdir())), ids=lambda path: path.name)
 def test_every_example_is_run(path: Path) -> None:
     """A test in this folder or in tests/browser names the example."""
     tests = Path(__file__).read_text() + (ROOT / "tests/browser/test_examples.py").read_text()

@@ -27,8 +27,7 @@ def open_transport(url: str, *, tenant: str, token: str | None) -> Transport:
         return HttpTransport(url, token=token)
     if scheme in ("sqlite", "memory"):
         raise ConfigError(
-            f"a {scheme}: broker can be reached only through its hub: use the hub's address, such as "
-            "http://127.0.0.1:8000",
+            f"a {scheme}: broker belongs to its hub: publish to the hub's address, such as http://127.0.0.1:8000",
             field="url",
         )
     from statushub.hub.brokers.redis.url import SCHEMES

@@ -68,7 +68,9 @@ class HttpTransport:
             self._client.build_request("POST", self._url)
         except httpx.InvalidURL:
             # Without the cause, which may quote a password.
-            raise ConfigError(f"{self.name!r} is malformed: expected http://host:port", field="url") from None
+            raise ConfigError(
+                f"the address {self.name!r} is malformed: expected http://host:port", field="url"
+            ) from None
 
     async def send(self, publications: Sequence[Publication]) -> list[Receipt]:
         body = _encoder.encode({"events": [_event(p) for p in publications]})

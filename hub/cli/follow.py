@@ -12,6 +12,7 @@ import msgspec
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 
 from statushub.hub.cli.failure import USAGE, Failure
+from statushub.hub.model.backoff import Backoff
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable, ConfigError
 from statushub.hub.model.vocabulary import CONTROL_TYPES
@@ -61,7 +62,7 @@ class Follower:
         self._notice = notice
         self._cursor: str | None = None
         self._connected_once = self._lost = False
-        self._failures = 0
+        self._backoff = Backoff(RETRY_SECONDS, RETRY_SECONDS_MAX)
         self._retry = RETRY_SECONDS
         self._silence = HEARTBEAT_SECONDS * SILENCE_FACTOR
 
@@ -75,7 +76,7 @@ class Follower:
             while True:
                 try:
                     yield from self._connection(client)
-                    reason = "closed the stream"
+                    reason, pause = "closed the stream", self._retry
                 except httpx.InvalidURL as error:
                     raise ConfigError(f"{self.hub} is not a valid address: {error}", field="hub") from error
                 except httpx.UnsupportedProtocol as error:
@@ -86,8 +87,8 @@ class Follower:
                     reason = self._reason(error)
                     if not self._connected_once:
                         raise BrokerUnavailable(f"{self.hub}: {reason}") from error
-                    self._failures += 1
-                self._wait(reason)
+                    pause = max(self._retry, self._backoff.next())
+                self._wait(reason, pause)
 
     def _connection(self, client: httpx.Client) -> Iterator[Message]:
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
@@ -133,7 +134,7 @@ class Follower:
             self._cursor = cursor
 
     def _alive(self) -> None:
-        self._failures = 0
+        self._backoff.reset()
         if self._lost:
             self._lost = False
             self._notice(f"{self.hub} is back")
@@ -153,11 +154,11 @@ class Follower:
             return f"has been silent for {self._silence:g} s"
         return " ".join(str(error).split()) or type(error).__name__
 
-    def _wait(self, reason: str) -> None:
+    def _wait(self, reason: str, pause: float) -> None:
         if not self._lost:
             self._lost = True
             self._notice(f"{self.hub}: {reason}; reconnecting, and no event is lost")
-        time.sleep(min(self._retry * 2 ** min(self._failures, 16), max(self._retry, RETRY_SECONDS_MAX)))
+        time.sleep(pause)
 
 
 def _decode(text: str) -> dict[str, Any]:

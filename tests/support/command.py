@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from signal import SIGKILL
 
 from tests.support.ports import wait_for_port
 
@@ -51,11 +52,14 @@ def started(
         stderr=subprocess.PIPE,
         # Buffered lines would be missing from what `communicate` reads.
         bufsize=0,
+        # A hub's workers outlive the process that started them, and hold its pipes: the whole group is killed.
+        start_new_session=True,
     )
     try:
         yield process
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, SIGKILL)
         process.communicate()
 
 

@@ -1,7 +1,7 @@
 # make demo   a hub, a real encode and a dashboard to watch it on
-# make test   lint, types, tests, coverage, in a few minutes; installs what real tests need
-#             T=tests/unit/test_fence.py, or T=<file>::<test>, runs only that, without lint and coverage
-# make test-all  the same with the slow tests, and with all examples where make test draws a part of them
+# make test   lint, types and tests in a few minutes; installs what real tests need
+#             T=tests/unit/test_fence.py, or T=<file>::<test>, runs only that, without lint
+# make test-all  the same with coverage, with the slow tests, and with all examples where make test draws some
 # make faults faults injected into real processes under load, for seven minutes
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +14,7 @@ demo: $(VENV)/.installed
 
 # A hundred processes are started from these sources: they are compiled once, whatever the environment says.
 test test-all: export PYTHONDONTWRITEBYTECODE :=
-PYTEST := $(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term
+PYTEST := $(BIN)/pytest -n auto --dist worksteal
 
 ifdef T
 test: $(VENV)/.installed-dev
@@ -31,7 +31,7 @@ suite:
 	@$(PYTEST) -m 'not slow'
 
 suite-all:
-	@$(PYTEST) --hypothesis-profile=full
+	@$(PYTEST) --hypothesis-profile=full --cov --cov-report=term
 
 # All that lint says comes in one piece, between the lines of the tests beside it.
 lint-beside:

@@ -24,7 +24,7 @@ from tests.support.ports import free_port, wait_for_port
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer, running_redis
 
-pytestmark = [pytest.mark.anyio, pytest.mark.redis]
+pytestmark = [pytest.mark.anyio, pytest.mark.redis, pytest.mark.slow]
 
 IMPATIENT = 1.0
 """A deadline, in seconds; Sentinel is asked for the master as often."""

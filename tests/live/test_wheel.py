@@ -23,6 +23,8 @@ from tests.support.ports import free_port, wait_for_port
 from tests.support.redis_server import RedisServer
 from tests.support.wheel import ROOT, CleanEnvironment, build
 
+pytestmark = pytest.mark.slow
+
 FOLDERS = ("hub", "producers", "web")
 
 COMMAND = """

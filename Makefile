@@ -28,10 +28,11 @@ test-all: prepare
 	@$(MAKE) --no-print-directory -j2 lint-beside suite-all
 
 suite:
-	@$(PYTEST) -m 'not slow'
+	@$(PYTEST) -m 'not slow and not alone'
 
 suite-all:
-	@$(PYTEST) --hypothesis-profile=full --cov --cov-report=term
+	@$(PYTEST) -m 'not alone' --hypothesis-profile=full --cov --cov-report=
+	@$(BIN)/pytest -m alone --hypothesis-profile=full --cov --cov-append --cov-report=term
 
 # All that lint says comes in one piece, between the lines of the tests beside it.
 lint-beside:

@@ -121,7 +121,7 @@ def settled(hub: HubProcess) -> bool:
     return re.search(r"^statushub_streams 0\.0$", text, re.MULTILINE) is not None
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 def test_broken_requests_leak_no_memory(tmp_path: Path) -> None:
     """After thousands of broken requests of every kind the process is as large as after a few."""

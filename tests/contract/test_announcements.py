@@ -63,6 +63,7 @@ async def test_subscribing_twice_announces_once(broker: Broker, tenant: str, lis
     await asyncio.gather(*(broker.subscribe(tenant, CHANNEL) for _ in range(5)))
     await broker.subscribe(tenant, "markers")
     await accepted(broker, tenant, update("a"))
+    await listener.count(1)
     await broker.unsubscribe(tenant, CHANNEL)
     await accepted(broker, tenant, update("b"))
     await accepted(broker, tenant, update("marker", channel="markers"))

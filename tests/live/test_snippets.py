@@ -370,6 +370,8 @@ def test_redis(snippet: Snippet, redis: RedisServer, documented: Documented) -> 
     accepted, cursor = said.stdout.split()
     assert accepted == "1"
     assert Cursor.parse(cursor).offset > 0
+    # The announcement may come after the answer.
+    eventually(lambda: "clip-7" in documented.contents("encodes"))
     assert documented.contents("encodes")["clip-7"]["processing_status"] == "completed"
 
 

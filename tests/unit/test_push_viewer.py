@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from statushub.hub.model.event import Event
 from statushub.hub.replicas.replica import Replica
 from statushub.hub.viewers.fanout import fan_out
 from statushub.hub.viewers.push import PushViewer
-from statushub.hub.viewers.viewer import State, Viewer
+from statushub.hub.viewers.viewer import CATCH_UP_BYTES, State, Viewer
 
 pytestmark = pytest.mark.anyio
 
@@ -51,15 +52,17 @@ class Hosting:
 
 
 class RecordingTransport(asyncio.Transport):
-    """Records the bytes written, and whether it was closed or aborted."""
+    """Records the bytes written, and whether it was closed or aborted; calls `full` after each write."""
 
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
         self.closed = self.aborted = False
+        self.full: Callable[[], None] = lambda: None
 
     def write(self, data: Any) -> None:
         self.written += data
+        self.full()
 
     def is_closing(self) -> bool:
         return self.closed or self.aborted
@@ -87,8 +90,8 @@ async def replica() -> Replica:
     return replica
 
 
-def event(offset: int) -> Event:
-    return Event(channel="c", content_id=f"x{offset}", offset=offset, type="t", data=b"{}")
+def event(offset: int, data: bytes = b"{}") -> Event:
+    return Event(channel="c", content_id=f"x{offset}", offset=offset, type="t", data=data)
 
 
 def connected(
@@ -125,6 +128,52 @@ async def test_a_viewer_is_behind_while_its_replica_is_not_live(host: Hosting, r
     viewer.catch_up()
     assert state(viewer) is State.LIVE
     assert transport.written.count(b"id: e-5") == 1
+
+
+async def test_a_viewer_is_sent_no_event_twice(host: Hosting, replica: Replica) -> None:
+    """A catch-up begins after what the viewer was sent while it was live."""
+    viewer, transport = connected(host, replica)
+    fan_out(replica, [replica.apply(event(5))])
+    viewer.pause_writing()
+    viewer.resume_writing()
+    assert transport.written.count(b"id: e-5") == 1
+
+
+async def test_a_catch_up_stops_at_a_full_socket(host: Hosting, replica: Replica) -> None:
+    """Once the socket is full, no further part of the backlog is written."""
+    viewer, transport = connected(host, replica)
+    viewer.pause_writing()
+    for offset in range(5, 9):
+        replica.apply(event(offset, b'{"filler":"%b"}' % (b"x" * CATCH_UP_BYTES)))
+    transport.full = viewer.pause_writing
+    viewer.resume_writing()
+    assert (state(viewer), viewer.offset) == (State.STALLED, 5)
+    assert b"id: e-6" not in transport.written
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
+async def test_a_stalled_viewer_is_aborted_after_its_time(host: Hosting, replica: Replica, late: bool) -> None:
+    """A heartbeat closes a connection that has taken nothing since the given moment, and only that one."""
+    viewer, transport = connected(host, replica, stalled=True)
+    written = transport.written
+    viewer.beat(b"beat", time.monotonic() + (60 if late else -60))
+    assert transport.aborted is late
+    assert transport.written == written
+
+
+async def test_a_viewer_that_comes_while_the_hub_stops_is_told_to_leave(host: Hosting, replica: Replica) -> None:
+    """A connection whose head was on its way gets `drain`."""
+    host.draining = True
+    viewer, transport = connected(host, replica)
+    assert state(viewer) is State.CLOSED
+    assert b"event: drain" in transport.written
+
+
+async def test_a_half_closed_connection_is_aborted(host: Hosting, replica: Replica) -> None:
+    """A client that has ended its side reads nothing more."""
+    viewer, transport = connected(host, replica)
+    viewer.eof_received()
+    assert transport.aborted
 
 
 async def test_a_viewer_is_stalled_while_its_socket_is_full(host: Hosting, replica: Replica) -> None:

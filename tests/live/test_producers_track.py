@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -183,9 +184,12 @@ async def test_an_async_loop_that_is_not_closed_is_reported(redis_server: RedisS
         for n in range(3):
             yield n
 
+    others = asyncio.all_tasks()
     async for _ in atrack(pages(), channel="ch", content_id="c", url=redis_server.url, tenant=store.tenant):
         break
     await until(lambda: store.status("c").get("error_code") == "cancelled")
+    # The finalizing task still closes the connection.
+    await until(lambda: asyncio.all_tasks() <= others)
 
 
 @pytest.mark.anyio

@@ -23,6 +23,7 @@ from statushub.hub.http.middleware import HostAndSizeMiddleware
 from statushub.hub.http.rate_limiter import RateLimiter
 from statushub.hub.hub import Hub
 from statushub.hub.intervals import Intervals
+from statushub.hub.model.limits import StorageLimits
 from statushub.hub.replicas.limits import ReplicaLimits
 from statushub.hub.viewers.quotas import StreamLimits
 
@@ -52,12 +53,17 @@ async def open_hub(
     replica_limits: ReplicaLimits = ReplicaLimits(),
 ) -> AsyncIterator[Hub]:
     """A running hub on the broker that `settings` name, or on `broker`, for the time of the block."""
-    opened = broker or open_broker(settings.broker, retention=settings.retention)
+    limits = StorageLimits(
+        contents=settings.max_contents_tenant,
+        bytes=settings.max_bytes_tenant,
+        channel_contents=settings.max_contents_channel,
+    )
+    opened = broker or open_broker(settings.broker, retention=settings.retention, limits=limits)
     hub = Hub(
         opened,
         heartbeat=settings.heartbeat,
         stall_timeout=settings.stall_timeout,
-        retention=settings.retention,
+        patience=settings.patience,
         grace=settings.grace,
         auth_required=settings.auth_required,
         intervals=intervals,
@@ -99,7 +105,7 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
         audience=settings.audience,
         origins=settings.cors_origins,
     )
-    app.state.rates = RateLimiter(settings.publish_rate)
+    app.state.rates = RateLimiter(settings.publish_rate, settings.publish_bytes)
     origins = Origins(settings.cors_origins)
     # Outermost, around the handler of crashes too: a page sees an error without CORS headers as a CORS error.
     return CORSMiddleware(

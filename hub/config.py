@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from statushub.hub.model.limits import MAX_BYTES, MAX_CHANNEL_CONTENTS, MAX_CONTENTS
 from statushub.hub.model.names import NAME_CHARACTERS
 from statushub.hub.model.publication import EVENT_BYTES
 from statushub.hub.model.retention import RETENTION_SECONDS
@@ -43,6 +44,12 @@ MAX_STREAMS_ADDRESS: Final = 1_000
 
 PUBLISH_RATE: Final = 10_000.0
 """Events per second of one publisher: a busy worker, and a fifth of what one Redis accepts in total."""
+
+PATIENCE_SECONDS: Final = 30.0
+"""How long a hub waits for what a client's cursor stands for: longer than a failover takes to be seen by all hubs."""
+
+PUBLISH_BYTES: Final = 16 * 1024**2
+"""Bytes per second of one publisher: a neighbour fills a gigabyte in a minute at the fastest, and is seen."""
 
 BODY_BYTES: Final = 8 * 1024 * 1024
 """Largest body. 1,000 events of a few hundred bytes take under 1 MiB; parsing 8 MiB blocks the event loop for a
@@ -82,6 +89,7 @@ class Secret(msgspec.Struct, frozen=True):
 
 Seconds = Annotated[float, Flag(metavar="SECONDS")]
 Bytes = Annotated[int, Flag(metavar="BYTES")]
+Contents = Annotated[int, Meta(ge=1, le=10**9), Flag(metavar="COUNT")]
 Streams = Annotated[int, Meta(ge=1, le=10_000_000), Flag(metavar="COUNT")]
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
 
@@ -173,8 +181,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=10 * 365 * 24 * 3600,
-            description="Seconds that a content is kept after its last event. A hub that read it shortly before that "
-            "may show it for as long again.",
+            description="Seconds that a content is kept after its last event.",
         ),
     ] = RETENTION_SECONDS
     heartbeat: Annotated[Seconds, Meta(ge=0.1, le=3600, description="Seconds between the heartbeats of a stream.")] = (
@@ -187,6 +194,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     grace: Annotated[
         Seconds, Meta(ge=0, le=3600, description="Seconds that a stopping hub waits for running requests.")
     ] = GRACE_SECONDS
+    patience: Annotated[
+        Seconds,
+        Meta(
+            ge=0,
+            le=3600,
+            description="Seconds that a hub which knows less than a client's cursor waits for the broker to tell it. "
+            "Streams are quiet meanwhile, polls get 503; after that the cursor is void.",
+        ),
+    ] = PATIENCE_SECONDS
     max_streams: Annotated[
         Streams, Meta(description="Open streams of one process. Further clients are told to reconnect a while later.")
     ] = MAX_STREAMS
@@ -208,11 +224,28 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=0.1,
             le=10_000_000,
-            description="Events per second that a process accepts from one publisher over HTTP. More get 429 with "
-            "`Retry-After`.",
+            description="Events per second that one publisher (token subject or address) may publish over HTTP, over "
+            "all hubs. More get 429 with `Retry-After`.",
         ),
         Flag(metavar="RATE"),
     ] = PUBLISH_RATE
+    publish_bytes: Annotated[
+        Bytes,
+        Meta(
+            ge=1024,
+            le=1024**4,
+            description="Bytes of data per second that one publisher may publish over HTTP, over all hubs.",
+        ),
+    ] = PUBLISH_BYTES
+    max_contents_tenant: Annotated[
+        Contents, Meta(description="Contents that a tenant stores. More are refused with `quota_exceeded`.")
+    ] = MAX_CONTENTS
+    max_bytes_tenant: Annotated[Bytes, Meta(ge=1024, le=1024**5, description="Bytes of data that a tenant stores.")] = (
+        MAX_BYTES
+    )
+    max_contents_channel: Annotated[Contents, Meta(description="Contents that a channel stores.")] = (
+        MAX_CHANNEL_CONTENTS
+    )
     max_body: Annotated[Bytes, Meta(ge=1024, le=1024**3, description="Bytes of a request body (413).")] = BODY_BYTES
     max_event: Annotated[Bytes, Meta(ge=256, le=EVENT_BYTES, description="Bytes of an event's `data` (413).")] = (
         EVENT_BYTES

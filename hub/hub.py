@@ -13,7 +13,7 @@ from statushub.hub.auth import revocations
 from statushub.hub.auth.identity import Identity
 from statushub.hub.auth.revocations import Revocation
 from statushub.hub.brokers.contract import Broker
-from statushub.hub.brokers.sweeper import sweep_leases
+from statushub.hub.brokers.sweeper import sweep_regularly
 from statushub.hub.config import (
     GRACE_SECONDS,
     HEARTBEAT_SECONDS,
@@ -21,6 +21,7 @@ from statushub.hub.config import (
     MAX_STREAMS_ADDRESS,
     MAX_STREAMS_SUB,
     MAX_STREAMS_TENANT,
+    PATIENCE_SECONDS,
     STALL_SECONDS,
 )
 from statushub.hub.intervals import Intervals
@@ -28,9 +29,9 @@ from statushub.hub.metrics import Counts, Measures
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import Event
+from statushub.hub.model.limits import PublishRate
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Receipt
-from statushub.hub.model.retention import RETENTION_SECONDS
 from statushub.hub.replicas.audit import Auditor
 from statushub.hub.replicas.eviction import Evictor
 from statushub.hub.replicas.follow import follow
@@ -71,23 +72,29 @@ class Hub:
         *,
         heartbeat: float = HEARTBEAT_SECONDS,
         stall_timeout: float = STALL_SECONDS,
-        retention: float = RETENTION_SECONDS,
         grace: float = GRACE_SECONDS,
+        patience: float = PATIENCE_SECONDS,
         auth_required: bool = False,
         stream_limits: StreamLimits = STREAM_LIMITS,
         replica_limits: ReplicaLimits = ReplicaLimits(),
         intervals: Intervals = Intervals(),
     ) -> None:
-        """`heartbeat`, `stall_timeout`, `retention` and `grace` are in seconds, as the settings of these names."""
+        """`heartbeat`, `stall_timeout`, `grace` and `patience` are in seconds, as the settings of these names."""
         self.counts = Counts()
         self.registry = Registry()
-        self.synchronizer = Synchronizer(broker, self.registry, self.counts, self._start, intervals.sync_retry)
+        self.synchronizer = Synchronizer(
+            broker,
+            self.registry,
+            self.counts,
+            self._start,
+            retry=intervals.sync_retry,
+            patience=patience,
+        )
         self.ingest = Ingest(self.registry, self.synchronizer, fan_out, self.counts, replica_limits.waiting)
         self.evictor = Evictor(
             broker,
             self.registry,
             self.synchronizer,
-            retention=retention,
             idle=intervals.idle,
             max_idle=replica_limits.idle,
         )
@@ -107,8 +114,10 @@ class Hub:
     async def __aenter__(self) -> Self:
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
         self._tasks.start_soon(self._heartbeat.run)
-        self._tasks.start_soon(sweep_leases, self.broker, self._intervals.sweep)
-        self._tasks.start_soon(self._auditor.run, self._intervals.audit)
+        self._tasks.start_soon(sweep_regularly, self.broker, self._intervals.sweep)
+        # While a tenant moves, audits are what brings its events.
+        audit = self._intervals.sweep if self.broker.moves else self._intervals.audit
+        self._tasks.start_soon(self._auditor.run, audit)
         self._tasks.start_soon(self.evictor.run, self._intervals.eviction)
         if self._auth_required:
             self._tasks.start_soon(self._expiry.run, self._intervals.expiry)
@@ -176,24 +185,26 @@ class Hub:
 
     # Polls
 
-    async def read(self, tenant: str, channel: str) -> Reading:
+    async def read(self, tenant: str, channel: str, known: Cursor | None = None) -> Reading:
         """As `Polls.read`."""
-        return await self._polls.read(tenant, channel)
+        return await self._polls.read(tenant, channel, known)
 
-    async def lookup(self, identity: Identity, content_ids: Sequence[str]) -> Lookup:
+    async def lookup(self, identity: Identity, content_ids: Sequence[str], known: Cursor | None = None) -> Lookup:
         """As `Polls.lookup`."""
-        return await self._polls.lookup(identity, content_ids)
+        return await self._polls.lookup(identity, content_ids, known)
 
     async def changes(
         self, identity: Identity, address: str, channel: str, since: Cursor | None, wait: float
     ) -> Changes:
         """What came after `since`, waiting up to `wait` seconds for something to come.
 
-        Raises `BrokerUnavailable` as `read` does.
+        Raises `BrokerUnavailable` and `HubBehind` as `read` does.
         """
         replica = await self.synchronizer.obtain_readable(identity.tenant, channel)
+        if since is not None:
+            await self.synchronizer.reach(replica, since)
         viewer = PullViewer(self.viewers, (replica,), since, identity=identity, address=address)
-        return await long_poll(viewer, self.synchronizer, wait)
+        return await long_poll(viewer, wait)
 
     def follow(self, tenant: str, channel: str) -> AsyncGenerator[Event]:
         """As `statushub.hub.replicas.follow.follow`: the channel's events as they come, within this process."""
@@ -201,9 +212,14 @@ class Hub:
 
     # Publications
 
-    async def publish(self, tenant: str, publications: Sequence[Publication]) -> list[Receipt]:
-        """Hand publications to the broker; they come back as announcements, here as on every hub."""
-        return await self.broker.publish(tenant, publications)
+    async def publish(
+        self, tenant: str, publications: Sequence[Publication], rate: PublishRate | None = None
+    ) -> list[Receipt]:
+        """Hand publications to the broker; they come back as announcements, here as on every hub.
+
+        Raises `TooManyRequests` where the publisher exceeds its `rate`.
+        """
+        return await self.broker.publish(tenant, publications, rate=rate)
 
     async def revoke(self, revocation: Revocation) -> None:
         """Tell every hub that these tokens are revoked."""
@@ -226,6 +242,8 @@ class Hub:
             streams=len(self.viewers),
             replicas=len(replicas),
             contents=sum(len(replica.entries) for replica in replicas),
+            skipped=self.broker.skipped,
+            evicting=self.broker.trouble is not None,
             lost_seconds=self.synchronizer.age,
         )
 

@@ -51,6 +51,8 @@ class Measures(msgspec.Struct, frozen=True, kw_only=True):
     streams: int
     replicas: int
     contents: int
+    skipped: int
+    evicting: bool
     lost_seconds: float
 
 
@@ -66,6 +68,12 @@ class HubCollector(Collector):
         yield GaugeMetricFamily("statushub_replicas", "Channels held in memory.", now.replicas)
         yield GaugeMetricFamily("statushub_contents", "Contents held in memory.", now.contents)
         yield GaugeMetricFamily("statushub_broker_lost_seconds", "How long the broker has been lost.", now.lost_seconds)
+        yield GaugeMetricFamily(
+            "statushub_broker_evicting", "1 where the broker may evict accepted events.", float(now.evicting)
+        )
+        yield CounterMetricFamily(
+            "statushub_skipped", "Rows of the broker that were skipped: missing, or another program's.", now.skipped
+        )
         yield CounterMetricFamily(
             "statushub_announcements", "Announcements received from the broker.", counts.announcements
         )

@@ -30,6 +30,7 @@ RETRIED: Final = frozenset({408, 425, 429})
 class _Result(msgspec.Struct, frozen=True):
     accepted: bool
     cursor: str | None = None
+    attempt: int | None = None
     reason: Refusal | None = None
 
 
@@ -102,7 +103,14 @@ class HttpTransport:
 
 
 def _event(publication: Publication) -> dict[str, Any]:
-    optional = {"attempt": publication.attempt, "seq": publication.seq, "lease": publication.lease}
+    optional = {
+        "attempt": publication.attempt,
+        "seq": publication.seq,
+        "lease": publication.lease,
+        "run": publication.run,
+        "age_ms": publication.age_ms or None,
+        "restart": publication.restart or None,
+    }
     return {
         "channel": publication.channel,
         "content_id": publication.content_id,
@@ -114,7 +122,7 @@ def _event(publication: Publication) -> dict[str, Any]:
 
 def _receipt(result: _Result) -> Receipt:
     if result.accepted:
-        return Receipt(cursor=Cursor.parse(result.cursor or "", field="cursor"))
+        return Receipt(cursor=Cursor.parse(result.cursor or "", field="cursor"), attempt=result.attempt)
     if result.reason is None:
         raise Invalid("a refusal without a reason", field="reason")
     return Receipt(reason=result.reason)

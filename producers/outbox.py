@@ -47,12 +47,6 @@ class Outbox:
         self._planned = math.inf
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
-        self._attempt = 0
-
-    def attempt(self) -> int:
-        """A new attempt: milliseconds since the Unix epoch, and greater than any before it here."""
-        self._attempt = max(self._attempt + 1, time.time_ns() // 1_000_000)
-        return self._attempt
 
     @property
     def overdue(self) -> bool:
@@ -104,10 +98,10 @@ class Outbox:
         if run.settled.is_set():
             return
         if receipt.reason is None:
-            run.accepted()
-        elif receipt.reason is Refusal.CLOSED and run.automatic:
+            run.accepted(receipt.attempt)
+        elif receipt.reason is Refusal.CLOSED and run.name:
             # The lease ran out while this process was paused or cut off.
-            run.reopen(self.attempt())
+            run.reopen()
         else:
             logger.warning("content %r: %s; nothing more of this work is sent", run.content_id, receipt.reason)
             run.conclude(reason=receipt.reason)

@@ -111,12 +111,12 @@ class Producer:
         lease: float | None = LEASE_SECONDS,
         **fields: Any,
     ) -> Work:
-        """A work on a content, reported under one attempt. `fields` are part of each of its events.
+        """A work on a content, reported as one run. `fields` are part of each of its events.
 
-        `attempt` is by default the milliseconds since the Unix epoch, so that a later run supersedes an earlier one,
-        on whichever machine it ran. `lease` is in seconds: the content of a producer that is silent for so long ends
-        as `stalled`; while its event loop runs, the producer repeats the latest state in time. With None the lease
-        never ends. Raises `Invalid`.
+        A run that begins later supersedes an earlier one, on whichever machine it ran and whatever its clock says.
+        With an `attempt` the caller numbers the runs instead. `lease` is in seconds: the content of a producer that is
+        silent for so long ends as `stalled`; while its event loop runs, the producer repeats the latest state in time.
+        With None the lease never ends. Raises `Invalid`.
         """
         if self._flusher is None or self._flusher.done():
             raise RuntimeError("a producer reports only within its `async with` block")
@@ -133,21 +133,30 @@ class Producer:
         attempt: int | None = None,
         seq: int | None = None,
         lease: float | None = None,
+        run: str | None = None,
+        age_ms: int | None = None,
+        restart: bool = False,
     ) -> Receipt:
-        """Publish one event immediately and once, and return its receipt.
+        """Publish one event immediately and once, and return its receipt. `run` names the try of the work that
+        reports, which has been running for `age_ms` milliseconds.
 
         Raises `Invalid` where it breaks a rule; `BrokerUnavailable` where it was not delivered, or its answer was lost
         (with an attempt and a seq, repeating it is harmless); `Denied`.
         """
         fields = {**(data or {})} if status is None else {**(data or {}), "status": status}
         event = publication(
-            channel=channel, content_id=content_id, data=fields, type=type, attempt=attempt, seq=seq, lease=lease
+            channel=channel,
+            content_id=content_id,
+            data=fields,
+            type=type,
+            attempt=attempt,
+            seq=seq,
+            lease=lease,
+            run=run,
+            age_ms=age_ms,
+            restart=restart,
         )
         return (await self._transport.send([event]))[0]
-
-    def new_attempt(self) -> int:
-        """An attempt greater than any before it; see `work`."""
-        return self._outbox.attempt()
 
     async def deliver(self, run: Run, state: Publication) -> None:
         """Send `state` of `run` when it is due, without waiting for it."""

@@ -1,17 +1,20 @@
-"""A run: one attempt at the work on one content, and its state that is being sent. No I/O."""
+"""A run: one try of the work on one content, and its state that is being sent. No I/O."""
 
 from __future__ import annotations
 
 import asyncio
 import math
+import secrets
 import time
-from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
 
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Refusal
+
+NAME_BYTES: Final = 12
+"""Of a run's random name: no two runs of a content ever share one."""
 
 RENEWALS: Final = 3
 """Renewals within one lease: neither a lost nor a late one lets it run out."""
@@ -20,21 +23,25 @@ RENEWALS: Final = 3
 class Run:
     """One run of the work on one content.
 
-    A state gets its `(attempt, seq)` when it is first sent and keeps it when it is sent again, so that the fence
-    recognises a repeat. `settled` is set once nothing more will be sent: the last state was delivered or given up, or
-    a state was `refused`.
+    A state gets its seq when it is first sent and keeps it when it is sent again, so that the fence recognises a
+    repeat. The run has a random name and says its age with each call, so that the broker knows which of two runs began
+    later, whatever the clocks of their machines. A caller's own `attempt` replaces the name. `settled` is set once
+    nothing more will be sent: the last state was delivered or given up, or a state was `refused`.
     """
 
-    def __init__(self, first: Publication, attempts: Callable[[], int]) -> None:
+    def __init__(self, first: Publication) -> None:
         """`first` has the channel, the content, the lease and, where the caller chose one, the attempt."""
         self.channel = first.channel
         self.content_id = first.content_id
         self.lease = first.lease
-        self.automatic = first.attempt is None
-        self.attempt = attempts() if first.attempt is None else first.attempt
+        self.attempt = first.attempt
+        self.name = secrets.token_hex(NAME_BYTES) if first.attempt is None else None
         # A later run may join an attempt that its caller chose. Its seqs must be higher than those of the earlier run,
         # which are not known here; the clock is.
-        self.seq = 0 if self.automatic else attempts()
+        self.seq = 0 if self.name else time.time_ns() // 1_000
+        self._explicit = first.attempt
+        self._began = time.monotonic()
+        self._restarts = False
         self.pending: Publication | None = None
         self.sending: Publication | None = None
         self.latest: Publication | None = None
@@ -86,21 +93,26 @@ class Run:
         """Set `sending` to the state to send now; returns the most bytes that it adds to a call."""
         if self.pending is not None:
             self.seq += 1
-            self.sending = replace(self.pending, attempt=self.attempt, seq=self.seq)
+            self.sending = replace(
+                self.pending, attempt=self._explicit, run=self.name, seq=self.seq, restart=self._restarts
+            )
             self.latest, self.pending = self.pending, None
+        if self.sending is not None and self.name:
+            self.sending = replace(self.sending, age_ms=round((now - self._began) * 1_000))
         self.sent_at = now
         # Names may take four bytes a character.
         return (len(self.sending.data) if self.sending else 0) + 4 * (len(self.channel) + len(self.content_id)) + 512
 
-    def accepted(self) -> None:
-        """The state that was sent is stored."""
+    def accepted(self, attempt: int | None) -> None:
+        """The state that was sent is stored, as a part of this attempt."""
+        self.attempt, self._restarts = attempt, False
         if self.sending is not None and self.sending.terminal:
             self.conclude(delivered=True)
         self.sending = None
 
-    def reopen(self, attempt: int) -> None:
-        """Continue under a new attempt, with the latest state."""
-        self.attempt, self.seq = attempt, 0
+    def reopen(self) -> None:
+        """Go on under the next attempt, with the latest state."""
+        self._restarts = True
         self.pending = self.pending or self.latest
         self.sending = None
 

@@ -76,10 +76,14 @@ class SyncProducer:
         attempt: int | None = None,
         seq: int | None = None,
         lease: float | None = None,
+        run: str | None = None,
+        age_ms: int | None = None,
+        restart: bool = False,
     ) -> Receipt:
         """As `Producer.publish`."""
         event = partial(self._producer.publish, content_id, channel=channel, status=status, data=data)
-        return self._entered().call(partial(event, type=type, attempt=attempt, seq=seq, lease=lease))
+        event = partial(event, type=type, attempt=attempt, seq=seq, lease=lease)
+        return self._entered().call(partial(event, run=run, age_ms=age_ms, restart=restart))
 
     def _entered(self) -> BlockingPortal:
         if self._portal is None:
@@ -113,7 +117,7 @@ class SyncWork:
         return self._work.channel
 
     @property
-    def attempt(self) -> int:
+    def attempt(self) -> int | None:
         """As `Work.attempt`."""
         return self._work.attempt
 

@@ -29,9 +29,6 @@ _CANCELLED: Final = {"error_message": "cancelled", "error_code": "cancelled"}
 class Delivery(Protocol):
     """What a work needs of its producer."""
 
-    def new_attempt(self) -> int:
-        """An attempt greater than any before it."""
-
     async def deliver(self, run: Run, state: Publication) -> None:
         """Send `state` of `run` when it is due, without waiting for it."""
 
@@ -64,7 +61,7 @@ class Work:
         first = publication(channel=channel, content_id=content_id, data=self._fields, attempt=attempt, lease=lease)
         if first.terminal:
             raise Invalid("a work cannot begin with a final status", field="data.status")
-        self._run = Run(first, delivery.new_attempt)
+        self._run = Run(first)
         self._ended = False
 
     async def __aenter__(self) -> Self:
@@ -92,8 +89,9 @@ class Work:
         return self._run.channel
 
     @property
-    def attempt(self) -> int:
-        """The attempt under which the work is reported; it grows where the lease ran out and the work goes on."""
+    def attempt(self) -> int | None:
+        """The attempt under which the work is reported; None before the first report has arrived, unless the caller
+        chose one. It grows where the lease ran out and the work goes on."""
         return self._run.attempt
 
     @property

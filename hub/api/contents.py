@@ -26,12 +26,13 @@ from statushub.hub.http.client import address_of, identify
 from statushub.hub.http.disconnect import while_connected
 from statushub.hub.http.names import channel_of, check_names
 from statushub.hub.http.query import query_value
-from statushub.hub.http.response import poll_response
+from statushub.hub.http.response import held_cursor, poll_response
 from statushub.hub.http.state import hub_of
 from statushub.hub.model import status
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import Invalid
 from statushub.hub.model.event import Event
+from statushub.hub.model.names import BATCH_PATH
 from statushub.hub.model.vocabulary import CONTENT_STATUS, Phase
 from statushub.hub.replicas.row import Row
 from statushub.hub.wire.batch import BATCH_LINE
@@ -41,9 +42,6 @@ BATCH_IDS: Final = 100
 
 WAIT_SECONDS_MAX: Final = 25.0
 """Longest long poll: under the 30 seconds after which common proxies give an answer up."""
-
-_BATCH: Final = "status/batch"
-"""The path of the batch. A GET of it would read a channel of this name, and hide the mistake."""
 
 
 class Contents(msgspec.Struct, forbid_unknown_fields=True):
@@ -150,10 +148,11 @@ _batch_decoder = msgspec.json.Decoder(StatusBatchRequest)
 
 async def contents(request: Request) -> Response:
     """`{"contents":[…],"cursor"}`: the whole status of each of the channel's contents, in offset order."""
-    if request.path_params["channel_id"] == _BATCH:
+    if request.path_params["channel_id"] == BATCH_PATH:
+        # It would read a channel of this name, and hide the mistake.
         raise HTTPException(405, headers={"Allow": "POST"})
     tenant, channel = await _readable(request)
-    reading = await hub_of(request).read(tenant, channel)
+    reading = await hub_of(request).read(tenant, channel, held_cursor(request))
     return poll_response(
         request,
         reading.cursor,
@@ -168,7 +167,7 @@ async def summary(request: Request) -> Response:
     view = query_value(request, "view")
     if view not in (None, "list"):
         raise Invalid("view must be 'list' or left out", field="view")
-    reading = await hub_of(request).read(tenant, channel)
+    reading = await hub_of(request).read(tenant, channel, held_cursor(request))
     answer = _listed if view == "list" else _summarized
     return poll_response(request, reading.cursor, reading.age, lambda: answer(reading.events))
 
@@ -204,7 +203,7 @@ async def status_batch(request: Request) -> Response:
     identity = await identify(request)
     asked = (await read_json(request, _batch_decoder, limit=POLL_BODY_BYTES)).content_ids
     check_names(asked, "content_ids")
-    found = await hub_of(request).lookup(identity, asked)
+    found = await hub_of(request).lookup(identity, asked, held_cursor(request))
     return poll_response(
         request,
         found.cursor,

@@ -21,9 +21,11 @@ async def alive(_request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """200 while the broker answers, else 503: load balancers send no requests then."""
-    await hub_of(request).ping()
-    return json_response({"status": "ready"}, headers=_NO_STORE)
+    """200 while the broker answers, else 503: load balancers send no requests then. A `warning` says what to change."""
+    hub = hub_of(request)
+    await hub.ping()
+    trouble = {"warning": hub.broker.trouble} if hub.broker.trouble else {}
+    return json_response({"status": "ready", **trouble}, headers=_NO_STORE)
 
 
 async def exposition(request: Request) -> Response:

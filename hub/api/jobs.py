@@ -13,7 +13,7 @@ from statushub.hub.api.fields import NameText, Percent
 from statushub.hub.http.body import POLL_BODY_BYTES, read_json
 from statushub.hub.http.client import identify
 from statushub.hub.http.names import check_names
-from statushub.hub.http.response import poll_response
+from statushub.hub.http.response import held_cursor, poll_response
 from statushub.hub.http.state import hub_of
 from statushub.hub.model import status
 from statushub.hub.model.event import Event
@@ -56,7 +56,7 @@ async def batch_status(request: Request) -> Response:
     identity = await identify(request)
     asked = (await read_json(request, _decoder, limit=POLL_BODY_BYTES)).job_ids
     check_names(asked, "job_ids")
-    found = await hub_of(request).lookup(identity, asked)
+    found = await hub_of(request).lookup(identity, asked, held_cursor(request))
     return poll_response(
         request,
         found.cursor,

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from statushub.hub.api.fields import CursorText, NameText, component
+from statushub.hub.api.fields import Count, CursorText, NameText, component
 from statushub.hub.auth.identity import Identity
 from statushub.hub.config import Config
 from statushub.hub.http.body import read_json
@@ -18,9 +18,15 @@ from statushub.hub.http.client import address_of, identify
 from statushub.hub.http.response import json_response
 from statushub.hub.http.state import config_of, hub_of, rate_limiter_of
 from statushub.hub.model.cursor import COUNTER_MAX
-from statushub.hub.model.errors import Forbidden, Invalid, TooLarge
+from statushub.hub.model.errors import Forbidden, Invalid, TooLarge, TooManyRequests
 from statushub.hub.model.names import NAME_CHARACTERS
-from statushub.hub.model.publication import BATCH_EVENTS, LEASE_SECONDS_MAX, Publication, publication
+from statushub.hub.model.publication import (
+    BATCH_EVENTS,
+    LEASE_SECONDS_MAX,
+    RUN_CHARACTERS,
+    Publication,
+    publication,
+)
 from statushub.hub.model.receipt import Receipt, Refusal
 from statushub.hub.model.vocabulary import COMPLETE, ERROR, RESERVED_TYPES, STALLED
 
@@ -69,8 +75,36 @@ class PublishRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     lease: Annotated[
         Any,
         msgspec.Meta(
-            description=f"Seconds within which another event must come, or the content ends as `{STALLED}`.",
-            extra_json_schema={"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": LEASE_SECONDS_MAX},
+            description=f"Seconds within which another event must come, or the content ends as `{STALLED}`; 0 is none.",
+            extra_json_schema={"type": ["number", "null"], "minimum": 0, "maximum": LEASE_SECONDS_MAX},
+        ),
+    ] = None
+    run: Annotated[
+        Any,
+        msgspec.Meta(
+            description="Names this try of the work, at random. A run that began later than the content's opens the "
+            "next attempt, and former runs are refused. Not together with `attempt`.",
+            extra_json_schema={
+                "type": ["string", "null"],
+                "minLength": 1,
+                "maxLength": RUN_CHARACTERS,
+                "pattern": "^[A-Za-z0-9_.:-]+$",
+            },
+        ),
+    ] = None
+    age_ms: Annotated[
+        Any,
+        msgspec.Meta(
+            description="For how many milliseconds the run has been running, by the worker's monotonic clock, when "
+            "this is sent.",
+            extra_json_schema=_COUNTER,
+        ),
+    ] = None
+    restart: Annotated[
+        Any,
+        msgspec.Meta(
+            description="The run goes on although its attempt has ended, such as by its lease: it opens the next one.",
+            extra_json_schema={"type": ["boolean", "null"]},
         ),
     ] = None
 
@@ -99,6 +133,7 @@ class Accepted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     content_id: NameText | msgspec.UnsetType = msgspec.UNSET
     accepted: Annotated[bool, msgspec.Meta(extra_json_schema={"const": True})]
     cursor: CursorText
+    attempt: Annotated[Count, msgspec.Meta(description="The attempt that the event belongs to.")]
 
 
 class Refused(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -109,8 +144,9 @@ class Refused(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     reason: Annotated[
         Refusal,
         msgspec.Meta(
-            description="`superseded`: a newer attempt, or a later seq, is stored. `closed`: the attempt has ended. "
-            "`wrong_channel`: the content lives in another channel."
+            description="`superseded`: a later run or attempt, or a later seq, is stored. `closed`: the attempt has "
+            "ended. `wrong_channel`: the content lives in another channel. `quota_exceeded`: the tenant or the channel "
+            "stores as much as it may. `occupied`: another program's key lies in the broker where the content would."
         ),
     ]
 
@@ -133,15 +169,14 @@ _single = _Body()
 
 
 async def publish(request: Request) -> Response:
-    """`{"accepted":true,"cursor"}` or `{"accepted":false,"reason"}`; `{"results":[…]}` for a batch, in its order.
+    """`{"accepted":true,"cursor","attempt"}` or `{"accepted":false,"reason"}`; for a batch `{"results":[…]}`, in order.
 
     One invalid event refuses the whole body: nothing is stored.
     """
     identity = await identify(request)
-    settings, rates = config_of(request), rate_limiter_of(request)
+    settings, limiter = config_of(request), rate_limiter_of(request)
     publisher = identity.publisher or address_of(request)
-    # Also before the body is read, so that a refused request costs little.
-    rates.spend(publisher, 0)
+    rate = limiter.rate(identity.tenant, publisher)
     body = await read_json(request, _decoder)
     events = body.events
     if isinstance(events, msgspec.UnsetType):
@@ -150,8 +185,11 @@ async def publish(request: Request) -> Response:
     else:
         _check_batch(body)
         publications = _publications(events, identity, settings)
-    rates.spend(publisher, len(publications))
-    receipts = await hub_of(request).publish(identity.tenant, publications)
+    try:
+        receipts = await hub_of(request).publish(identity.tenant, publications, rate)
+    except TooManyRequests as error:
+        limiter.refused(identity.tenant, publisher, error)
+        raise
     if isinstance(events, msgspec.UnsetType):
         return json_response(_result(receipts[0]))
     results = [_result(receipt, made.content_id) for made, receipt in zip(publications, receipts, strict=True)]
@@ -195,6 +233,9 @@ def _publication(request: PublishRequest, identity: Identity, settings: Config) 
         attempt=request.attempt,
         seq=request.seq,
         lease=request.lease,
+        run=request.run,
+        age_ms=request.age_ms,
+        restart=request.restart,
     )
     for name, value in (("channel", made.channel), ("content_id", made.content_id)):
         if len(value) > settings.max_name:
@@ -216,7 +257,7 @@ def _publication(request: PublishRequest, identity: Identity, settings: Config) 
 def _result(receipt: Receipt, content_id: str | msgspec.UnsetType = msgspec.UNSET) -> Accepted | Refused:
     if receipt.reason is not None:
         return Refused(content_id=content_id, accepted=False, reason=receipt.reason)
-    return Accepted(content_id=content_id, accepted=True, cursor=str(receipt.cursor))
+    return Accepted(content_id=content_id, accepted=True, cursor=str(receipt.cursor), attempt=receipt.attempt or 0)
 
 
 routes: Final = [Route("/api/publish", publish, methods=["POST"])]

@@ -17,10 +17,10 @@ from starlette.routing import Route
 from statushub.hub.api.fields import Count, Percent
 from statushub.hub.auth.identity import Identity
 from statushub.hub.http.client import identify
-from statushub.hub.http.response import json_response, poll_response
+from statushub.hub.http.response import held_cursor, json_response, poll_response
 from statushub.hub.http.state import hub_of
 from statushub.hub.model import status
-from statushub.hub.model.errors import StatushubError
+from statushub.hub.model.errors import HubBehind, StatushubError
 from statushub.hub.model.names import check_name
 from statushub.hub.model.vocabulary import VIDEO_STATUS, Phase
 
@@ -59,12 +59,17 @@ async def progress(request: Request) -> Response:
 
 async def _known(request: Request, identity: Identity) -> Response:
     video = check_name(request.path_params["id"], "id")
-    found = await hub_of(request).lookup(identity, [video])
+    hub, age = hub_of(request), 0.0
+    try:
+        found = await hub.lookup(identity, [video], held_cursor(request))
+    except HubBehind as error:
+        # A player knows no error: it gets what is held here, which says that it is old.
+        found, age = await hub.lookup(identity, [video]), error.retry_after
     row = found.rows[0]
     if row is None:
         return _pending(request)
     answer = _progress(row.event.content_id, status.parse(row.event))
-    return poll_response(request, found.cursor, found.age, lambda: answer)
+    return poll_response(request, found.cursor, max(found.age, age), lambda: answer)
 
 
 def _pending(request: Request) -> Response:

@@ -30,9 +30,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     ticket: bool = False
 
     @property
-    def publisher(self) -> tuple[str, str] | None:
-        """Whose rate limit a publish counts towards: the token's `jti`, else its `sub`; None for `ANONYMOUS`."""
-        return None if self is ANONYMOUS else (self.tenant, self.jti or self.sub or "")
+    def publisher(self) -> str | None:
+        """Whose rate limit a publish counts towards: the token's `sub`, else its `jti`; None for `ANONYMOUS`."""
+        return None if self is ANONYMOUS else self.sub or self.jti or "-"
 
     def may_read(self, channel: str) -> bool:
         """Whether the channel and its contents may be read."""

@@ -13,6 +13,7 @@ import msgspec
 
 from statushub.hub.auth.identity import Identity
 from statushub.hub.model.publication import Publication
+from statushub.hub.model.vocabulary import Phase
 
 TENANT: Final = ".revoked"
 """The tenant of revocations. No token can name it: a tenant's name has no dot."""
@@ -42,7 +43,7 @@ class Revocation(msgspec.Struct, frozen=True, kw_only=True):
             content_id=f"{self.kind}/{self.tenant}/{self.value}",
             type=TYPE,
             data=msgspec.json.encode(self),
-            terminal=False,
+            phase=Phase.PROCESSING,
         )
 
 

@@ -7,14 +7,15 @@ from typing import Final
 
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.model.errors import ConfigError
+from statushub.hub.model.limits import StorageLimits
 from statushub.hub.model.retention import RETENTION_SECONDS
 
 _FILE: Final = "sqlite:///"
 _MEMORY: Final = "memory:"
 
 
-def open_broker(url: str, *, retention: float = RETENTION_SECONDS) -> Broker:
-    """The broker at `url`, not yet entered; `retention` in seconds.
+def open_broker(url: str, *, retention: float = RETENTION_SECONDS, limits: StorageLimits = StorageLimits()) -> Broker:
+    """The broker at `url`, not yet entered; `retention` in seconds, `limits` are those of each tenant.
 
     `sqlite:///relative.db` and `sqlite:////absolute.db` are files, `memory:` stores nothing on disk, the other
     schemes are those of Redis. Raises `ConfigError` for any other URL, and for a malformed one.
@@ -22,7 +23,7 @@ def open_broker(url: str, *, retention: float = RETENTION_SECONDS) -> Broker:
     if url == _MEMORY or url.startswith(_FILE):
         from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
 
-        return EmbeddedBroker(None if url == _MEMORY else _file(url), retention=retention)
+        return EmbeddedBroker(None if url == _MEMORY else _file(url), retention=retention, limits=limits)
     # Imported only here: a hub with an embedded broker needs nothing of Redis.
     from statushub.hub.brokers.redis.url import SCHEMES
 
@@ -30,7 +31,7 @@ def open_broker(url: str, *, retention: float = RETENTION_SECONDS) -> Broker:
     if url.startswith(redis):
         from statushub.hub.brokers.redis.broker import RedisBroker
 
-        return RedisBroker(url, retention=retention)
+        return RedisBroker(url, retention=retention, limits=limits)
     # Without the rest of the URL, which may hold a password.
     scheme = url.partition(":")[0]
     allowed = ", ".join((f"{_FILE}FILE", _MEMORY, *redis))

@@ -4,57 +4,82 @@ from __future__ import annotations
 
 import msgspec
 
+from statushub.hub.brokers.contract import FORMER_RUNS
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Refusal
 
 
 class FenceState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the fence knows of a content. `seq_offset` is the offset of the event that brought `seq`; Redis' field and
-    SQLite's column are named `given`."""
+    """What the fence knows of a content. `seq_offset` is the offset of the event that brought `seq`; `runs` are the
+    former runs, the latest first; `began` is when the attempt's run began, in milliseconds of the clock's time."""
 
     channel: str
     attempt: int
     seq: int | None
     seq_offset: int | None
     closed: bool
+    run: str | None = None
+    runs: tuple[str, ...] = ()
+    began: int = 0
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """Store it, with this attempt and seq. `seq_offset` is None where the seq is the publication's own."""
+    """Store it, with this attempt, seq and run. `seq_offset` is None where the seq is the publication's own."""
 
     attempt: int
     seq: int | None
     seq_offset: int | None = None
+    run: str | None = None
+    runs: tuple[str, ...] = ()
+    began: int = 0
 
 
 class Repeat(msgspec.Struct, frozen=True, kw_only=True):
     """It is stored already, at `offset`."""
 
     offset: int
+    attempt: int
 
 
-def evaluate(state: FenceState | None, publication: Publication) -> Accepted | Repeat | Refusal:
-    """The verdict on `publication`, given the state of its content; None for an unknown content."""
-    attempt = publication.attempt
+def evaluate(state: FenceState | None, publication: Publication, now: int) -> Accepted | Repeat | Refusal:
+    """The verdict on `publication` at `now` (in milliseconds), given the state of its content; None for an unknown
+    content."""
+    attempt, run = publication.attempt, publication.run
+    began = now - publication.age_ms
     if state is None:
-        return Accepted(attempt=1 if attempt is None else attempt, seq=publication.seq)
+        return Accepted(attempt=1 if attempt is None else attempt, seq=publication.seq, run=run, began=began)
     if publication.channel != state.channel:
         return Refusal.WRONG_CHANNEL
-    if attempt is None or attempt == state.attempt:
-        return _evaluate_seq(state, publication.seq)
-    if attempt < state.attempt:
-        return Refusal.SUPERSEDED
-    return Accepted(attempt=attempt, seq=publication.seq)
+    if run is not None and run != state.run:
+        if run in state.runs or began <= state.began:
+            return Refusal.SUPERSEDED
+        return _opened(state, publication, state.attempt + 1, began)
+    if run is None and attempt is not None and attempt != state.attempt:
+        return Refusal.SUPERSEDED if attempt < state.attempt else _opened(state, publication, attempt, began)
+    return _joined(state, publication, began)
 
 
-def _evaluate_seq(state: FenceState, seq: int | None) -> Accepted | Repeat | Refusal:
+def _opened(state: FenceState, publication: Publication, attempt: int, began: int) -> Accepted:
+    former = state.runs if state.run is None else (state.run, *state.runs)[:FORMER_RUNS]
+    return Accepted(attempt=attempt, seq=publication.seq, run=publication.run, runs=former, began=began)
+
+
+def _joined(state: FenceState, publication: Publication, began: int) -> Accepted | Repeat | Refusal:
+    seq, attempt = publication.seq, state.attempt
     if seq is not None and state.seq is not None and state.seq_offset is not None:
         if seq == state.seq:
-            return Repeat(offset=state.seq_offset)
+            return Repeat(offset=state.seq_offset, attempt=attempt)
         if seq < state.seq:
             return Refusal.SUPERSEDED
     if state.closed:
-        return Refusal.CLOSED
-    if seq is None:
-        return Accepted(attempt=state.attempt, seq=state.seq, seq_offset=state.seq_offset)
-    return Accepted(attempt=state.attempt, seq=seq)
+        if not publication.restart:
+            return Refusal.CLOSED
+        attempt += 1
+    return Accepted(
+        attempt=attempt,
+        seq=state.seq if seq is None else seq,
+        seq_offset=state.seq_offset if seq is None else None,
+        run=state.run,
+        runs=state.runs,
+        began=state.began if publication.run is None else min(state.began, began),
+    )

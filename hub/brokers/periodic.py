@@ -12,8 +12,8 @@ from statushub.hub.model.errors import BrokerUnavailable
 logger = logging.getLogger(__name__)
 
 
-async def repeat(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
-    """Call `work` every so many seconds until cancelled; what it raises is logged."""
+async def repeat(seconds: float, work: Callable[[], Awaitable[object]], name: str = "") -> None:
+    """Call `work` every so many seconds until cancelled; what it raises is logged with the `name`."""
     while True:
         await anyio.sleep(seconds)
         try:
@@ -21,4 +21,4 @@ async def repeat(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
         except BrokerUnavailable as error:
             logger.debug("the broker is away: %s", error.message)
         except Exception:
-            logger.exception("%s failed; retrying in %g s", work.__qualname__, seconds)
+            logger.exception("%s failed; retrying in %g s", name or work.__qualname__, seconds)

@@ -25,13 +25,15 @@ Examples:
 Prints the cursor of the stored event. Exit codes:
   1  the hub or the broker cannot be reached
   2  the status or the command line is invalid
-  3  refused: superseded, closed or wrong_channel
+  3  refused: superseded, closed, wrong_channel, quota_exceeded or occupied
 """
 
 REASONS: Final = {
-    Refusal.SUPERSEDED: "a newer attempt, or a later seq of this one, is already stored",
-    Refusal.CLOSED: "the attempt has ended; a higher --attempt reopens the content",
+    Refusal.SUPERSEDED: "a later run or attempt, or a later seq of this one, is already stored",
+    Refusal.CLOSED: "the attempt has ended; a later --run or a higher --attempt reopens the content",
     Refusal.WRONG_CHANNEL: "the content belongs to another channel",
+    Refusal.QUOTA_EXCEEDED: "the tenant or the channel stores as much as it may",
+    Refusal.OCCUPIED: "another program's key lies where the content would be stored",
 }
 
 
@@ -43,6 +45,9 @@ REASONS: Final = {
 @click.option("--processing-status", metavar="TEXT", help="More detail on the status, such as summarizing.")
 @click.option("--type", "type_", metavar="TYPE", help="Type of the event; by default it follows from the status.")
 @click.option("--attempt", type=int, metavar="NUMBER", help="Number of the attempt; a higher one supersedes a lower.")
+@click.option("--run", metavar="NAME", help="Name of this try of the work; one that began later supersedes it.")
+@click.option("--age", type=float, metavar="SECONDS", help="For how long the run has been running.")
+@click.option("--restart", is_flag=True, help="The run goes on although its attempt has ended.")
 @click.option("--seq", type=int, metavar="NUMBER", help="Number within the attempt; it must be higher than the last.")
 @click.option(
     "--lease",
@@ -57,9 +62,7 @@ def publish(
     content_id: str,
     status: str,
     type_: str | None,
-    attempt: int | None,
-    seq: int | None,
-    lease: float | None,
+    age: float | None,
     **rest: Any,
 ) -> None:
     """Publish STATUS of CONTENT_ID in CHANNEL.
@@ -71,7 +74,9 @@ def publish(
 
     data = fields(rest.pop("data"), progress=rest.pop("progress"), processing_status=rest.pop("processing_status"))
     event = {"channel": channel, "status": status, "data": data, "type": type_}
-    receipt: Receipt = anyio.run(_publish, rest, content_id, {**event, "attempt": attempt, "seq": seq, "lease": lease})
+    fence = {name: rest.pop(name) for name in ("attempt", "run", "restart", "seq", "lease")}
+    fence["age_ms"] = None if age is None else round(age * 1_000)
+    receipt: Receipt = anyio.run(_publish, rest, content_id, {**event, **fence})
     if receipt.reason is not None:
         raise Failure(f"refused, {receipt.reason}: {REASONS[receipt.reason]}", REFUSED)
     click.echo(receipt.cursor)

@@ -16,6 +16,7 @@ from statushub.hub.http.state import hub_of
 from statushub.hub.model.errors import (
     BrokerUnavailable,
     Forbidden,
+    HubBehind,
     Invalid,
     KeysUnavailable,
     Malformed,
@@ -77,10 +78,10 @@ def _response(status: int, body: Error, headers: Mapping[str, str] | None) -> Re
 
 def _advice(error: StatushubError) -> dict[str, str] | None:
     """The headers that tell a client what to do about it."""
+    if isinstance(error, TooManyRequests | HubBehind):
+        return {"Retry-After": str(math.ceil(error.retry_after) or 1)}
     if isinstance(error, BrokerUnavailable | KeysUnavailable):
         return {"Retry-After": str(RETRY_AFTER_SECONDS)}
-    if isinstance(error, TooManyRequests):
-        return {"Retry-After": str(math.ceil(error.retry_after) or 1)}
     if isinstance(error, Unauthorized):
         # RFC 9110, section 11.6.1; for a page's fetch, browsers show no log-in window for this scheme.
         return {"WWW-Authenticate": 'Bearer realm="statushub"'}

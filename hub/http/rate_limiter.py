@@ -1,42 +1,39 @@
-"""The rate limiter: a token bucket for each publisher."""
+"""The rate limiter: what a publisher may publish, and who has just been refused.
+
+The broker counts what is published, for all hubs together. A refusal is remembered here, so that further requests
+are refused before their bodies are read.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable
 from typing import Final
 
 from cachetools import LRUCache
 
 from statushub.hub.model.errors import TooManyRequests
+from statushub.hub.model.limits import PublishRate
 
 MAX_PUBLISHERS: Final = 10_000
-"""Buckets kept: a few MB. Beyond that the one that was used least recently is dropped, and is full again."""
+"""Refused publishers that are remembered; of more, the one that was refused first has its request read."""
 
 
 class RateLimiter:
-    """`rate` events a second for each publisher, and a burst of one second's worth.
+    """`events` and `size` (in bytes) are what each publisher may publish in a second."""
 
-    A call is let through whole where anything is left, and its excess is owed: a batch may be larger than the
-    bucket, and the average holds.
-    """
+    def __init__(self, events: float, size: float) -> None:
+        self._events = events
+        self._bytes = size
+        self._refusals: LRUCache[tuple[str, str], tuple[float, TooManyRequests]] = LRUCache(MAX_PUBLISHERS)
 
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._buckets: LRUCache[Hashable, tuple[float, float]] = LRUCache(MAX_PUBLISHERS)
+    def rate(self, tenant: str, publisher: str) -> PublishRate:
+        """The publisher's rate. Raises `TooManyRequests` until its last refusal is over."""
+        until, refusal = self._refusals.get((tenant, publisher), (0.0, None))
+        left = until - time.monotonic()
+        if refusal is not None and left > 0:
+            raise TooManyRequests(refusal.message, retry_after=left, limit=refusal.limit or "")
+        return PublishRate(sub=publisher, events=self._events, bytes=self._bytes)
 
-    def __len__(self) -> int:
-        return len(self._buckets)
-
-    def spend(self, publisher: Hashable, events: int, now: float | None = None) -> None:
-        """Count `events` of this publisher. Raises `TooManyRequests` where its bucket is empty."""
-        now = time.monotonic() if now is None else now
-        left, since = self._buckets.get(publisher, (self._rate, now))
-        left = min(self._rate, left + (now - since) * self._rate)
-        self._buckets[publisher] = (left - events if left > 0 else left, now)
-        if left <= 0:
-            raise TooManyRequests(
-                f"more than {self._rate:g} events a second were published",
-                retry_after=-left / self._rate,
-                limit="publish_rate",
-            )
+    def refused(self, tenant: str, publisher: str, refusal: TooManyRequests) -> None:
+        """Remember that the broker has refused this publisher."""
+        self._refusals[(tenant, publisher)] = (time.monotonic() + refusal.retry_after, refusal)

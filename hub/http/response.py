@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.errors import Invalid
 
 _ENTITY_TAG = re.compile(r'"([^"]*)"|(\*)')
 """A tag in a list of them, whether weak (`W/` before it) or not."""
@@ -36,6 +38,17 @@ def poll_response(request: Request, cursor: Cursor, age: float, answer: Callable
     if str(cursor) in (held := _held(request)) or "*" in held:
         return Response(None, 304, headers)
     return json_response(answer(), headers=headers)
+
+
+def held_cursor(request: Request) -> Cursor | None:
+    """The latest cursor among the entity tags in If-None-Match: that of what the client holds."""
+    latest: Cursor | None = None
+    for tag in _held(request):
+        with suppress(Invalid):
+            cursor = Cursor.parse(tag)
+            if latest is None or latest.precedes(cursor):
+                latest = cursor
+    return latest
 
 
 def _held(request: Request) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from typing import Final
 
 import msgspec
@@ -14,6 +15,11 @@ COUNTER_MAX: Final = 2**53 - 1
 
 CURSOR_CHARACTERS: Final = 64
 """Longest cursor that is parsed; a real one has under 30. Fetch preflights `Last-Event-ID` over 128 bytes."""
+
+_DIGITS: Final = string.digits + string.ascii_lowercase
+
+_EPOCH_DIGITS: Final = 11
+"""Most digits of an epoch: `COUNTER_MAX` microseconds have 11. Longer ones are of a former version."""
 
 _CURSOR = re.compile(r"([a-z0-9]{1,32})-(0|[1-9][0-9]{0,15})", re.ASCII)
 
@@ -27,6 +33,12 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         return f"{self.epoch}-{self.offset}"
 
+    def precedes(self, other: Cursor) -> bool:
+        """Whether the clock came to `other` later than to this place."""
+        if self.epoch == other.epoch:
+            return self.offset < other.offset
+        return epoch_precedes(self.epoch, other.epoch)
+
     @classmethod
     def parse(cls, text: str, *, field: str = "since") -> Cursor:
         """Read a cursor. Raises `Invalid` naming `field` where the text is none."""
@@ -34,3 +46,23 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
         if match is None or int(match[2]) > COUNTER_MAX:
             raise Invalid(f"{field} is not a cursor: expected <epoch>-<offset>, such as k3f9a2-184", field=field)
         return cls(epoch=match[1], offset=int(match[2]))
+
+
+def epoch_precedes(epoch: str, other: str) -> bool:
+    """Whether the life of the clock that `other` names began later than that of `epoch`."""
+    return (len(epoch), epoch) < (len(other), other)
+
+
+def epoch_at(microseconds: int) -> str:
+    """The epoch of a clock that begins a life at that Unix time: its digits in base 36."""
+    name = ""
+    while microseconds > 0:
+        microseconds, digit = divmod(microseconds, 36)
+        name = _DIGITS[digit] + name
+    return name
+
+
+def next_epoch(stored: str | None, microseconds: int) -> str:
+    """The epoch of a clock that begins another life at that Unix time, later than `stored`."""
+    last = int(stored, 36) if stored and len(stored) <= _EPOCH_DIGITS else 0
+    return epoch_at(max(microseconds, last + 1) if last < COUNTER_MAX else microseconds)

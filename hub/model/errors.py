@@ -13,6 +13,7 @@ StatushubError
 ├── TooManyRequests         429  a rate limit is exceeded
 ├── HeadTooLarge            431  the request's head is over its limit
 ├── BrokerUnavailable       503  the broker cannot be reached, or does not answer in time
+│   ├── HubBehind           503  the hub knows less than the client does; another hub, or this one later, may know it
 │   └── BrokerDenied        503  it answers, and refuses this user; trying again does not help
 ├── KeysUnavailable         503  the keys that verify tokens cannot be fetched
 ├── BrokerInUse             —    another process holds the embedded broker's file
@@ -129,6 +130,14 @@ class BrokerUnavailable(StatushubError):
 
     code = "broker_unavailable"
     status = 503
+
+
+class HubBehind(BrokerUnavailable):
+    """Raised when the client has a cursor of a later moment than this hub knows; `retry_after` is in seconds."""
+
+    def __init__(self, *, retry_after: float = 1.0) -> None:
+        super().__init__("this hub has not seen yet what the client's cursor stands for; try again soon")
+        self.retry_after = retry_after
 
 
 class BrokerDenied(BrokerUnavailable):

@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 
 from statushub.hub.model.errors import Invalid
+from statushub.hub.model.vocabulary import CONTENT_REMOVED
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
+_encode = msgspec.json.Encoder().encode
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +22,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     data: bytes
 
+    @property
+    def removed(self) -> bool:
+        """Whether it is a tombstone: the content is removed, and is unknown until it is published again."""
+        return self.type == CONTENT_REMOVED
+
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     """An event as the broker announces it; `prev` is the channel's offset before it."""
@@ -28,6 +35,12 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     epoch: str
     prev: int
     event: Event
+
+
+def tombstone(channel: str, content_id: str, offset: int) -> Event:
+    """The event that says that a content was removed."""
+    data = _encode({"content_id": content_id, "channel_id": channel})
+    return Event(channel=channel, content_id=content_id, offset=offset, type=CONTENT_REMOVED, data=data)
 
 
 def decode(data: bytes) -> dict[str, Any]:

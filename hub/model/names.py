@@ -13,6 +13,12 @@ NAME_CHARACTERS: Final = 128
 DEFAULT_TENANT: Final = "default"
 """The tenant of everything where authentication is off."""
 
+RESERVED_SEGMENTS: Final = frozenset({"status", "changes", "events", "ws", "remove", "cancel"})
+"""Last segments that a channel may not have, because routes below a channel have them."""
+
+BATCH_PATH: Final = "status/batch"
+"""The path of the batch poll, in the place of a channel."""
+
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -36,6 +42,20 @@ def check_name(value: object, field: str) -> str:
             field=field,
         )
     return value
+
+
+def check_published_channel(value: object) -> str:
+    """As `check_name`, for a channel that is published into: its last segment may not be that of a route.
+
+    The routes of a channel begin with its name, and so would hide such a channel from every reader.
+    """
+    channel = check_name(value, "channel")
+    if channel.rpartition("/")[2] in RESERVED_SEGMENTS or channel == BATCH_PATH:
+        raise Invalid(
+            f"channel may not end in {channel.rpartition('/')[2]!r}, which names a route of the channel",
+            field="channel",
+        )
+    return channel
 
 
 def check_tenant(value: object, field: str = "tenant") -> str:

@@ -12,7 +12,7 @@ import msgspec
 from statushub.hub.model.cursor import COUNTER_MAX
 from statushub.hub.model.errors import Invalid, TooLarge
 from statushub.hub.model.event import Event, decode
-from statushub.hub.model.names import check_name
+from statushub.hub.model.names import check_name, check_published_channel
 from statushub.hub.model.timestamp import timestamp
 from statushub.hub.model.vocabulary import (
     COMPLETE,
@@ -39,22 +39,38 @@ BATCH_EVENTS: Final = 1_000
 LEASE_SECONDS_MAX: Final = 24 * 3600.0
 """Longest lease. A worker that is silent for a day is not late, it is gone."""
 
+RUN_CHARACTERS: Final = 64
+"""Longest name of a run: a UUID or a host and a counter fit, and eight former ones are kept with each content."""
+
 _TYPE = re.compile(r"[A-Za-z0-9_.:-]+", re.ASCII)
+_RUN = re.compile(rf"[A-Za-z0-9_.:-]{{1,{RUN_CHARACTERS}}}", re.ASCII)
 
 _encoder = msgspec.json.Encoder()
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):
-    """One status of one content, as a producer offers it. `publication` makes and checks it."""
+    """One status of one content, as a producer offers it. `publication` makes and checks it.
+
+    `run` names the try of the work that reports, `age_ms` is for how many milliseconds it has been running, and
+    `restart` says that it goes on after its attempt has ended. `lease` is in seconds; 0 is none.
+    """
 
     channel: str
     content_id: str
     type: str
     data: bytes
-    terminal: bool
+    phase: Phase
     attempt: int | None = None
     seq: int | None = None
     lease: float | None = None
+    run: str | None = None
+    age_ms: int = 0
+    restart: bool = False
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it ends its attempt."""
+        return self.phase.terminal
 
 
 def publication(
@@ -66,6 +82,9 @@ def publication(
     attempt: object = None,
     seq: object = None,
     lease: object = None,
+    run: object = None,
+    age_ms: object = None,
+    restart: object = None,
 ) -> Publication:
     """Check what a producer says and bring it into the form that is stored.
 
@@ -75,7 +94,7 @@ def publication(
 
     Raises `Invalid` naming the field at fault, `TooLarge` where `data` is over `EVENT_BYTES`.
     """
-    channel = check_name(channel, "channel")
+    channel = check_published_channel(channel)
     content_id = check_name(content_id, "content_id")
     if not isinstance(data, Mapping):
         raise Invalid("data must be an object", field="data")
@@ -103,10 +122,13 @@ def publication(
         content_id=content_id,
         type=type if isinstance(type, str) else _type(data, phase),
         data=_encode(filled),
-        terminal=phase.terminal,
+        phase=phase,
         attempt=_counter(attempt, "attempt"),
         seq=_counter(seq, "seq"),
         lease=_lease(lease),
+        run=_run(run, attempt, age_ms, restart),
+        age_ms=_counter(age_ms, "age_ms") or 0,
+        restart=_flag(restart, "restart"),
     )
 
 
@@ -128,7 +150,7 @@ def stalled(event: Event) -> Publication:
         content_id=event.content_id,
         type=ERROR,
         data=_encoder.encode(data),
-        terminal=True,
+        phase=Phase.FAILED,
     )
 
 
@@ -226,11 +248,31 @@ def _counter(value: object, field: str) -> int | None:
     return value
 
 
+def _run(value: object, attempt: object, age_ms: object, restart: object) -> str | None:
+    if value is None:
+        if restart:
+            raise Invalid("restart needs a run, which is the one that goes on", field="restart")
+        if age_ms is not None:
+            raise Invalid("age_ms needs a run, whose age it is", field="age_ms")
+        return None
+    if attempt is not None:
+        raise Invalid("attempt must be left out where there is a run, which is given its attempt", field="attempt")
+    if not isinstance(value, str) or _RUN.fullmatch(value) is None:
+        raise Invalid(f"run must be 1 to {RUN_CHARACTERS} of the characters A-Z a-z 0-9 _ . : -", field="run")
+    return value
+
+
+def _flag(value: object, field: str) -> bool:
+    if value is not None and not isinstance(value, bool):
+        raise Invalid(f"{field} must be true or false", field=field)
+    return bool(value)
+
+
 def _lease(value: object) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LEASE_SECONDS_MAX:
-        raise Invalid(f"lease must be a number of seconds over 0 and up to {LEASE_SECONDS_MAX:g}", field="lease")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LEASE_SECONDS_MAX:
+        raise Invalid(f"lease must be a number of seconds from 0 (none) to {LEASE_SECONDS_MAX:g}", field="lease")
     return float(value)
 
 

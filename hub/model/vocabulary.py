@@ -95,13 +95,21 @@ TYPE_PHASES: Final[Mapping[str, Phase]] = {
 }
 """The event types that imply a phase."""
 
+CONTENT_REMOVED: Final = "content_removed"
+"""The type of a tombstone, the last event of a content that was removed."""
+
 CONTROL_TYPES: Final = frozenset({"ready", "reset", "heartbeat", "drain"})
 """The types of a stream's own events."""
+
+_FUTURE_TYPES: Final = frozenset(
+    {"content_delta", "limit", "subscribe", "subscribed", "unsubscribe", "unsubscribed", "ping", "pong"}
+)
+"""Types that the protocol keeps for itself."""
 
 EVENT_SOURCE_TYPES: Final = frozenset({"open", "error", "message"})
 """The types of the events that a browser's `EventSource` makes itself."""
 
-RESERVED_TYPES: Final = CONTROL_TYPES | EVENT_SOURCE_TYPES
+RESERVED_TYPES: Final = CONTROL_TYPES | EVENT_SOURCE_TYPES | _FUTURE_TYPES | {CONTENT_REMOVED}
 """Types that producers may not use."""
 
 ERROR_TEXTS: Final = ("error_message", "error", "error_reason")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.brokers.periodic import repeat
+from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.replicas.registry import Registry
 from statushub.hub.replicas.replica import Replica
 from statushub.hub.replicas.sync import Synchronizer
@@ -27,15 +28,25 @@ class Auditor:
         await repeat(interval, self.audit)
 
     async def audit(self) -> None:
-        """Repair the replicas that are behind the broker. Raises `BrokerUnavailable`."""
+        """Repair the replicas that are behind the broker. Raises the first `BrokerUnavailable` once all tenants are
+        audited."""
+        failure: BrokerUnavailable | None = None
         for tenant in tuple(self._registry.tenants):
             live = [replica for replica in self._registry.of(tenant) if replica.live]
             if live:
-                await self._audit(tenant, live)
+                try:
+                    await self._audit(tenant, live)
+                except BrokerUnavailable as error:
+                    failure = failure or error
+        if failure is not None:
+            raise failure
 
     async def _audit(self, tenant: str, replicas: Sequence[Replica]) -> None:
+        known = [replica.last for replica in replicas]
         told = await self._broker.offsets(tenant, [replica.channel for replica in replicas])
-        for replica, offset in zip(replicas, told.offsets, strict=True):
-            if replica.live and (offset > replica.last or told.epoch != replica.epoch):
+        for replica, offset, before in zip(replicas, told.offsets, known, strict=True):
+            if replica.live and (
+                offset > replica.last or told.cursor.epoch != replica.epoch or told.cursor.offset < before
+            ):
                 logger.warning("channel %r missed an announcement; it is read again", replica.channel)
                 self._synchronizer.repair(replica)

@@ -1,11 +1,11 @@
-"""Replica eviction: drops idle replicas, and contents past their retention."""
+"""Replica eviction: drops idle replicas, and old tombstones."""
 
 from __future__ import annotations
 
 import time
 from operator import attrgetter
 
-from statushub.hub.brokers.contract import Broker
+from statushub.hub.brokers.contract import TOMBSTONE_SECONDS, Broker
 from statushub.hub.brokers.periodic import repeat
 from statushub.hub.replicas.registry import Registry
 from statushub.hub.replicas.replica import Replica
@@ -21,17 +21,14 @@ class Evictor:
         registry: Registry,
         synchronizer: Synchronizer,
         *,
-        retention: float,
         idle: float,
         max_idle: int,
     ) -> None:
-        """A content is held for `retention` seconds after its last event, a replica for `idle` seconds after its
-        last use; at most `max_idle` replicas without a subscriber are held.
-        """
+        """A replica is held for `idle` seconds after its last use; at most `max_idle` replicas without a subscriber
+        are held."""
         self._broker = broker
         self._registry = registry
         self._synchronizer = synchronizer
-        self._retention = retention
         self._idle = idle
         self._max_idle = max_idle
 
@@ -40,10 +37,10 @@ class Evictor:
         await repeat(interval, self.evict)
 
     async def evict(self) -> None:
-        """Forget the contents past their retention, and drop the replicas that are idle, the longest idle first."""
+        """Forget old tombstones, and drop the replicas that are idle, the longest idle first."""
         now = time.monotonic()
         for replica in self._registry:
-            replica.forget(now - self._retention)
+            replica.forget(now - TOMBSTONE_SECONDS)
         unread = (replica for replica in self._registry if not replica.subscribers)
         idle = sorted(unread, key=attrgetter("idle_since"))
         excess = len(idle) - self._max_idle

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from statushub.hub.metrics import Counts
+from statushub.hub.model.cursor import epoch_precedes
 from statushub.hub.model.event import Announcement
 from statushub.hub.replicas.registry import Registry
 from statushub.hub.replicas.replica import Replica
@@ -70,8 +71,9 @@ class Ingest:
                 replica.waiting.clear()
             replica.waiting.append(announcement)
         elif announcement.epoch != replica.epoch:
-            self._synchronizer.begin_anew(replica.tenant)
-            replica.waiting.append(announcement)
+            if replica.epoch is None or epoch_precedes(replica.epoch, announcement.epoch):
+                self._synchronizer.begin_anew(replica.tenant, announcement.epoch)
+                replica.waiting.append(announcement)
         elif announcement.event.offset > replica.last:
             self._synchronizer.repair(replica)
             replica.waiting.append(announcement)

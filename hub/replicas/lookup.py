@@ -14,6 +14,7 @@ from typing import Final
 import anyio
 
 from statushub.hub.brokers.contract import Broker
+from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.replicas.row import Row
 from statushub.hub.replicas.sync import Start
@@ -23,11 +24,12 @@ BATCH_IDS: Final = 1_000
 
 
 class Read:
-    """One read of contents. Once it is `done`, `rows` has the row of each that is known."""
+    """One read of contents. Once it is `done`, `rows` has the row of each that is known or was removed, and `clock` the
+    tenant's clock."""
 
     def __init__(self) -> None:
         self.asked: set[str] = set()
-        self.epoch = ""
+        self.clock = Cursor(epoch="", offset=0)
         self.rows: dict[str, Row] = {}
         self.done = anyio.Event()
         self.failure: Exception | None = None
@@ -36,7 +38,7 @@ class Read:
         """Ask the broker. Raises what `Broker.lookup` does."""
         content_ids = [*self.asked]
         found = await broker.lookup(tenant, content_ids)
-        self.epoch = found.cursor.epoch
+        self.clock = found.cursor
         self.rows = {id: Row(event) for id, event in zip(content_ids, found.events, strict=True) if event}
         self.done.set()
 

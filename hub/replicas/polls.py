@@ -9,6 +9,7 @@ import msgspec
 
 from statushub.hub.auth.identity import Identity
 from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.errors import BrokerUnavailable, HubBehind
 from statushub.hub.model.event import Event
 from statushub.hub.replicas.lookup import LookupBatcher
 from statushub.hub.replicas.registry import Registry
@@ -43,35 +44,51 @@ class Polls:
         self._synchronizer = synchronizer
         self._lookups = lookups
 
-    async def read(self, tenant: str, channel: str) -> Reading:
-        """A channel's whole state, from its replica, which is made and kept by this.
+    async def read(self, tenant: str, channel: str, known: Cursor | None = None) -> Reading:
+        """A channel's whole state, from its replica, which is made and kept by this. `known` is the cursor of what the
+        client holds.
 
-        Raises `BrokerUnavailable` where nothing is known of it and the broker cannot be asked.
+        Raises `BrokerUnavailable` where nothing is known of it and the broker cannot be asked, `HubBehind` where the
+        client holds something later.
         """
         replica = await self._synchronizer.obtain_readable(tenant, channel)
-        entries = [*replica.entries.values()]
+        if known is not None:
+            await self._synchronizer.reach(replica, known)
         return Reading(
-            cursor=_cursor(replica.epoch, entries),
-            events=[entry.event for entry in entries],
+            cursor=Cursor(epoch=replica.epoch or "", offset=replica.changed),
+            events=[entry.event for entry in replica.states()],
             age=self._synchronizer.age,
         )
 
-    async def lookup(self, identity: Identity, content_ids: Sequence[str]) -> Lookup:
+    async def lookup(self, identity: Identity, content_ids: Sequence[str], known: Cursor | None = None) -> Lookup:
         """The latest event of each content: all from replicas, or all from the broker in one read.
 
         Never some from each: they would be of different moments, and their cursor would skip what lies between.
         A content that this identity may not read is indistinguishable from one that does not exist: it is looked
         up in the same way, and its offset does not appear in the cursor. A client that asks once will ask again,
-        so the contents' channels are followed from then on, if they are few.
+        so the contents' channels are followed from then on, if they are few. `known` is the cursor of what the client
+        holds.
 
-        Raises `BrokerUnavailable` where the broker has to be asked and cannot be.
+        Raises `BrokerUnavailable` where the broker has to be asked and cannot be, `HubBehind` where the client, or
+        this hub, holds something later than the broker's server.
         """
         held = self._held(identity, content_ids)
         if held is not None:
             epoch, entries = held
-            return Lookup(cursor=_cursor(epoch, entries), rows=entries, age=self._synchronizer.age)
-        read = await self._lookups.read(identity.tenant, content_ids)
-        rows = [read.rows.get(content_id) for content_id in content_ids]
+            cursor = _cursor(epoch, entries)
+            if known is None or not cursor.precedes(known):
+                return Lookup(cursor=cursor, rows=entries, age=self._synchronizer.age)
+        try:
+            read = await self._lookups.read(identity.tenant, content_ids)
+        except BrokerUnavailable as error:
+            if held is None:
+                raise
+            raise HubBehind from error
+        if self._synchronizer.outdated(identity.tenant, read.clock) or (
+            known is not None and self._synchronizer.expect_epoch(identity.tenant, read.clock.epoch, known.epoch)
+        ):
+            raise HubBehind
+        rows: list[Row | None] = [read.rows.get(content_id) for content_id in content_ids]
         channels = {row.event.channel for row in rows if row}
         hidden = {channel for channel in channels if not identity.may_read(channel)}
         if hidden:
@@ -80,7 +97,12 @@ class Polls:
         if len(channels) <= FOLLOWED_CHANNELS:
             for channel in channels:
                 self._synchronizer.obtain(identity.tenant, channel)
-        return Lookup(cursor=_cursor(read.epoch, [row for row in rows if row]), rows=rows, age=self._synchronizer.age)
+        return Lookup(
+            # What was removed is unknown, and yet a later state than that which the client may hold.
+            cursor=_cursor(read.clock.epoch, [row for row in rows if row]),
+            rows=[None if row and row.event.removed else row for row in rows],
+            age=self._synchronizer.age,
+        )
 
     def _held(self, identity: Identity, content_ids: Sequence[str]) -> tuple[str, list[Entry]] | None:
         """The epoch and the entries, where replicas of one moment hold all of these contents and may be read."""

@@ -23,10 +23,17 @@ class Resync(Enum):
 
     WAIT = auto()
     """Nothing can be said now; it is told to catch up when it can."""
+    BEHIND = auto()
+    """The same, because the hub knows less than its cursor."""
     RESUME = auto()
     """Its cursor holds."""
     RESET = auto()
     """Its cursor was void, and now stands before everything."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing can be read now."""
+        return self in (Resync.WAIT, Resync.BEHIND)
 
 
 class ReaderHost(Protocol):
@@ -43,17 +50,22 @@ class ReaderHost(Protocol):
     def verify(self, replica: Replica) -> None:
         """Find out whether cursors ahead of this replica are ahead of the clock, and void."""
 
+    def expect(self, replica: Replica, epoch: str) -> bool:
+        """Look for another epoch of the replica's clock than the known one; False where it is void."""
+
 
 class Reader(ABC):
     """Reads replicas of one tenant from a cursor on. The offsets that it reads grow until it is reset."""
 
-    __slots__ = ("epoch", "host", "offset", "replicas")
+    __slots__ = ("began", "epoch", "host", "offset", "replicas")
 
     def __init__(self, host: ReaderHost, replicas: Sequence[Replica], since: Cursor | None) -> None:
         self.host = host
         self.replicas = replicas
         self.epoch = since.epoch if since else None
         self.offset = since.offset if since else 0
+        self.began = 0
+        """How far the clock had come when this reader began from nothing; 0 where it came with a cursor."""
 
     @property
     def position(self) -> int:
@@ -85,21 +97,31 @@ class Reader(ABC):
         epoch = self.replicas[0].epoch
         if epoch is None or not self.host.readable(self.replicas):
             return Resync.WAIT
-        if self.epoch == epoch:
+        if self.epoch == epoch and not self._below_floor():
             if self.offset <= self.position:
                 return Resync.RESUME
             self.host.verify(self.replicas[0])
             return Resync.WAIT
-        began = self.epoch is None
-        self.epoch, self.offset = epoch, 0
-        if began:
+        if self.epoch and self.epoch != epoch and self.host.expect(self.replicas[0], self.epoch):
+            return Resync.BEHIND
+        fresh = self.epoch is None
+        self.epoch, self.offset, self.began = epoch, 0, self.position
+        if fresh:
             return Resync.RESUME
         self.host.counts.resets += 1
         return Resync.RESET
 
     def backlog(self) -> list[Entry]:
-        """What this reader has not read, in offset order."""
-        return merged(self.replicas, self.offset)
+        """What this reader has not read, in offset order; without what was removed before it began."""
+        entries = merged(self.replicas, self.offset)
+        if self.offset < self.began:
+            return [entry for entry in entries if entry.offset > self.began or not entry.event.removed]
+        return entries
+
+    def _below_floor(self) -> bool:
+        """Whether a removal may have been forgotten that this reader has not read."""
+        floor = max(replica.floor for replica in self.replicas)
+        return self.offset < floor and (self.offset >= self.began or self.began < floor)
 
     def take(self, limit: float = math.inf) -> tuple[Resync, list[Entry]]:
         """Resync, and read on: the entries in offset order, none where the outcome is `WAIT`.
@@ -107,7 +129,7 @@ class Reader(ABC):
         Stops after `limit` bytes of data; the rest comes with the next call, as far as it still holds then.
         """
         outcome = self.resync()
-        if outcome is Resync.WAIT:
+        if outcome.waits:
             return outcome, []
         backlog = self.backlog()
         sizes = itertools.accumulate(len(entry.event.data) for entry in backlog)

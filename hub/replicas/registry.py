@@ -9,11 +9,12 @@ from statushub.hub.replicas.row import Entry
 
 
 class Tenant:
-    """A tenant's replicas by channel, and the entry of each content that they hold."""
+    """A tenant's replicas by channel, the entry of each content that they hold, and the latest epoch of its clock."""
 
-    __slots__ = ("contents", "replicas")
+    __slots__ = ("contents", "epoch", "replicas")
 
     def __init__(self) -> None:
+        self.epoch = ""
         self.replicas: dict[str, Replica] = {}
         self.contents: dict[str, Entry] = {}
 
@@ -57,9 +58,12 @@ class Registry:
             del self.tenants[replica.tenant]
 
     def entries(self, tenant: str, content_ids: Sequence[str]) -> list[Entry] | None:
-        """The entry of each content, in the order asked; None unless all are held."""
+        """The entry of each content, in the order asked; None unless all are held.
+
+        A removed one is not: by now it may live in a channel that is not held here.
+        """
         owner = self.tenants.get(tenant)
         if owner is None:
             return None
-        entries = [entry for entry in map(owner.contents.get, content_ids) if entry]
+        entries = [entry for entry in map(owner.contents.get, content_ids) if entry and not entry.event.removed]
         return entries if len(entries) == len(content_ids) else None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
 from statushub.hub.brokers.contract import Snapshot
-from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.cursor import Cursor, epoch_precedes
 from statushub.hub.model.event import Announcement, Event
 from statushub.hub.replicas.row import Entry
 from statushub.hub.replicas.subscriber import Subscriber
@@ -21,7 +22,8 @@ Write = Callable[[bytes], None]
 class Replica:
     """One channel: the latest entry of each content, in offset order, and who reads it.
 
-    `last` is the offset on the tenant's clock up to which nothing of this channel is missing here.
+    `last` is the offset on the tenant's clock up to which nothing of this channel is missing here, `changed` that of
+    the latest event, and `floor` the channel's: a cursor below it may have missed a removal.
     A replica is *live* while announcements keep it so; until then they wait in `waiting`. `frozen` counts
     the loss of the broker that found it live, and is 0 once it was read again: replicas that were frozen by
     the same loss stand at the same moment of the clock.
@@ -34,9 +36,11 @@ class Replica:
 
     __slots__ = (
         "_contents",
+        "changed",
         "channel",
         "entries",
         "epoch",
+        "floor",
         "frozen",
         "idle_since",
         "last",
@@ -55,6 +59,8 @@ class Replica:
         self.channel = channel
         self.epoch: str | None = None
         self.last = 0
+        self.changed = 0
+        self.floor = 0
         self.entries: dict[str, Entry] = {}
         self.live = False
         self.frozen = 0
@@ -85,22 +91,29 @@ class Replica:
     def apply(self, event: Event) -> Entry:
         """Take in an event that is newer than everything here, and return its entry."""
         entry = Entry(event)
+        content_id = event.content_id
         # Popped first, so that the dictionary's order stays the clock's.
-        self.entries.pop(event.content_id, None)
-        self.entries[event.content_id] = entry
-        self._contents[event.content_id] = entry
-        self.last = event.offset
+        self.entries.pop(content_id, None)
+        self.entries[content_id] = entry
+        known = self._contents.get(content_id)
+        # A replica that is read late must not hide that the content lives in another channel by now.
+        if known is None or known.offset < event.offset:
+            self._contents[content_id] = entry
+        self.last = self.changed = event.offset
         return entry
 
     def load(self, snapshot: Snapshot) -> None:
         """Take in what the broker read since `cursor`, or, in another epoch, everything anew."""
         self.frozen = 0
-        if snapshot.cursor.epoch != self.epoch:
+        if snapshot.cursor.epoch != self.epoch or snapshot.whole:
             self.clear()
             self.epoch = snapshot.cursor.epoch
+        self.floor = max(self.floor, snapshot.floor)
         for event in snapshot.events:
             if event.offset > self.last:
                 self.apply(event)
+        # A tombstone that was forgotten was a change, too.
+        self.changed = max(self.changed, self.floor)
         self.last = max(self.last, snapshot.cursor.offset)
 
     def replay(self) -> bool:
@@ -108,7 +121,9 @@ class Replica:
         waiting, self.waiting = self.waiting, []
         for announcement in waiting:
             if announcement.epoch != self.epoch:
-                return False
+                if self.epoch is None or epoch_precedes(self.epoch, announcement.epoch):
+                    return False
+                continue  # of a former life of the clock
             if announcement.event.offset > self.last:
                 if announcement.prev > self.last:
                     return False
@@ -126,20 +141,23 @@ class Replica:
         return newer
 
     def forget(self, applied_before: float) -> None:
-        """Drop the contents whose last event was applied before that moment of the monotonic clock."""
-        while self.entries:
-            content_id, entry = next(iter(self.entries.items()))
-            if entry.applied >= applied_before:
-                return
-            del self.entries[content_id]
-            self._disown(entry)
+        """Drop the tombstones that were applied before that moment of the monotonic clock."""
+        for content_id, entry in tuple(itertools.takewhile(_older(applied_before), self.entries.items())):
+            if entry.event.removed:
+                del self.entries[content_id]
+                self._disown(entry)
+                self.floor = max(self.floor, entry.offset)
 
     def clear(self) -> None:
         """Drop every content."""
         for entry in self.entries.values():
             self._disown(entry)
         self.entries.clear()
-        self.last = 0
+        self.last = self.changed = self.floor = 0
+
+    def states(self) -> list[Entry]:
+        """The entries of the contents that are not removed, in offset order."""
+        return [entry for entry in self.entries.values() if not entry.event.removed]
 
     def _disown(self, entry: Entry) -> None:
         # Another replica may have an entry of the same content by now.
@@ -165,6 +183,10 @@ class Replica:
     def remove_writer(self, format: WireFormat, subscriber: Subscriber) -> None:
         """Undo `add_writer`."""
         self.writers[format].pop(subscriber, None)
+
+
+def _older(moment: float) -> Callable[[tuple[str, Entry]], bool]:
+    return lambda item: item[1].applied < moment
 
 
 def merged(replicas: Sequence[Replica], offset: int) -> list[Entry]:

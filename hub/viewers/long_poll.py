@@ -8,7 +8,6 @@ import msgspec
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Event
 from statushub.hub.replicas.reader import Resync
-from statushub.hub.replicas.sync import Synchronizer
 from statushub.hub.viewers.pull import PullViewer
 
 
@@ -20,13 +19,10 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     reset: bool
 
 
-async def long_poll(viewer: PullViewer, synchronizer: Synchronizer, wait: float) -> Changes:
+async def long_poll(viewer: PullViewer, wait: float) -> Changes:
     """What came after the viewer's cursor, waiting up to `wait` seconds. The viewer reads one readable replica."""
-    [replica] = viewer.replicas
     viewer.host.attach(viewer)
     try:
-        if viewer.epoch == replica.epoch and viewer.offset > replica.last:
-            await synchronizer.verified(replica)
         outcome, entries = viewer.take()
         with anyio.move_on_after(wait):
             while not (entries or outcome is Resync.RESET or viewer.closed):

@@ -88,6 +88,10 @@ class PullViewer(Viewer):
             if entries:
                 epoch = self.epoch or ""
                 yield b"".join(entry.encoded(self.format, epoch) for entry in entries)
+            elif outcome is Resync.BEHIND:
+                # A client that hears nothing would give the stream up.
+                yield self.format.heartbeat()
+                return
             elif outcome is Resync.WAIT or self.ready or not self.host.live(self.replicas):
                 return
             else:

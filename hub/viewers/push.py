@@ -133,9 +133,12 @@ class PushViewer(Viewer, asyncio.Protocol):
         if outcome is Resync.RESET:
             self.ready = False
             frames.append(self.format.reset())
+        elif outcome is Resync.BEHIND:
+            # A client that hears nothing would give the stream up.
+            frames.append(self.format.heartbeat())
         epoch = self.epoch or ""
         size = 0
-        for entry in self.backlog() if outcome is not Resync.WAIT else ():
+        for entry in () if outcome.waits else self.backlog():
             frame = entry.encoded(self.format, epoch)
             frames.append(frame)
             size += len(frame)
@@ -146,7 +149,7 @@ class PushViewer(Viewer, asyncio.Protocol):
                 size = 0
                 if self.state is State.STALLED:
                     return
-        live = outcome is not Resync.WAIT and self.host.live(self.replicas)
+        live = not outcome.waits and self.host.live(self.replicas)
         if live:
             self.offset = self.position
             if not self.ready:

@@ -49,6 +49,9 @@ class Viewers:
     def verify(self, replica: Replica) -> None:
         self._synchronizer.verify(replica)
 
+    def expect(self, replica: Replica, epoch: str) -> bool:
+        return self._synchronizer.expect(replica, epoch)
+
     def attach(self, viewer: Viewer) -> None:
         self._quota.take(viewer.identity, viewer.address)
         viewer.join()

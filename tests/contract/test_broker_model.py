@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 import redis
@@ -36,8 +37,21 @@ SETTINGS = settings(
 )
 
 counters = st.none() | st.integers(0, 4)
+BEGINS = {f"run{n}": time.time() - 1_000 * n for n in range(1, 5)}
+"""When each run began: far enough apart that no delay confuses them."""
+
+
+def offered(status: str, progress: int, run: str | None, restart: bool, **rest: Any) -> Publication:
+    """A publication; that of a run has its age when it is sent."""
+    if run is not None:
+        rest.update(attempt=None, run=run, age_ms=round((time.time() - BEGINS[run]) * 1000), restart=restart)
+    return publication(data={"status": status, "progress": progress}, **rest)
+
+
 publications = st.builds(
-    lambda status, progress, **rest: publication(data={"status": status, "progress": progress}, **rest),
+    offered,
+    run=st.none() | st.sampled_from([*BEGINS]),
+    restart=st.booleans(),
     status=st.sampled_from(["idle", "generating", "generating", "generating", "complete", "error"]),
     progress=st.integers(0, 100),
     channel=st.sampled_from([CHANNELS[0], CHANNELS[0], CHANNELS[1]]),
@@ -53,7 +67,6 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self, url: str) -> None:
         super().__init__()
-        self.reference = Reference()
         self.recorder = Recorder()
         self.cursors: list[Cursor] = []
         self.last: list[Publication] = []
@@ -80,6 +93,8 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         """Subscribe, and sweep for the first time while there is a lease to sweep."""
+        clock = self.runner.run(self.broker.offsets(TENANT, [])).cursor
+        self.reference = Reference(offset=clock.offset, begins=BEGINS)
         for channel in CHANNELS:
             self.runner.run(self.broker.subscribe(TENANT, channel))
         self.publish([publication(channel="books", content_id=LEASED, data={"status": "generating"}, lease=3600)])

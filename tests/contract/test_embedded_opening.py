@@ -106,7 +106,7 @@ async def test_a_newer_layout_is_refused(file: Path) -> None:
     """A file with a higher schema version is refused."""
     async with EmbeddedBroker(file):
         pass
-    alter(file, "PRAGMA user_version = 2")
+    alter(file, "PRAGMA user_version = 3")
     assert "newer" in await refused(file)
 
 

@@ -18,9 +18,8 @@ async def test_an_unknown_channel_is_empty(broker: Broker, tenant: str) -> None:
     """Reading a channel without events returns the current cursor."""
     snapshot = await broker.changes(tenant, "nowhere")
     assert snapshot.events == []
-    assert snapshot.cursor.offset == 0
     cursor = await accepted(broker, tenant, update("a"))
-    assert cursor.epoch == snapshot.cursor.epoch
+    assert cursor == Cursor(epoch=snapshot.cursor.epoch, offset=snapshot.cursor.offset + 1)
 
 
 async def test_a_channel_is_compacted(broker: Broker, tenant: str) -> None:
@@ -111,7 +110,7 @@ async def test_offsets_gives_the_latest_offset_of_each_channel(broker: Broker, t
     books = await accepted(broker, tenant, update("b", channel="books"))
     again = await accepted(broker, tenant, update("a", channel="films"))
     answer = await broker.offsets(tenant, ["books", "nothing", "films"])
-    assert (answer.epoch, answer.offsets) == (films.epoch, [books.offset, 0, again.offset])
+    assert (answer.cursor.epoch, answer.offsets) == (films.epoch, [books.offset, 0, again.offset])
 
 
 async def test_offsets_of_many_channels(broker: Broker, tenant: str) -> None:
@@ -177,7 +176,7 @@ async def test_tenants_are_isolated(broker: Broker, tenant: str) -> None:
     assert event.channel == "books"
     mine = (await broker.changes(tenant, CHANNEL)).cursor
     theirs = (await broker.changes("rival", CHANNEL)).cursor
-    assert theirs.offset < mine.offset
+    assert theirs != mine
 
 
 async def test_tenant_and_channel_names_are_not_confused(broker: Broker) -> None:

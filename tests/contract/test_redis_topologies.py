@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import anyio
 import pytest
+from msgspec.structs import replace
 from redis.crc import key_slot
 
 from statushub import Denied, SyncProducer
+from statushub.hub.brokers.contract import Found
 from statushub.hub.brokers.redis.broker import RedisBroker
 from statushub.hub.brokers.redis.errors import reported
+from statushub.hub.hub import Hub
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.names import DEFAULT_TENANT
+from statushub.hub.model.publication import publication
+from statushub.hub.model.vocabulary import COMPLETE
 from statushub.producers.redis_transport import RedisTransport
 from tests.support.listening import PATIENCE_SECONDS, admin, listening, until_answer, update
 from tests.support.ports import free_port, wait_for_port
@@ -269,7 +276,7 @@ async def test_each_tenant_is_served_by_its_node(cluster: ClusterOfThree) -> Non
             assert recorder.contents[-2:] == ["a", "b"]
             assert recorder.announcements[-1].tenant == tenant
             assert [event and event.channel for event in (await broker.lookup(tenant, ["b", "a"])).events] == ["d", "c"]
-        assert await broker.expire(4e9) == 3
+        assert await broker.expire(time.time() + 60) == 3
         await broker.ping()
         await broker.unsubscribe(tenants[0], "c")
         assert recorder.reports == []
@@ -285,7 +292,7 @@ async def test_a_nodes_lost_functions_are_loaded_again(cluster: ClusterOfThree) 
         for master in cluster.masters:
             async with admin(master.url) as client:
                 await client.execute_command("FUNCTION", "FLUSH")
-        assert await broker.expire(4e9) == 3
+        assert await broker.expire(time.time() + 60) == 3
 
 
 async def test_a_producer_publishes_into_a_cluster(cluster: ClusterOfThree) -> None:
@@ -451,3 +458,123 @@ async def test_a_write_to_a_closed_connection_is_broker_unavailable() -> None:
         await asyncio.sleep(0)
         with pytest.raises(BrokerUnavailable, match="redis closed the connection"), reported("redis"):
             writer.writelines([b"PING\r\n"])
+
+
+async def reshard(source: RedisServer, target: RedisServer) -> None:
+    """Move the lowest slot of a node to another, with redis-cli."""
+    ids = [server.command("CLUSTER", "MYID") for server in (source, target)]
+    arguments = ["--cluster-from", ids[0], "--cluster-to", ids[1], "--cluster-slots", "1", "--cluster-yes"]
+    command = ["redis-cli", "--cluster", "reshard", f"127.0.0.1:{source.port}", *arguments]
+    done = await anyio.run_process(command, check=False)
+    assert done.returncode == 0, done.stdout.decode()[-2_000:]
+
+
+class Load:
+    """Producers that end one content after the other, and repeat what was not acknowledged."""
+
+    def __init__(self, tenant: str) -> None:
+        self.tenant = tenant
+        self.acknowledged: set[str] = set()
+        self.going = True
+
+    def more(self, number: int) -> Callable[[], bool]:
+        """Whether so many more contents than now have ended."""
+        wanted = len(self.acknowledged) + number
+        return lambda: len(self.acknowledged) >= wanted
+
+    async def run(self, url: str, name: str) -> None:
+        async with RedisBroker(url, deadline=1.0) as broker:
+            number = 0
+            while self.going:
+                contents = [f"{name}-{number}-{n}" for n in range(3)]
+                number += 1
+                for status in ("generating", "complete"):
+                    batch = [
+                        publication(channel=f"ch{n}", content_id=it, data={"status": status}, run=name, lease=600)
+                        for n, it in enumerate(contents)
+                    ]
+                    batch = [replace(it, seq=1 if status == "generating" else 2) for it in batch]
+                    while True:
+                        with suppress(BrokerUnavailable):
+                            receipts = await broker.publish(self.tenant, batch)
+                            break
+                        await anyio.sleep(0.02)
+                    assert all(receipt.accepted for receipt in receipts), receipts
+                self.acknowledged.update(contents)
+
+
+class Viewer:
+    """The latest state of each content, as a hub shows it; a reset does not take back what was shown."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, str] = {}
+        self.went_back: list[str] = []
+
+    async def run(self, hub: Hub, tenant: str, channel: str) -> None:
+        async with aclosing(hub.follow(tenant, channel)) as events:
+            async for event in events:
+                if self.shown.get(event.content_id) == COMPLETE and event.type != COMPLETE:
+                    self.went_back.append(event.content_id)
+                self.shown[event.content_id] = event.type
+
+
+def unfinished(contents: Sequence[str], found: Found) -> list[str]:
+    """The contents whose ending is not there."""
+    return [it for it, event in zip(contents, found.events, strict=True) if not event or event.type != COMPLETE]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    with anyio.fail_after(2 * PATIENCE_SECONDS):
+        while not condition():
+            await anyio.sleep(0.02)
+
+
+async def test_a_slot_that_moves_under_load_loses_nothing(own_cluster: ClusterOfThree) -> None:
+    """Resharding with redis-cli ends well; every acknowledged ending is stored and shown, and none goes back.
+
+    Then a master is killed and its replica promoted. What has reached the replica by then is kept.
+    """
+    tenant = next(f"t{n}" for n in itertools.count() if key_slot(f"t{n}".encode()) == 0)
+    load, viewer, broker = Load(tenant), Viewer(), RedisBroker(own_cluster.url, deadline=1.0)
+    first, second = own_cluster.masters[:2]
+    hub = Hub(broker)
+    async with broker, hub, anyio.create_task_group() as viewers:
+        for n in range(3):
+            viewers.start_soon(viewer.run, hub, tenant, f"ch{n}")
+        async with anyio.create_task_group() as producers:
+            for name in ("one", "two", "three"):
+                producers.start_soon(load.run, own_cluster.url, name)
+            for source, target in ((first, second), (second, first)):
+                await until(load.more(600))
+                await reshard(source, target)
+            await until(load.more(300))
+            load.going = False
+        contents = sorted(load.acknowledged)
+        found = await broker.lookup(tenant, contents)
+        assert [
+            it for it, event in zip(contents, found.events, strict=True) if not event or event.type != COMPLETE
+        ] == []
+        await until(lambda: all(viewer.shown.get(it) == COMPLETE for it in contents))
+        assert viewer.went_back == []
+
+        async with admin(own_cluster.replica.url) as replica:
+            assert first.command("WAIT", "1", "10000") == "1"
+            first.kill()
+            await until_answer(replica, "role:master", "INFO", "replication")
+        with anyio.fail_after(2 * PATIENCE_SECONDS):
+            while True:
+                with suppress(BrokerUnavailable):
+                    found = await broker.lookup(tenant, contents)
+                    break
+                await anyio.sleep(0.1)
+        assert [
+            it for it, event in zip(contents, found.events, strict=True) if not event or event.type != COMPLETE
+        ] == []
+        load.going = True
+        async with anyio.create_task_group() as producers:
+            producers.start_soon(load.run, own_cluster.url, "four")
+            await until(load.more(60))
+            load.going = False
+        await until(lambda: all(viewer.shown.get(it) == COMPLETE for it in load.acknowledged))
+        assert viewer.went_back == []
+        viewers.cancel_scope.cancel()

@@ -34,7 +34,7 @@ REPLICA_SECONDS: Final = 60.0
 """The time limit for a replica to be in sync."""
 
 _CONTENTS: Final = f"""
-SELECT channel, content_id, offset, type, data FROM content
+SELECT channel, content_id, offset, type, data FROM contents
 WHERE channel IN ({", ".join(f"'{channel}'" for channel in CHANNELS)}) ORDER BY offset
 """
 
@@ -198,6 +198,18 @@ class EmbeddedWorld(World):
             seen = rows
             await asyncio.sleep(ASK_SECONDS)
 
+    def save_copy(self) -> None:
+        """Copy the file and its log, while no hub runs."""
+        for path in self.folder.glob(f"{self.file.name}*"):
+            shutil.copyfile(path, path.with_name(f"saved-{path.name}"))
+
+    def restore_copy(self) -> None:
+        """Put the copy back, while no hub runs."""
+        for path in self.folder.glob(f"{self.file.name}*"):
+            path.unlink()
+        for path in self.folder.glob(f"saved-{self.file.name}*"):
+            shutil.copyfile(path, path.with_name(path.name.removeprefix("saved-")))
+
     async def _open(self, stack: AsyncExitStack) -> None:
         await self._add_hub(stack, f"sqlite:///{self.file}")
 
@@ -209,7 +221,7 @@ class EmbeddedWorld(World):
                 shutil.copyfile(there, copy.with_name(copy.name + suffix))
         with closing(sqlite3.connect(copy)) as connection:
             rows = connection.execute(_CONTENTS).fetchall()
-            clocks = connection.execute("SELECT epoch FROM clock WHERE tenant = ?", (DEFAULT_TENANT,)).fetchall()
+            clocks = connection.execute("SELECT epoch FROM clocks WHERE tenant = ?", (DEFAULT_TENANT,)).fetchall()
         for path in self.folder.glob("copy.db*"):
             path.unlink()
         return clocks[0][0] if clocks else "none", rows

@@ -40,7 +40,7 @@ def test_an_accepted_event_has_a_cursor(client: httpx.Client) -> None:
     """The cursor equals the event's id in streams and polls."""
     answer = client.post("/api/publish", json=event("one", attempt=1, seq=1, lease=30.5))
     assert answer.status_code == 200
-    assert answer.json() == {"accepted": True, "cursor": answer.json()["cursor"]}
+    assert answer.json() == {"accepted": True, "cursor": answer.json()["cursor"], "attempt": 1}
     assert client.get("/api/contents/publish").json()["cursor"] == answer.json()["cursor"]
 
 
@@ -60,7 +60,7 @@ def test_a_batch_has_a_result_for_each_event(client: httpx.Client) -> None:
     assert [result["content_id"] for result in results] == ["m1", "m2", "m2", "m1"]
     assert [result.get("reason") for result in results] == [None, None, "closed", "superseded"]
     assert [sorted(result) for result in results[1:3]] == [
-        ["accepted", "content_id", "cursor"],
+        ["accepted", "attempt", "content_id", "cursor"],
         ["accepted", "content_id", "reason"],
     ]
 
@@ -88,7 +88,16 @@ def test_a_repeated_publish_is_accepted_again(client: httpx.Client) -> None:
         ({"type": "heartbeat"}, "type"),
         ({"attempt": "1"}, "attempt"),
         ({"seq": -1}, "seq"),
-        ({"lease": 0}, "lease"),
+        ({"lease": -1}, "lease"),
+        ({"run": "with space"}, "run"),
+        ({"run": "x" * 65}, "run"),
+        ({"run": "r", "attempt": 1}, "attempt"),
+        ({"age_ms": 5}, "age_ms"),
+        ({"restart": True}, "restart"),
+        ({"run": "r", "age_ms": -1}, "age_ms"),
+        ({"run": "r", "restart": "yes"}, "restart"),
+        ({"channel": "a/status"}, "channel"),
+        ({"channel": "status/batch"}, "channel"),
         ({"lese": 30}, "lese"),
     ],
 )

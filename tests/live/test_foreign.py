@@ -116,6 +116,6 @@ def test_a_short_retention_ends_only_its_own_content(redis: Redis, hub: LiveHub)
     """A worker's own retention does not apply to other contents of the channel."""
     publish(hub, "a", "complete")
     execute(redis, "FCALL", "statushub_publish", 1, P, "50", "c", "brief", "t", "1", "", "", "", b"{}")
-    eventually(lambda: not redis.exists(f"{P}:content:brief"))
+    eventually(lambda: not redis.hexists(f"{P}:content:brief", "data"))
     with stream(hub) as client:
         assert outline(client.until("ready")) == [("processing_complete", "a"), ("ready", "")]

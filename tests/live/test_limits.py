@@ -12,10 +12,11 @@ import httpx
 import pytest
 
 from statushub.hub.auth.identity import ANONYMOUS, Identity
+from statushub.hub.brokers.sqlite.rates import MAX_PUBLISHERS, Rates
 from statushub.hub.http.handover import HandoverProtocol
-from statushub.hub.http.rate_limiter import MAX_PUBLISHERS, RateLimiter
 from statushub.hub.metrics import LIMITS
 from statushub.hub.model.errors import TooManyRequests
+from statushub.hub.model.limits import PublishRate
 from statushub.hub.viewers.quotas import StreamLimits, StreamQuota
 from tests.support.command import serving
 from tests.support.live import LiveHub, live_hub
@@ -119,18 +120,18 @@ def test_without_keys_publishers_are_limited_by_address() -> None:
 
 def test_a_rate_is_an_average() -> None:
     """Unused capacity of more than a second is not saved, and an overdraft is paid back over time."""
-    rates = RateLimiter(10.0)
-    rates.spend("a", 30, now=100.0)
+    rates, rate = Rates(), PublishRate(sub="a", events=10.0, bytes=1e9)
+    rates.spend("t", rate, 30, 0, now=100.0)
     for now in (100.0, 101.9):
         with pytest.raises(TooManyRequests) as caught:
-            rates.spend("a", 1, now=now)
+            rates.spend("t", rate, 1, 0, now=now)
     assert caught.value.retry_after == pytest.approx(0.1)
-    rates.spend("a", 1, now=102.1)
-    rates.spend("a", 10, now=1000.0)
+    rates.spend("t", rate, 1, 0, now=102.1)
+    rates.spend("t", rate, 10, 0, now=1000.0)
     with pytest.raises(TooManyRequests):
-        rates.spend("a", 1, now=1000.0)
+        rates.spend("t", rate, 1, 0, now=1000.0)
     for number in range(MAX_PUBLISHERS + 5):
-        rates.spend(number, 1, now=1000.0)
+        rates.spend("t", PublishRate(sub=str(number), events=10.0, bytes=1e9), 1, 0, now=1000.0)
     assert len(rates) == MAX_PUBLISHERS
 
 

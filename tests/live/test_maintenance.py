@@ -84,16 +84,17 @@ def test_an_evicted_channel_can_be_streamed_again() -> None:
             eventually(lambda: not channels(hub))
 
 
-def test_expired_contents_leave_a_watched_replica() -> None:
-    """A stream keeps the replica, but not the contents whose retention has ended."""
-    with live_hub(retention=0.5, intervals=Intervals(eviction=0.02)) as hub, stream(hub) as client:
+def test_a_content_whose_retention_has_ended_leaves_a_watched_replica() -> None:
+    """The stream is sent its tombstone, and the next stream neither the content nor its tombstone."""
+    with live_hub(retention=0.5, intervals=Intervals(sweep=0.02)) as hub, stream(hub) as client:
         client.until("ready")
         publish(hub, "a", "complete")
         client.event()
-        assert summary(hub)["total_completed"] == 1
-        eventually(lambda: summary(hub)["total_completed"] == 0)
-        publish(hub, "b", "complete")
-        assert client.event().json["content_id"] == "b"
+        gone = client.event()
+        assert (gone.event, gone.json) == ("content_removed", {"content_id": "a", "channel_id": "c"})
+        assert summary(hub)["total_completed"] == 0
+        with stream(hub) as late:
+            assert outline(late.until("ready")) == [("ready", "")]
 
 
 @pytest.mark.parametrize("http", PATHS)

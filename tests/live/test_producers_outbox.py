@@ -48,9 +48,8 @@ class Wire:
                 self.outbox.retry(run)
 
     def _publish(self, publications: Sequence[Publication]) -> list[int | bytes]:
-        answer: list[int | bytes] = self.store.call(
-            "statushub_publish", *commands.publish_args(publications, retention=60)
-        )
+        call = commands.publish_call(self.store.prefix, publications, commands.Settings(retention=60))
+        answer: list[int | bytes] = self.store.call(call)
         return answer
 
 
@@ -67,7 +66,7 @@ def test_losses_neither_lose_the_end_nor_store_twice(redis_server: RedisServer, 
         store.redis.function_load(commands.LIBRARY, replace=True)
         box = Outbox(rate=1e9)
         wire = Wire(store, box)
-        run = Run(state(), box.attempt)
+        run = Run(state())
         places, events, said = [(0, 0)], 0, 0
         for step in steps:
             if step == "say":
@@ -101,7 +100,7 @@ def test_a_call_is_filled_up_to_its_bytes(sizes: list[int]) -> None:
     """Every run is taken once, in the order of its states, and no call exceeds its bytes."""
     box = Outbox(rate=10)
     for n, size in enumerate(sizes):
-        say(box, Run(state(f"c{n}"), box.attempt), state(f"c{n}", status="complete", notes="x" * size))
+        say(box, Run(state(f"c{n}")), state(f"c{n}", status="complete", notes="x" * size))
     taken = []
     while batch := box.take():
         assert sum(len(run.sending.data) for run in batch if run.sending) <= BATCH_BYTES
@@ -113,21 +112,14 @@ def test_a_call_takes_no_more_events_than_a_hub() -> None:
     """Contents beyond the limit of one call are left to the next."""
     box = Outbox(rate=10)
     for n in range(BATCH_EVENTS + 1):
-        say(box, Run(state(f"c{n}"), box.attempt), state(f"c{n}"))
+        say(box, Run(state(f"c{n}")), state(f"c{n}"))
     assert [len(box.take()), len(box.take()), len(box.take())] == [BATCH_EVENTS, 1, 0]
-
-
-def test_attempts_grow_within_a_millisecond() -> None:
-    """Two runs that begin in the same millisecond have different attempts."""
-    box = Outbox(rate=10)
-    attempts = [box.attempt() for _ in range(1000)]
-    assert attempts == sorted(set(attempts))
 
 
 def test_final_states_for_an_absent_hub_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     """Beyond the limit the oldest final state is dropped, and the log names it."""
     box = Outbox(rate=10, max_endings=3)
-    runs = [Run(state(f"c{n}"), box.attempt) for n in range(5)]
+    runs = [Run(state(f"c{n}")) for n in range(5)]
     for n, run in enumerate(runs):
         say(box, run, state(f"c{n}", status="complete"))
         for taken in box.take():
@@ -141,7 +133,7 @@ def test_final_states_for_an_absent_hub_are_bounded(caplog: pytest.LogCaptureFix
 def test_nothing_replaces_the_final_state() -> None:
     """A state that another thread reports after the end is ignored."""
     box = Outbox(rate=10)
-    run = Run(state(), box.attempt)
+    run = Run(state())
     say(box, run, state(status="complete"))
     say(box, run, state())
     [taken] = box.take()
@@ -152,7 +144,7 @@ def test_nothing_replaces_the_final_state() -> None:
 def test_an_answer_that_comes_after_giving_up_changes_nothing() -> None:
     """A final state that was dropped while it was being sent stays dropped."""
     box = Outbox(rate=10, max_endings=0)
-    run = Run(state(), box.attempt)
+    run = Run(state())
     say(box, run, state(status="complete"))
     assert run.settled.is_set()
     box.settle(run, Receipt(reason=Refusal.SUPERSEDED))
@@ -166,7 +158,7 @@ def test_an_answer_that_comes_after_giving_up_changes_nothing() -> None:
 async def test_a_state_reported_meanwhile_is_delivered() -> None:
     """A state that is reported while another one is being sent stays undelivered until it is sent too."""
     box = Outbox(rate=10)
-    run = Run(state(), box.attempt)
+    run = Run(state())
     say(box, run, state(n=1))
     box.take()
     say(box, run, state(n=2))
@@ -184,7 +176,7 @@ async def test_a_state_reported_meanwhile_is_delivered() -> None:
 async def test_an_outdated_due_time_sends_nothing() -> None:
     """A time that was scheduled for a state or a renewal and is no longer needed sends nothing."""
     box = Outbox(rate=50)
-    run = Run(publication(channel="ch", content_id="c", data={"status": "generating"}, lease=0.3), box.attempt)
+    run = Run(publication(channel="ch", content_id="c", data={"status": "generating"}, lease=0.3))
     accepted = Receipt(cursor=Cursor(epoch="e", offset=1))
     sent = []
     for n in (1, 2):

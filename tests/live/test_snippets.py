@@ -367,12 +367,13 @@ def test_redis(snippet: Snippet, redis: RedisServer, documented: Documented) -> 
     said = subprocess.run(
         arguments, input=snippet.text, capture_output=True, text=True, check=True, timeout=END_SECONDS
     )
-    accepted, cursor = said.stdout.split()
+    accepted, cursor, *_ = said.stdout.split()
     assert accepted == "1"
     assert Cursor.parse(cursor).offset > 0
     # The announcement may come after the answer.
-    eventually(lambda: "clip-7" in documented.contents("encodes"))
-    assert documented.contents("encodes")["clip-7"]["processing_status"] == "completed"
+    [content_id] = set(re.findall(r'"content_id":"([^"]+)"', snippet.text))
+    eventually(lambda: content_id in documented.contents("encodes"))
+    assert documented.contents("encodes")[content_id]["processing_status"] == "completed"
 
 
 @parametrized("acl")

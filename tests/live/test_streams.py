@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from statushub.hub.http.handover import HandoverProtocol
+from statushub.hub.model.cursor import Cursor
 from statushub.hub.viewers.push import PushViewer
 from tests.support.live import LiveHub, live_hub
 from tests.support.publishing import publish
@@ -114,8 +115,8 @@ def test_a_void_cursor_resets(hub: LiveHub, void: str) -> None:
 
 def test_a_cursor_ahead_of_the_clock_resets(hub: LiveHub) -> None:
     """An offset that the clock has not reached is void."""
-    epoch = publish(hub, "a", "complete").rpartition("-")[0]
-    with stream(hub, cursor=f"{epoch}-4000") as client:
+    cursor = Cursor.parse(publish(hub, "a", "complete"))
+    with stream(hub, cursor=f"{cursor.epoch}-{cursor.offset + 4000}") as client:
         assert outline(client.until("ready")) == [("reset", ""), ("processing_complete", "a"), ("ready", "")]
         publish(hub, "b", "complete")
         assert client.event().json["content_id"] == "b"

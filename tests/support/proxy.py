@@ -80,6 +80,11 @@ class Proxy:
         for connection in self._connections:
             connection.doomed = True
 
+    def sever(self) -> None:
+        """End every connection immediately."""
+        for connection in tuple(self._connections):
+            connection.abort()
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._pass(reader, writer))
         self._tasks.add(task)

@@ -6,6 +6,7 @@ from statushub.hub.brokers.contract import Broker
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.publication import Publication, publication
 from statushub.hub.model.receipt import Receipt
+from statushub.hub.model.vocabulary import Phase
 
 CHANNEL = "films"
 
@@ -18,6 +19,9 @@ def update(
     attempt: int | None = None,
     seq: int | None = None,
     lease: float | None = None,
+    run: str | None = None,
+    age_ms: int | None = None,
+    restart: bool | None = None,
     **data: object,
 ) -> Publication:
     """A publication with this status, on `CHANNEL` unless another one is given."""
@@ -28,12 +32,17 @@ def update(
         attempt=attempt,
         seq=seq,
         lease=lease,
+        run=run,
+        age_ms=age_ms,
+        restart=restart,
     )
 
 
 def raw(content_id: str, data: bytes, *, channel: str = CHANNEL, lease: float | None = None) -> Publication:
     """A publication whose data are not validated."""
-    return Publication(channel=channel, content_id=content_id, type="raw", data=data, terminal=False, lease=lease)
+    return Publication(
+        channel=channel, content_id=content_id, type="raw", data=data, phase=Phase.PROCESSING, lease=lease
+    )
 
 
 async def publish_one(broker: Broker, tenant: str, publication: Publication) -> Receipt:

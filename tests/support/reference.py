@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from statushub.hub.model.publication import Publication
+from statushub.hub.model.vocabulary import Phase
 
 GAP = 5.0
 
@@ -22,18 +24,23 @@ class Content:
     offset: int
     type: str
     data: bytes
-    leased: tuple[float, float] | None = None
+    run: str | None = None
+    former: tuple[str, ...] = ()
+    began: float = math.inf
     deadline: tuple[float, float] | None = None
 
 
 @dataclass
 class Reference:
-    """The state of one tenant, by the rules of the contract."""
+    """The state of one tenant, by the rules of the contract. `begins` are when the runs began; every other attempt
+    begins after them."""
 
     offset: int = 0
+    begins: Mapping[str, float] = field(default_factory=dict)
     contents: dict[str, Content] = field(default_factory=dict)
     announced: list[tuple[int, int, str, str]] = field(default_factory=list)
     swept: float | None = None
+    pause: float = 0.0
 
     def publish(self, publication: Publication, when: tuple[float, float]) -> int | str:
         """The offset of a publication, or the reason of its refusal; `when` is the interval in which it was made."""
@@ -43,30 +50,32 @@ class Reference:
             return self._accept(publication, when, attempt, publication.seq, {})
         if content.channel != publication.channel:
             return "wrong_channel"
+        if publication.run is not None and publication.run != content.run:
+            if publication.run in content.former or self.begins[publication.run] <= content.began:
+                return "superseded"
+            return self._accept(publication, when, content.attempt + 1, publication.seq, {}, content)
         attempt = content.attempt if publication.attempt is None else publication.attempt
         if attempt < content.attempt:
             return "superseded"
         if attempt > content.attempt:
-            return self._accept(publication, when, attempt, publication.seq, {})
+            return self._accept(publication, when, attempt, publication.seq, {}, content)
         if publication.seq is not None and content.seq is not None:
             if publication.seq == content.seq:
                 return content.seqs[publication.seq]
             if publication.seq < content.seq:
                 return "superseded"
-        if content.ended:
+        if content.ended and not publication.restart:
             return "closed"
         seq = content.seq if publication.seq is None else publication.seq
-        return self._accept(publication, when, attempt, seq, content.seqs)
+        return self._accept(publication, when, attempt + content.ended, seq, content.seqs, content, joins=True)
 
     def overdue(self, now: float) -> tuple[set[str], set[str]]:
         """Sweep: the contents that must end now, and those that may, as their deadline is only known as an interval."""
-        held = {key: content for key, content in self.contents.items() if content.deadline is not None}
-        if self.swept is not None and now - self.swept > GAP:
-            for content in held.values():
-                self._extend(content, now, self.swept)
-        self.swept = now
-        must = {key for key, content in held.items() if content.deadline and content.deadline[1] < now}
-        may = {key for key, content in held.items() if content.deadline and content.deadline[0] < now}
+        if self.swept is not None and not 0 <= now - self.swept <= GAP:
+            self.pause += now - self.swept
+        self.swept, passed = now, now - self.pause
+        must = {key for key, content in self.contents.items() if content.deadline and content.deadline[1] < passed}
+        may = {key for key, content in self.contents.items() if content.deadline and content.deadline[0] < passed}
         return must, may - must
 
     def stall(self, content_id: str, type: str, data: bytes) -> None:
@@ -74,7 +83,7 @@ class Reference:
         content = self.contents[content_id]
         content.offset = self._tick(content.channel, content_id, type)
         content.ended, content.type, content.data = True, type, data
-        content.leased = content.deadline = None
+        content.deadline = None
 
     def changes(self, channel: str, since: int) -> list[tuple[int, str, str, bytes]]:
         """Offset, id, type and data of each content's latest event after `since`."""
@@ -96,9 +105,19 @@ class Reference:
         attempt: int,
         seq: int | None,
         seqs: dict[int, int],
+        before: Content | None = None,
+        *,
+        joins: bool = False,
     ) -> int:
         offset = self._tick(publication.channel, publication.content_id, publication.type)
-        lease = None if publication.terminal else publication.lease
+        lease = publication.lease if publication.phase is Phase.PROCESSING else None
+        run, began = publication.run, self.begins.get(publication.run or "", math.inf)
+        former: tuple[str, ...] = ()
+        if before is not None and joins:
+            run, former, began = before.run, before.former, before.began
+        elif before is not None:
+            former = before.former if before.run is None else (before.run, *before.former)[:8]
+        since = self._lease_time(when)
         self.contents[publication.content_id] = Content(
             channel=publication.channel,
             attempt=attempt,
@@ -108,8 +127,10 @@ class Reference:
             offset=offset,
             type=publication.type,
             data=publication.data,
-            leased=None if lease is None else when,
-            deadline=None if lease is None else (when[0] + lease, when[1] + lease),
+            run=run,
+            former=former,
+            began=began,
+            deadline=(since[0] + lease, since[1] + lease) if lease else None,
         )
         return offset
 
@@ -119,10 +140,10 @@ class Reference:
         self.announced.append((prev, self.offset, content_id, type))
         return self.offset
 
-    @staticmethod
-    def _extend(content: Content, now: float, swept: float) -> None:
-        if content.leased is None or content.deadline is None:
-            return
-        # A later start of the lease means a later deadline and a shorter extension.
-        moved = [max(now - max(swept, leased), 0.0) for leased in content.leased]
-        content.deadline = (content.deadline[0] + min(moved), content.deadline[1] + max(moved))
+    def _lease_time(self, when: tuple[float, float]) -> tuple[float, float]:
+        """The lease time, which stands still at the last sweep where that is long ago or in the future."""
+        if self.swept is not None and (when[1] < self.swept or when[0] > self.swept + GAP):
+            when = (self.swept, self.swept)
+        elif self.swept is not None:
+            when = (min(when[0], self.swept), when[1])
+        return when[0] - self.pause, when[1] - self.pause

@@ -15,6 +15,7 @@ from statushub.hub.config import Config
 from statushub.hub.hub import Hub
 from statushub.hub.model.names import DEFAULT_TENANT
 from statushub.hub.model.publication import Publication
+from statushub.hub.model.vocabulary import Phase
 from statushub.hub.server import base_url, bind
 from tests.support.hub_server import hub_server
 
@@ -37,6 +38,6 @@ async def serving(broker: str = "memory:", **settings: Any) -> AsyncIterator[tup
 
 async def write(hub: Hub, content_id: str, data: bytes, *, type: str = "custom", channel: str = "ch") -> None:
     """Store data without validation, as a worker does that calls the broker directly."""
-    publication = Publication(channel=channel, content_id=content_id, type=type, data=data, terminal=False)
+    publication = Publication(channel=channel, content_id=content_id, type=type, data=data, phase=Phase.PROCESSING)
     [receipt] = await hub.broker.publish(DEFAULT_TENANT, [publication])
     assert receipt.accepted

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from redis import Redis
 
 from statushub.hub.brokers.redis import commands
-from statushub.hub.model.event import decode
+from statushub.hub.brokers.redis.commands import Call
+from statushub.hub.model.event import Event, decode
 
 
 class Stored:
@@ -21,20 +22,20 @@ class Stored:
         self.tenant = tenant
         self.prefix = commands.prefix("hub", tenant)
 
-    def call(self, function: str, *args: str | bytes) -> Any:
-        return self.redis.fcall(function, 1, self.prefix, *args)
+    def call(self, call: Call) -> Any:
+        return self.redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
 
-    def lookup(self, content_id: str) -> list[bytes] | None:
-        """Channel, offset, type and data; None where the content or the library does not exist."""
+    def lookup(self, content_id: str) -> Event | None:
+        """The latest event; None where the content or the library does not exist."""
         if not self.redis.exists(f"{self.prefix}:content:{content_id}"):
             return None
-        found: list[bytes] = self.call("statushub_lookup", content_id)[2]
-        return found
+        [event] = commands.states([content_id], self.call(commands.states_call(self.prefix, [content_id]))).events
+        return event
 
     def status(self, content_id: str) -> dict[str, Any]:
         """The latest status; empty for an unknown content."""
         found = self.lookup(content_id)
-        return decode(found[3]) if found else {}
+        return decode(found.data) if found else {}
 
     def fence(self, content_id: str) -> tuple[int, int]:
         attempt, seq = self.redis.hmget(f"{self.prefix}:content:{content_id}", ["attempt", "seq"])
@@ -46,14 +47,19 @@ class Stored:
         return score
 
     def events(self) -> int:
-        """The number of events that the tenant's clock has counted."""
+        """The number of events that the tenant's clock has counted since `begin`."""
         return int(self.redis.hget(f"{self.prefix}:clock", "offset") or 0)
+
+    def begin(self) -> None:
+        """Begin the tenant's clock at 0, as one that another server left behind, so that its events can be counted."""
+        self.redis.hset(f"{self.prefix}:clock", mapping={"epoch": "1", "offset": "0"})
 
     def stall(self, content_id: str) -> None:
         """End the content as a hub does when its lease has expired."""
-        found = self.lookup(content_id)
-        offset, data = (found[1], json.dumps({**decode(found[3]), "error_code": "stalled"})) if found else (b"", "")
-        if self.call("statushub_stall", "", content_id, offset, "processing_error", data) != 1:
+        call = commands.stall_call(
+            self.prefix, time.time() + 24 * 3600, commands.Settings(), [(content_id, self.lookup(content_id))]
+        )
+        if self.call(call) != [1]:
             raise RuntimeError(f"{content_id!r} holds no lease")
 
 
@@ -61,4 +67,6 @@ class Stored:
 def stored(url: str, tenant: str) -> Iterator[Stored]:
     """The stored data of a tenant in the Redis at `url`."""
     with contextlib.closing(Redis.from_url(url)) as redis:
-        yield Stored(redis, tenant)
+        there = Stored(redis, tenant)
+        there.begin()
+        yield there

@@ -77,7 +77,7 @@ def test_every_route_is_documented(route: BaseRoute) -> None:
 
 def test_documented_metrics_equal_exported_metrics() -> None:
     """The names in the documents equal the names in the exposition."""
-    measures = Measures(counts=Counts(), streams=0, replicas=0, contents=0, lost_seconds=0.0)
+    measures = Measures(counts=Counts(), streams=0, replicas=0, contents=0, skipped=0, evicting=False, lost_seconds=0.0)
     there = set(re.findall(r"^(statushub_\w+)[ {]", exposition(measures).decode(), re.MULTILINE))
     documented = set(re.findall(r"`(statushub_\w+)`", DEPLOYMENT)) - {Config().cookie}
     assert all(f"`{limit}`" in DEPLOYMENT for limit in LIMITS)

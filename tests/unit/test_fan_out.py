@@ -13,6 +13,7 @@ import pytest
 from statushub.hub.auth.identity import Identity
 from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
 from statushub.hub.hub import Hub
+from statushub.hub.model.cursor import next_epoch
 from statushub.hub.model.event import Announcement, Event
 from statushub.hub.model.publication import publication
 from statushub.hub.replicas.replica import Replica
@@ -25,10 +26,11 @@ TENANT = "t"
 
 
 class RecordingTransport(asyncio.Transport):
-    """Records each write; after `room` writes its socket is full."""
+    """Records each write; after `room` writes its socket is full. Offsets count from `start`."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: int) -> None:
         super().__init__()
+        self.start = start
         self.writes: list[bytes] = []
         self.room = 1_000
         self.viewer: PushViewer | None = None
@@ -50,12 +52,14 @@ class RecordingTransport(asyncio.Transport):
     @property
     def offsets(self) -> list[int]:
         """The offsets of the ids written."""
-        return [int(offset) for offset in re.findall(rb"^id: \w+-(\d+)", b"".join(self.writes), re.MULTILINE)]
+        return [
+            int(offset) - self.start for offset in re.findall(rb"^id: \w+-(\d+)", b"".join(self.writes), re.MULTILINE)
+        ]
 
 
 @asynccontextmanager
 async def running_hub() -> AsyncIterator[Hub]:
-    """A hub over a broker in memory; its channels `a` and `b` have one content each, at offsets 1 and 2."""
+    """A hub over a broker in memory; its channels `a` and `b` have one content each, 1 and 2 above its start."""
     broker = EmbeddedBroker(None)
     hub = Hub(broker)
     async with broker, hub:
@@ -66,9 +70,9 @@ async def running_hub() -> AsyncIterator[Hub]:
 
 async def viewing(hub: Hub, *channels: str) -> RecordingTransport:
     """A transport whose viewer has received the current state; the record of it is cleared."""
-    transport = RecordingTransport()
     viewer = hub.push_viewer(Identity(tenant=TENANT), "", channels, None, connections=set(), stalled=False)
     await settled(*viewer.replicas)
+    transport = RecordingTransport(start(hub))
     viewer.connection_made(transport)
     transport.viewer = viewer
     transport.writes.clear()
@@ -89,15 +93,20 @@ def replica(hub: Hub, channel: str) -> Replica:
     return found
 
 
+def start(hub: Hub) -> int:
+    """The offset at which the clock began: that before the content of `a`."""
+    return replica(hub, "a").entries["a"].offset - 1
+
+
 def announcements(hub: Hub, *places: tuple[str, int, int], epoch: str | None = None) -> Sequence[Announcement]:
-    """Announcements, each given as (channel, offset, previous offset of the channel)."""
-    known = replica(hub, "a").epoch or ""
+    """Announcements, each given as (channel, offset, previous offset of the channel), above the clock's start."""
+    known, zero = replica(hub, "a").epoch or "", start(hub)
     return [
         Announcement(
             tenant=TENANT,
             epoch=epoch or known,
-            prev=prev,
-            event=Event(channel=channel, content_id=f"c{offset}", offset=offset, type="t", data=b"{}"),
+            prev=zero + prev,
+            event=Event(channel=channel, content_id=f"c{offset}", offset=zero + offset, type="t", data=b"{}"),
         )
         for channel, offset, prev in places
     ]
@@ -141,6 +150,9 @@ async def test_events_before_a_gap_are_written_before_viewers_fall_behind() -> N
     """Events before the gap are applied and not read again; the events in the gap are read once."""
     async with running_hub() as hub:
         transport = await viewing(hub, "a")
+        # The clock goes on, or a read of the channel would show that it is behind these announcements.
+        others = [publication(channel="x", content_id=str(n), data={"status": "idle"}) for n in range(10)]
+        await hub.broker.publish(TENANT, others)
         hub.ingest.announced(announcements(hub, ("a", 3, 1), ("a", 9, 8)))
         assert transport.offsets == [3]
         await settled(replica(hub, "a"))
@@ -151,8 +163,20 @@ async def test_events_before_a_new_epoch_are_written_before_the_reset() -> None:
     """The last events of the old epoch are not lost."""
     async with running_hub() as hub:
         transport = await viewing(hub, "a")
-        hub.ingest.announced([*announcements(hub, ("a", 3, 1)), *announcements(hub, ("a", 9, 0), epoch="other")])
+        later = next_epoch(replica(hub, "a").epoch, 0)
+        hub.ingest.announced([*announcements(hub, ("a", 3, 1)), *announcements(hub, ("a", 9, 0), epoch=later)])
         assert transport.offsets == [3]
+        assert not replica(hub, "a").live
+
+
+async def test_an_announcement_of_a_former_epoch_changes_nothing() -> None:
+    """A delayed announcement of the clock's former life is dropped, and viewers stay live."""
+    async with running_hub() as hub:
+        transport = await viewing(hub, "a")
+        former = [*announcements(hub, ("a", 9, 8), epoch="1")]
+        hub.ingest.announced([*announcements(hub, ("a", 3, 1)), *former, *announcements(hub, ("a", 4, 3))])
+        assert transport.offsets == [3, 4]
+        assert replica(hub, "a").live
 
 
 async def test_a_socket_that_fills_within_a_batch_catches_up_after_it() -> None:

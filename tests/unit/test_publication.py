@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from statushub.hub.model.cursor import COUNTER_MAX, Cursor
 from statushub.hub.model.errors import Invalid, TooLarge
 from statushub.hub.model.event import Event, decode
-from statushub.hub.model.names import check_name, check_tenant
+from statushub.hub.model.names import BATCH_PATH, RESERVED_SEGMENTS, check_name, check_tenant
 from statushub.hub.model.publication import EVENT_BYTES, Publication, publication, stalled
 from statushub.hub.model.vocabulary import Phase, phase_of
 
@@ -156,11 +156,25 @@ def test_an_error_always_has_a_message(data: dict[str, Any], message: str) -> No
         ({"attempt": True}, "attempt"),
         ({"seq": COUNTER_MAX + 1}, "seq"),
         ({"seq": "1"}, "seq"),
-        ({"lease": 0}, "lease"),
+        ({"lease": -0.1}, "lease"),
+        ({"lease": 86_401}, "lease"),
         ({"lease": float("inf")}, "lease"),
         ({"lease": float("nan")}, "lease"),
         ({"lease": "60"}, "lease"),
         ({"lease": True}, "lease"),
+        ({"run": ""}, "run"),
+        ({"run": 7}, "run"),
+        ({"run": "a b"}, "run"),
+        ({"run": "a\n"}, "run"),
+        ({"run": "ü"}, "run"),
+        ({"run": "x" * 65}, "run"),
+        ({"run": "r", "attempt": 1}, "attempt"),
+        ({"age_ms": 5}, "age_ms"),
+        ({"run": "r", "age_ms": -1}, "age_ms"),
+        ({"run": "r", "age_ms": 1.5}, "age_ms"),
+        ({"run": "r", "age_ms": COUNTER_MAX + 1}, "age_ms"),
+        ({"restart": True}, "restart"),
+        ({"run": "r", "restart": 1}, "restart"),
     ],
 )
 def test_an_invalid_field_is_named(change: dict[str, Any], field: str) -> None:
@@ -170,6 +184,39 @@ def test_an_invalid_field_is_named(change: dict[str, Any], field: str) -> None:
         publication(**(said | change))
     assert caught.value.field == field
     assert field in caught.value.message
+
+
+@pytest.mark.parametrize("segment", sorted(RESERVED_SEGMENTS))
+def test_a_channel_that_a_route_would_hide_is_refused(segment: str) -> None:
+    """The last segment names a route of the channel before it; elsewhere in a name it is free."""
+    for channel in (segment, f"jobs/{segment}", f"jobs/a/{segment}"):
+        with pytest.raises(Invalid, match=segment) as caught:
+            publication(channel=channel, content_id="x", data={"status": "idle"})
+        assert caught.value.field == "channel"
+    for channel in (f"{segment}/jobs", f"{segment}s", f"jobs/{segment.upper()}"):
+        assert publication(channel=channel, content_id="x", data={"status": "idle"}).channel == channel
+
+
+def test_a_channel_named_as_the_batch_poll_is_refused() -> None:
+    """Only the whole name is the path of the batch poll."""
+    with pytest.raises(Invalid, match="batch"):
+        publication(channel=BATCH_PATH, content_id="x", data={"status": "idle"})
+    assert publication(channel="batch", content_id=BATCH_PATH, data={"status": "idle"}).channel == "batch"
+
+
+@pytest.mark.parametrize("lease", [None, 0, 0.5, 86_400])
+def test_a_lease_may_be_none(lease: float | None) -> None:
+    """0 is a lease that never runs out; a lease that is not given is left to the hubs."""
+    assert made({"status": "generating"}, lease=lease)[0].lease == lease
+
+
+def test_a_run_is_taken_with_its_age() -> None:
+    """Its characters are those that need no quoting; the age is 0 where none is given."""
+    name = "Worker-1_a.b:7" + "x" * 50
+    plain, _ = made({"status": "generating"}, run=name)
+    assert (plain.run, plain.age_ms, plain.restart) == (name, 0, False)
+    again, _ = made({"status": "generating"}, run=name, age_ms=1_500, seq=3, restart=True)
+    assert (again.run, again.age_ms, again.seq, again.restart) == (name, 1_500, 3, True)
 
 
 def test_data_over_the_limit_are_too_large() -> None:
@@ -192,12 +239,15 @@ known_keys = st.sampled_from(["status", "processing_status", "progress", "timest
     attempt=json_values,
     seq=json_values,
     lease=json_values,
+    run=st.fixed_dictionaries({}, optional={"run": json_values, "age_ms": json_values, "restart": json_values}),
 )
-def test_any_json_is_stored_whole_or_refused(data: Any, type: Any, attempt: Any, seq: Any, lease: Any) -> None:
+def test_any_json_is_stored_whole_or_refused(
+    data: Any, type: Any, attempt: Any, seq: Any, lease: Any, run: dict[str, Any]
+) -> None:
     """Arbitrary JSON gives valid stored data or `Invalid`, and no other error."""
     try:
         publication_ = publication(
-            channel="c", content_id="x", data=data, type=type, attempt=attempt, seq=seq, lease=lease
+            channel="c", content_id="x", data=data, type=type, attempt=attempt, seq=seq, lease=lease, **run
         )
     except Invalid as error:
         field = error.field

@@ -42,6 +42,9 @@ class Hosting:
     def verify(self, replica: Replica) -> None:
         self.verified.append(replica)
 
+    def expect(self, replica: Replica, epoch: str) -> bool:
+        return False
+
     def attach(self, viewer: Viewer) -> None:
         viewer.join()
         self.attached.add(viewer)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from statushub.hub.brokers.contract import Snapshot
 from statushub.hub.model.cursor import Cursor
-from statushub.hub.model.event import Announcement, Event
+from statushub.hub.model.event import Announcement, Event, tombstone
 from statushub.hub.replicas.replica import Replica, merged
 from statushub.hub.replicas.row import Entry, Row
 from statushub.hub.wire.sse import CHUNKED_SSE, SSE
@@ -63,13 +63,14 @@ def test_a_snapshot_merges_within_an_epoch_and_replaces_across_epochs() -> None:
         ([announcement(2, 1), announcement(5, 3, "b")], True, [3, 5]),
         ([announcement(4, 3), announcement(6, 5)], False, [4]),
         ([announcement(4, 3, epoch="f")], False, [3]),
+        ([announcement(9, 8, epoch="d"), announcement(4, 3, "b")], True, [3, 4]),
         ([], True, [3]),
     ],
 )
 def test_waiting_announcements_are_replayed_up_to_a_gap(
     waiting: list[Announcement], whole: bool, offsets: list[int]
 ) -> None:
-    """Old announcements are skipped; a gap or another epoch requires another read."""
+    """Old announcements and those of a former epoch are skipped; a gap or a later epoch requires another read."""
     replica = loaded(event(3, "a"))
     replica.waiting += waiting
     assert replica.replay() is whole
@@ -77,17 +78,47 @@ def test_waiting_announcements_are_replayed_up_to_a_gap(
     assert not replica.waiting
 
 
-def test_contents_are_forgotten_by_age() -> None:
-    """Age counts from when the content's last event was applied."""
+def test_a_whole_snapshot_replaces_within_an_epoch() -> None:
+    """What the broker reads anew, because the cursor lay below the floor, does not keep what was removed."""
     contents: dict[str, Entry] = {}
-    replica = loaded(event(1, "a"), event(2, "b"), contents=contents)
-    replica.apply(event(3, "a"))
+    replica = loaded(event(1, "a"), event(4, "b"), contents=contents)
+    read = Snapshot(cursor=Cursor(epoch="e", offset=9), events=[event(4, "b")], floor=7, whole=True)
+    replica.load(read)
+    assert [entry.event.content_id for entry in replica.since(0)] == ["b"]
+    assert (replica.last, replica.changed, replica.floor, set(contents)) == (9, 7, 7, {"b"})
+
+
+def test_tombstones_are_forgotten_by_age() -> None:
+    """Age counts from when the tombstone was applied; the floor is raised, and contents stay however old they are."""
+    contents: dict[str, Entry] = {}
+    replica = loaded(event(1, "a"), event(2, "b"), event(3, "d"), contents=contents)
+    replica.apply(tombstone("c", "b", 4))
+    replica.apply(tombstone("c", "d", 5))
     replica.forget(replica.entries["b"].applied + 1e-9)
+    assert list(replica.entries) == ["a", "d"]
+    assert (replica.floor, set(contents)) == (4, {"a", "d"})
+    replica.forget(replica.entries["d"].applied + 1e-9)
     assert list(replica.entries) == ["a"]
-    assert set(contents) == {"a"}
-    replica.forget(replica.entries["a"].applied + 1e-9)
-    assert not replica.entries
-    assert replica.last == 3
+    assert (replica.last, replica.floor) == (5, 5)
+
+
+def test_a_removed_content_is_no_state() -> None:
+    """A tombstone is read by those who resume, and is none of the channel's states."""
+    replica = loaded(event(1, "a"), event(2, "b"))
+    replica.apply(tombstone("c", "a", 3))
+    assert [entry.event.content_id for entry in replica.states()] == ["b"]
+    assert [entry.event.content_id for entry in replica.since(2)] == ["a"]
+
+
+def test_a_content_that_moved_is_known_where_it_lives_now() -> None:
+    """A replica that is read later than another does not replace the newer entry of a content in the index."""
+    contents: dict[str, Entry] = {}
+    former, present = Replica("t", "c", contents), Replica("t", "d", contents)
+    present.load(snapshot(event(6, channel="d")))
+    former.load(snapshot(tombstone("c", "a", 5)))
+    assert contents["a"] is present.entries["a"]
+    former.apply(event(7))
+    assert contents["a"] is former.entries["a"]
 
 
 def test_clearing_a_replica_keeps_contents_that_moved() -> None:

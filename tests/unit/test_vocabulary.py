@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 import pytest
 
 from statushub.hub.api.events import OVERLOAD_RETRY_MS
-from statushub.hub.brokers.contract import SWEEP_GAP
+from statushub.hub.brokers.contract import FORMER_RUNS, SWEEP_GAP, TOMBSTONE_SECONDS
 from statushub.hub.config import HEARTBEAT_SECONDS
 from statushub.hub.model.errors import Forbidden, Unauthorized
 from statushub.hub.model.names import NAME_CHARACTERS
@@ -61,7 +61,7 @@ def keys(text: str) -> set[str]:
 
 
 def refusals(text: str) -> set[str]:
-    """The refusals that a Lua function returns instead of a cursor."""
+    """The refusals that Lua functions return instead of an offset."""
     return set(re.findall(r"return nil, '(\w+)'", text))
 
 
@@ -93,9 +93,12 @@ AGREEMENTS: Final[dict[str, Agreement]] = {
     "codes": ("web/poller.js", r"REFUSALS = \[(.*?)\];", words, [Unauthorized.code, Forbidden.code]),
     "the heartbeat": ("web/client.js", r"HEARTBEAT_MS = (.*?);", number, HEARTBEAT_SECONDS * 1000),
     "a name's length": ("web/index.html", r'id="channel".* maxlength="(\d+)"', number, NAME_CHARACTERS),
-    "refusals": (LUA, r"local function publish\((.*?)\nend", refusals, set(Refusal)),
+    "refusals": (LUA, r"(.*)", refusals, set(Refusal)),
+    "phases in Lua": (LUA, r"PHASES = \{(.*?)\}", word_set, PHASE_NAMES),
     "retention": (LUA, r"DEFAULT_RETENTION_MS = (.*?)\n", number, RETENTION_SECONDS * 1000),
     "the sweep's gap": (LUA, r"SWEEP_GAP_MS = (.*?)\n", number, SWEEP_GAP * 1000),
+    "a tombstone's time": (LUA, r"TOMBSTONE_MS = (.*?)\n", number, TOMBSTONE_SECONDS * 1000),
+    "former runs": (LUA, r"FORMER_RUNS = (.*?)\n", number, FORMER_RUNS),
 }
 """What must agree: the file, an expression whose group has the words, a parser for them, and the expected value."""
 

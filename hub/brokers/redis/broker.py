@@ -6,35 +6,52 @@ the same promises.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
+from operator import attrgetter
 from types import TracebackType
 from typing import Any, Final, Self
 
 import anyio
+from cachetools import LRUCache
 from redis.exceptions import ResponseError
 
 from statushub.hub.brokers.contract import STALL_BATCH, Broker, Found, Listener, Offsets, Snapshot
 from statushub.hub.brokers.redis import commands
-from statushub.hub.brokers.redis.client import DEADLINE_SECONDS, Call, Client
+from statushub.hub.brokers.redis.client import DEADLINE_SECONDS, Client
+from statushub.hub.brokers.redis.commands import Call, Due, Page, Settings, States
 from statushub.hub.brokers.redis.errors import reported
 from statushub.hub.brokers.redis.publisher import Publisher
 from statushub.hub.brokers.redis.subscription import Subscription
 from statushub.hub.brokers.redis.topology import Command, Topology, load_functions, open_topology
 from statushub.hub.brokers.redis.url import parse_redis_url
-from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.cursor import COUNTER_MAX, Cursor
 from statushub.hub.model.errors import BrokerUnavailable
-from statushub.hub.model.event import Event
+from statushub.hub.model.event import Event, tombstone
+from statushub.hub.model.limits import PublishRate, StorageLimits
 from statushub.hub.model.names import DEFAULT_TENANT
-from statushub.hub.model.publication import Publication, stalled
+from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Receipt
 from statushub.hub.model.retention import RETENTION_SECONDS
 
 PAGE_EVENTS: Final = 1_000
 """Events in one read of a channel: bounds how long it holds the server."""
 
+SWEEP_EVENTS: Final = 100
+"""Contents ended or removed in one call: a few milliseconds of the server's time."""
+
+SKIPPED_KEYS: Final = 1_000
+"""Skipped keys that are remembered, so that each is logged once."""
+
+EVICTING: Final = "allkeys-"
+"""How the names of the policies begin that evict keys without a TTL."""
+
 OFFSETS_CHANNELS: Final = 1_000
 """Channels in one read of offsets: a millisecond of the server's time."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class RedisBroker:
@@ -51,13 +68,18 @@ class RedisBroker:
         url: str,
         *,
         retention: float = RETENTION_SECONDS,
+        limits: StorageLimits = StorageLimits(),
         deadline: float = DEADLINE_SECONDS,
         portable: bool = False,
     ) -> None:
         self._topology = open_topology(parse_redis_url(url), deadline)
         self._client = Client(self._topology, deadline=deadline, demoted=self._interrupt)
-        self._publisher = Publisher(self._client, retention=retention)
-        self._retention = commands.milliseconds(retention)
+        self._settings = Settings(retention=retention, limits=limits)
+        self._publisher = Publisher(self._client, self._settings)
+        self._skipped: LRUCache[str, bool] = LRUCache(SKIPPED_KEYS)
+        self.moves = self._topology.moves
+        self.skipped = 0
+        self.trouble: str | None = None
         self._deadline = deadline
         self._portable = portable
         self._subscription: Subscription | None = None
@@ -88,9 +110,14 @@ class RedisBroker:
         await self._stack.aclose()
 
     async def publish(
-        self, tenant: str, publications: Sequence[Publication], *, retention: float | None = None
+        self,
+        tenant: str,
+        publications: Sequence[Publication],
+        *,
+        retention: float | None = None,
+        rate: PublishRate | None = None,
     ) -> list[Receipt]:
-        return await self._publisher.publish(tenant, publications, retention=retention)
+        return await self._publisher.publish(tenant, publications, retention=retention, rate=rate)
 
     async def subscribe(self, tenant: str, channel: str) -> None:
         if self._subscription is not None:
@@ -109,88 +136,175 @@ class RedisBroker:
         return snapshot
 
     async def lookup(self, tenant: str, content_ids: Sequence[str]) -> Found:
-        answer = await self._client.call("statushub_lookup", tenant, "\n".join(content_ids))
-        cursor, events = commands.found(content_ids, answer)
-        return Found(cursor=cursor, events=events)
+        read = await self._states(tenant, content_ids)
+        return Found(cursor=read.clock, events=read.events)
 
     async def offsets(self, tenant: str, channels: Sequence[str]) -> Offsets:
         session = None if self._subscription is None else self._subscription.session
-        epoch, known = "", list[int]()
-        for start in range(0, len(channels), OFFSETS_CHANNELS):
-            batch = "\n".join(channels[start : start + OFFSETS_CHANNELS])
-            epoch, offsets = commands.offsets(await self._client.call("statushub_offsets", tenant, batch))
-            known += offsets
+        prefix, known = self._prefix(tenant), list[int]()
+        for start in range(0, max(len(channels), 1), OFFSETS_CHANNELS):
+            batch = channels[start : start + OFFSETS_CHANNELS]
+            cursor, offsets = commands.offsets(await self._client.call(commands.offsets_call(prefix, batch)))
+            for channel, offset in zip(batch, offsets, strict=True):
+                if offset < 0:
+                    self._skip(commands.channel_key(prefix, channel))
+            known += [max(offset, 0) for offset in offsets]
         if session is not None:
             await session.barrier(tenant)
-        return Offsets(epoch=epoch, offsets=known)
+        return Offsets(cursor=cursor, offsets=known)
 
     async def expire(self, now: float | None = None) -> int:
         tenants = await self._tenants()
-        moment = "" if now is None else commands.milliseconds(now)
-        due = await self._client.call_all([("statushub_due", tenant, (moment, STALL_BATCH)) for tenant in tenants])
-        ended = await self._client.call_all(
-            [
-                self._ending(tenant, event)
-                for tenant, answer in zip(tenants, due, strict=True)
-                if not isinstance(answer, Exception)
-                for event in commands.overdue(answer)
-            ]
+        swept = await self._client.call_all(
+            [commands.due_call(self._prefix(tenant), now, STALL_BATCH, self._settings) for tenant in tenants]
         )
-        # One tenant's failure is raised only after the others were swept.
-        for answer in (*due, *ended):
-            self._check(answer)
-        return sum(ended)
+        failures: list[Exception] = []
+        ended = 0
+        for tenant, answer in zip(tenants, swept, strict=True):
+            # One tenant's failure is raised only after the others were swept.
+            try:
+                self._check(answer)
+                due = commands.due(answer)
+                ended += await self._stall(tenant, due.overdue, now)
+                await self._remove(tenant, due, now)
+            except BrokerUnavailable as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return ended
 
     async def ping(self) -> None:
         if self._subscription is not None:
             await self._subscription.session.barriers()
-        await self._client.call("statushub_version", DEFAULT_TENANT)
+        await self._client.call(Call(function="version", keys=[self._prefix(DEFAULT_TENANT)]))
 
     async def _prepare(self, topology: Topology) -> None:
         await load_functions(topology)
+        await self._check_eviction(topology)
         # A server that is full can still be read; the first sweep after that writes the settings.
         with suppress(ResponseError):
-            await topology.execute(*self._settings())
+            await topology.execute(*self._settings_command())
 
-    def _settings(self) -> tuple[str, Command]:
+    async def _check_eviction(self, topology: Topology) -> None:
+        """Warn where the server may evict what was accepted: contents have no TTL, so only `allkeys-` policies do."""
+        policies = [_eviction_policy(await execute("INFO", "memory")) for execute in topology.primaries()]
+        evicting = next((policy for policy in policies if policy.startswith(EVICTING)), None)
+        self.trouble = None
+        if evicting:
+            self.trouble = f"maxmemory-policy is {evicting}: Redis evicts accepted events; set it to noeviction"
+            logger.warning("%s: %s", topology.where, self.trouble)
+
+    def _settings_command(self) -> tuple[str, Command]:
         """The command that writes what publishers need to know, and its key."""
         key = commands.settings(self._topology.root)
-        return key, ("HSET", key, commands.RETENTION, self._retention)
+        return key, ("HSET", key, commands.RETENTION, commands.milliseconds(self._settings.retention or 0))
 
     async def _tenants(self) -> list[str]:
-        """The tenants with leases. Writes the settings anew where the server has lost them."""
+        """The tenants that store something. Writes the settings anew where the server has lost them."""
         tenants, settings = commands.tenants(self._topology.root), commands.settings(self._topology.root)
         names, retention = await self._client.execute_all(
             [(tenants, ("SMEMBERS", tenants)), (settings, ("HGET", settings, commands.RETENTION))]
         )
         self._check(names)
-        if not isinstance(retention, Exception) and retention != self._retention.encode():
+        if not isinstance(retention, Exception) and commands.seconds(retention) != self._settings.retention:
             with suppress(BrokerUnavailable):
-                await self._client.execute(*self._settings())
+                await self._client.execute(*self._settings_command())
         return [str(name, "utf-8", "replace") for name in names]
 
     async def _read(self, tenant: str, channel: str, since: Cursor | None) -> Snapshot:
+        """What has changed since then: first which contents, then their states, which may be newer by then.
+
+        A state that is newer than the returned cursor is left to its announcement, where the channel is subscribed: it
+        comes before the barrier, and in the order of the clock.
+        """
+        prefix = self._prefix(tenant)
         epoch, offset = (since.epoch, since.offset) if since is not None else ("", 0)
         events: dict[str, Event] = {}
+        missing: dict[str, int] = {}
+        whole = since is None
         while True:
-            answer = await self._client.call("statushub_changes", tenant, channel, epoch, offset, PAGE_EVENTS)
-            page = commands.page(channel, answer)
-            if page.clock.epoch != epoch:
-                # The epoch has changed, so that the server read from the beginning.
-                epoch, offset = page.clock.epoch, 0
+            call = commands.ids_call(prefix, channel, epoch, offset, PAGE_EVENTS, whole=whole)
+            try:
+                page = commands.page(await self._client.call(call))
+            except BrokerUnavailable as error:
+                if "WRONGTYPE" in error.message:
+                    self._skip(commands.channel_key(prefix, channel))
+                raise
+            if page.clock.epoch != epoch or (not whole and offset < page.floor):
+                # The cursor is void, or has become so, and the server read from the beginning.
+                epoch, offset, whole = page.clock.epoch, 0, True
                 events.clear()
-            for event in page.events:
-                # What changed since an earlier page comes again, with a higher offset.
-                events.pop(event.content_id, None)
-                events[event.content_id] = event
-                offset = event.offset
+                missing.clear()
+            offset = max(offset, page.last)
+            for content_id, at in page.tombstones.items():
+                events[content_id] = tombstone(channel, content_id, at)
+            await self._read_states(tenant, channel, page, events, missing)
             if not page.more:
-                return Snapshot(cursor=page.clock, events=list(events.values()))
+                break
+        self._skip_missing(prefix, missing)
+        announced = self._subscription is not None and self._subscription.wants(tenant, channel)
+        latest = page.clock.offset if announced else COUNTER_MAX
+        ordered = sorted((it for it in events.values() if it.offset <= latest), key=attrgetter("offset"))
+        return Snapshot(cursor=page.clock, events=ordered, floor=page.floor, whole=whole)
 
-    def _ending(self, tenant: str, event: Event) -> Call:
-        ending = stalled(event)
-        args = (self._retention, event.content_id, event.offset, ending.type, ending.data)
-        return "statushub_stall", tenant, args
+    async def _read_states(
+        self, tenant: str, channel: str, page: Page, events: dict[str, Event], missing: dict[str, int]
+    ) -> None:
+        listed = page.contents
+        for _ in range(2):
+            if not listed:
+                return
+            read = await self._states(tenant, [*listed])
+            for content_id, event in zip(listed, read.events, strict=True):
+                missing.pop(content_id, None)
+                if event is not None and event.channel == channel and event.offset >= listed[content_id]:
+                    events[content_id] = event
+                else:
+                    missing[content_id] = listed[content_id]
+            # What was removed since it was listed is listed anew; what is older than listed has not arrived yet.
+            listed = {content_id: at for content_id, at in listed.items() if content_id in missing}
+
+    async def _states(self, tenant: str, content_ids: Sequence[str]) -> States:
+        prefix = self._prefix(tenant)
+        read = commands.states(content_ids, await self._client.call(commands.states_call(prefix, content_ids)))
+        for content_id in read.foreign:
+            self._skip(commands.content_key(prefix, content_id))
+        return read
+
+    async def _stall(self, tenant: str, content_ids: Sequence[str], now: float | None) -> int:
+        """End contents whose lease has run out; returns how many this call ended."""
+        ended = 0
+        for start in range(0, len(content_ids), SWEEP_EVENTS):
+            batch = content_ids[start : start + SWEEP_EVENTS]
+            known = (await self._states(tenant, batch)).events
+            call = commands.stall_call(self._prefix(tenant), now, self._settings, [*zip(batch, known, strict=True)])
+            ended += sum(await self._client.call(call))
+        return ended
+
+    async def _remove(self, tenant: str, due: Due, now: float | None) -> None:
+        """Remove contents whose retention has ended, and forget tombstones that are old enough."""
+        prefix = self._prefix(tenant)
+        for start in range(0, len(due.ended), SWEEP_EVENTS):
+            batch = due.ended[start : start + SWEEP_EVENTS]
+            known = (await self._states(tenant, batch)).events
+            await self._client.call(commands.remove_call(prefix, now, [*zip(batch, known, strict=True)]))
+        for start in range(0, len(due.forgotten), SWEEP_EVENTS):
+            batch_forgotten = due.forgotten[start : start + SWEEP_EVENTS]
+            await self._client.call(commands.forget_call(prefix, now, batch_forgotten))
+
+    def _prefix(self, tenant: str) -> str:
+        return commands.prefix(self._topology.root, tenant)
+
+    def _skip_missing(self, prefix: str, content_ids: Iterable[str]) -> None:
+        for content_id in content_ids:
+            self._skip(commands.content_key(prefix, content_id))
+
+    def _skip(self, key: str) -> None:
+        """Count a row that is not ours, and log it once."""
+        self.skipped += 1
+        if key not in self._skipped:
+            self._skipped[key] = True
+            logger.warning("%s: %s is missing or holds something else; skipping it", self._topology.where, key)
 
     def _check(self, answer: Any) -> None:
         """Raise `BrokerUnavailable` where a pipeline's answer is an exception."""
@@ -201,6 +315,16 @@ class RedisBroker:
     def _interrupt(self, reason: str) -> None:
         if self._subscription is not None:
             self._subscription.interrupt(reason)
+
+
+def _eviction_policy(info: Any) -> str:
+    """`maxmemory_policy` of an `INFO memory`, which redis-py may have parsed; empty where the server says none."""
+    if isinstance(info, dict):
+        return str(info.get("maxmemory_policy", ""))
+    text = info.decode(errors="replace") if isinstance(info, bytes) else str(info)
+    return next(
+        (line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("maxmemory_policy:")), ""
+    )
 
 
 _fits: type[Broker] = RedisBroker

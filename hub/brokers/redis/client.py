@@ -15,6 +15,7 @@ import anyio
 from redis.exceptions import ReadOnlyError, ResponseError
 
 from statushub.hub.brokers.redis import commands
+from statushub.hub.brokers.redis.commands import Call
 from statushub.hub.brokers.redis.errors import reported
 from statushub.hub.brokers.redis.topology import Command, Topology, load_functions
 from statushub.hub.model.errors import BrokerUnavailable
@@ -29,9 +30,6 @@ PIPELINE_COMMANDS: Final = 500
 """Commands in one pipeline: few enough to be answered within the deadline many times over."""
 
 T = TypeVar("T")
-
-Call = tuple[str, str, Command]
-"""A function, the tenant whose key it gets, and its other arguments."""
 
 
 class Client:
@@ -79,13 +77,13 @@ class Client:
             answers += await self.ask(partial(_pipeline, commands[start : start + PIPELINE_COMMANDS]))
         return answers
 
-    async def call(self, function: str, tenant: str, *args: str | bytes | int) -> Any:
-        """Call a function of the library for a tenant."""
-        return await self.execute(*self._command(function, tenant, args))
+    async def call(self, call: Call) -> Any:
+        """Call a function of the library."""
+        return await self.execute(call.keys[0], call.command)
 
     async def call_all(self, calls: Sequence[Call]) -> list[Any]:
         """Call functions; an answer may be an exception."""
-        return await self.execute_all([self._command(*call) for call in calls])
+        return await self.execute_all([(call.keys[0], call.command) for call in calls])
 
     async def ask(self, question: Callable[[Topology], Awaitable[T]]) -> T:
         """Await `question` within the deadline. It is asked a second time where the functions were missing."""
@@ -105,10 +103,6 @@ class Client:
         """Close the connections."""
         with anyio.CancelScope(shield=True):
             await self._topology.aclose()
-
-    def _command(self, function: str, tenant: str, args: Command) -> tuple[str, Command]:
-        key = commands.prefix(self.root, tenant)
-        return key, ("FCALL", function, 1, key, *args)
 
     async def _with_functions(self, question: Callable[[Topology], Awaitable[T]]) -> T:
         try:

@@ -1,42 +1,50 @@
-#!lua name=statushub
+#!lua name=statushub5
 -- The contract of contract.py, kept inside Redis. A publish is atomic: fence, clock, store, announce.
--- Every function takes one key, the tenant's prefix ("hub:{acme}"). All keys derive from it and share its hash
--- tag, so that each call touches one cluster slot. Event data are opaque bytes: cjson would turn [] into {} and
+--
+-- The library's name and the names of its functions carry the major version, which changes with the form of a call
+-- or of the data. All keys of a tenant share the hash tag of its prefix ("hub:{acme}") and so one slot of a cluster.
+-- Each function declares every key that it touches: while a slot migrates, Redis then refuses a call whose keys are
+-- not all here (TRYAGAIN) instead of running it in part. Event data are opaque bytes: cjson would turn [] into {} and
 -- round large numbers.
 --
---   <prefix>:clock            hash   epoch, offset, run_id, swept (the last sweep, in milliseconds)
---   <prefix>:content:<id>     hash   channel, attempt, seq, given (the offset of the event that brought seq),
---                                 closed, offset, type, data, leased (when its lease was set, in milliseconds, or 0)
---   <prefix>:channel:<name>   zset   content ids by offset
---   <prefix>:leases           zset   content ids by deadline, in milliseconds
+--   <prefix>:clock            hash   epoch, offset, replid (of the server that wrote it), now (the latest time that was
+--                                    seen, in ms), swept (the last sweep, in ms), pause (for how long lease time stood
+--                                    still, in ms), contents and bytes (what the tenant stores), floor (see below),
+--                                    and what hubs write for other publishers: retention, default_lease, max_contents,
+--                                    max_bytes, max_channel_contents
+--   <prefix>:leases           zset   content ids by deadline, in ms of lease time
+--   <prefix>:ends             zset   content ids, and tombstones as "\1<channel>\t<id>", by the end of their retention
+--   <prefix>:index            zset   channels by the offset of their latest event
+--   <prefix>:names            zset   channels by name
+--   <prefix>:rates            hash   token buckets of publishers, by sub
+--   <prefix>:content:<id>     hash   channel, attempt, run, runs (former ones), began (the run, in ms), seq, seq_offset
+--                                    (the offset of the event that brought seq), phase, closed, offset, type, data,
+--                                    lease; of a removed content: removed (the offset of its tombstone) and from (its channel)
+--   <prefix>:channel:<name>   zset   by offset: content ids, tombstones as "\1<id>", and the channel's floor as "\2"
+--   <prefix>:counts:<name>    hash   contents by phase
 --   <prefix>:events:<name>    sharded pub/sub channel of announcements
+--
+-- The floor is the offset of the latest tombstone that was forgotten: a cursor below it may have missed a removal. That
+-- of a channel that is empty is kept in the clock, for all such channels together.
 
-local VERSION = 4
+local MINOR = 1
 local DEFAULT_RETENTION_MS = 7 * 24 * 3600 * 1000
+local TOMBSTONE_MS = 24 * 3600 * 1000
 local SWEEP_GAP_MS = 5000
-
--- Cached for the life of the server process.
-local server_run_id
-
-local function run_id()
-  if not server_run_id then
-    server_run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-  end
-  return server_run_id
-end
-
-local function now_ms()
-  local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-end
+local FORMER_RUNS = 8
+local MAX_PUBLISHERS = 10000
+local LARGEST = 2 ^ 53
+local LARGEST_SCORE = '9007199254740991'
+local PHASES = { 'pending', 'processing', 'completed', 'failed', 'idle' }
+local KEYS_BEFORE, KEYS_EACH = 6, 3
+local ARGS_BEFORE, ARGS_EACH = 10, 12
+local TOMB, FLOOR = '\1', '\2'
 
 local function integer(number)
   return string.format('%.0f', number)
 end
 
-local function new_epoch()
-  local time = redis.call('TIME')
-  local number = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local function base36(number)
   local digits, name = '0123456789abcdefghijklmnopqrstuvwxyz', ''
   while number > 0 do
     local digit = number % 36
@@ -46,231 +54,522 @@ local function new_epoch()
   return name
 end
 
--- The tenant's clock. A server other than the one that wrote it may have lost the latest offsets, so it begins a
--- new epoch before anything is read or published.
-local function clock(prefix)
-  local key = prefix .. ':clock'
-  local stored = redis.call('HMGET', key, 'epoch', 'offset', 'run_id')
-  local epoch, offset = stored[1], tonumber(stored[2] or 0)
-  if not epoch or stored[3] ~= run_id() then
-    local fresh = new_epoch()
-    if fresh == epoch then fresh = fresh .. '0' end
-    epoch = fresh
-    redis.call('HSET', key, 'epoch', epoch, 'offset', integer(offset), 'run_id', run_id())
-  end
-  return { key = key, epoch = epoch, offset = offset }
+-- The epoch that follows `stored`: epochs are times in microseconds, and grow.
+local function next_epoch(stored, us)
+  local last = stored and #stored <= 11 and tonumber(stored, 36) or 0
+  return base36(last < LARGEST and math.max(us, last + 1) or us)
 end
 
-local function store(prefix, clk, retention, event)
-  local content_key = prefix .. ':content:' .. event.id
-  local channel_key = prefix .. ':channel:' .. event.channel
+-- The tenant's clock. A server other than the one that wrote it, or one that was promoted since, may have lost the
+-- latest offsets, so it begins a new epoch before anything is read or published. A clock that was lost begins at an
+-- offset that nothing older can have.
+local function clock(key)
+  local stored = redis.call('HMGET', key, 'epoch', 'offset', 'replid', 'now', 'swept', 'pause', 'floor')
+  local time = redis.call('TIME')
+  local us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  local ms = math.floor(us / 1000)
+  local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+  local clk = {
+    key = key, prefix = string.sub(key, 1, -7), epoch = stored[1], offset = tonumber(stored[2]), ms = ms,
+    now = math.max(ms, tonumber(stored[4]) or 0), swept = tonumber(stored[5]), pause = tonumber(stored[6]) or 0,
+    floor = tonumber(stored[7]) or 0,
+  }
+  if not clk.epoch or not clk.offset or stored[3] ~= replid then
+    clk.epoch = next_epoch(stored[1], us)
+    clk.offset = clk.offset or us
+    redis.call('HSET', key, 'epoch', clk.epoch, 'offset', integer(clk.offset), 'replid', replid)
+  end
+  return clk
+end
 
-  local last = redis.call('ZRANGE', channel_key, -1, -1, 'WITHSCORES')
-  local prev = tonumber(last[2] or 0)
+-- Lease time runs only while hubs sweep. It stands still from the last sweep on where that is long ago, or where the
+-- server's clock was set back.
+local function lease_time(clk)
+  local swept = clk.swept
+  if swept and (clk.ms < swept or clk.ms - swept > SWEEP_GAP_MS) then return swept - clk.pause end
+  return clk.ms - clk.pause
+end
+
+local function sum(counts)
+  local total = 0
+  for i = 1, #PHASES do total = total + (tonumber(counts[i]) or 0) end
+  return total
+end
+
+local function announce(clk, channel, offset, prev, id, type, data)
+  redis.call('SPUBLISH', clk.prefix .. ':events:' .. channel,
+    table.concat({ clk.epoch, offset, integer(prev), id, type }, '\t') .. '\n' .. data)
+end
+
+-- The offset of a channel's latest event, or nil where its key holds something else.
+local function latest(channel_key)
+  local last = redis.pcall('ZRANGE', channel_key, LARGEST_SCORE, 0, 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')
+  if last.err then return nil end
+  return tonumber(last[2] or 0)
+end
+
+local function advance(clk, prev)
   clk.offset = math.max(clk.offset, prev) + 1
-  local offset = integer(clk.offset)
-
-  redis.call('HSET', content_key, 'channel', event.channel, 'attempt', event.attempt, 'seq', event.seq,
-    'given', event.given or offset, 'closed', event.closed, 'offset', offset, 'type', event.type,
-    'data', event.data, 'leased', event.lease and integer(now_ms()) or '0')
-  redis.call('PEXPIRE', content_key, retention)
-  redis.call('ZADD', channel_key, offset, event.id)
-  -- The longest retention of its contents: a publisher with a shorter one must not remove the others'.
-  if redis.call('PEXPIRE', channel_key, retention, 'GT') == 0 then
-    redis.call('PEXPIRE', channel_key, retention, 'NX')
-  end
-  if event.lease then
-    redis.call('ZADD', prefix .. ':leases', integer(now_ms() + event.lease * 1000), event.id)
-  elseif event.was_leased then
-    redis.call('ZREM', prefix .. ':leases', event.id)
-  end
-
-  -- Contents expire by themselves; their entries in the index are removed one per publish, oldest first.
-  local oldest = redis.call('ZRANGE', channel_key, 0, 0)[1]
-  if oldest and redis.call('HGET', prefix .. ':content:' .. oldest, 'channel') ~= event.channel then
-    redis.call('ZREM', channel_key, oldest)
-  end
-
-  redis.call('HSET', clk.key, 'offset', offset)
-  redis.call('SPUBLISH', prefix .. ':events:' .. event.channel,
-    table.concat({ clk.epoch, offset, integer(prev), event.id, event.type }, '\t') .. '\n' .. event.data)
-  return clk.epoch .. '-' .. offset
+  return integer(clk.offset)
 end
 
--- The fence, with the rules of contract.py in their order. Returns a cursor, or nil and the reason.
-local function publish(prefix, clk, retention, event)
-  local stored = redis.call('HMGET', prefix .. ':content:' .. event.id,
-    'channel', 'attempt', 'seq', 'closed', 'offset', 'leased', 'given')
-  local attempt, seq = tonumber(event.attempt), tonumber(event.seq)
-  if not stored[1] then
-    event.attempt = integer(attempt or 1)
-    event.seq = seq and integer(seq) or ''
-    return store(prefix, clk, retention, event)
+local function count(key, before, after)
+  if before == after then return end
+  if before then redis.call('HINCRBY', key, before, -1) end
+  if after then redis.call('HINCRBY', key, after, 1) end
+end
+
+-- Data of the former version had TTLs, and neither phases nor counts. A channel of it is taken over with the first
+-- publish into it; one that is never published into vanishes with its TTLs. The contents' keys are not declared here,
+-- since they are found by reading.
+local function take_over(clk, shared, channel, channel_key, counts_key)
+  if redis.call('PTTL', channel_key) < 0 then return end
+  for _, id in ipairs(redis.call('ZRANGE', channel_key, 0, -1)) do
+    local key = clk.prefix .. ':content:' .. id
+    local stored = redis.pcall('HMGET', key, 'channel', 'closed', 'type', 'given', 'leased', 'data', 'phase')
+    local ttl = redis.call('PTTL', key)
+    if stored.err or stored[1] ~= channel or ttl < 0 then
+      redis.call('ZREM', channel_key, id)
+    elseif not stored[7] then
+      local phase = stored[2] ~= '1' and 'processing' or stored[3] == 'processing_error' and 'failed' or 'completed'
+      redis.call('HSET', key, 'phase', phase, 'seq_offset', stored[4] or '', 'lease', stored[5] == '0' and '' or '1')
+      redis.call('HDEL', key, 'given', 'leased')
+      redis.call('PERSIST', key)
+      redis.call('ZADD', shared.ends, integer(clk.ms + ttl), id)
+      redis.call('HINCRBY', counts_key, phase, 1)
+      clk.contents, clk.bytes = clk.contents + 1, clk.bytes + #(stored[6] or '')
+    end
+  end
+  redis.call('PERSIST', channel_key)
+  redis.call('ZADD', shared.names, 0, channel)
+end
+
+-- Stores and announces an event that the fence has accepted. `stored` is the content before it, or nil. Returns the
+-- offset, or nil and a reason.
+local function store(clk, shared, keys, stored, event)
+  local content_key, channel_key, counts_key = keys[1], keys[2], keys[3]
+  local prev = latest(channel_key)
+  local counts = redis.pcall('HMGET', counts_key, unpack(PHASES))
+  if not prev or counts.err then return nil, 'occupied' end
+  local size = #event.data - (stored and stored.size or 0)
+  local limits = shared.limits
+  local ending = stored and event.closed == '1'
+  if not ending and (clk.bytes + size > limits.bytes
+      or not stored and (clk.contents >= limits.contents or sum(counts) >= limits.channel)) then
+    return nil, 'quota_exceeded'
   end
 
-  local open_attempt, open_seq = tonumber(stored[2]), tonumber(stored[3])
-  event.was_leased = stored[6] ~= '0'
-  if stored[1] ~= event.channel then return nil, 'wrong_channel' end
-  if attempt and attempt < open_attempt then return nil, 'superseded' end
-  if attempt and attempt > open_attempt then
-    event.attempt = integer(attempt)
-    event.seq = seq and integer(seq) or ''
-    return store(prefix, clk, retention, event)
+  local offset = advance(clk, prev)
+  redis.call('HSET', content_key, 'channel', event.channel, 'attempt', event.attempt, 'run', event.run,
+    'runs', event.runs, 'began', event.began, 'seq', event.seq, 'seq_offset', event.seq_offset or offset,
+    'phase', event.phase, 'closed', event.closed, 'offset', offset, 'type', event.type, 'data', event.data,
+    'lease', event.lease and '1' or '')
+  redis.call('ZADD', channel_key, offset, event.id)
+  redis.call('ZADD', shared.index, offset, event.channel)
+  redis.call('ZADD', shared.ends, integer(clk.ms + shared.retention), event.id)
+  count(counts_key, stored and stored.phase, event.phase)
+  if event.lease then
+    redis.call('ZADD', shared.leases, integer(lease_time(clk) + event.lease * 1000), event.id)
+  elseif stored and stored.lease ~= '' then
+    redis.call('ZREM', shared.leases, event.id)
   end
+  if not stored then
+    clk.contents = clk.contents + 1
+    if prev == 0 then
+      redis.call('ZADD', shared.names, 0, event.channel)
+      if clk.floor > 0 then redis.call('ZADD', channel_key, integer(clk.floor), FLOOR) end
+    end
+    if redis.call('HDEL', content_key, 'removed', 'from') > 0 and redis.call('ZREM', channel_key, TOMB .. event.id) == 1 then
+      redis.call('ZREM', shared.ends, TOMB .. event.channel .. '\t' .. event.id)
+    end
+  end
+  clk.bytes = clk.bytes + size
+  announce(clk, event.channel, offset, prev, event.id, event.type, event.data)
+  return offset
+end
+
+local FENCE = { 'channel', 'attempt', 'run', 'runs', 'began', 'seq', 'seq_offset', 'phase', 'closed', 'offset', 'lease' }
+
+-- A stored content, nil for an unknown one, or false where its key holds something else.
+local function read(key)
+  local values = redis.pcall('HMGET', key, unpack(FENCE))
+  if values.err then return false end
+  if not values[1] then return nil end
+  local stored = {}
+  for i, name in ipairs(FENCE) do stored[name] = values[i] or '' end
+  stored.size = redis.call('HSTRLEN', key, 'data')
+  return stored
+end
+
+local function is_former(runs, run)
+  return string.find(' ' .. runs .. ' ', ' ' .. run .. ' ', 1, true) ~= nil
+end
+
+local function with_former(runs, run)
+  if run == '' then return runs end
+  local kept, names = {}, run .. ' ' .. runs
+  for name in string.gmatch(names, '%S+') do
+    if #kept < FORMER_RUNS then kept[#kept + 1] = name end
+  end
+  return table.concat(kept, ' ')
+end
+
+local function open_attempt(stored, event, attempt, began)
+  event.attempt, event.began = integer(attempt), integer(began)
+  event.runs = stored and with_former(stored.runs, stored.run) or ''
+end
+
+-- The fence, with the rules of contract.py in their order. Returns an offset, or nil and the reason.
+local function publish(clk, shared, keys, event)
+  local stored = read(keys[1])
+  if stored == false then return nil, 'occupied' end
+  local attempt, seq = tonumber(event.attempt), tonumber(event.seq)
+  local began = clk.now - event.age
+  event.seq = seq and integer(seq) or ''
+  if not stored then
+    open_attempt(nil, event, attempt or 1, began)
+    return store(clk, shared, keys, nil, event)
+  end
+  if stored.channel ~= event.channel then return nil, 'wrong_channel' end
+
+  local open = tonumber(stored.attempt)
+  local opens
+  if event.run ~= '' and event.run ~= stored.run then
+    if is_former(stored.runs, event.run) or began <= (tonumber(stored.began) or 0) then return nil, 'superseded' end
+    opens = open + 1
+  elseif event.run == '' and attempt and attempt < open then
+    return nil, 'superseded'
+  elseif event.run == '' and attempt and attempt > open then
+    opens = attempt
+  end
+  if opens then
+    open_attempt(stored, event, opens, began)
+    return store(clk, shared, keys, stored, event)
+  end
+
+  local open_seq = tonumber(stored.seq)
+  event.attempt = stored.attempt
   if seq and open_seq then
-    if seq == open_seq then return clk.epoch .. '-' .. stored[7] end
+    if seq == open_seq then return stored.seq_offset end
     if seq < open_seq then return nil, 'superseded' end
   end
-  if stored[4] == '1' then return nil, 'closed' end
-  event.attempt = stored[2]
-  event.seq = seq and integer(seq) or stored[3]
-  event.given = not seq and stored[7] or nil
-  return store(prefix, clk, retention, event)
+  if stored.closed == '1' then
+    if not event.restart or event.run == '' then return nil, 'closed' end
+    event.attempt = integer(open + 1)
+  end
+  event.began = event.run == '' and stored.began or integer(math.min(tonumber(stored.began) or began, began))
+  event.run, event.runs = stored.run, stored.runs
+  if not seq then
+    event.seq, event.seq_offset = stored.seq, stored.seq_offset
+  end
+  return store(clk, shared, keys, stored, event)
 end
 
--- FCALL statushub_publish 1 <prefix> <retention ms or ''>
---   then for each event: channel, content id, type, '1' if terminal else '0',
---   attempt or '', seq or '', lease in seconds or '', data
--- Returns for each event 1, cursor or 0, reason.
+-- What hubs write for publishers that pass none.
+local SETTINGS = { 'retention', 'default_lease', 'max_contents', 'max_bytes', 'max_channel_contents' }
+
+local function shared_state(clk, keys, settings)
+  local stored = redis.call('HMGET', clk.key, 'contents', 'bytes', unpack(SETTINGS))
+  local known = {}
+  for i, name in ipairs(SETTINGS) do
+    local said, held = settings[i] or '', stored[i + 2] or ''
+    if said ~= '' and said ~= held then redis.call('HSET', clk.key, name, said) end
+    known[name] = tonumber(said ~= '' and said or held)
+  end
+  clk.contents, clk.bytes = tonumber(stored[1]) or 0, tonumber(stored[2]) or 0
+  return {
+    leases = keys[2], ends = keys[3], index = keys[4], names = keys[5],
+    retention = known.retention or DEFAULT_RETENTION_MS, default_lease = known.default_lease,
+    limits = {
+      contents = known.max_contents or LARGEST, bytes = known.max_bytes or LARGEST,
+      channel = known.max_channel_contents or LARGEST,
+    },
+  }
+end
+
+local function save(clk)
+  redis.call('HSET', clk.key, 'offset', integer(clk.offset), 'now', integer(clk.now),
+    'contents', integer(math.max(clk.contents, 0)), 'bytes', integer(math.max(clk.bytes, 0)))
+end
+
+-- A token bucket holds a second's worth. A call passes whole where anything is left, and its excess is owed. Returns
+-- nothing, or the milliseconds until the bucket has something and the name of the rate.
+local function exceeded(clk, key, args)
+  -- Those that are forgotten are full again.
+  if redis.call('HLEN', key) > MAX_PUBLISHERS then redis.call('DEL', key) end
+  redis.call('HSETNX', key, '', '')
+  local sub, rates, costs = args[6], { tonumber(args[7]), tonumber(args[8]) }, { tonumber(args[9]), tonumber(args[10]) }
+  if sub == '' then return end
+  local events, bytes, at = string.match(redis.call('HGET', key, sub) or '', '^(%S+) (%S+) (%S+)$')
+  local passed = math.max(clk.now - (tonumber(at) or 0), 0) / 1000
+  local left = { tonumber(events) or rates[1], tonumber(bytes) or rates[2] }
+  for i = 1, 2 do
+    left[i] = math.min(rates[i], left[i] + passed * rates[i])
+    if left[i] <= 0 then return math.ceil(-left[i] / rates[i] * 1000) + 1, i == 1 and 'events' or 'bytes' end
+  end
+  redis.call('HSET', key, sub, string.format('%.3f %.3f %.0f', left[1] - costs[1], left[2] - costs[2], clk.now))
+end
+
+-- FCALL statushub5_publish <number of keys> <clock> <leases> <ends> <index> <names> <rates>
+--     then for each event: <content> <channel> <counts>
+--   retention in ms, default lease in s, most contents, most bytes, most contents of a channel (hubs; else '', which
+--     takes what hubs have written), sub, its events a second, its bytes a second, and the events and bytes to count
+--     (each or '')
+--   then for each event: channel, id, type, phase, attempt, seq, lease in s, run, age in ms (each or ''),
+--     'restart' or '', the seq that a delta follows (not yet: ''), data
+-- Returns for each event 1, cursor, attempt or 0, reason, ''; or -1, ms, 'events' or 'bytes' where a rate is exceeded.
 local function publish_all(keys, args)
-  local prefix, answer = keys[1], {}
-  local clk = clock(prefix)
-  local retention = tonumber(args[1]) or DEFAULT_RETENTION_MS
-  if (#args - 1) % 8 ~= 0 or #args == 1 then
-    return redis.error_reply('ERR statushub_publish takes a retention and 8 arguments an event')
+  local events = (#keys - KEYS_BEFORE) / KEYS_EACH
+  if events < 1 or events % 1 ~= 0 or #args ~= ARGS_BEFORE + events * ARGS_EACH then
+    return redis.error_reply('ERR statushub5_publish takes 6 keys and 10 arguments, and 3 keys and 12 arguments an event')
   end
-  for i = 2, #args, 8 do
-    -- Each is part of a line of an announcement and of a stream.
-    if string.find(args[i] .. args[i + 1] .. args[i + 2], '%c') then
-      return redis.error_reply('ERR statushub_publish takes no control characters in channel, content id and type')
+  for i = ARGS_BEFORE + 1, #args, ARGS_EACH do
+    -- Each is part of a line of an announcement and of a stream, or of a list.
+    if string.find(args[i] .. args[i + 1] .. args[i + 2], '%c') or string.find(args[i + 7], '[%c%s]') then
+      return redis.error_reply('ERR statushub5_publish takes no control characters in channel, content id, type and run')
     end
-  end
-  for i = 2, #args, 8 do
-    local lease = args[i + 3] ~= '1' and tonumber(args[i + 6]) or nil
-    local cursor, reason = publish(prefix, clk, retention, {
-      channel = args[i], id = args[i + 1], type = args[i + 2], closed = args[i + 3],
-      attempt = args[i + 4], seq = args[i + 5], lease = lease, data = args[i + 7],
-    })
-    answer[#answer + 1] = cursor and 1 or 0
-    answer[#answer + 1] = cursor or reason
-  end
-  return answer
-end
-
--- FCALL statushub_changes 1 <prefix> <channel> <since epoch> <since offset> <limit>
--- Returns epoch, the clock's offset, 1 if more follow else 0, then offset, id, type, data of each event.
-local function changes(keys, args)
-  local prefix = keys[1]
-  local clk = clock(prefix)
-  local since, limit = tonumber(args[3]), tonumber(args[4])
-  if args[2] ~= clk.epoch then since = 0 end
-  local channel_key = prefix .. ':channel:' .. args[1]
-  local ids = redis.call('ZRANGE', channel_key, '(' .. integer(since), '+inf', 'BYSCORE', 'LIMIT', 0, limit)
-  local answer = { clk.epoch, integer(clk.offset), #ids == limit and 1 or 0 }
-  for _, id in ipairs(ids) do
-    local stored = redis.call('HMGET', prefix .. ':content:' .. id, 'offset', 'type', 'data', 'channel')
-    if stored[4] == args[1] and tonumber(stored[1] or '') and stored[2] and stored[3] then
-      answer[#answer + 1] = stored[1]
-      answer[#answer + 1] = id
-      answer[#answer + 1] = stored[2]
-      answer[#answer + 1] = stored[3]
-    else
-      redis.call('ZREM', channel_key, id)
+    local phase = args[i + 3]
+    if phase ~= 'idle' and phase ~= 'pending' and phase ~= 'processing' and phase ~= 'completed' and phase ~= 'failed' then
+      return redis.error_reply('ERR statushub5_publish takes a phase: idle, pending, processing, completed or failed')
     end
+    if args[i + 10] ~= '' then return redis.error_reply('ERR statushub5_publish takes no deltas yet') end
   end
-  return answer
-end
-
--- FCALL statushub_lookup 1 <prefix> <content ids, a line each>
--- Returns epoch, the clock's offset, then for each content channel, offset, type, data, or false.
--- One argument, because clients need longer to pack a hundred arguments than this needs to split one. A key of
--- another type, written by a foreign publisher, is an unknown content and does not fail the call.
-local function lookup(keys, args)
   local clk = clock(keys[1])
-  local contents = keys[1] .. ':content:'
-  local answer = { clk.epoch, integer(clk.offset) }
-  for id in string.gmatch(args[1], '[^\n]+') do
-    local stored = redis.pcall('HMGET', contents .. id, 'channel', 'offset', 'type', 'data')
-    local sound = stored[1] and string.find(stored[2] or '', '^%d+$') and stored[3] and stored[4]
-    answer[#answer + 1] = sound and stored or false
-  end
-  return answer
-end
-
--- FCALL statushub_offsets 1 <prefix> <channels, a line each>
--- Returns epoch, then the offset of each channel's latest event, or 0.
-local function offsets(keys, args)
-  local clk = clock(keys[1])
-  local answer = { clk.epoch }
-  for channel in string.gmatch(args[1], '[^\n]+') do
-    local last = redis.call('ZRANGE', keys[1] .. ':channel:' .. channel, -1, -1, 'WITHSCORES')
-    answer[#answer + 1] = integer(tonumber(last[2] or 0))
-  end
-  return answer
-end
-
--- FCALL statushub_due 1 <prefix> <now in ms, or ''> <limit>
--- Returns channel, id, offset, type, data of each content whose lease has run out.
-local function due(keys, args)
-  local prefix, now = keys[1], tonumber(args[1]) or now_ms()
-  local clk = clock(prefix)
-  local leases = prefix .. ':leases'
-  local swept = tonumber(redis.call('HGET', clk.key, 'swept') or now)
-  redis.call('HSET', clk.key, 'swept', integer(now))
-  if now < swept then
-    -- The server's clock was set back: leases that were set before move with it.
-    local held = redis.call('ZRANGE', leases, 0, -1, 'WITHSCORES')
-    for i = 1, #held, 2 do
-      local content_key = prefix .. ':content:' .. held[i]
-      local leased = tonumber(redis.call('HGET', content_key, 'leased') or 0)
-      if leased > now or (leased > 0 and leased < now - SWEEP_GAP_MS) then
-        redis.call('ZADD', leases, integer(tonumber(held[i + 1]) + now - swept), held[i])
-        redis.call('HSET', content_key, 'leased', integer(math.max(leased + now - swept, 1)))
-      end
-    end
-  elseif now - swept > SWEEP_GAP_MS then
-    local held = redis.call('ZRANGE', leases, 0, -1, 'WITHSCORES')
-    for i = 1, #held, 2 do
-      -- A lease that was set within the gap stood still only from then on.
-      local leased = tonumber(redis.call('HGET', prefix .. ':content:' .. held[i], 'leased') or 0)
-      local still = math.max(now - math.max(swept, leased), 0)
-      redis.call('ZADD', leases, integer(tonumber(held[i + 1]) + still), held[i])
-    end
-  end
+  local wait, rate = exceeded(clk, keys[6], args)
+  if wait then return { -1, wait, rate } end
+  local shared = shared_state(clk, keys, args)
+  redis.call('ZADD', shared.leases, '+inf', TOMB)
   local answer = {}
-  for _, id in ipairs(redis.call('ZRANGE', leases, '-inf', '(' .. integer(now), 'BYSCORE', 'LIMIT', 0, args[2])) do
-    local stored = redis.call('HMGET', prefix .. ':content:' .. id, 'channel', 'offset', 'type', 'data', 'leased')
-    if stored[1] and tonumber(stored[2] or '') and stored[3] and stored[4] and tonumber(stored[5] or '0') > 0 then
-      for _, value in ipairs({ stored[1], id, stored[2], stored[3], stored[4] }) do
-        answer[#answer + 1] = value
-      end
+  for n = 0, events - 1 do
+    local k, a = KEYS_BEFORE + n * KEYS_EACH, ARGS_BEFORE + n * ARGS_EACH
+    local phase = args[a + 4]
+    local closed = phase == 'completed' or phase == 'failed'
+    local lease = tonumber(args[a + 7]) or shared.default_lease
+    local event = {
+      channel = args[a + 1], id = args[a + 2], type = args[a + 3], phase = phase, closed = closed and '1' or '0',
+      attempt = args[a + 5], seq = args[a + 6], lease = phase == 'processing' and lease and lease > 0 and lease or nil,
+      run = args[a + 8], age = tonumber(args[a + 9]) or 0, restart = args[a + 10] == 'restart', data = args[a + 12],
+    }
+    if redis.pcall('PTTL', keys[k + 2]) ~= -1 then
+      take_over(clk, shared, event.channel, keys[k + 2], keys[k + 3])
+    end
+    local offset, reason = publish(clk, shared, { keys[k + 1], keys[k + 2], keys[k + 3] }, event)
+    answer[#answer + 1] = offset and 1 or 0
+    answer[#answer + 1] = offset and clk.epoch .. '-' .. offset or reason
+    answer[#answer + 1] = offset and event.attempt or ''
+  end
+  save(clk)
+  return answer
+end
+
+-- FCALL statushub5_ids 2 <clock> <channel> <since epoch> <since offset> <limit> <'whole' or ''>
+-- Returns epoch, the clock's offset, the channel's floor, 1 if more follow else 0, then content id (or "\1" and the id
+-- of a removed one), offset of each after `since`. All of the channel where `since` is of another epoch or, unless a
+-- whole channel is read in pages, below the floor.
+local function ids(keys, args)
+  local clk = clock(keys[1])
+  local since, limit = tonumber(args[2]), tonumber(args[3])
+  local floor = tonumber(redis.call('ZSCORE', keys[2], FLOOR) or redis.call('EXISTS', keys[2]) == 0 and clk.floor or 0)
+  if args[1] ~= clk.epoch or args[4] ~= 'whole' and since < floor then since = 0 end
+  local found = redis.call('ZRANGE', keys[2], '(' .. integer(since), LARGEST_SCORE, 'BYSCORE', 'LIMIT', 0, limit,
+    'WITHSCORES')
+  local answer = { clk.epoch, integer(clk.offset), integer(floor), #found == limit * 2 and 1 or 0 }
+  for i = 1, #found, 2 do
+    answer[#answer + 1] = found[i]
+    answer[#answer + 1] = integer(tonumber(found[i + 1]))
+  end
+  return answer
+end
+
+-- FCALL statushub5_states <number of keys> <clock> then each <content>
+-- Returns epoch, the clock's offset, then of each content: channel, offset, type, data; channel and offset of its tombstone;
+-- false where it is unknown; or '' where its key holds something else.
+local function states(keys)
+  local clk = clock(keys[1])
+  local answer = { clk.epoch, integer(clk.offset) }
+  for i = 2, #keys do
+    local stored = redis.pcall('HMGET', keys[i], 'channel', 'offset', 'type', 'data', 'removed', 'from')
+    if stored.err then
+      answer[#answer + 1] = ''
+    elseif stored[1] and string.find(stored[2] or '', '^%d+$') and stored[3] and stored[4] then
+      answer[#answer + 1] = { stored[1], stored[2], stored[3], stored[4] }
+    elseif stored[1] then
+      answer[#answer + 1] = ''
     else
-      redis.call('ZREM', leases, id)
+      answer[#answer + 1] = stored[5] and stored[6] and { stored[6], stored[5] } or false
     end
   end
   return answer
 end
 
--- FCALL statushub_stall 1 <prefix> <retention ms or ''> <id> <offset> <type> <data>
--- Ends the content unless its offset has changed. Returns 1 if this call ended it, else 0.
-local function stall(keys, args)
-  local prefix, id = keys[1], args[2]
-  local stored = redis.call('HMGET', prefix .. ':content:' .. id, 'channel', 'attempt', 'seq', 'given', 'offset', 'leased')
-  if not stored[1] or stored[5] ~= args[3] or stored[6] == '0' then return 0 end
-  store(prefix, clock(prefix), tonumber(args[1]) or DEFAULT_RETENTION_MS, {
-    channel = stored[1], id = id, attempt = stored[2], seq = stored[3], given = stored[4], closed = '1',
-    type = args[4], data = args[5], was_leased = true,
-  })
-  return 1
+-- FCALL statushub5_offsets <number of keys> <clock> then each <channel>
+-- Returns epoch, the clock's offset, then of each channel the offset of its latest event, 0 where it is empty, or -1
+-- where its key holds something else.
+local function offsets(keys)
+  local clk = clock(keys[1])
+  local answer = { clk.epoch, integer(clk.offset) }
+  for i = 2, #keys do answer[#answer + 1] = integer(latest(keys[i]) or -1) end
+  return answer
 end
 
-redis.register_function('statushub_publish', publish_all)
--- Reads write little (a new epoch, removals from the index), so they are allowed on a server without memory.
-redis.register_function{ function_name = 'statushub_changes', callback = changes, flags = { 'allow-oom' } }
-redis.register_function{ function_name = 'statushub_lookup', callback = lookup, flags = { 'allow-oom' } }
-redis.register_function{ function_name = 'statushub_offsets', callback = offsets, flags = { 'allow-oom' } }
-redis.register_function('statushub_due', due)
-redis.register_function('statushub_stall', stall)
+-- FCALL statushub5_due 3 <clock> <leases> <ends>
+--   now in ms or '', limit, then the settings that hubs write
+-- Sweeps: moves lease time on. Returns the ids of contents whose lease has run out, and the members of ends whose
+-- retention has.
+local function due(keys, args)
+  local clk = clock(keys[1])
+  if args[1] ~= '' then clk.ms = tonumber(args[1]) end
+  local swept = clk.swept or clk.ms
+  if clk.ms < swept or clk.ms - swept > SWEEP_GAP_MS then
+    clk.pause = clk.pause + clk.ms - swept
+  end
+  redis.call('HSET', clk.key, 'swept', integer(clk.ms), 'pause', integer(clk.pause))
+  shared_state(clk, keys, { unpack(args, 3) })
+  local overdue = redis.call('ZRANGE', keys[2], '-inf', '(' .. integer(clk.ms - clk.pause), 'BYSCORE',
+    'LIMIT', 0, args[2])
+  local ended = redis.call('ZRANGE', keys[3], '-inf', '(' .. integer(clk.ms), 'BYSCORE', 'LIMIT', 0, args[2])
+  return { overdue, ended }
+end
+
+-- FCALL statushub5_stall <number of keys> <clock> <leases> <ends> <index> <names>
+--     then for each content: <content> <channel> <counts>
+--   retention in ms, now in ms or '', then for each content: channel, id, offset, type, data
+-- Ends each content whose lease has run out, unless its offset has changed. Returns 1 for each that this call ended, else 0.
+local function stall(keys, args)
+  local clk = clock(keys[1])
+  if args[2] ~= '' then clk.ms = tonumber(args[2]) end
+  local shared = shared_state(clk, keys, { args[1] })
+  local answer = {}
+  for n = 0, (#keys - 5) / 3 - 1 do
+    local k, a = 5 + n * 3, 2 + n * 5
+    local stored = read(keys[k + 1])
+    local ended = 0
+    local deadline = tonumber(redis.call('ZSCORE', shared.leases, args[a + 2]) or LARGEST)
+    if stored and deadline < clk.ms - clk.pause and stored.channel == args[a + 1] and stored.offset == args[a + 3] and stored.lease ~= '' then
+      local event = {
+        channel = stored.channel, id = args[a + 2], type = args[a + 4], phase = 'failed', closed = '1',
+        attempt = stored.attempt, run = stored.run, runs = stored.runs, began = stored.began, seq = stored.seq,
+        seq_offset = stored.seq_offset, data = args[a + 5],
+      }
+      if store(clk, shared, { keys[k + 1], keys[k + 2], keys[k + 3] }, stored, event) then ended = 1 end
+    elseif not stored then
+      redis.call('ZREM', shared.leases, args[a + 2])
+    end
+    answer[#answer + 1] = ended
+  end
+  save(clk)
+  return answer
+end
+
+-- FCALL statushub5_remove <number of keys> <clock> <leases> <ends> <index> <names>
+--     then for each content: <content> <channel> <counts>
+--   now in ms or '', type of the tombstone, then for each content: channel, id, offset, data of the tombstone
+-- Removes each content whose retention has ended, unless its offset has changed, and announces its tombstone. Returns 1
+-- for each that this call removed, else 0.
+local function remove(keys, args)
+  local clk = clock(keys[1])
+  if args[1] ~= '' then clk.ms = tonumber(args[1]) end
+  local shared = shared_state(clk, keys, {})
+  local answer = {}
+  for n = 0, (#keys - 5) / 3 - 1 do
+    local k, a = 5 + n * 3, 2 + n * 4
+    local channel, id = args[a + 1], args[a + 2]
+    local stored = read(keys[k + 1])
+    local prev = latest(keys[k + 2])
+    local ends = tonumber(redis.call('ZSCORE', shared.ends, id) or LARGEST)
+    if stored and prev and ends < clk.ms and stored.channel == channel and stored.offset == args[a + 3] then
+      local offset = advance(clk, prev)
+      redis.call('DEL', keys[k + 1])
+      redis.call('HSET', keys[k + 1], 'removed', offset, 'from', channel)
+      redis.call('ZREM', keys[k + 2], id)
+      redis.call('ZADD', keys[k + 2], offset, TOMB .. id)
+      redis.call('ZADD', shared.index, offset, channel)
+      redis.call('ZREM', shared.ends, id)
+      redis.call('ZADD', shared.ends, integer(clk.ms + TOMBSTONE_MS), TOMB .. channel .. '\t' .. id)
+      redis.call('ZREM', shared.leases, id)
+      count(keys[k + 3], stored.phase)
+      clk.contents, clk.bytes = clk.contents - 1, clk.bytes - stored.size
+      announce(clk, channel, offset, prev, id, args[2], args[a + 4])
+      answer[#answer + 1] = 1
+    else
+      if not stored and ends < clk.ms then redis.call('ZREM', shared.ends, id) end
+      answer[#answer + 1] = 0
+    end
+  end
+  save(clk)
+  return answer
+end
+
+-- FCALL statushub5_forget <number of keys> <clock> <leases> <ends> <index> <names>
+--     then for each tombstone: <content> <channel> <counts>
+--   now in ms or '', then for each tombstone: channel, id
+-- Forgets the tombstones that are old enough, and raises the floors.
+local function forget(keys, args)
+  local clk = clock(keys[1])
+  if args[1] ~= '' then clk.ms = tonumber(args[1]) end
+  for n = 0, (#keys - 5) / 3 - 1 do
+    local k, a = 5 + n * 3, 1 + n * 2
+    local channel, id = args[a + 1], args[a + 2]
+    local channel_key, member = keys[k + 2], TOMB .. channel .. '\t' .. id
+    local ends = tonumber(redis.call('ZSCORE', keys[3], member) or LARGEST)
+    local offset = ends < clk.ms and redis.call('ZSCORE', channel_key, TOMB .. id)
+    if ends < clk.ms then redis.call('ZREM', keys[3], member) end
+    if offset then
+      redis.call('ZREM', channel_key, TOMB .. id)
+      redis.call('ZADD', channel_key, 'GT', offset, FLOOR)
+      if redis.call('HGET', keys[k + 1], 'removed') == integer(tonumber(offset)) then redis.call('DEL', keys[k + 1]) end
+      if redis.call('ZCARD', channel_key) == 1 then
+        clk.floor = math.max(clk.floor, tonumber(redis.call('ZSCORE', channel_key, FLOOR)))
+        redis.call('DEL', channel_key, keys[k + 3])
+        redis.call('ZREM', keys[4], channel)
+        redis.call('ZREM', keys[5], channel)
+      end
+    end
+  end
+  redis.call('HSET', clk.key, 'floor', integer(clk.floor))
+  return redis.status_reply('OK')
+end
+
+-- The former version's call, for producers that have not been upgraded: FCALL statushub_publish 1 <prefix>
+--   retention in ms or '', then for each event: channel, id, type, '1' if terminal else '0', attempt, seq, lease, data
+local function publish_formerly(keys, args)
+  local prefix = keys[1]
+  local new_keys, new_args = {}, { args[1], '', '', '', '', '', '', '', '', '' }
+  for _, name in ipairs({ ':clock', ':leases', ':ends', ':index', ':names', ':rates' }) do
+    new_keys[#new_keys + 1] = prefix .. name
+  end
+  for i = 2, #args - 7, 8 do
+    local failed = args[i + 2] == 'processing_error'
+    local phase = args[i + 3] ~= '1' and 'processing' or failed and 'failed' or 'completed'
+    for _, name in ipairs({ ':content:' .. args[i + 1], ':channel:' .. args[i], ':counts:' .. args[i] }) do
+      new_keys[#new_keys + 1] = prefix .. name
+    end
+    for _, value in ipairs({ args[i], args[i + 1], args[i + 2], phase, args[i + 4], args[i + 5],
+      args[i + 6], '', '', '', '', args[i + 7] }) do
+      new_args[#new_args + 1] = value
+    end
+  end
+  local answer = publish_all(new_keys, new_args)
+  if answer.err then return answer end
+  local formerly = {}
+  for i = 1, #answer, 3 do
+    formerly[#formerly + 1] = answer[i]
+    formerly[#formerly + 1] = answer[i + 1]
+  end
+  return formerly
+end
+
+redis.register_function('statushub5_publish', publish_all)
+-- Reads write little (a new epoch), so they are allowed on a server without memory.
+redis.register_function{ function_name = 'statushub5_ids', callback = ids, flags = { 'allow-oom' } }
+redis.register_function{ function_name = 'statushub5_states', callback = states, flags = { 'allow-oom' } }
+redis.register_function{ function_name = 'statushub5_offsets', callback = offsets, flags = { 'allow-oom' } }
+redis.register_function('statushub5_due', due)
+redis.register_function('statushub5_stall', stall)
+redis.register_function{ function_name = 'statushub5_remove', callback = remove, flags = { 'allow-oom' } }
+redis.register_function{ function_name = 'statushub5_forget', callback = forget, flags = { 'allow-oom' } }
 redis.register_function{
-  function_name = 'statushub_version', callback = function() return VERSION end, flags = { 'no-writes' },
+  function_name = 'statushub5_version', callback = function() return MINOR end, flags = { 'no-writes' },
 }
+redis.register_function('statushub_publish', publish_formerly)
+redis.register_function{ function_name = 'statushub_version', callback = function() return 5 end, flags = { 'no-writes' } }

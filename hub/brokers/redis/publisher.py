@@ -13,8 +13,10 @@ from redis.exceptions import NoPermissionError
 
 from statushub.hub.brokers.redis import commands
 from statushub.hub.brokers.redis.client import Client
+from statushub.hub.brokers.redis.commands import Settings, Spent
 from statushub.hub.brokers.redis.topology import Topology
 from statushub.hub.model.errors import BrokerUnavailable, Invalid
+from statushub.hub.model.limits import PublishRate
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Receipt
 
@@ -31,51 +33,66 @@ logger = logging.getLogger(__name__)
 class Publisher:
     """Publishes with the functions of the library."""
 
-    def __init__(self, client: Client, *, retention: float | None = None) -> None:
-        """`retention` is in seconds. None: the one that the hubs of this Redis have written to its settings."""
+    def __init__(self, client: Client, settings: Settings | None = None) -> None:
+        """`settings` are a hub's own. None: those that the hubs of this Redis have written into it."""
         self._client = client
-        self._retention = retention
-        self._follows_hubs = retention is None
+        self._follows_hubs = settings is None
+        self._settings = settings or Settings()
         self._read_at = -math.inf
         self._registered: dict[str, float] = {}
         self._losses = 0
-        self._warned = False
+        self._warned: set[str] = set()
 
     async def publish(
-        self, tenant: str, publications: Sequence[Publication], *, retention: float | None = None
+        self,
+        tenant: str,
+        publications: Sequence[Publication],
+        *,
+        retention: float | None = None,
+        rate: PublishRate | None = None,
     ) -> list[Receipt]:
         """As `Broker.publish`; the publications of one function call are atomic together.
 
         Raises `BrokerUnavailable`, of which `BrokerDenied` says that trying again does not help.
         """
         receipts: list[Receipt] = []
+        size = sum(len(publication.data) for publication in publications)
+        spent = None if rate is None else Spent(rate=rate, events=len(publications), bytes=size)
         for start in range(0, len(publications), PUBLISH_EVENTS):
             batch = publications[start : start + PUBLISH_EVENTS]
-            answer = await self._client.ask(partial(self._store, tenant, batch, retention))
+            answer = await self._client.ask(partial(self._store, tenant, batch, retention, None if start else spent))
             receipts += self._receipts(answer, len(batch))
         return receipts
 
     async def _store(
-        self, tenant: str, batch: Sequence[Publication], retention: float | None, topology: Topology
+        self,
+        tenant: str,
+        batch: Sequence[Publication],
+        retention: float | None,
+        spent: Spent | None,
+        topology: Topology,
     ) -> Any:
         if self._losses != self._client.losses:
             self._losses = self._client.losses
             self._registered.clear()
             self._read_at = -math.inf
-        if any(publication.lease is not None and not publication.terminal for publication in batch):
-            # Before the lease is set: a tenant swept in vain costs less than a lease that is never swept.
-            await self._register(topology, tenant)
+        # Before anything is stored: a tenant swept in vain costs less than one that is never swept.
+        await self.register(topology, tenant)
         if retention is None and self._follows_hubs:
             await self._read_retention(topology)
-        key = commands.prefix(topology.root, tenant)
-        args = commands.publish_args(batch, self._retention if retention is None else retention)
-        return await topology.execute(key, ("FCALL", "statushub_publish", 1, key, *args))
+        prefix = commands.prefix(topology.root, tenant)
+        call = commands.publish_call(prefix, batch, self._settings, retention=retention, spent=spent)
+        return await topology.execute(call.keys[0], call.command)
 
-    async def _register(self, topology: Topology, tenant: str) -> None:
+    async def register(self, topology: Topology, tenant: str) -> None:
+        """Let hubs sweep the tenant."""
         now = time.monotonic()
         if self._registered.get(tenant, -math.inf) + REMEMBERED_SECONDS <= now:
             key = commands.tenants(topology.root)
-            await topology.execute(key, ("SADD", key, tenant))
+            try:
+                await topology.execute(key, ("SADD", key, tenant))
+            except NoPermissionError:
+                self._warn_once(topology, key, "which tenants hubs sweep")
             self._registered[tenant] = now
 
     async def _read_retention(self, topology: Topology) -> None:
@@ -86,13 +103,16 @@ class Publisher:
         try:
             answer = await topology.execute(key, ("HGET", key, commands.RETENTION))
         except NoPermissionError:
-            if not self._warned:
-                self._warned = True
-                logger.warning("%s does not permit this user to read %s, the hubs' retention", topology.where, key)
+            self._warn_once(topology, key, "the hubs' retention")
         else:
             # A server that lost its data has no settings until a hub sweeps; what was read before holds until then.
-            self._retention = commands.seconds(answer) or self._retention
+            self._settings = Settings(retention=commands.seconds(answer) or self._settings.retention)
         self._read_at = now
+
+    def _warn_once(self, topology: Topology, key: str, meaning: str) -> None:
+        if key not in self._warned:
+            self._warned.add(key)
+            logger.warning("%s does not permit this user to use %s: %s", topology.where, key, meaning)
 
     def _receipts(self, answer: Any, expected: int) -> list[Receipt]:
         try:

@@ -147,7 +147,7 @@ class Session:
         # A cluster's node that has just come back accepts subscriptions before it answers commands.
         key = commands.prefix(self._topology.root, tenant)
         async with asyncio.timeout(self._deadline):
-            await self._topology.execute(key, ("FCALL_RO", "statushub_version", 1, key))
+            await self._topology.execute(key, ("FCALL_RO", f"{commands.FUNCTION}version", 1, key))
 
     async def _connect(self, node: str) -> PubSubConnection:
         connection = PubSubConnection(
@@ -218,6 +218,10 @@ class Subscription:
         name = self._name(tenant, channel)
         if self._wanted.pop(name, None) and self._session is not None:
             self._session.unsubscribe(tenant, name)
+
+    def wants(self, tenant: str, channel: str) -> bool:
+        """Whether the channel is subscribed, or will be before the next `restored`."""
+        return self._name(tenant, channel) in self._wanted
 
     def interrupt(self, reason: str) -> None:
         """End the session, and begin another: a server's answer shows that announcements come from elsewhere now."""

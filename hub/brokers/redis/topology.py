@@ -6,6 +6,7 @@ Everything that differs between the three is here.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol, cast
 
 from redis.asyncio import Redis
@@ -14,7 +15,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, ConnectionP
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from statushub.hub.brokers.redis import commands
 from statushub.hub.brokers.redis.url import Address, Kind
@@ -37,6 +38,9 @@ class Topology(Protocol):
 
     root: str
     """What every key begins with."""
+
+    moves: bool
+    """Whether a tenant may move to another server without a failover."""
 
     async def execute(self, key: str, command: Command) -> Any:
         """Execute a command on the server that holds `key`. It is sent once and never repeated silently."""
@@ -88,6 +92,8 @@ def _settings(address: Address, timeout: float) -> dict[str, Any]:
 
 class StandaloneTopology:
     """One server, without failover."""
+
+    moves = False
 
     def __init__(self, address: Address, timeout: float) -> None:
         self.where = address.where
@@ -169,6 +175,8 @@ class SentinelTopology(StandaloneTopology):
 class ClusterTopology:
     """The nodes of a cluster. The hash tag in a tenant's keys puts all of the tenant on one node."""
 
+    moves = True
+
     def __init__(self, address: Address, timeout: float) -> None:
         self.where = address.where
         self.root = commands.root(0)
@@ -216,16 +224,18 @@ class ClusterTopology:
 
 
 async def load_functions(topology: Topology) -> None:
-    """Load the function library into every server that has none, or an older one."""
+    """Load the function library into every server that has none, or an older one, in place of the former version's."""
     await topology.refresh()
     for execute in topology.primaries():
-        if await _version(execute) < commands.VERSION:
+        if await _version(execute) < commands.MINOR:
+            with suppress(ResponseError):  # there is none
+                await execute("FUNCTION", "DELETE", commands.FORMER_LIBRARY)
             await execute("FUNCTION", "LOAD", "REPLACE", commands.LIBRARY)
 
 
 async def _version(execute: Execute) -> int:
     try:
-        return int(await execute("FCALL_RO", "statushub_version", 0))
+        return int(await execute("FCALL_RO", f"{commands.FUNCTION}version", 0))
     except RedisError as error:
         if commands.MISSING in str(error):
             return 0

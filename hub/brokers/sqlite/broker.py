@@ -19,10 +19,12 @@ from typing import Any, Final, NamedTuple, Self
 import anyio
 
 from statushub.hub.brokers.contract import Broker, Found, Listener, Offsets, Snapshot
+from statushub.hub.brokers.sqlite.rates import Rates
 from statushub.hub.brokers.sqlite.store import Store
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import Announcement
+from statushub.hub.model.limits import PublishRate, StorageLimits
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Receipt
 from statushub.hub.model.retention import RETENTION_SECONDS
@@ -57,8 +59,19 @@ class EmbeddedBroker:
     used: its folder is missing, it is not a database of ours, or a newer version wrote it.
     """
 
-    def __init__(self, path: Path | None, *, retention: float = RETENTION_SECONDS) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        retention: float = RETENTION_SECONDS,
+        limits: StorageLimits = StorageLimits(),
+    ) -> None:
         self.durable = path is not None
+        self.moves = False
+        self.skipped = 0
+        self.trouble: str | None = None
+        self._limits = limits
+        self._rates = Rates()
         self._path = path
         self._retention = retention
         self._listener: Listener | None = None
@@ -94,8 +107,15 @@ class EmbeddedBroker:
         self._listener = listener
 
     async def publish(
-        self, tenant: str, publications: Sequence[Publication], *, retention: float | None = None
+        self,
+        tenant: str,
+        publications: Sequence[Publication],
+        *,
+        retention: float | None = None,
+        rate: PublishRate | None = None,
     ) -> list[Receipt]:
+        if rate is not None:
+            self._rates.spend(tenant, rate, len(publications), sum(len(it.data) for it in publications))
         receipts: list[Receipt] = await self._submit(
             _Write, lambda store: store.publish(tenant, publications, retention)
         )
@@ -154,7 +174,7 @@ class EmbeddedBroker:
 
     def _work(self, opened: asyncio.Future[None]) -> None:
         try:
-            store = Store(self._path, self._retention)
+            store = Store(self._path, self._retention, self._limits)
         except Exception as error:  # noqa: BLE001 - raised where the broker is entered
             self._tell([_Outcome(opened, error=error)])
             return

@@ -1,4 +1,5 @@
-"""Opens the embedded broker's file: checks that it is ours, locks it, and creates the tables in a new one."""
+"""Opens the embedded broker's file: checks that it is ours, locks it, and creates the tables in a new one, or
+takes over those of an older layout."""
 
 from __future__ import annotations
 
@@ -6,10 +7,10 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from statushub.hub.brokers.sqlite.sql import SCHEMA
+from statushub.hub.brokers.sqlite.sql import SCHEMA, UPGRADES
 from statushub.hub.model.errors import BrokerInUse, ConfigError, StatushubError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Of schema.sql, kept in the file's `user_version`."""
 
 APPLICATION_ID: Final = 0x53544855
@@ -51,8 +52,8 @@ def _prepare(connection: sqlite3.Connection, path: Path | None) -> None:
         raise ConfigError(f"{path} is another program's database", field="broker")
     if version > SCHEMA_VERSION:
         raise ConfigError(f"{path} was written by a newer version of Statushub", field="broker")
-    if empty:
-        for statement in SCHEMA:
+    if empty or version < SCHEMA_VERSION:
+        for statement in SCHEMA if empty else UPGRADES[version]:
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

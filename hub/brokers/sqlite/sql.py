@@ -1,4 +1,4 @@
-"""The SQL of the embedded broker, read from schema.sql and statements.sql."""
+"""The SQL of the embedded broker, read from schema.sql, statements.sql and upgrade_1.sql."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ def _statements(text: str) -> dict[str, str]:
 
 SCHEMA: Final = tuple(_read("schema.sql").split(";\n"))
 """The statements that create the tables of a new file."""
+
+UPGRADES: Final[Mapping[int, tuple[str, ...]]] = {1: (*SCHEMA, *_read("upgrade_1.sql").split(";\n"))}
+"""The statements that bring an older layout to this one, by its version."""
 
 STATEMENTS: Final[Mapping[str, str]] = _statements(_read("statements.sql"))
 """The statements by name."""

@@ -1,0 +1,44 @@
+"""A refused publisher is refused again before its requests are read."""
+
+from __future__ import annotations
+
+import pytest
+
+from statushub.hub.http.rate_limiter import MAX_PUBLISHERS, RateLimiter
+from statushub.hub.model.errors import TooManyRequests
+from statushub.hub.model.limits import PublishRate
+
+
+def refusal(retry_after: float) -> TooManyRequests:
+    """A refusal of the broker."""
+    return TooManyRequests("too much", retry_after=retry_after, limit="publish_rate")
+
+
+def test_a_refusal_is_remembered_until_it_is_over() -> None:
+    """The answer is that of the broker, with the time that is left."""
+    limiter = RateLimiter(10.0, 1000)
+    limiter.refused("t", "a", refusal(60))
+    with pytest.raises(TooManyRequests, match="too much") as caught:
+        limiter.rate("t", "a")
+    assert 0 < caught.value.retry_after <= 60
+    assert caught.value.limit == "publish_rate"
+    limiter.refused("t", "a", refusal(0))
+    assert limiter.rate("t", "a") == PublishRate(sub="a", events=10.0, bytes=1000)
+
+
+def test_another_publisher_is_not_refused() -> None:
+    """A publisher of the same name in another tenant is another one."""
+    limiter = RateLimiter(10.0, 1000)
+    limiter.refused("t", "a", refusal(60))
+    assert limiter.rate("t", "b").sub == "b"
+    assert limiter.rate("u", "a").sub == "a"
+
+
+def test_refused_publishers_are_bounded() -> None:
+    """Of more than are remembered, the broker refuses the first ones anew."""
+    limiter = RateLimiter(10.0, 1000)
+    for number in range(MAX_PUBLISHERS + 1):
+        limiter.refused("t", str(number), refusal(60))
+    assert limiter.rate("t", "0").sub == "0"
+    with pytest.raises(TooManyRequests):
+        limiter.rate("t", "1")

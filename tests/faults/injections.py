@@ -14,10 +14,12 @@ import msgspec
 from statushub.hub.brokers.contract import SWEEP_GAP
 from statushub.hub.intervals import Intervals
 from tests.faults.checker import ANYTHING_LOST, NOTHING_LOST
+from tests.faults.load import CHANNELS
 from tests.faults.process import ASK_SECONDS, started, until_ready
 from tests.faults.scene import EARLY_GRACE, STALL_GRACE, Outcome, Scene
 from tests.faults.viewer import Viewer
-from tests.faults.world import RedisWorld
+from tests.faults.world import EmbeddedWorld, RedisWorld
+from tests.support.ports import free_port
 from tests.support.tasks import end
 
 CONVERGE_SECONDS: Final = 15.0
@@ -40,6 +42,9 @@ STEP_SECONDS: Final = (2.0, 7200.0)
 
 STEPPED_GRACE: Final = 1.0
 """The delay of a lease by a step of the clock: the time since the last sweep is unknown."""
+
+PREFIX: Final = "hub:{default}"
+CLOCK: Final = f"{PREFIX}:clock"
 
 STORM_VIEWERS: Final = 100
 FULL_BYTES: Final = 48 * 1024
@@ -113,6 +118,90 @@ async def promote_replica(scene: Scene) -> Outcome:
     if not dies:
         await asyncio.to_thread(old.command, "REPLICAOF", "127.0.0.1", str(new.port))
     return Outcome(kept_until=kept_until, mend=world.replicate)
+
+
+async def leave_hub_behind(scene: Scene) -> Outcome:
+    """One hub is cut off from Redis, which restarts with its data, and viewers move between the hubs."""
+    world = _redis(scene)
+    proxy = scene.rng.choice(world.brokers[:-1])
+    reachable = proxy.target
+    proxy.target = ("127.0.0.1", free_port())
+    proxy.sever()
+    try:
+        await scene.lasts(0.0, 0.5)
+        world.redis.kill()
+        await started(world.redis)
+        for _ in range(2 if scene.quick else 5):
+            await scene.lasts(0.5, 1.5)
+            for viewer in scene.rng.sample(scene.viewers, len(scene.viewers) // 2):
+                viewer.leave()
+    finally:
+        proxy.target = reachable
+    return Outcome()
+
+
+async def flip_master(scene: Scene) -> Outcome:
+    """The master becomes a replica of nothing that answers, and is promoted again, without a restart."""
+    world = _redis(scene)
+    for _ in range(1 if scene.quick else 3):
+        await asyncio.to_thread(world.redis.command, "REPLICAOF", "127.0.0.1", str(free_port()))
+        await scene.lasts(0.0, 1.0)
+        await asyncio.to_thread(world.redis.command, "REPLICAOF", "NO", "ONE")
+        await scene.lasts(0.0, 1.0)
+    return Outcome()
+
+
+async def delete_clock(scene: Scene) -> Outcome:
+    """The tenant's clock is deleted, or a part of it, while its channels stay."""
+    world = _redis(scene)
+    parts = scene.rng.choice((["DEL", CLOCK], ["HDEL", CLOCK, "offset"], ["HDEL", CLOCK, "epoch", "replid"]))
+    await asyncio.to_thread(world.redis.command, *parts)
+    return Outcome()
+
+
+async def fill_redis(scene: Scene) -> Outcome:
+    """Redis is full, with a policy that evicts what has a TTL: publishes are refused until there is memory."""
+    world = _redis(scene)
+    await asyncio.to_thread(world.redis.command, "CONFIG", "SET", "maxmemory-policy", "volatile-lru")
+    await asyncio.to_thread(world.redis.command, "CONFIG", "SET", "maxmemory", "1mb")
+    try:
+        await scene.lasts(1.0, 3.0)
+    finally:
+        await asyncio.to_thread(world.redis.command, "CONFIG", "SET", "maxmemory", "0")
+    return Outcome()
+
+
+async def write_foreign_keys(scene: Scene) -> Outcome:
+    """Another program's values lie where contents and channels would be stored."""
+    world, number = _redis(scene), scene.rng.randrange(10**6)
+    for command in (
+        ("SET", f"{PREFIX}:content:foreign-{number}", "text"),
+        ("ZADD", f"{PREFIX}:channel:{scene.rng.choice(CHANNELS)}", "1", f"foreign-{number}"),
+        ("ZADD", f"{PREFIX}:leases", "1", f"foreign-{number}"),
+        ("ZADD", f"{PREFIX}:ends", "1", f"foreign-{number}"),
+        ("RPUSH", f"{PREFIX}:channel:foreign-{number}", "text"),
+    ):
+        await asyncio.to_thread(world.redis.command, *command)
+    await scene.lasts(0.5, 1.5)
+    return Outcome()
+
+
+async def restore_file(scene: Scene) -> Outcome:
+    """The hub is killed, and a copy of its file that was made under load takes the file's place."""
+    world = cast(EmbeddedWorld, scene.world)
+    [hub] = world.hubs
+    hub.kill()
+    # What is acknowledged by now is in the copy.
+    kept_until = time.monotonic()
+    world.save_copy()
+    await started(hub)
+    await until_ready(hub, HUB_SECONDS)
+    await scene.lasts(0.5, 2.0)
+    hub.kill()
+    world.restore_copy()
+    await started(hub)
+    await until_ready(hub, HUB_SECONDS)
+    return Outcome(kept_until=kept_until)
 
 
 async def kill_hub(scene: Scene) -> Outcome:
@@ -276,6 +365,12 @@ async def kill_worker(scene: Scene) -> Outcome:
 
 
 INJECTIONS: Final[Mapping[str, Injection]] = {
+    "hub-late": Injection(title="A hub cut off from Redis, which restarts meanwhile", run=leave_hub_behind),
+    "master-flipped": Injection(title="A master demoted and promoted again without a restart", run=flip_master),
+    "clock-deleted": Injection(title="The tenant's clock deleted, or a part of it", run=delete_clock),
+    "redis-full": Injection(title="Redis full, with a policy that evicts keys with a TTL", run=fill_redis),
+    "foreign-keys": Injection(title="Other programs' keys in the place of ours", run=write_foreign_keys),
+    "file-restored": Injection(title="A copy of the embedded broker's file restored", run=restore_file),
     "redis-killed": Injection(title="Redis `kill -9`, restarted; with an AOF, then without", run=kill_redis),
     "redis-emptied": Injection(title="Redis `kill -9`, restarted without its data", run=empty_redis),
     "redis-paused": Injection(title="Redis stopped (SIGSTOP) for 20 s", run=pause_redis),

@@ -65,6 +65,7 @@ PLANS: Final = (
         faults=(
             *("redis-killed", "redis-emptied", "redis-paused", "hub-killed", "hub-paused", "connections-cut"),
             *("announcements-dropped", "viewers-stalled", "reconnect-storm", "clock-stepped", "worker-died"),
+            *("hub-late", "master-flipped", "clock-deleted", "redis-full", "foreign-keys"),
         ),
     ),
     Plan(
@@ -80,7 +81,7 @@ PLANS: Final = (
         make=EmbeddedWorld,
         faults=(
             *("hub-killed", "hub-paused", "connections-cut", "viewers-stalled", "reconnect-storm"),
-            *("clock-stepped", "disk-full", "worker-died"),
+            *("clock-stepped", "disk-full", "worker-died", "file-restored"),
         ),
     ),
 )

@@ -21,7 +21,7 @@ export class Board extends EventTarget {
   #template;
   /** @type {Map<string, Row>} */
   #rows = new Map();
-  /** In the order of their latest state. @type {Map<string, import("./content.js").Content>} */
+  /** In the order of their latest state; null for a removed one. @type {Map<string, import("./content.js").Content?>} */
   #pending = new Map();
   #frame = 0;
   #cleared = false;
@@ -53,6 +53,13 @@ export class Board extends EventTarget {
   apply(data) {
     this.#pending.delete(data.content_id);
     this.#pending.set(data.content_id, { ...describe(data, this.#settled), live: this.#settled });
+    this.#schedule();
+  }
+
+  /** @param {string} id  of a content that was removed */
+  remove(id) {
+    this.#pending.delete(id);
+    this.#pending.set(id, null);
     this.#schedule();
   }
 
@@ -95,7 +102,8 @@ export class Board extends EventTarget {
     for (const [id, content] of this.#pending) {
       if (++drawn > FRAME_ROWS) break;
       this.#pending.delete(id);
-      if (this.#place(content)) ended.push(content);
+      if (!content) this.#take(id);
+      else if (this.#place(content)) ended.push(content);
     }
     for (const { section, list } of Object.values(this.#sections)) {
       section.hidden = !list.childElementCount;
@@ -109,6 +117,11 @@ export class Board extends EventTarget {
     this.#cleared = false;
     this.#rows.clear();
     for (const { list } of Object.values(this.#sections)) list.replaceChildren();
+  }
+
+  #take(id) {
+    this.#rows.get(id)?.element.remove();
+    this.#rows.delete(id);
   }
 
   /** Shows a content, on top of its group where its phase changed. @returns {boolean} whether it ended live */

@@ -4,6 +4,7 @@
  *
  *     const stream = new StatusStream("encodes");
  *     stream.addEventListener("status", ({ detail }) => console.log(detail.id, detail.type, detail.data));
+ *     stream.addEventListener("removed", ({ detail }) => console.log(detail.id, detail.data.content_id));
  *     stream.addEventListener("reset", () => console.log("discard everything; the whole state follows"));
  *     stream.addEventListener("ready", () => console.log("up to date; what follows happens now"));
  *     stream.addEventListener("state", () => console.log(stream.state, stream.reason));
@@ -18,6 +19,9 @@ import { Tickets } from "./tickets.js";
 
 /** The hub's event types. `EventSource` only delivers types that have a listener; name others in `types`. */
 export const TYPES = ["content_status_update", "encoding_progress", "processing_complete", "processing_error"];
+
+/** The type of the last event of a content that was removed. */
+export const REMOVED = "content_removed";
 
 const CONTROLS = ["ready", "reset", "heartbeat", "drain", "error"];
 
@@ -53,6 +57,7 @@ const SLOW_POLL_MS = 10_000;
 
 /**
  * @fires StatusStream#status  CustomEvent<Status>: a state newer than all before it of the same content
+ * @fires StatusStream#removed CustomEvent<Status>: a content was removed; `data` has only its id and channel
  * @fires StatusStream#reset   all states so far are void
  * @fires StatusStream#ready   the whole current state has been dispatched
  * @fires StatusStream#state   `state`, `reason` or `interval` changed
@@ -102,7 +107,7 @@ export class StatusStream extends EventTarget {
     super();
     this.#channel = channel;
     this.#base = base;
-    this.#types = new Set([...TYPES, ...types]);
+    this.#types = new Set([...TYPES, REMOVED, ...types]);
     this.#credentials = credentials;
     this.#tickets = new Tickets(ticket);
     this.#poller = new Poller({
@@ -295,7 +300,7 @@ export class StatusStream extends EventTarget {
     if (offset <= this.#contents.get(data.content_id)?.offset) return;
     const busy = data.status === "generating" || data.processing_status === "pending";
     this.#contents.set(data.content_id, { offset, busy });
-    this.dispatchEvent(new CustomEvent("status", { detail: { id, type, data } }));
+    this.dispatchEvent(new CustomEvent(type === REMOVED ? "removed" : "status", { detail: { id, type, data } }));
   }
 
   #report() {

@@ -28,6 +28,7 @@ const stream = new StatusStream(channel, { types: parameters.getAll("type") });
 let ready = false;
 
 stream.addEventListener("status", ({ detail }) => board.apply(detail.data));
+stream.addEventListener("removed", ({ detail }) => board.remove(detail.data.content_id));
 stream.addEventListener("reset", () => board.clear());
 stream.addEventListener("ready", () => {
   ready = true;

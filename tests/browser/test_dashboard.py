@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,20 @@ def test_a_failure_shows_its_message(page: Page, hub_url: str, channel: str) -> 
     expect(shown.locator(".error")).to_have_text("The source ended early.")
     expect(shown.locator(".percent")).to_have_text("62%")
     expect(page.locator("#total-failed")).to_have_text("1")
+
+
+def test_a_removed_content_leaves_the_page(page: Page, channel: str) -> None:
+    """Its row and its count go the moment that its retention ends, and it may come back."""
+    with live_hub("memory:", retention=600.0) as hub:
+        show(page, hub.base_url, channel)
+        publish(hub.base_url, channel, "gone", status="complete")
+        publish(hub.base_url, channel, "there", status="generating")
+        expect(row(page, "gone")).to_be_visible()
+        hub.run(hub.hub.broker.expire(time.time() + 700))
+        expect(row(page, "gone")).to_have_count(0)
+        expect(page.locator("#total-completed")).to_have_text("0")
+        publish(hub.base_url, channel, "gone", status="generating")
+        expect(row(page, "gone")).to_be_visible()
 
 
 def test_a_page_resumes_after_a_restart(page: Page, tmp_path: Path, channel: str, tolerated: list[str]) -> None:

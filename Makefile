@@ -2,12 +2,13 @@
 # make test   lint, types and tests in a few minutes; installs what real tests need
 #             T=tests/unit/test_fence.py, or T=<file>::<test>, runs only that, without lint
 # make test-all  the same with coverage, with the slow tests, and with all examples where make test draws some
+# make lock   writes requirements.lock and requirements-dev.lock anew
 # make faults faults injected into real processes under load, for seven minutes
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all suite suite-all lint-beside prepare tools faults lint format bench bench-quick clean
+.PHONY: demo test test-all suite suite-all lint-beside prepare tools faults lint format bench bench-quick lock clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/statushub demo
@@ -77,16 +78,28 @@ LINKS := statushub/hub statushub/producers statushub/web
 $(LINKS):
 	@ln -s ../$(@F) $@
 
-$(VENV)/.installed: pyproject.toml | $(BIN)/python $(LINKS)
+# In the locked versions, whose hashes pip checks.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+$(VENV)/.installed: pyproject.toml requirements.lock | $(BIN)/python $(LINKS)
 	@echo "Installing Statushub into it"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
+	@$(PIP) --require-hashes --requirement requirements.lock
+	@$(PIP) --no-deps --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
+$(VENV)/.installed-dev: requirements-dev.lock | $(VENV)/.installed
 	@echo "Installing what the tests need"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@$(PIP) --require-hashes --requirement requirements-dev.lock
 	@touch $@
+
+# The newest versions within the bounds of pyproject.toml, for every Python and platform. uv writes no index address.
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command 'make lock'
+
+lock: | $(BIN)/python
+	@$(PIP) uv
+	@$(LOCK) pyproject.toml --all-extras --output-file requirements.lock
+	@$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

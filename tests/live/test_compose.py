@@ -144,11 +144,12 @@ def test_the_proxy_logs_no_query() -> None:
 
 
 def test_the_image_is_slim_and_unprivileged() -> None:
-    """The image has a slim base, the wheel with every extra, and an unprivileged user."""
+    """The image has a slim base, the wheel, the locked libraries of every extra, and an unprivileged user."""
     assert DOCKERFILE.count("FROM python:3.11-slim") == 2
     last = DOCKERFILE.rpartition("FROM ")[2]
     assert re.search(r"^USER statushub$", last, re.MULTILINE)
-    assert "[all]" in last
+    assert "--require-hashes --requirement /requirements.lock" in last
+    assert "--no-deps /wheels/statushub-*.whl" in last
     assert 'ENTRYPOINT ["statushub"]' in last
     for source in re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE):
         assert all((ROOT / name).exists() for name in source.split())

@@ -16,10 +16,11 @@ from statushub.hub.auth.origins import Origins
 from statushub.hub.auth.tokens import open_auth
 from statushub.hub.brokers import open_broker
 from statushub.hub.brokers.contract import Broker
-from statushub.hub.config import Config, is_loopback
+from statushub.hub.config import Config
 from statushub.hub.environment import load
 from statushub.hub.http.errors import exception_handlers
-from statushub.hub.http.middleware import HostAndSizeMiddleware
+from statushub.hub.http.hosts import Hosts
+from statushub.hub.http.middleware import RequestMiddleware
 from statushub.hub.http.rate_limiter import RateLimiter
 from statushub.hub.hub import Hub
 from statushub.hub.intervals import Intervals
@@ -109,10 +110,10 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
     origins = Origins(settings.cors_origins)
     # Outermost, around the handler of crashes too: a page sees an error without CORS headers as a CORS error.
     return CORSMiddleware(
-        HostAndSizeMiddleware(
+        RequestMiddleware(
             app,
             head_bytes=settings.max_head,
-            local_only=not settings.auth_required and is_loopback(settings.host),
+            hosts=Hosts(settings.allowed_hosts, address=settings.host, auth_required=settings.auth_required),
             refused=lambda error: app.state.hub.counts.refuse(error),
         ),
         allow_origins=origins.listed,

@@ -176,6 +176,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ),
         Flag(name="--cors-origin", metavar="ORIGIN"),
     ] = LOCAL_ORIGINS
+    allowed_hosts: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])\Z")], ...],
+        Meta(
+            description="Name by which clients call the hub (their `Host`, without its port), beside `localhost` and "
+            "loopback addresses; `*` for any. By default any with a key, and without one only loopback, or IP "
+            "addresses where `--host` is not loopback."
+        ),
+        Flag(
+            name="--allowed-host",
+            metavar="NAME",
+            form="a host name without a scheme or port (IPv6 addresses in brackets), or '*'",
+        ),
+    ] = ()
     retention: Annotated[
         Seconds,
         Meta(

@@ -8,7 +8,6 @@ from typing import Annotated, Final, Literal
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from statushub.hub.api.fields import PatternText
 from statushub.hub.auth.revocations import TOKEN_SECONDS_MAX, Revocation
@@ -18,6 +17,7 @@ from statushub.hub.config import TICKET_SECONDS
 from statushub.hub.http.body import read_json
 from statushub.hub.http.client import identify
 from statushub.hub.http.response import json_response
+from statushub.hub.http.route import Route
 from statushub.hub.http.state import authenticator_of, config_of, hub_of
 from statushub.hub.model.errors import Forbidden, Invalid, Unauthorized
 

@@ -10,7 +10,6 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from statushub.hub.api.fields import (
     ContentData,
@@ -27,6 +26,7 @@ from statushub.hub.http.disconnect import while_connected
 from statushub.hub.http.names import channel_of, check_names
 from statushub.hub.http.query import query_value
 from statushub.hub.http.response import held_cursor, poll_response
+from statushub.hub.http.route import Route
 from statushub.hub.http.state import hub_of
 from statushub.hub.model import status
 from statushub.hub.model.cursor import Cursor

@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
+
+from statushub.hub.http.route import Route
 
 WEB: Final = Path(__file__).parents[2] / "web"
 """The folder of the page's files, which is installed beside this package."""

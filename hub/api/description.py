@@ -7,7 +7,8 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+
+from statushub.hub.http.route import Route
 
 DESCRIPTION: Final = files("statushub.hub").joinpath("openapi.json").read_bytes()
 

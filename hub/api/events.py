@@ -13,11 +13,11 @@ from typing import Any, Final
 from sse_starlette.sse import EventSourceResponse, SendTimeoutError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from statushub.hub.http.client import address_of, identify
 from statushub.hub.http.extension import MakeProtocol, Take, abort, taker
+from statushub.hub.http.route import Route
 from statushub.hub.http.state import hub_of
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import Invalid, KeysUnavailable

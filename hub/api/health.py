@@ -6,10 +6,10 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from statushub.hub import metrics
 from statushub.hub.http.response import json_response
+from statushub.hub.http.route import Route
 from statushub.hub.http.state import hub_of
 
 _NO_STORE: Final = {"Cache-Control": "no-store"}

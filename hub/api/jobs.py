@@ -7,13 +7,13 @@ from typing import Annotated, Final
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from statushub.hub.api.fields import NameText, Percent
 from statushub.hub.http.body import POLL_BODY_BYTES, read_json
 from statushub.hub.http.client import identify
 from statushub.hub.http.names import check_names
 from statushub.hub.http.response import held_cursor, poll_response
+from statushub.hub.http.route import Route
 from statushub.hub.http.state import hub_of
 from statushub.hub.model import status
 from statushub.hub.model.event import Event

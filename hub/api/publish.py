@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from statushub.hub.api.fields import Count, CursorText, NameText, component
 from statushub.hub.auth.identity import Identity
@@ -16,6 +15,7 @@ from statushub.hub.config import Config
 from statushub.hub.http.body import read_json
 from statushub.hub.http.client import address_of, identify
 from statushub.hub.http.response import json_response
+from statushub.hub.http.route import Route
 from statushub.hub.http.state import config_of, hub_of, rate_limiter_of
 from statushub.hub.model.cursor import COUNTER_MAX
 from statushub.hub.model.errors import Forbidden, Invalid, TooLarge, TooManyRequests

@@ -12,12 +12,12 @@ from typing import Annotated, Final
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from statushub.hub.api.fields import Count, Percent
 from statushub.hub.auth.identity import Identity
 from statushub.hub.http.client import identify
 from statushub.hub.http.response import held_cursor, json_response, poll_response
+from statushub.hub.http.route import Route
 from statushub.hub.http.state import hub_of
 from statushub.hub.model import status
 from statushub.hub.model.errors import HubBehind, StatushubError

@@ -156,9 +156,19 @@ class Authenticator:
             site = request.headers.get("sec-fetch-site", "same-origin")
             if isinstance(request, Request) and request.method in SAFE and site in ("same-origin", "none"):
                 return
-        elif origin.partition("://")[2] == request.headers.get("host") or self._origins.trust(origin):
+        elif origin in _own_origins(request) or self._origins.trust(origin):
             return
         raise Forbidden("the cookie was sent by a page of an origin that is not listed in --cors-origin")
+
+
+def _own_origins(request: HTTPConnection) -> tuple[str, ...]:
+    """The origins of the hub's own pages: its host under the request's scheme, or under https.
+
+    A proxy that terminates TLS may not tell the scheme. A page under http is not the hub's where that is https: anyone
+    on the network can forge one.
+    """
+    host = request.headers.get("host")
+    return (f"{request.url.scheme}://{host}", f"https://{host}") if host else ()
 
 
 def open_auth(

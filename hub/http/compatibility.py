@@ -32,6 +32,7 @@ PARTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "on_message_begin",
             "on_message_complete",
             "on_response_complete",
+            "on_url",
             "parser",
             "pipeline",
             "send_400_response",

@@ -4,8 +4,8 @@ uvicorn's httptools protocol reads and keeps what a client sends without limit; 
 
 Private parts of uvicorn used here (`compatibility` checks them):
 
-- `HttpToolsProtocol`: extended are `shutdown`, the parser's callbacks `on_message_begin`, `on_header`,
-  `on_headers_complete`, `on_body` and `on_message_complete`, and, since answers go out in order, `_start_asgi_task` and
+- `HttpToolsProtocol`: extended are `shutdown`, the parser's callbacks `on_message_begin`, `on_url`,
+  `on_header`, `on_headers_complete`, `on_body` and `on_message_complete`, and, since answers go out in order, `_start_asgi_task` and
   `on_response_complete`; replaced are `send_400_response` and `_unsupported_upgrade_warning`. Read are `transport`,
   `flow`, `loop`, `parser`, `app_state` (where the hub is), `cycle` (the request that was parsed last) and `pipeline`
   (the requests that wait for the answer before theirs).
@@ -132,6 +132,12 @@ class Connection(HttpToolsProtocol):
         self.pipeline.clear()
         self.unparsed.clear()
         self.flow.resume_reading()
+
+    def on_url(self, url: bytes) -> None:
+        if b"#" in url:
+            # Not allowed (RFC 9112, section 3.2); uvicorn would cut it off with what follows. The parser reports it.
+            raise ValueError("a request's target has no fragment")
+        super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers are dropped: they come after everything that a header decides, and a proxy may have checked only

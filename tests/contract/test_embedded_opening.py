@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import stat
 import subprocess
 import sys
 from contextlib import closing
@@ -48,6 +50,23 @@ async def test_a_second_hub_is_refused(file: Path) -> None:
         await accepted(broker, TENANT, update("a"))
     async with EmbeddedBroker(file) as broker:
         assert (await broker.lookup(TENANT, ["a"])).events != [None]
+
+
+async def test_only_the_owner_can_read_a_new_file(file: Path) -> None:
+    """The file and what SQLite writes beside it have mode 0600, whatever the umask; an older file keeps its mode."""
+    before = os.umask(0)
+    try:
+        async with EmbeddedBroker(file) as broker:
+            await accepted(broker, TENANT, update("a"))
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()}
+        assert modes.keys() >= {"hub.db", "hub.db-wal"}
+        assert set(modes.values()) == {0o600}
+        file.chmod(0o640)
+        async with EmbeddedBroker(file) as broker:
+            await accepted(broker, TENANT, update("b"))
+            assert {stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()} == {0o640}
+    finally:
+        os.umask(before)
 
 
 async def test_a_second_process_is_refused(file: Path) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from statushub.hub.app import ROUTES
 from statushub.hub.http.body import POLL_BODY_BYTES
+from statushub.hub.http.route import Route
 from statushub.hub.model.errors import ConfigError
 from tests.support.effort import part
 from tests.support.live import live_hub
 from tests.support.serving import serving
-from tests.support.wire import request, wire
+from tests.support.wire import exchange, request, wire
 
 BATCH, JOBS, PUBLISH = "/api/contents/status/batch", "/v1/ai/jobs/batch-status", "/api/publish"
 JSON = {"Content-Type": "application/json"}
@@ -39,10 +42,61 @@ def check(answer: httpx.Response, status: int, field: str | None) -> None:
 
 
 @pytest.mark.parametrize("end", ["", "/status", "/changes", "/events"])
-@pytest.mark.parametrize("name", ["", LONG, "a*", "%20a", "a%20", "a%00b", "%E2%80%A8", "%1B[31m"])
+@pytest.mark.parametrize(
+    "name",
+    ["", LONG, "a*", "%20a", "a%20", "a%00b", "%E2%80%A8", "%1B[31m", "a%0A", "%0Aa", "a%0Ab", "a%0D%0A", "a%C2%85"],
+)
 def test_an_illegal_channel_is_named(client: httpx.Client, name: str, end: str) -> None:
     """The error is 422 and names channel_id, also for an empty one."""
     check(client.get(f"/api/contents/{name}{end}"), 422, "channel_id")
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if isinstance(route, Route)], ids=lambda route: route.path)
+@pytest.mark.parametrize("end", ["%0A", "%0D%0A"])
+def test_a_line_break_after_a_path_is_a_part_of_it(client: httpx.Client, route: Route, end: str) -> None:
+    """It is never cut off: no route answers such a path but as a channel's, whose name is illegal."""
+    path = route.path.replace(":path", "").format(channel_id="c", id="v") + end
+    answer = client.get(path)
+    expected = (422, "invalid") if path.startswith("/api/contents/") else (404, "not_found")
+    assert (answer.status_code, answer.json()["error"]["code"]) == expected
+
+
+@pytest.mark.parametrize("bad", ["%FF", "a%C3", "%ED%A0%80", "%C0%AF", "%F5%80%80%80"])
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/api/contents/{}", "path"),
+        ("/api/contents/{}/status", "path"),
+        ("/api/contents/{}/changes", "path"),
+        ("/api/contents/{}/events", "path"),
+        ("/api/v1/media/videos/{}/progress/", "path"),
+        ("/api/events?channel={}", "query"),
+        ("/api/contents/c/changes?since={}", "query"),
+    ],
+)
+def test_a_name_that_is_not_utf8_is_refused(client: httpx.Client, path: str, field: str, bad: str) -> None:
+    """It is not read as another name, in which its bytes are replaced by U+FFFD."""
+    check(client.get(path.format(bad)), 400, field)
+
+
+@pytest.mark.parametrize("target", ["/api/contents/a#b", "/api/contents/a?since=#b", "/#"])
+def test_a_target_with_a_fragment_is_refused(client: httpx.Client, target: str) -> None:
+    """The name `a#b` is sent as `a%23b`; what follows a bare `#` is not cut off."""
+    [answer] = exchange(str(client.base_url), request("GET", target))
+    assert answer.status == 400
+
+
+def test_names_are_read_as_they_are_sent(client: httpx.Client) -> None:
+    """Escapes are read once, and letters that look alike stay apart."""
+    names = ["a%b", "a%20b", "a%25b", "é", "e\u0301", "\ufffd", "a+b", "a;b", "a?b", "a#b", "a.", "./a", "a/../b"]
+    for number, name in enumerate(names):
+        offer = {"channel": name, "content_id": f"as-sent-{number}", "data": {"status": "complete"}}
+        client.post(PUBLISH, json=offer).raise_for_status()
+    for number, name in enumerate(names):
+        # httpx would resolve dots in a URL that is not given as bytes.
+        target = f"/api/contents/{quote(name, safe='')}".replace(".", "%2E")
+        found = client.get(target).json()["contents"]
+        assert [content["content_id"] for content in found] == [f"as-sent-{number}"], name
 
 
 @pytest.mark.parametrize(

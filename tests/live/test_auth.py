@@ -25,6 +25,7 @@ from statushub.hub.model.errors import ConfigError
 from tests.support.live import live_hub
 from tests.support.sse_client import open_stream
 from tests.support.tokens import OTHER_SECRET, SECRET, authenticator, bearer, token
+from tests.support.wire import wire
 
 CHANNEL = "/api/contents/c"
 OFFER = {"channel": "c", "content_id": "a", "data": {"status": "generating"}}
@@ -342,6 +343,16 @@ ORIGIN = "https://app.example.com"
         ({"Origin": "SELF"}, 200, 200),
         ({"Origin": "https://evil.example.com"}, 403, 403),
         ({"Origin": "null"}, 403, 403),
+        ({"Origin": "ftp://HOST"}, 403, 403),
+        ({"Origin": "file://HOST"}, 403, 403),
+        ({"Origin": "://HOST"}, 403, 403),
+        ({"Origin": "HTTP://HOST"}, 403, 403),
+        ({"Origin": "http://HOST/"}, 403, 403),
+        ({"Origin": "http://x@HOST"}, 403, 403),
+        # A proxy may terminate TLS without telling the hub.
+        ({"Origin": "https://HOST"}, 200, 200),
+        ({"Origin": "https://HOST", "X-Forwarded-Proto": "https"}, 200, 200),
+        ({"Origin": "http://HOST", "X-Forwarded-Proto": "https"}, 403, 403),
         ({"Origin": "http://["}, 403, 403),
         ({"Origin": "http://[::1"}, 403, 403),
         ({"Sec-Fetch-Site": "same-origin"}, 200, 403),
@@ -353,7 +364,10 @@ ORIGIN = "https://app.example.com"
 def test_a_cookie_is_accepted_only_from_trusted_origins(headers: dict[str, str], read: int, write: int) -> None:
     """Browsers send it with the requests of every page (CSRF); the origin tells which page it is."""
     with live_hub(secret=SECRET, cors_origins=(ORIGIN,)) as hub:
-        sent = {name: hub.base_url if value == "SELF" else value for name, value in headers.items()}
+        host = hub.base_url.removeprefix("http://")
+        sent = {
+            name: hub.base_url if value == "SELF" else value.replace("HOST", host) for name, value in headers.items()
+        }
         with httpx.Client(base_url=hub.base_url, cookies={"statushub_token": token()}, headers=sent) as client:
             assert client.get(CHANNEL).status_code == read
             assert client.post("/api/publish", json=OFFER).status_code == write
@@ -380,3 +394,50 @@ def test_without_a_key_only_loopback_names_are_answered() -> None:
             assert client.get(CHANNEL, headers={"Host": host}).status_code == 403, host
     with live_hub(secret=SECRET) as hub:
         assert httpx.get(hub.base_url + CHANNEL, headers={"Host": "hub.example.com", **bearer()}).status_code == 200
+
+
+LOOPBACK = ["localhost:8000", "127.0.0.1", "[::1]:8000"]
+FOREIGN = ["evil.example.com", "hub.example.com.evil.com", "x.hub.example.com", "", "hub.example.com:evil", "[hub]"]
+FOREIGN += ["10.0.0.1.evil.com", "localhost:80@evil.com", "localhost evil.com", "[::1].evil.com", "hub.example.com..:1"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "answered", "refused"),
+    [
+        pytest.param(
+            {"insecure": True, "host": "0.0.0.0"},
+            [*LOOPBACK, "10.0.0.1:8000", "[2001:db8::1]:8000"],
+            [*FOREIGN, "hub.example.com", "hub-1:8000"],
+            id="exposed without a key",
+        ),
+        pytest.param(
+            {"insecure": True, "host": "0.0.0.0", "allowed_hosts": ("Hub.example.com", "hub-1", "[2001:db8::1]")},
+            [*LOOPBACK, "hub.example.com", "HUB.example.com.:443", "hub-1:8000", "[2001:DB8::1]:1"],
+            [*FOREIGN, "10.0.0.1", "[2001:db8::2]", "hub-2"],
+            id="names without a key",
+        ),
+        pytest.param(
+            {"allowed_hosts": ("hub.example.com",)},
+            [*LOOPBACK, "hub.example.com"],
+            [*FOREIGN, "10.0.0.1"],
+            id="behind a proxy of this machine",
+        ),
+        pytest.param(
+            {"secret": SECRET, "allowed_hosts": ("hub.example.com",)},
+            [*LOOPBACK, "hub.example.com"],
+            [*FOREIGN, "10.0.0.1"],
+            id="names with a key",
+        ),
+        pytest.param({"allowed_hosts": ("*",)}, [*LOOPBACK, "evil.example.com", ""], [], id="any name"),
+    ],
+)
+def test_a_hub_answers_to_its_own_names(settings: dict[str, Any], answered: list[str], refused: list[str]) -> None:
+    """A page of another name, which its site pointed to the hub's address, gets nothing (DNS rebinding)."""
+    with live_hub(**settings) as hub, httpx.Client(base_url=hub.base_url, headers=bearer()) as client:
+        for path in (CHANNEL, "/healthz", "/metrics", "/"):
+            assert [host for host in answered if client.get(path, headers={"Host": host}).status_code != 200] == []
+            assert [host for host in refused if client.get(path, headers={"Host": host}).status_code != 403] == []
+        if refused:
+            with wire(hub.base_url) as connection:
+                connection.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example.com\r\n\r\n")
+                assert connection.answer().status == 403

@@ -32,6 +32,7 @@ TEXTS = {
     "insecure": ("on", True),
     "access_log": ("YES", True),
     "cors_origins": ("https://a, https://b:*,", ("https://a", "https://b:*")),
+    "allowed_hosts": ("hub.example.com, [::2]", ("hub.example.com", "[::2]")),
     "proxies": ("10.0.0.1,10.0.0.2", ("10.0.0.1", "10.0.0.2")),
 }
 """A text and its value, for settings that take neither a number nor arbitrary text."""

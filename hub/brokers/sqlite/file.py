@@ -4,6 +4,7 @@ takes over those of an older layout."""
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,10 @@ def open_file(path: Path | None) -> sqlite3.Connection:
     """
     if path is not None and not path.parent.is_dir():
         raise ConfigError(f"the folder of {path} does not exist", field="broker")
+    if path is not None:
+        # For its owner only; SQLite gives the -wal and -shm files the same mode. What cannot be made, it explains.
+        with suppress(OSError):
+            path.touch(0o600, exist_ok=False)
     connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=LOCK_SECONDS)

@@ -4,11 +4,11 @@ uvicorn's httptools protocol reads and keeps what a client sends without limit; 
 
 Private parts of uvicorn used here (`compatibility` checks them):
 
-- `HttpToolsProtocol`: extended are `shutdown`, the parser's callbacks `on_message_begin`, `on_url`,
-  `on_header`, `on_headers_complete`, `on_body` and `on_message_complete`, and, since answers go out in order, `_start_asgi_task` and
-  `on_response_complete`; replaced are `send_400_response` and `_unsupported_upgrade_warning`. Read are `transport`,
-  `flow`, `loop`, `parser`, `app_state` (where the hub is), `cycle` (the request that was parsed last) and `pipeline`
-  (the requests that wait for the answer before theirs).
+- `HttpToolsProtocol`: extended are `shutdown`, the parser's callbacks `on_message_begin`, `on_url`, `on_header`,
+  `on_headers_complete`, `on_body` and `on_message_complete`, and, since answers go out in order, `_start_asgi_task`
+  and `on_response_complete`; replaced are `send_400_response` and `_unsupported_upgrade_warning`. Read are
+  `transport`, `flow`, `loop`, `parser`, `app_state` (where the hub is), `cycle` (the request that was parsed last) and
+  `pipeline` (the requests that wait for the answer before theirs).
 - `RequestResponseCycle`: `response_started`, `response_complete` and `more_body` tell how far a request is;
   `keep_alive` is cleared to close after its answer; `disconnected` and `message_event` tell it that its client is gone.
 - `FlowControl`: `resume_reading` is overridden; `pause_reading`, `read_paused` and `write_paused` are used.

@@ -7,6 +7,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+import yaml
+
 from statushub.hub.api.events import OVERLOAD_RETRY_MS
 from statushub.hub.cli import cli
 from statushub.hub.config import BODY_BYTES, HEARTBEAT_SECONDS, Config
@@ -15,6 +18,8 @@ from statushub.hub.environment import load
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 NGINX = (ROOT / "deploy" / "nginx.conf").read_text()
+PARSED = yaml.safe_load(COMPOSE)
+SERVICES = PARSED["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
@@ -59,17 +64,49 @@ def test_the_compose_file_is_valid() -> None:
     for awaited in re.findall(r"^ +([\w-]+):\n +condition: service_healthy$", COMPOSE, re.MULTILINE):
         assert "healthcheck:" in (section("x-hub") if awaited.startswith("hub") else section(awaited))
     assert set(re.findall(r"^  ([\w-]+):", COMPOSE.partition("\nnetworks:")[2], re.MULTILINE)) == {
-        *{"inner", "outer"},
+        *{"store", "inner", "work", "outer"},
         *{"redis", "results"},
     }
 
 
 def test_only_one_port_is_published_and_on_loopback() -> None:
     """The hubs have no authentication, so only this machine may reach them."""
-    assert re.findall(r"ports: (.*)", COMPOSE) == ['["127.0.0.1:8080:8080"]']
-    assert "internal: true" in section("inner")
-    for service in ("redis", "x-hub", "encode"):
-        assert "networks: [inner]" in section(service)
+    assert {name: service["ports"] for name, service in SERVICES.items() if "ports" in service} == {
+        "proxy": ["127.0.0.1:8080:8080"]
+    }
+
+
+def test_each_service_reaches_only_what_it_needs() -> None:
+    """Redis, which has no password, is on a network with the hubs only; the worker reaches only the proxy."""
+    members = {
+        network: {name for name, service in SERVICES.items() if network in service["networks"]}
+        for network in PARSED["networks"]
+    }
+    assert members == {
+        "store": {"redis", "hub-1", "hub-2"},
+        "inner": {"hub-1", "hub-2", "proxy"},
+        "work": {"proxy", "encode"},
+        "outer": {"proxy"},
+    }
+    assert {name for name, network in PARSED["networks"].items() if network and network["internal"]} == {
+        *("store", "inner", "work")
+    }
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_service_is_confined(name: str) -> None:
+    """It has no capability and gains no rights, its root is read-only, and its memory and processes are limited."""
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert not service.get("privileged")
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert service["tmpfs"] == ["/tmp:size=64m"]
+    assert re.fullmatch(r"[12]g", service["mem_limit"])
+    assert 0 < service["pids_limit"] <= 256
+    # The image of the hub and of the worker names its user itself.
+    assert service["image"] == "statushub" or service["user"] in ("redis", "nginx")
 
 
 def test_the_hubs_start_with_their_command() -> None:
@@ -81,6 +118,9 @@ def test_the_hubs_start_with_their_command() -> None:
     settings = load({}, **{name: value or None for name, value in flags.items()})
     assert (settings.host, settings.insecure, settings.port) == ("0.0.0.0", True, Config().port)
     assert settings.broker == "redis://redis:6379/0"
+    # Loopback names are answered anyway.
+    assert set(directive("server_name").split()) - {"localhost", "127.0.0.1"} <= set(settings.allowed_hosts)
+    assert "*" not in settings.allowed_hosts
     assert f"http://127.0.0.1:{settings.port}/readyz" in section("x-hub")
     grace = re.search(r"stop_grace_period: (\d+)s", section("x-hub"))
     assert grace
@@ -92,13 +132,20 @@ def test_the_encoder_starts_with_its_command() -> None:
     lines = re.findall(r"statushub encode (.*)", section("encode"))
     assert len(lines) == 2
     for line in lines:
-        assert cli.commands["encode"].make_context("encode", line.split()).params["broker"] == "redis://redis:6379/0"
+        given = cli.commands["encode"].make_context("encode", line.split()).params
+        assert (given["hub"], given["broker"]) == ("http://proxy:8080", None)
+    assert "proxy" in directive("server_name").split()
+    assert directive("listen 8080") == "default_server"
+    # The results pass through its volume, as the rest of its file system is read-only or memory.
+    assert SERVICES["encode"]["environment"] == {"TMPDIR": "/data"}
 
 
 def test_redis_persists_accepted_events() -> None:
     """Redis appends to disk and evicts nothing."""
     assert '"--appendonly", "yes", "--maxmemory-policy", "noeviction"' in section("redis")
     assert "redis:/data" in section("redis")
+    assert '"--maxmemory", "512mb"' in section("redis")
+    assert SERVICES["redis"]["mem_limit"] == "1g"
 
 
 def test_the_proxy_does_not_delay_streams() -> None:
@@ -109,7 +156,7 @@ def test_the_proxy_does_not_delay_streams() -> None:
     assert directive("proxy_http_version") == "1.1"
     assert directive("proxy_set_header Connection") == "$upgrade_connection"
     assert "'' '';" in NGINX
-    assert directive("http2") == "on"
+    assert re.findall(r"http2 ([^;]*);", NGINX) == ["on", "on"]
 
 
 def test_the_proxy_timeout_exceeds_two_heartbeats() -> None:

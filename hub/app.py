@@ -105,6 +105,7 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
         issuer=settings.issuer,
         audience=settings.audience,
         origins=settings.cors_origins,
+        start=lambda work: app.state.hub.start(work),
     )
     app.state.rates = RateLimiter(settings.publish_rate, settings.publish_bytes)
     origins = Origins(settings.cors_origins)

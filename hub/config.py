@@ -146,8 +146,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     jwks_url: Annotated[
         str,
         Meta(
-            description="URL of the JSON Web Key Set that verifies tokens. It is cached for 5 minutes, and fetched "
-            "again for an unknown key id."
+            description="URL of the JSON Web Key Set that verifies tokens. It is fetched every 5 minutes and for "
+            "an unknown key id; an answer may take 5 s and have 256 KiB."
         ),
         Flag(metavar="URL"),
     ] = ""

@@ -226,6 +226,10 @@ class Hub:
         kept = revocation.until - revocation.at
         await self.broker.publish(revocations.TENANT, [revocation.publication()], retention=kept)
 
+    def start(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Run `work` beside the hub's own tasks, until it ends or the hub does."""
+        self._start(work)
+
     # Health
 
     async def ping(self) -> None:

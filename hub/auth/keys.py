@@ -5,30 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import httpx
-import jwt
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from statushub.hub.auth import jwks
+from statushub.hub.auth.jwks import Keys
 from statushub.hub.model.errors import ConfigError, KeysUnavailable, Unauthorized
+from statushub.hub.model.redaction import redacted
 
-RSA_BITS: Final = 2048
-"""Shortest RSA key (RFC 7518, section 3.3)."""
-
-KEYS_SECONDS: Final = 300.0
-"""How long a key set is used before it is fetched again: a withdrawn key is trusted at most this long."""
+KEYS_SECONDS: Final = 290.0
+"""Between fetches of a key set. With a fetch's deadline and the time for which verified tokens are cached, a withdrawn
+key is trusted for less than six minutes."""
 
 KEYS_PAUSE_SECONDS: Final = 10.0
-"""Least time between fetches. An unknown key id may be the issuer's new key, but every request can invent one, and
-would make the hub fetch."""
+"""Least time between fetches, and how long after a failed one. An unknown key id may be the issuer's new key, but
+every request can invent one, and would make the hub fetch."""
 
 FETCH_SECONDS: Final = 5.0
-"""Deadline of a fetch: requests wait for it."""
+"""Deadline of a whole fetch: requests with an unknown key wait for it."""
+
+Start = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+"""Runs a coroutine function as a task until it ends or its owner does."""
 
 logger = logging.getLogger(__name__)
 
@@ -64,10 +66,10 @@ class PublicKey:
             self._key = load_pem_public_key(Path(path).read_bytes())
         except (OSError, ValueError) as error:
             raise ConfigError(f"public_key {path!r} is not a public key in PEM: {error}", field="public_key") from error
-        algorithm = _algorithm(self._key)
+        algorithm = jwks.algorithm_of(self._key)
         if algorithm is None:
             raise ConfigError(
-                f"public_key {path!r} is not RSA of at least {RSA_BITS} bits, P-256 or Ed25519",
+                f"public_key {path!r} is not RSA of at least {jwks.RSA_BITS} bits, P-256 or Ed25519",
                 field="public_key",
             )
         self.algorithms = frozenset({algorithm})
@@ -77,71 +79,118 @@ class PublicKey:
 
 
 class KeySet:
-    """A JSON Web Key Set (RFC 7517): fetched when needed, cached, and fetched again for an unknown key id.
+    """A JSON Web Key Set at a URL (`jwks`): fetched when first needed, periodically, and for an unknown key id.
 
-    While the URL does not answer, the keys fetched last are used. The URL comes from the settings and never from a
-    token, so a token cannot make the hub fetch an address of its choice (SSRF).
+    Only a request whose key is unknown waits for a fetch. While the URL does not answer, the keys fetched last are
+    used. The URL comes from the settings and never from a token, so a token cannot make the hub fetch an address of its
+    choice (SSRF).
     """
 
     algorithms = frozenset({"RS256", "ES256", "EdDSA"})
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, start: Start) -> None:
+        """`start` runs the task that fetches, from the first request on."""
         self._url = url
-        self._keys: dict[str | None, Any] = {}
-        self._fetched_at = self._tried_at = -KEYS_SECONDS
-        self._fetching = asyncio.Lock()
+        self._start = start
+        self._keys: Keys | None = None
+        self._tried_at = 0.0
+        self._running = False
+        self._started = False
+        self._wanted = asyncio.Event()
+        self._ended = asyncio.Event()
 
     async def find(self, algorithm: str, key_id: str | None) -> Any:
-        if time.monotonic() - self._fetched_at > KEYS_SECONDS or key_id not in self._keys:
-            await self._refresh()
-        if not self._keys:
+        if not self._started:
+            self._started = self._running = True
+            self._start(self._run)
+        key = self._known(algorithm, key_id)
+        if key is None:
+            await self._refreshed()
+            key = self._known(algorithm, key_id)
+        if self._keys is None:
             raise KeysUnavailable("the keys that verify tokens cannot be fetched")
-        key = self._keys.get(key_id)
-        if key is None or _algorithm(key) != algorithm:
+        if key is None:
             raise Unauthorized("the token is signed with an unknown key")
         return key
 
-    async def _refresh(self) -> None:
-        before = self._tried_at
-        async with self._fetching:
-            # Single-flight: requests that waited for another's fetch use its outcome.
-            if self._tried_at != before or time.monotonic() - before < KEYS_PAUSE_SECONDS:
+    def _known(self, algorithm: str, key_id: str | None) -> Any:
+        return self._keys.known.get((algorithm, key_id)) if self._keys else None
+
+    async def _refreshed(self) -> None:
+        """Return at the end of the fetch that runs or that this call causes; immediately where the last one is recent.
+
+        Single-flight: any number of requests wait for one fetch.
+        """
+        if not self._running:
+            if time.monotonic() - self._tried_at < KEYS_PAUSE_SECONDS:
                 return
+            self._wanted.set()
+        # The timeout is for a hub that ends meanwhile.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * FETCH_SECONDS):
+                await self._ended.wait()
+
+    async def _run(self) -> None:
+        while True:
+            self._running = True
+            self._wanted.clear()
+            fetched = await self._fetch()
+            self._running = False
             self._tried_at = time.monotonic()
-            try:
-                async with httpx.AsyncClient(timeout=FETCH_SECONDS) as client:
-                    answer = (await client.get(self._url)).raise_for_status()
-                self._keys = _usable(answer.json())
-                self._fetched_at = time.monotonic()
-            except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
-                logger.warning("the keys at %s cannot be fetched: %s", self._url, str(error) or type(error).__name__)
+            self._ended.set()
+            self._ended = asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(KEYS_SECONDS if fetched else KEYS_PAUSE_SECONDS):
+                    await self._wanted.wait()
 
-
-def _usable(document: Any) -> dict[str | None, Any]:
-    """The public keys of a set that can verify, by key id; a single one also verifies tokens without a key id."""
-    entries = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(entries, list):
-        raise ValueError("not a JSON Web Key Set")  # noqa: TRY004 - the document is wrong, not a type of ours
-    keys: dict[str | None, Any] = {}
-    for entry in entries:
+    async def _fetch(self) -> bool:
+        """Whether keys were fetched."""
         try:
-            key = jwt.PyJWK.from_dict(entry).key
-        except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
-            continue  # of an unknown kind
-        if entry.get("use", "sig") == "sig" and _algorithm(key):
-            keys[entry.get("kid")] = key
-    if len(keys) == 1:
-        keys[None] = next(iter(keys.values()))
-    return keys
+            async with asyncio.timeout(FETCH_SECONDS):
+                document = await self._document()
+            # In a thread: a large set takes milliseconds to parse.
+            self._keys = await asyncio.to_thread(jwks.read, document)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+            logger.warning("the keys at %s cannot be fetched: %s", redacted(self._url), _reason(error))
+            return False
+        if self._keys.odd or not self._keys.known:
+            logger.warning(
+                "the keys at %s: %d are used, %d malformed ones are skipped",
+                redacted(self._url),
+                self._keys.used,
+                self._keys.odd,
+            )
+        return True
+
+    async def _document(self) -> bytes:
+        # In a thread: it reads the certificates of all authorities.
+        trusted = await asyncio.to_thread(httpx.create_ssl_context)
+        # Not compressed, so that it cannot grow here.
+        plain = {"Accept-Encoding": "identity"}
+        async with (
+            httpx.AsyncClient(verify=trusted, timeout=FETCH_SECONDS) as client,
+            client.stream("GET", self._url, headers=plain) as answer,
+        ):
+            answer.raise_for_status()
+            if answer.headers.get("content-encoding", "identity").lower() != "identity":
+                raise ValueError("the answer is compressed")
+            document = bytearray()
+            async for piece in answer.aiter_raw():
+                document += piece
+                if len(document) > jwks.DOCUMENT_BYTES:
+                    raise ValueError(f"the answer has more than {jwks.DOCUMENT_BYTES} bytes")
+            return bytes(document)
 
 
-def _algorithm(key: object) -> str | None:
-    """The one algorithm of this key. The key decides, never the token: algorithm confusion (RFC 8725, section 3.1)."""
-    if isinstance(key, RSAPublicKey):
-        return "RS256" if key.key_size >= RSA_BITS else None
-    if isinstance(key, EllipticCurvePublicKey):
-        return "ES256" if isinstance(key.curve, SECP256R1) else None
-    return "EdDSA" if isinstance(key, Ed25519PublicKey) else None
+def _reason(error: Exception) -> str:
+    """Why a fetch failed, without its URL, which httpx puts into some messages and which may hold a password."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"the answer is {error.response.status_code}"
+    if isinstance(error, httpx.InvalidURL):
+        return "the URL is invalid"
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return f"no complete answer within {FETCH_SECONDS:g} s"
+    return str(error) or type(error).__name__
 
 
 _secret_fits: type[Key] = Secret

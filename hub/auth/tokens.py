@@ -14,7 +14,7 @@ from cachetools import LRUCache
 from starlette.requests import HTTPConnection, Request
 
 from statushub.hub.auth.identity import ANONYMOUS, Identity
-from statushub.hub.auth.keys import Key, KeySet, PublicKey, Secret
+from statushub.hub.auth.keys import Key, KeySet, PublicKey, Secret, Start
 from statushub.hub.auth.origins import Origins
 from statushub.hub.auth.patterns import Patterns
 from statushub.hub.auth.revocations import TOKEN_SECONDS_MAX
@@ -182,14 +182,15 @@ def open_auth(
     issuer: str = "",
     audience: str = "",
     origins: Sequence[str],
+    start: Start | None = None,
 ) -> Authenticator:
     """An authenticator with these keys; without any it requires no token.
 
     `secret` verifies HS256 tokens; `public_key` is the path of a PEM file, `jwks_url` the address of a JSON Web Key
     Set. Tickets are good for `ticket_ttl` seconds and signed with `ticket_secret`, else with `secret`, else with a
     key that only this process has. `cookie` is the name of the cookie that may hold a token; `issuer` and `audience`
-    are checked where they are not empty; pages of `origins` may send the cookie. Raises `ConfigError` where the
-    file holds no public key.
+    are checked where they are not empty; pages of `origins` may send the cookie. `start`, which `jwks_url` needs, runs
+    the task that fetches. Raises `ConfigError` where the file holds no public key.
     """
     keys: list[Key] = []
     if secret:
@@ -197,7 +198,9 @@ def open_auth(
     if public_key:
         keys.append(PublicKey(public_key))
     if jwks_url:
-        keys.append(KeySet(jwks_url))
+        if start is None:
+            raise ValueError("jwks_url needs start")
+        keys.append(KeySet(jwks_url, start))
     return Authenticator(
         keys,
         Tickets((ticket_secret or secret or secrets.token_hex()).encode(), ticket_ttl),

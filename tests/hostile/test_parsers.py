@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from statushub.hub.auth import jwks
 from statushub.hub.auth.identity import Identity
 from statushub.hub.auth.patterns import ALL, Patterns
 from statushub.hub.auth.tickets import Tickets
@@ -134,6 +135,27 @@ async def test_signed_nonsense_is_an_identity_or_unauthorized(said: dict[str, An
         return
     assert isinstance(identity, Identity)
     assert identity.tenant.isascii()
+
+
+members = st.sampled_from([*jwks.Key.__struct_fields__, "d", "alg", "key_ops"])
+words = st.sampled_from(["RSA", "EC", "OKP", "oct", "P-256", "P-384", "Ed25519", "X25519", "AQAB", "sig", "A" * 43])
+
+
+@seeded
+@examples(300)
+@given(
+    said=st.fixed_dictionaries({"keys": values | st.lists(st.dictionaries(members, words | values), max_size=5)}),
+    noise=st.binary(max_size=4),
+    cut=st.integers(0, 400),
+)
+def test_a_key_set_of_any_kind_has_keys_or_is_a_value_error(said: dict[str, Any], noise: bytes, cut: int) -> None:
+    """Whatever a document says, and wherever it is damaged, reading it ends with keys or with one error."""
+    document = json.dumps(said).encode()
+    for text in (document, document[:cut] + noise + document[cut:], document[:cut], noise):
+        try:
+            assert jwks.read(text).used >= 0
+        except ValueError:
+            continue
 
 
 @pytest.mark.anyio

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from statushub.hub.api import access, contents, dashboard, description, events, health, jobs, publish, videos
 from statushub.hub.auth.origins import Origins
+from statushub.hub.auth.revocations import RevocationLimits
 from statushub.hub.auth.tokens import open_auth
 from statushub.hub.brokers import open_broker
 from statushub.hub.brokers.contract import Broker
@@ -75,6 +76,7 @@ async def open_hub(
             sub=settings.max_streams_sub,
             address=settings.max_streams_address,
         ),
+        revocation_limits=RevocationLimits(hub=settings.max_revocations, tenant=settings.max_revocations_tenant),
     )
     async with opened, hub:
         yield hub

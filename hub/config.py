@@ -42,6 +42,12 @@ MAX_STREAMS_SUB: Final = 100
 MAX_STREAMS_ADDRESS: Final = 1_000
 """Streams of one address: an office behind NAT. All clients of a proxy that is not in `proxies` count as one."""
 
+MAX_REVOCATIONS: Final = 20_000
+"""Revocations of all tenants: every hub holds each of them, in 2 KB, so 40 MB."""
+
+MAX_REVOCATIONS_TENANT: Final = 5_000
+"""Revocations of one tenant: a quarter of all, so that one cannot keep the others from revoking."""
+
 PUBLISH_RATE: Final = 10_000.0
 """Events per second of one publisher: a busy worker, and a fifth of what one Redis accepts in total."""
 
@@ -232,6 +238,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "their clients count as one."
         ),
     ] = MAX_STREAMS_ADDRESS
+    max_revocations: Annotated[
+        int,
+        Meta(ge=1, le=10_000_000, description="Revocations in force, of all tenants together. A further one gets 429."),
+        Flag(metavar="COUNT"),
+    ] = MAX_REVOCATIONS
+    max_revocations_tenant: Annotated[
+        int, Meta(ge=1, le=10_000_000, description="Revocations in force of one tenant."), Flag(metavar="COUNT")
+    ] = MAX_REVOCATIONS_TENANT
     publish_rate: Annotated[
         float,
         Meta(

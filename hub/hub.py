@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -11,7 +12,7 @@ import anyio
 
 from statushub.hub.auth import revocations
 from statushub.hub.auth.identity import Identity
-from statushub.hub.auth.revocations import Revocation
+from statushub.hub.auth.revocations import Revocation, RevocationLimits
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.brokers.sweeper import sweep_regularly
 from statushub.hub.config import (
@@ -76,6 +77,7 @@ class Hub:
         patience: float = PATIENCE_SECONDS,
         auth_required: bool = False,
         stream_limits: StreamLimits = STREAM_LIMITS,
+        revocation_limits: RevocationLimits = revocations.LIMITS,
         replica_limits: ReplicaLimits = ReplicaLimits(),
         intervals: Intervals = Intervals(),
     ) -> None:
@@ -107,7 +109,7 @@ class Hub:
         self._auditor = Auditor(broker, self.registry, self.synchronizer)
         drain_ms = (DRAIN_MS, max(DRAIN_MS, round(grace * 1000)))
         self.viewers = Viewers(self.synchronizer, self._heartbeat, self._quota, self.counts, drain_ms)
-        self._expiry = StreamExpiry(self.viewers, self.follow)
+        self._expiry = StreamExpiry(self.viewers, self.follow, revocation_limits)
         self._stack = AsyncExitStack()
         broker.listen(self.ingest)
 
@@ -222,9 +224,11 @@ class Hub:
         return await self.broker.publish(tenant, publications, rate=rate)
 
     async def revoke(self, revocation: Revocation) -> None:
-        """Tell every hub that these tokens are revoked."""
-        kept = revocation.until - revocation.at
-        await self.broker.publish(revocations.TENANT, [revocation.publication()], retention=kept)
+        """Tell every hub that these tokens are revoked. Raises `TooManyRequests` as `Revocations.merged` does."""
+        merged = self._expiry.revocations.merged(revocation)
+        kept = merged.until - time.time()
+        await self.broker.publish(revocations.TENANT, [merged.publication()], retention=kept)
+        self._expiry.revocations.add(merged)
 
     def start(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Run `work` beside the hub's own tasks, until it ends or the hub does."""

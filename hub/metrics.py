@@ -19,6 +19,7 @@ LIMITS: Final = (
     "streams_sub",
     "streams_address",
     "publish_rate",
+    "revocations",
     "body",
     "event",
     "name",

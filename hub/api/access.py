@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from typing import Annotated, Final, Literal
 
+import anyio
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from statushub.hub.api.fields import PatternText
-from statushub.hub.auth.revocations import TOKEN_SECONDS_MAX, Revocation
+from statushub.hub.auth.identity import ANONYMOUS
+from statushub.hub.auth.revocations import NAME_CHARACTERS, TOKEN_SECONDS_MAX, Revocation, before, next_second
 from statushub.hub.auth.tickets import TICKET_CHARACTERS
-from statushub.hub.auth.tokens import NAME_CHARACTERS
+from statushub.hub.auth.tokens import SKEW_SECONDS
 from statushub.hub.config import TICKET_SECONDS
 from statushub.hub.http.body import read_json
 from statushub.hub.http.client import identify
@@ -29,6 +31,12 @@ ACCESS_BODY_BYTES: Final = 16 * 1024
 
 COOKIE_CHARACTERS: Final = 4_000
 """Longest token that is kept in a cookie: browsers drop cookies of more than 4,096 bytes, attributes included."""
+
+BEHIND_SECONDS: Final = 0.05
+"""By how much the clock of an issuer that waits for the answer to a revocation may be behind the hub's."""
+
+AHEAD_SECONDS: Final = SKEW_SECONDS + 1.0
+"""By how much a cut-off may be ahead: as far as the clock of an issuer, and one second."""
 
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
@@ -81,9 +89,36 @@ class RevokeRequest(msgspec.Struct, forbid_unknown_fields=True):
     """What to revoke: one of the two."""
 
     jti: Annotated[PrintableText, msgspec.Meta(description="The token with this id.")] | None = None
-    sub: Annotated[PrintableText, msgspec.Meta(description="All tokens of this subject issued up to now.")] | None = (
-        None
-    )
+    sub: (
+        Annotated[
+            PrintableText,
+            msgspec.Meta(
+                description="All tokens of this subject whose `iat` is before the cut-off, or that have none."
+            ),
+        ]
+        | None
+    ) = None
+    issued_before: (
+        Annotated[
+            float,
+            msgspec.Meta(
+                description="With `sub`: the cut-off, in Unix seconds of the clock that sets `iat`. By default it is "
+                "the next whole second of the hub's clock, or of the latest `iat` that it has seen of the subject, if "
+                "that is later; the answer then comes when it is reached, and tokens issued from then on are valid."
+            ),
+        ]
+        | None
+    ) = None
+    exp: (
+        Annotated[
+            float,
+            msgspec.Meta(
+                description="When the token, or the last one of the subject, expires, in Unix seconds: the revocation "
+                "ends then. By default in 366 days, when every token has expired."
+            ),
+        ]
+        | None
+    ) = None
 
 
 _ticket_decoder = msgspec.json.Decoder(TicketRequest)
@@ -127,17 +162,43 @@ async def revoke(request: Request) -> Response:
     if not bearer.revoke:
         raise Forbidden("revoking needs a token with the claim revoke", field="revoke")
     asked = await read_json(request, _revoke_decoder, limit=ACCESS_BODY_BYTES)
+    now = time.time()
+    latest = authenticator_of(request).latest_issue(bearer.tenant, asked.sub or "")
+    await hub_of(request).revoke(_revocation(asked, bearer.tenant, now, latest))
+    if asked.sub is not None and asked.issued_before is None and bearer is not ANONYMOUS:
+        # In force already; the answer tells that tokens issued from now on are valid.
+        await anyio.sleep(_seconds_to_cutoff(now, latest))
+    return Response(status_code=204)
+
+
+def _seconds_to_cutoff(now: float, latest: float) -> float:
+    """Until the issuer's clock has reached the default cut-off.
+
+    `iat` usually counts whole seconds, so a token issued later in the same second cannot be told from earlier ones. By
+    which part of a second an issuer is ahead is not known: there it takes a whole one.
+    """
+    return (1.0 if latest > now else next_second(now) - now) + BEHIND_SECONDS
+
+
+def _revocation(asked: RevokeRequest, tenant: str, now: float, latest: float) -> Revocation:
+    """Raises `Invalid` naming the field that is wrong."""
     if (asked.jti is None) == (asked.sub is None):
         raise Invalid("give either jti or sub", field="jti" if asked.sub is None else "sub")
     kind: Literal["jti", "sub"] = "sub" if asked.jti is None else "jti"
     value = asked.jti or asked.sub or ""
     if not value.isprintable():
         raise Invalid(f"{kind} may have only printable characters", field=kind)
-    now = time.time()
-    await hub_of(request).revoke(
-        Revocation(tenant=bearer.tenant, kind=kind, value=value, at=now, until=now + TOKEN_SECONDS_MAX)
-    )
-    return Response(status_code=204)
+    cutoff = next_second(max(now, latest))
+    if asked.issued_before is not None:
+        if kind == "jti":
+            raise Invalid("issued_before is for sub", field="issued_before")
+        # No token that is issued later than that is accepted now.
+        cutoff = min(asked.issued_before, now + AHEAD_SECONDS)
+    until = now + TOKEN_SECONDS_MAX
+    if asked.exp is not None:
+        until = min(until, max(asked.exp, now) + SKEW_SECONDS)
+    # Not below 0, the `iat` of a token that has none.
+    return Revocation(tenant=tenant, kind=kind, value=value, at=max(before(cutoff), 0.0), until=until)
 
 
 def _with_cookie(request: Request, value: str, seconds: int) -> Response:

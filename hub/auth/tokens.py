@@ -17,16 +17,13 @@ from statushub.hub.auth.identity import ANONYMOUS, Identity
 from statushub.hub.auth.keys import Key, KeySet, PublicKey, Secret, Start
 from statushub.hub.auth.origins import Origins
 from statushub.hub.auth.patterns import Patterns
-from statushub.hub.auth.revocations import TOKEN_SECONDS_MAX
+from statushub.hub.auth.revocations import NAME_CHARACTERS, TOKEN_SECONDS_MAX
 from statushub.hub.auth.tickets import Tickets
 from statushub.hub.model.errors import Forbidden, Invalid, Unauthorized
 from statushub.hub.model.names import DEFAULT_TENANT, check_tenant
 
 TOKEN_BYTES: Final = 8_192
 """Longest token: half of what a request head may have, and many times a usual one."""
-
-NAME_CHARACTERS: Final = 256
-"""Longest `sub` and `jti`: an e-mail address or a hash of any kind fits."""
 
 SKEW_SECONDS: Final = 10.0
 """By how much an issuer's clock may be ahead of ours, in `nbf` and `iat`. `exp` has no leeway."""
@@ -76,6 +73,7 @@ class Authenticator:
         self._audience = audience
         self._clock = clock
         self._known: LRUCache[str, tuple[Identity, float]] = LRUCache(KNOWN)
+        self._ahead: LRUCache[tuple[str, str], float] = LRUCache(KNOWN)
 
     async def identify(self, request: HTTPConnection) -> Identity:
         """The identity behind a request, by the first it has of header, ticket and cookie. It may be revoked.
@@ -93,7 +91,9 @@ class Authenticator:
             return await self.verify(token.strip())
         ticket = request.query_params.get("ticket")
         if ticket is not None:
-            return self.tickets.read(ticket)
+            identity = self.tickets.read(ticket)
+            self._note_issue(identity, self._clock())
+            return identity
         cookie = request.cookies.get(self.cookie)
         if cookie is not None:
             self._check_origin(request)
@@ -110,10 +110,23 @@ class Authenticator:
             self._known.pop(token, None)
             identity = await self._verified(token)
             self._known[token] = (identity, now)
+            self._note_issue(identity, now)
         if identity.expires <= now:
             del self._known[token]
             raise Unauthorized("the token has expired")
         return identity
+
+    def latest_issue(self, tenant: str, sub: str) -> float:
+        """The latest `iat` of a token of this subject that was ahead of the clock when it was used here; 0 for none.
+
+        It tells how far the issuer's clock is ahead: the token was issued before it was used.
+        """
+        return self._ahead.get((tenant, sub), 0.0)
+
+    def _note_issue(self, identity: Identity, now: float) -> None:
+        if identity.sub is not None and identity.issued > now:
+            key = (identity.tenant, identity.sub)
+            self._ahead[key] = max(identity.issued, self._ahead.get(key, 0.0))
 
     async def _verified(self, token: str) -> Identity:
         if len(token) > TOKEN_BYTES:

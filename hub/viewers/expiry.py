@@ -12,7 +12,7 @@ import msgspec
 
 from statushub.hub.auth import revocations
 from statushub.hub.auth.identity import Identity
-from statushub.hub.auth.revocations import Revocations
+from statushub.hub.auth.revocations import RevocationLimits, Revocations
 from statushub.hub.model.event import Event
 from statushub.hub.viewers.viewer import Viewer
 
@@ -22,15 +22,20 @@ logger = logging.getLogger(__name__)
 class StreamExpiry:
     """Follows the revocations, and checks the token of every viewer periodically."""
 
-    def __init__(self, viewers: Iterable[Viewer], follow: Callable[[str, str], AsyncGenerator[Event]]) -> None:
+    def __init__(
+        self,
+        viewers: Iterable[Viewer],
+        follow: Callable[[str, str], AsyncGenerator[Event]],
+        limits: RevocationLimits,
+    ) -> None:
         """`follow` yields the events of a tenant's channel."""
         self._viewers = viewers
         self._follow = follow
-        self._revocations = Revocations()
+        self.revocations = Revocations(limits)
 
     def trusts(self, identity: Identity) -> bool:
         """Whether the token behind the identity has neither expired nor been revoked."""
-        return identity.expires > time.time() and not self._revocations.hold(identity)
+        return identity.expires > time.time() and not self.revocations.hold(identity)
 
     async def run(self, interval: float) -> None:
         """Check every `interval` seconds until cancelled."""
@@ -38,7 +43,7 @@ class StreamExpiry:
             tasks.start_soon(self._learn)
             while True:
                 await anyio.sleep(interval)
-                self._revocations.tidy()
+                self.revocations.tidy()
                 for viewer in tuple(self._viewers):
                     if not self.trusts(viewer.identity):
                         viewer.expire()
@@ -48,6 +53,6 @@ class StreamExpiry:
         async with aclosing(self._follow(revocations.TENANT, revocations.CHANNEL)) as events:
             async for event in events:
                 try:
-                    self._revocations.add(revocations.read(event.data))
+                    self.revocations.add(revocations.read(event.data))
                 except msgspec.DecodeError:
                     logger.warning("a foreign publisher writes to the channel of revocations; skipping its event")

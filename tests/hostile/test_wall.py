@@ -13,6 +13,7 @@ import json
 import random
 import secrets
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -207,7 +208,7 @@ class Snoop:
                 path, asked = draw.choice(
                     (
                         ("/api/tickets", {"read": [draw.choice((*names, "**", f"{name}*"))]}),
-                        ("/api/revoke", {"sub": "owner"}),
+                        ("/api/revoke", {"sub": "owner", "issued_before": time.time()}),
                     )
                 )
                 method, body = "POST", json.dumps(asked).encode()

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 import jwt
+import msgspec
 import pytest
 
+from statushub.hub.auth import revocations
 from statushub.hub.auth.identity import Identity
-from statushub.hub.auth.revocations import Revocation, Revocations
+from statushub.hub.auth.revocations import TOKEN_SECONDS_MAX, Revocation, RevocationLimits, Revocations
 from statushub.hub.auth.tickets import Tickets
 from statushub.hub.http.handover import HandoverProtocol
-from statushub.hub.model.errors import Unauthorized
+from statushub.hub.model.errors import TooManyRequests, Unauthorized
 from tests.support.command import ended, serving
 from tests.support.live import LiveHub, live_hub
 from tests.support.redis_server import RedisServer, running_redis
@@ -241,6 +244,116 @@ def test_a_revocation_takes_effect_immediately(http: Any, word: str) -> None:
         assert [client.get(CHANNEL, headers=bearer(**claims)).status_code for claims in spared] == [200] * 3
 
 
+Ahead: TypeAlias = Callable[[float], float]
+WHOLE = [pytest.param(float, id="fractions"), pytest.param(math.floor, id="whole seconds")]
+
+
+@pytest.mark.parametrize("ahead", [0.0, 0.3, 1.0, 9.0, 9.6])
+@pytest.mark.parametrize("rounded", WHOLE)
+def test_the_answer_divides_the_tokens_of_a_subject(rounded: Ahead, ahead: float) -> None:
+    """What was issued and used before the request is revoked, what is issued after the answer is valid, also within
+    the same second, and by an issuer whose clock is ahead."""
+    with live_hub(secret=SECRET) as hub, httpx.Client(base_url=hub.base_url) as client:
+        before = [bearer(sub="eve", jti=str(n), iat=rounded(time.time() + ahead)) for n in range(3)]
+        assert [client.get(CHANNEL, headers=head).status_code for head in before] == [200] * 3
+        # The ticket is not the token: what it was made from counts.
+        given = client.post("/api/tickets", headers=before[0]).json()["ticket"]
+        assert status(client, CHANNEL, given) == 200
+        client.post("/api/revoke", json={"sub": "eve"}, headers=bearer(revoke=True)).raise_for_status()
+        after = bearer(sub="eve", jti="after", iat=rounded(time.time() + ahead))
+        assert [client.get(CHANNEL, headers=head).status_code for head in before] == [401] * 3
+        assert status(client, CHANNEL, given) == 401
+        assert client.get(CHANNEL, headers=after).status_code == 200
+        # A second revocation covers it.
+        client.post("/api/revoke", json={"sub": "eve"}, headers=bearer(revoke=True)).raise_for_status()
+        assert client.get(CHANNEL, headers=after).status_code == 401
+
+
+def test_a_cutoff_is_exact(client: httpx.Client) -> None:
+    """With `issued_before` a token is revoked where its `iat` is smaller, by however little."""
+    cutoff = time.time() + 5.25
+    asked = {"sub": "cut", "issued_before": cutoff}
+    client.post("/api/revoke", json=asked, headers=bearer(revoke=True)).raise_for_status()
+    edges = {math.nextafter(cutoff, 0): 401, math.floor(cutoff): 401, cutoff: 200, math.ceil(cutoff): 200, None: 401}
+    edges |= {0: 401, -5: 401}
+    for issued, expected in edges.items():
+        assert client.get(CHANNEL, headers=bearer(sub="cut", iat=issued)).status_code == expected, issued
+
+
+@pytest.mark.parametrize("cutoff", [-1e300, -1, 0, 1])
+def test_a_token_without_iat_is_always_before(client: httpx.Client, cutoff: float) -> None:
+    """Wherever the cut-off lies."""
+    asked = {"sub": f"none{cutoff}", "issued_before": cutoff}
+    client.post("/api/revoke", json=asked, headers=bearer(revoke=True)).raise_for_status()
+    assert client.get(CHANNEL, headers=bearer(sub=f"none{cutoff}", iat=None)).status_code == 401
+    assert client.get(CHANNEL, headers=bearer(sub=f"none{cutoff}")).status_code == 200
+
+
+def test_a_cutoff_in_milliseconds_does_not_revoke_later_tokens(client: httpx.Client, hub: LiveHub) -> None:
+    """No cut-off is further ahead than a clock may be, so that a mistake does not end all tokens to come."""
+    asked = {"sub": "ms", "issued_before": time.time() * 1000}
+    client.post("/api/revoke", json=asked, headers=bearer(revoke=True)).raise_for_status()
+    assert client.get(CHANNEL, headers=bearer(sub="ms", iat=time.time() + 9)).status_code == 401
+    assert hub.hub._expiry.revocations._subjects["acme", "ms"].at <= time.time() + 12
+
+
+@pytest.mark.parametrize("second", [{"issued_before": 1}, {"issued_before": 1, "exp": 1}, {"exp": 1}])
+def test_a_later_revocation_takes_nothing_back(tmp_path: Path, second: dict[str, Any]) -> None:
+    """Of two revocations of a subject the cut-off and the end are the later ones, also after a restart."""
+    broker = f"sqlite:///{tmp_path}/hub.db"
+    before = bearer(sub="eve")
+    with live_hub(broker, secret=SECRET) as hub:
+        for asked in ({}, second):
+            told = {"sub": "eve", **asked}
+            httpx.post(f"{hub.base_url}/api/revoke", json=told, headers=bearer(revoke=True)).raise_for_status()
+        assert httpx.get(hub.base_url + CHANNEL, headers=before).status_code == 401
+    with live_hub(broker, secret=SECRET) as hub:
+        eventually(lambda: httpx.get(hub.base_url + CHANNEL, headers=before).status_code == 401)
+        [kept] = hub.hub._expiry.revocations._subjects.values()
+        assert kept.until > time.time() + TOKEN_SECONDS_MAX - 100
+
+
+def test_revocations_are_limited_by_tenant_and_in_all() -> None:
+    """One more gets 429, which is counted; those in force stay, can be renewed, and leave room to other tenants."""
+    with (
+        live_hub(secret=SECRET, max_revocations=5, max_revocations_tenant=3) as hub,
+        httpx.Client(base_url=hub.base_url) as client,
+    ):
+
+        def revoke(tenant: str, **asked: Any) -> httpx.Response:
+            return client.post("/api/revoke", json=asked, headers=bearer(tenant=tenant, revoke=True))
+
+        cut = {"issued_before": time.time() + 1}
+        for number in range(3):
+            assert revoke("one", jti=f"j{number}").status_code == 204
+        full = revoke("one", sub="eve")
+        assert (full.status_code, full.json()["error"]["code"]) == (429, "too_many_requests")
+        assert int(full.headers["retry-after"]) > 0
+        assert client.get(CHANNEL, headers=bearer(tenant="one", sub="eve")).status_code == 200
+        assert client.get(CHANNEL, headers=bearer(tenant="one", jti="j2")).status_code == 401
+        assert revoke("one", jti="j2").status_code == 204
+        assert [revoke("two", sub=name, **cut).status_code for name in ("a", "b", "b", "c")] == [204, 204, 204, 429]
+        assert client.get(CHANNEL, headers=bearer(tenant="two", sub="b")).status_code == 401
+        assert 'statushub_refusals_total{limit="revocations"} 2.0' in client.get("/metrics").text
+
+
+def test_a_revocation_ends_with_its_token(client: httpx.Client, hub: LiveHub) -> None:
+    """Its `exp` says when, and how long the broker keeps it."""
+    exp = time.time() + 3600
+    client.post("/api/revoke", json={"jti": "short", "exp": exp}, headers=bearer(revoke=True)).raise_for_status()
+    kept = hub.hub._expiry.revocations._tokens["acme", "short"]
+    assert exp <= kept.until <= exp + 60
+
+
+def test_the_longest_revocation_is_small() -> None:
+    """Its key and its data have at most 3 KiB."""
+    longest = Revocation(tenant="t" * 64, kind="sub", value="\U0001f600" * 256, at=1e9 / 3, until=1e9 / 7)
+    stored = longest.publication()
+    assert len(stored.content_id.encode()) + len(stored.data) <= 3 * 1024
+    with pytest.raises(msgspec.ValidationError):
+        revocations.read(msgspec.json.encode(msgspec.structs.replace(longest, value="x" * 257)))
+
+
 def test_later_tokens_of_a_revoked_subject_are_valid() -> None:
     """A token without `iat` counts as issued before."""
     with live_hub(secret=SECRET) as hub, httpx.Client(base_url=hub.base_url) as client:
@@ -261,6 +374,9 @@ def test_later_tokens_of_a_revoked_subject_are_valid() -> None:
         ({"sub": "a\nb"}, {"revoke": True}, 422, "sub"),
         ({"sub": "x" * 300}, {"revoke": True}, 422, "sub"),
         ({"subject": "x"}, {"revoke": True}, 422, "subject"),
+        ({"jti": "x", "issued_before": 1}, {"revoke": True}, 422, "issued_before"),
+        ({"sub": "x", "issued_before": "now"}, {"revoke": True}, 422, "issued_before"),
+        ({"sub": "x", "exp": True}, {"revoke": True}, 422, "exp"),
     ],
 )
 def test_a_wrong_revocation_is_named(
@@ -322,6 +438,27 @@ def test_revocations_are_dropped_when_their_tokens_have_expired() -> None:
     assert (revocations.hold(subject), revocations.hold(one), len(revocations)) == (True, False, 1)
     revocations.tidy(100.5)
     assert len(revocations) == 0
+
+
+def test_expired_revocations_make_room() -> None:
+    """Those that ended no longer count, of the tenant and of all."""
+    revocations = Revocations(RevocationLimits(hub=2, tenant=1))
+
+    def one(tenant: str, value: str, until: float) -> Revocation:
+        return Revocation(tenant=tenant, kind="jti", value=value, at=1.0, until=until)
+
+    for revocation in (one("a", "x", 50.0), one("b", "x", 90.0)):
+        revocations.add(revocations.merged(revocation))
+    for refused in (one("a", "y", 99.0), one("c", "y", 99.0)):
+        with pytest.raises(TooManyRequests):
+            revocations.merged(refused)
+    revocations.tidy(60.0)
+    revocations.add(revocations.merged(one("a", "y", 99.0)))
+    with pytest.raises(TooManyRequests):
+        revocations.merged(one("b", "y", 99.0))
+    # Another hub accepted it: it is in force here, too.
+    revocations.add(one("b", "y", 99.0))
+    assert revocations.hold(Identity(tenant="b", jti="y"))
 
 
 def test_logs_hold_no_ticket_or_token(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_described_limits_equal_the_real_ones() -> None:
     assert schemas["TicketRequest"]["properties"]["read"]["maxItems"] == access.TICKET_PATTERNS
     assert schemas["Ticket"]["properties"]["ticket"]["maxLength"] == tickets.TICKET_CHARACTERS
     for name in ("jti", "sub"):
-        assert schemas["RevokeRequest"]["properties"][name]["maxLength"] == tokens.NAME_CHARACTERS
+        assert schemas["RevokeRequest"]["properties"][name]["maxLength"] == revocations.NAME_CHARACTERS
 
 
 def test_limits_in_descriptions_equal_the_real_ones() -> None:

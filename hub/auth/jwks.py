@@ -46,6 +46,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     e: str | msgspec.UnsetType = msgspec.UNSET
     x: str | msgspec.UnsetType = msgspec.UNSET
     y: str | msgspec.UnsetType = msgspec.UNSET
+    d: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class KeySet(msgspec.Struct, frozen=True):
@@ -72,9 +73,9 @@ _key_decoder = msgspec.json.Decoder(Key)
 def read(document: bytes) -> Keys:
     """The keys of a set. Raises `ValueError` where the document is not one.
 
-    Skipped are keys of a kind that verifies no token here, and odd ones: those that are malformed or nested more than
-    `DEPTH` deep, whose key id is not a text of 1 to `KEY_ID_CHARACTERS` or is that of an earlier key of the same
-    algorithm, and those after the first `KEYS`.
+    Skipped are keys of a kind that verifies no token here, and odd ones: those that are malformed, private, or nested
+    more than `DEPTH` deep, whose key id is not a text of 1 to `KEY_ID_CHARACTERS` or is that of an earlier key of the
+    same algorithm, and those after the first `KEYS`.
     """
     try:
         entries = _set_decoder.decode(_without_deep_keys(document)).keys
@@ -119,6 +120,8 @@ def _key(entry: msgspec.Raw) -> tuple[tuple[str, str | None], Any] | None:
         raise ValueError("not a JSON Web Key") from error
     if told.kid is not msgspec.UNSET and not 1 <= len(told.kid) <= KEY_ID_CHARACTERS:
         raise ValueError("not a key id")
+    if told.d is not msgspec.UNSET:
+        raise ValueError("a private key, with which anyone can sign")
     try:
         key = jwt.PyJWK.from_dict(msgspec.to_builtins(told)).key
     except (jwt.PyJWTError, UnsupportedAlgorithm):

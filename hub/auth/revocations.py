@@ -111,7 +111,7 @@ class Revocations:
             if count >= limit:
                 raise TooManyRequests(
                     f"{whose} has {count} revocations in force, as many as it may: give exp, so that each ends with "
-                    "its token, or withdraw the signing key",
+                    "its token, or wait until some have ended",
                     retry_after=RETRY_SECONDS,
                     limit="revocations",
                 )

@@ -55,17 +55,20 @@ class RequestMiddleware:
             )
         for field, text in (("path", path), ("query", query)):
             if not _is_utf8(text):
-                return Malformed(f"The {field} is not UTF-8", field=field)
+                return Malformed(f"The {field} must be percent-encoded UTF-8", field=field)
         return None
 
 
 def _is_utf8(escaped: bytes) -> bool:
-    """Whether the text is UTF-8 once its escapes are read. Servers and Starlette replace what is not by U+FFFD, which
-    would make one name of many."""
-    if b"%" not in escaped:
-        return escaped.isascii()
-    try:
-        unquote_to_bytes(escaped).decode()
-    except UnicodeDecodeError:
+    """Whether the text is ASCII, and UTF-8 once its escapes are read.
+
+    Servers and Starlette replace what is not by U+FFFD, or read it as Latin-1: one name of many, or another.
+    """
+    if not escaped.isascii():
         return False
+    if b"%" in escaped:
+        try:
+            unquote_to_bytes(escaped).decode()
+        except UnicodeDecodeError:
+            return False
     return True

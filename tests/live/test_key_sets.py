@@ -220,6 +220,7 @@ ODD = [
     {"kid": "odd", "x": ""},
     {"kid": "odd", "use": {}},
     {"kid": "odd", "crv": None},
+    {"kid": "odd", "d": "A" * 43},
 ]
 
 

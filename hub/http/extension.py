@@ -11,7 +11,8 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, Final, Protocol
 
 EXTENSION: Final = "statushub.handover"
-"""The extension's name. It has two entries: `"take"`, a `Take` or None, and `"transport"`, a weak reference."""
+"""The extension's name. It has two entries: `"take"`, a `Take` or None, and `"transport"`, which returns the transport
+or None where it is gone."""
 
 MakeProtocol = Callable[[set[Any], bool], asyncio.Protocol]
 """Given the server's set of connections and whether writing is paused, makes the connection's new protocol."""

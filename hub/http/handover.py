@@ -1,7 +1,7 @@
 """Hand-over: a connection leaves uvicorn's HTTP protocol for one of our own, as a WebSocket upgrade does.
 
 An idle viewer then costs a socket and a viewer: the request, its task, its parser and its scope are freed.
-The response head has gone out through the ordinary `send` by then, so middleware has seen it.
+The response head has gone out in the ordinary way by then, so middleware has seen it.
 
 Private parts of uvicorn used here (`compatibility` checks them):
 
@@ -15,7 +15,9 @@ Private parts of uvicorn used here (`compatibility` checks them):
 
 from __future__ import annotations
 
+import asyncio
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from statushub.hub.http.connection import Connection
@@ -53,7 +55,8 @@ class HandoverProtocol(Connection):
         if cycle is not before:
             # The application's task starts in a later iteration of the event loop.
             take = Offer(self, cycle) if cycle.scope["http_version"] == CHUNKED_SINCE else None
-            cycle.scope["extensions"] = {EXTENSION: {"take": take, "transport": weakref.ref(self.transport)}}
+            transport = partial(_transport_of, weakref.ref(self))
+            cycle.scope["extensions"] = {EXTENSION: {"take": take, "transport": transport}}
 
     def hand_over(self, cycle: RequestResponseCycle, make: MakeProtocol) -> None:
         """As `Take`, for the request of this cycle."""
@@ -73,3 +76,9 @@ class HandoverProtocol(Connection):
         protocol = make(self.connections, self.flow.write_paused)
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
+
+
+def _transport_of(protocol: weakref.ref[HandoverProtocol]) -> asyncio.Transport | None:
+    """The transport, which with TLS cannot be referenced weakly itself; None once the connection is gone."""
+    there = protocol()
+    return None if there is None else there.transport

@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -19,9 +20,12 @@ import pytest
 from sse_starlette.sse import AppStatus
 from starlette.types import Message, Receive, Scope, Send
 
+from statushub.hub.app import create_app
+from statushub.hub.config import Config
 from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.viewers.viewer import State
 from tests.support.asgi_server import live_server
+from tests.support.certificate import certificate
 from tests.support.live import LiveHub, live_hub
 from tests.support.ports import free_port
 from tests.support.publishing import publish
@@ -75,6 +79,24 @@ def test_a_websocket_upgrade_passes_through(kept_alive: bool) -> None:
             assert connection.recv(9_999).startswith(b"HTTP/1.1 200")
         connection.sendall(UPGRADE)
         assert connection.recv(9_999).startswith(b"HTTP/1.1 101")
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_connection_with_tls_is_handed_over(loop: str, tmp_path: Path) -> None:
+    """Polls and streams are served as without it."""
+    options = certificate(tmp_path)
+    app = create_app(Config(broker="memory:"))
+    with live_server(app, loop=loop, **options) as base_url, connected(base_url) as plain:
+        context = ssl.create_default_context(cafile=options["ssl_certfile"])
+        with context.wrap_socket(plain, server_hostname="localhost") as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(9_999).startswith(b"HTTP/1.1 200")
+            connection.sendall(STREAM)
+            received = b""
+            while b"event: ready" not in received:
+                data = connection.recv(9_999)
+                assert data, received
+                received += data
 
 
 def test_a_request_is_freed_when_it_is_handed_over() -> None:

@@ -28,7 +28,11 @@ HEARTBEAT_SECONDS: Final = 15.0
 """Between heartbeats: under the 30 to 60 s after which proxies and mobile networks close an idle connection."""
 
 STALL_SECONDS: Final = 60.0
-"""How long a socket may accept no bytes before it is closed."""
+"""How long a viewer may read nothing, and how long the next 64 KiB of any other answer may take: 1.1 KB/s, less than
+any mobile link carries."""
+
+UNREAD_BYTES: Final = 64 * 1024 * 1024
+"""Answers that wait for their clients: a thousand slow ones at 64 KiB each, and little of a machine's memory."""
 
 MAX_STREAMS: Final = 50_000
 """Streams of one process: at 10 µs per delivery, an event to all of them takes half a second of CPU."""
@@ -208,7 +212,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     )
     stall_timeout: Annotated[
         Seconds,
-        Meta(ge=0.1, le=24 * 3600, description="Seconds after which a stream whose socket accepts no bytes is closed."),
+        Meta(
+            ge=0.1,
+            le=24 * 3600,
+            description="Seconds after which a stream is closed whose socket accepts no bytes, and within which the "
+            "client must read each 64 KiB of any other answer.",
+        ),
     ] = STALL_SECONDS
     grace: Annotated[
         Seconds, Meta(ge=0, le=3600, description="Seconds that a stopping hub waits for running requests.")
@@ -283,9 +292,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Flag(metavar="CHARACTERS"),
     ] = NAME_CHARACTERS
     max_head: Annotated[Bytes, Meta(ge=1024, le=1024**2, description="Bytes of a request head (431).")] = HEAD_BYTES
+    max_unread: Annotated[
+        Bytes,
+        Meta(
+            ge=64 * 1024,
+            le=64 * 1024**3,
+            description="Bytes of answers that a process holds until their clients read them. Beyond it the connection "
+            "whose client has read nothing for longest is closed.",
+        ),
+    ] = UNREAD_BYTES
     request_timeout: Annotated[
         Seconds,
-        Meta(ge=0.1, le=3600, description="Seconds for a request head to arrive, and then for its body (408)."),
+        Meta(
+            ge=0.1,
+            le=3600,
+            description="Seconds for a request head to arrive, and then for its body (408). A body that is refused "
+            "unread has as many after the answer.",
+        ),
     ] = REQUEST_SECONDS
     proxies: Annotated[
         tuple[str, ...],

@@ -25,6 +25,8 @@ LIMITS: Final = (
     "name",
     "head",
     "request_timeout",
+    "stall_timeout",
+    "unread",
 )
 """Every limit that refusals are counted by."""
 

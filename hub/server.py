@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -47,6 +47,14 @@ stops reading, and delivers them, stale, when the viewer reads again."""
 logger = logging.getLogger(__name__)
 
 
+@runtime_checkable
+class Hasty(Protocol):
+    """A connection whose client may be left less time to read when the server stops."""
+
+    def hurry(self) -> None:
+        """Drop an answer soon that is not read."""
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, which drains the hub on shutdown and exits with 0 on SIGTERM and SIGINT.
 
@@ -70,6 +78,9 @@ class Server(uvicorn.Server):
         self.hub.drain()
         grace = self.config.timeout_graceful_shutdown or 0
         deadline = time.monotonic() + grace
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Hasty):
+                connection.hurry()
         # Requests are still accepted meanwhile: /readyz tells load balancers that this hub is stopping.
         running = set(self.server_state.tasks)
         while running and not self.force_exit and time.monotonic() < deadline - FLUSH_SECONDS:
@@ -124,7 +135,7 @@ def server_config(app: Any, settings: Config, **more: Any) -> uvicorn.Config:
     """uvicorn's configuration for `settings`; `more` is passed on."""
     return uvicorn.Config(
         app,
-        http=http_protocol(head_bytes=settings.max_head, head_seconds=settings.request_timeout),
+        http=http_protocol(settings),
         h11_max_incomplete_event_size=settings.max_head,
         # No route speaks WebSocket, and uvicorn's implementations would bypass the limits of connections.
         ws="none",

@@ -1,4 +1,4 @@
-"""Whether the installed uvicorn has the private parts that `connection` and `handover` use.
+"""Whether the installed uvicorn has the private parts that `connection`, `outlet`, `pace` and `handover` use.
 
 A minor version of uvicorn may rename them. The hub then serves on uvicorn's own h11 protocol, where streams take the
 portable path, instead of failing.
@@ -11,6 +11,9 @@ from functools import partial
 from importlib import import_module
 from inspect import isfunction
 from typing import Any, Final
+
+from statushub.hub.config import Config
+from statushub.hub.http.unread import Unread
 
 PARTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "uvicorn.protocols.http.flow_control": {
@@ -35,6 +38,7 @@ PARTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "on_url",
             "parser",
             "pipeline",
+            "scheme",
             "send_400_response",
             "shutdown",
             "transport",
@@ -48,6 +52,7 @@ PARTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "response_complete",
             "response_started",
             "scope",
+            "send",
         ),
     },
 }
@@ -62,14 +67,20 @@ def missing_parts() -> list[str]:
     return list(_missing())
 
 
-def http_protocol(*, head_bytes: int, head_seconds: float) -> Any:
-    """For uvicorn's `http` setting: the hand-over protocol with these limits, or `PORTABLE` where a part is missing."""
+def http_protocol(settings: Config) -> Any:
+    """For uvicorn's `http` setting: the hand-over protocol, or `PORTABLE` where a part is missing."""
     if missing_parts():
         return PORTABLE
     # Importing it needs the parts.
     from statushub.hub.http.handover import HandoverProtocol
 
-    return partial(HandoverProtocol, head_bytes=head_bytes, head_seconds=head_seconds)
+    return partial(
+        HandoverProtocol,
+        head_bytes=settings.max_head,
+        head_seconds=settings.request_timeout,
+        stall_seconds=settings.stall_timeout,
+        unread=Unread(settings.max_unread),
+    )
 
 
 def _missing() -> Iterator[str]:

@@ -1,16 +1,18 @@
 """A connection of the web server, within its limits.
 
-uvicorn's httptools protocol reads and keeps what a client sends without limit; this one ends what has none.
+uvicorn's httptools protocol reads and keeps what a client sends without limit; this one ends what has none. `outlet`
+does the same for what a client does not read.
 
 Private parts of uvicorn used here (`compatibility` checks them):
 
 - `HttpToolsProtocol`: extended are `shutdown`, the parser's callbacks `on_message_begin`, `on_url`, `on_header`,
   `on_headers_complete`, `on_body` and `on_message_complete`, and, since answers go out in order, `_start_asgi_task`
   and `on_response_complete`; replaced are `send_400_response` and `_unsupported_upgrade_warning`. Read are
-  `transport`, `flow`, `loop`, `parser`, `app_state` (where the hub is), `cycle` (the request that was parsed last) and
-  `pipeline` (the requests that wait for the answer before theirs).
+  `transport`, `flow`, `loop`, `parser`, `scheme`, `cycle` (the request that was parsed last) and `pipeline` (the
+  requests that wait for the answer before theirs).
 - `RequestResponseCycle`: `response_started`, `response_complete` and `more_body` tell how far a request is;
-  `keep_alive` is cleared to close after its answer; `disconnected` and `message_event` tell it that its client is gone.
+  `chunked_encoding` is False for an answer of a known length; `keep_alive` is cleared to close after its answer;
+  `disconnected` and `message_event` tell it that its client is gone.
 - `FlowControl`: `resume_reading` is overridden; `pause_reading`, `read_paused` and `write_paused` are used.
 """
 
@@ -18,22 +20,19 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from statushub.hub.config import HEAD_BYTES, REQUEST_SECONDS
 from statushub.hub.http.errors import error_body
-from statushub.hub.metrics import Counts
+from statushub.hub.http.outlet import LINGER_SECONDS, Outlet
+from statushub.hub.http.pace import Pace
 from statushub.hub.model.errors import HeadTooLarge, Malformed, RequestTimeout, StatushubError
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
-LINGER_SECONDS: Final = 1.0
-"""How long a refused connection is still read, so that its client gets the answer."""
 
 PIECE_BYTES: Final = 4096
 """Bytes parsed in one go. A pipelined request costs two hundred times its size once it is parsed, and one read may
@@ -42,15 +41,6 @@ bring 14,000 of the shortest; this many bytes hold 227, which cost a megabyte. T
 UNPARSED_BYTES: Final = 64 * 1024
 """Maximum bytes buffered for pipelined requests, plus one read. Beyond it reading pauses until earlier requests are
 answered, and until then a disconnect goes unnoticed."""
-
-
-class Hosting(Protocol):
-    """What the server's state may hold as `hub`."""
-
-    counts: Counts
-
-    def drain(self) -> None:
-        """Send every viewer a farewell. Called once per connection when the server stops."""
 
 
 class _Flow(FlowControl):
@@ -65,12 +55,13 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class Connection(HttpToolsProtocol):
+class Connection(Outlet):
     """uvicorn's httptools protocol with limits on everything that a client may send.
 
     A head that is not complete after `head_bytes` or `head_seconds` is refused, and so are more than `head_bytes` of
     chunk extensions and trailers in a row. Bytes that are not clearly a request end the connection. A client that
-    pipelines requests faster than they are answered meets backpressure: reading pauses.
+    pipelines requests faster than they are answered, or than it reads the answers, meets backpressure: reading pauses.
+    A body that is still arriving `head_seconds` after the answer ends the connection.
     """
 
     def __init__(
@@ -85,6 +76,9 @@ class Connection(HttpToolsProtocol):
         self._head_begun = False
         self._current: RequestResponseCycle | None = None
         self._discarding = False
+        self._body_open = False
+        self._body_due: asyncio.TimerHandle | None = None
+        self._answer_unread = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -93,6 +87,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._have_head()
+        self._have_body()
         if self._current is not None and not self._current.response_complete:
             # uvicorn tells only the request that was parsed last, which may be one that waits behind this one.
             self._current.disconnected = True
@@ -103,7 +98,7 @@ class Connection(HttpToolsProtocol):
         for start in range(0, len(data), PIECE_BYTES):
             if self._discarding:
                 return
-            if self.unparsed or self.pipeline or self._unanswered():
+            if self.unparsed or self.pipeline or self._answer_unread or self._unanswered():
                 self.unparsed += data[start:]
                 if len(self.unparsed) >= UNPARSED_BYTES:
                     self.flow.pause_reading()
@@ -111,21 +106,50 @@ class Connection(HttpToolsProtocol):
             piece = data[start : start + PIECE_BYTES]
             self._framing_received += len(piece)
             super().data_received(piece)
+            if self._head_due is None and self._idle():
+                # Empty lines before a request begin none, and stop the timer of an idle connection.
+                self._expect_head()
             if self._framing_received > self.head_bytes:
                 self._refuse(HeadTooLarge(f"The request's head may have at most {self.head_bytes} bytes", limit="head"))
 
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """A client that has stopped sending gets the rest of an answer that has begun, but for one without an end."""
+        cycle = self._current
+        if cycle is None or cycle.response_complete or cycle.chunked_encoding is not False or self.scheme != "http":
+            return super().eof_received()
+        cycle.keep_alive = False
+        return True
+
     def on_response_complete(self) -> None:
+        if self.flow.write_paused and not self.transport.is_closing():
+            # No further request is read before this answer is.
+            self._answer_unread = True
+            self.flow.pause_reading()
+            return
         super().on_response_complete()
+        if self._body_open and self.cycle.response_complete:
+            self._body_due = self.loop.call_later(self.head_seconds, self._body_is_late)
         if self.unparsed and not self.pipeline and not self.transport.is_closing():
             data = bytes(self.unparsed)
             self.unparsed.clear()
             self.flow.resume_reading()
             self.data_received(data)
 
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._answer_unread:
+            self._answer_unread = False
+            self.on_response_complete()
+
     def _unanswered(self) -> bool:
         """Whether the request that was parsed last is complete and waits for its answer."""
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete and not cycle.more_body
+
+    def _idle(self) -> bool:
+        """Whether every request has arrived and was answered."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and cycle.response_complete and not self._body_open
 
     def discard_pipelined(self) -> None:
         """Discard what was sent after the current request, and resume reading for the next protocol."""
@@ -151,6 +175,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._framing_received = 0
+        self._have_body()
         super().on_message_complete()
 
     def on_message_begin(self) -> None:
@@ -164,6 +189,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._have_head()
+        self._body_open = True
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before and self.parser.should_upgrade():
@@ -172,7 +198,8 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._current = cycle
-        super()._start_asgi_task(cycle, app)
+        paced: Any = Pace(app, cycle, self)
+        super()._start_asgi_task(cycle, paced)
 
     def _unsupported_upgrade_warning(self) -> None:
         """No warning: a server may ignore an upgrade and answer in HTTP/1.1 (RFC 9110, section 7.8)."""
@@ -199,13 +226,23 @@ class Connection(HttpToolsProtocol):
             # Browsers open connections in advance; there is no request that could be answered.
             self.transport.close()
 
+    def _have_body(self) -> None:
+        self._body_open = False
+        if self._body_due is not None:
+            self._body_due.cancel()
+            self._body_due = None
+
+    def _body_is_late(self) -> None:
+        if (hub := self.hosting) is not None:
+            hub.counts.refusals["request_timeout"] += 1
+        self.transport.close()
+
     def _refuse(self, error: StatushubError) -> None:
         """Answer what never became a request, and close. There are no CORS headers: the origin is not known yet."""
         self._have_head()
         if self.transport.is_closing():
             return
-        hub: Hosting | None = self.app_state.get("hub")
-        if hub is not None:
+        if (hub := self.hosting) is not None:
             hub.counts.refuse(error)
         cycle: RequestResponseCycle | None = self.cycle
         if self._unanswered():
@@ -225,13 +262,11 @@ class Connection(HttpToolsProtocol):
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def shutdown(self) -> None:
-        """As uvicorn's; also sends the hub's viewers a farewell, and aborts where the client reads nothing."""
-        hub: Hosting | None = self.app_state.get("hub")
-        if hub is not None:
+        """As uvicorn's; also sends the hub's viewers a farewell."""
+        if (hub := self.hosting) is not None:
             hub.drain()
         super().shutdown()
-        if self.flow.write_paused:
-            self.transport.abort()
+        self.hurry()
 
 
 def _refusal(error: StatushubError) -> bytes:

@@ -69,6 +69,7 @@ class HandoverProtocol(Connection):
             return
         self._unset_keepalive_if_required()
         self._have_head()
+        self.stop_watching()
         self.discard_pipelined()
         self.connections.discard(self)
         # The parser holds its callbacks, and with them this protocol: a cycle that only the collector would free.

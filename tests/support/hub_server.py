@@ -8,16 +8,18 @@ import uvicorn
 
 from statushub.hub.app import create_app
 from statushub.hub.config import Config
-from statushub.hub.http.handover import HandoverProtocol
+from statushub.hub.http.compatibility import http_protocol
 from statushub.hub.hub import Hub
 from statushub.hub.server import Server
 
 
-def hub_server(settings: Config, hub: Hub, http: Any = HandoverProtocol) -> Server:
-    """A server that logs only errors; `http` is uvicorn's protocol, `"h11"` for the portable path."""
+def hub_server(settings: Config, hub: Hub, http: Any = None) -> Server:
+    """A server that logs only errors; `http` is uvicorn's protocol, `"h11"` for the portable path, and by default the
+    one of `statushub serve`.
+    """
     config = uvicorn.Config(
         create_app(settings, hub),
-        http=http,
+        http=http or http_protocol(settings),
         ws="none",
         log_level="error",
         timeout_graceful_shutdown=round(settings.grace),

@@ -17,7 +17,6 @@ from uvicorn.server import ServerState
 from statushub.hub.app import open_hub
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.config import Config
-from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.hub import Hub
 from statushub.hub.intervals import Intervals
 from statushub.hub.replicas.limits import ReplicaLimits
@@ -113,13 +112,13 @@ class LiveHub:
 def live_hub(
     broker: str | Broker = "memory:",
     *,
-    http: Any = HandoverProtocol,
+    http: Any = None,
     port: int = 0,
     intervals: Intervals = Intervals(),
     replica_limits: ReplicaLimits = ReplicaLimits(),
     **settings: Any,
 ) -> Iterator[LiveHub]:
-    """A complete hub for the block; `broker` is a URL or an object, `http` is uvicorn's setting."""
+    """A complete hub for the block; `broker` is a URL or an object, `http` as for `hub_server`."""
     if isinstance(broker, str):
         settings["broker"] = broker
     own_broker = None if isinstance(broker, str) else broker

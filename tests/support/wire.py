@@ -43,11 +43,16 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Wire:
-    """A connection to a hub."""
+    """A connection to a hub; `receive_buffer` is the most bytes that the kernel takes while nothing is read."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, receive_buffer: int = 0) -> None:
         address = urlsplit(base_url)
-        self.socket = socket.create_connection((address.hostname, address.port), timeout=READ_SECONDS)
+        self.socket = socket.socket()
+        self.socket.settimeout(READ_SECONDS)
+        if receive_buffer:
+            # Before the connection is made, which settles the window.
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.connect((address.hostname, address.port))
         self._rest = b""
 
     def send(self, data: bytes) -> None:
@@ -125,9 +130,9 @@ class Wire:
 
 
 @contextlib.contextmanager
-def wire(base_url: str) -> Iterator[Wire]:
-    """A connection for the block."""
-    opened = Wire(base_url)
+def wire(base_url: str, receive_buffer: int = 0) -> Iterator[Wire]:
+    """A connection for the block, as `Wire`."""
+    opened = Wire(base_url, receive_buffer)
     try:
         yield opened
     finally:

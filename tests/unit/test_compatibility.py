@@ -13,12 +13,13 @@ from uvicorn.protocols.http import flow_control, httptools_impl
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from statushub.hub.http import compatibility, connection, handover
+from statushub.hub.config import Config
+from statushub.hub.http import compatibility, connection, handover, outlet, pace
 from statushub.hub.http.compatibility import PARTS, http_protocol, missing_parts
 from statushub.hub.http.handover import HandoverProtocol
 
 KINDS = (FlowControl, HttpToolsProtocol, RequestResponseCycle)
-USERS = (connection, handover)
+USERS = (connection, handover, outlet, pace)
 SHARED = {"drain", "set"}
 """uvicorn's names that the modules use on other objects: on the hub, and on an event."""
 CHECKED = {part for kinds in PARTS.values() for parts in kinds.values() for part in parts}
@@ -39,11 +40,11 @@ def used(module: ModuleType) -> set[str]:
 def test_the_installed_version_has_every_part() -> None:
     """A hub with the declared dependencies serves streams by hand-over."""
     assert missing_parts() == []
-    assert http_protocol(head_bytes=1, head_seconds=1).func is HandoverProtocol
+    assert http_protocol(Config()).func is HandoverProtocol
 
 
 def test_every_part_that_is_used_is_checked() -> None:
-    """The list of checked parts equals what the two modules use."""
+    """The list of checked parts equals what the modules use."""
     assert set().union(*map(used, USERS)) == CHECKED
 
 
@@ -58,7 +59,7 @@ def test_a_missing_method_selects_the_portable_protocol(monkeypatch: pytest.Monk
     """The missing method is reported by class and name."""
     monkeypatch.delattr(kind, part)
     assert missing_parts() == [f"{kind.__name__}.{part}"]
-    assert http_protocol(head_bytes=1, head_seconds=1) == "h11"
+    assert http_protocol(Config()) == "h11"
 
 
 def test_a_missing_attribute_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

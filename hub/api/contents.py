@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -25,7 +25,7 @@ from statushub.hub.http.client import address_of, identify
 from statushub.hub.http.disconnect import while_connected
 from statushub.hub.http.names import channel_of, check_names
 from statushub.hub.http.query import query_value
-from statushub.hub.http.response import held_cursor, poll_response
+from statushub.hub.http.response import PIECE_BYTES, held_cursor, poll_response
 from statushub.hub.http.route import Route
 from statushub.hub.http.state import hub_of
 from statushub.hub.model import status
@@ -126,7 +126,7 @@ class StatusBatch(msgspec.Struct, forbid_unknown_fields=True):
     """A line for each content asked for, in that order."""
 
     statuses: Annotated[
-        msgspec.Raw,
+        Any,
         msgspec.Meta(
             extra_json_schema={
                 "type": "array",
@@ -158,6 +158,7 @@ async def contents(request: Request) -> Response:
         reading.cursor,
         reading.age,
         lambda: Contents(contents=[status.whole(event) for event in reading.events], cursor=str(reading.cursor)),
+        in_pieces=True,
     )
 
 
@@ -195,6 +196,7 @@ async def changes(request: Request) -> Response:
             reset=found.reset,
             events=[_change(found.cursor.epoch, event) for event in found.events],
         ),
+        in_pieces=True,
     )
 
 
@@ -209,6 +211,7 @@ async def status_batch(request: Request) -> Response:
         found.cursor,
         found.age,
         lambda: StatusBatch(statuses=_lines(asked, found.rows, found.cursor.epoch)),
+        in_pieces=True,
     )
 
 
@@ -219,12 +222,14 @@ async def _readable(request: Request) -> tuple[str, str]:
     return identity.tenant, channel
 
 
-def _lines(content_ids: Sequence[str], rows: Sequence[Row | None], epoch: str) -> msgspec.Raw:
-    """A batch's lines; that of a known content is encoded once for all polls."""
+def _lines(content_ids: Sequence[str], rows: Sequence[Row | None], epoch: str) -> msgspec.Raw | list[msgspec.Raw]:
+    """A batch's lines; that of a known content is encoded once for all polls. Many bytes are not copied for each."""
     lines = [
         row.encoded(BATCH_LINE, epoch) if row else status.missing_line(content_id)
         for content_id, row in zip(content_ids, rows, strict=True)
     ]
+    if sum(map(len, lines)) > PIECE_BYTES:
+        return [msgspec.Raw(line) for line in lines]
     return msgspec.Raw(b"[%b]" % b",".join(lines))
 
 

@@ -1,18 +1,26 @@
-"""JSON answers, and conditional answers to polls."""
+"""JSON answers, long ones encoded as they are read, and conditional answers to polls."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import Invalid
+
+BATCH_ITEMS: Final = 8
+"""Items of a list that are encoded in one go, after others that were small; after large ones it is one."""
+
+PIECE_BYTES: Final = 64 * 1024
+"""Least bytes that are encoded before the client reads on. A shorter answer is one piece."""
 
 _ENTITY_TAG = re.compile(r'"([^"]*)"|(\*)')
 """A tag in a list of them, whether weak (`W/` before it) or not."""
@@ -20,16 +28,80 @@ _ENTITY_TAG = re.compile(r'"([^"]*)"|(\*)')
 _encoder = msgspec.json.Encoder()
 
 
+class LongJson(Response):
+    """`value` as JSON of `size` bytes, of which only a piece exists at a time. It must not change meanwhile."""
+
+    media_type = "application/json"
+
+    def __init__(self, value: object, size: int, headers: Mapping[str, str] | None = None) -> None:
+        self.value = value
+        self.status_code = 200
+        self.background = None
+        self.init_headers(headers)
+        self.headers["content-length"] = str(size)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if scope["method"] != "HEAD":
+            for piece in _pieces(self.value):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
 def json_response(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`value` as JSON: anything that msgspec encodes, `msgspec.Raw` included."""
     return Response(_encoder.encode(value), status, headers, "application/json")
 
 
-def poll_response(request: Request, cursor: Cursor, age: float, answer: Callable[[], object]) -> Response:
+def _pieces(value: object) -> Iterator[bytes]:
+    """The JSON of `value`, in pieces of at least `PIECE_BYTES` but for the last."""
+    waiting: list[bytes] = []
+    size = 0
+    for fragment in _fragments(value):
+        waiting.append(fragment)
+        size += len(fragment)
+        if size >= PIECE_BYTES:
+            yield b"".join(waiting)
+            waiting.clear()
+            size = 0
+    yield b"".join(waiting)
+
+
+def _fragments(value: object) -> Iterator[bytes]:
+    """The JSON of `value`: of the lists that are fields of a struct, a few items at a time."""
+    if isinstance(value, msgspec.Struct):
+        opening = b"{"
+        for name, written in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
+            yield b'%b"%b":' % (opening, written.encode())
+            yield from _fragments(getattr(value, name))
+            opening = b","
+        yield b"}"
+    elif isinstance(value, list):
+        yield b"["
+        yield from _batches(value)
+        yield b"]"
+    else:
+        yield _encoder.encode(value)
+
+
+def _batches(items: Sequence[object]) -> Iterator[bytes]:
+    """The JSON of these items with commas between them."""
+    start, count, comma = 0, 1, b""
+    while start < len(items):
+        encoded = _encoder.encode(items[start : start + count])[1:-1]
+        yield comma + encoded
+        start, comma = start + count, b","
+        count = 1 if len(encoded) * BATCH_ITEMS > PIECE_BYTES * count else BATCH_ITEMS
+
+
+def poll_response(
+    request: Request, cursor: Cursor, age: float, answer: Callable[[], object], *, in_pieces: bool = False
+) -> Response:
     """The answer to a poll, tagged with the cursor of what was read; 304 where the client holds it.
 
     `age` is in seconds; `answer` makes the body and is not called for a 304. If-None-Match compares weakly
-    (RFC 9110, section 13.1.2), since proxies that compress weaken tags.
+    (RFC 9110, section 13.1.2), since proxies that compress weaken tags. `in_pieces` is for an answer made of bytes that
+    the hub keeps anyway: a long one is not copied for a client that does not read.
     """
     headers = {"ETag": f'"{cursor}"', "Cache-Control": "no-cache", "Vary": "Authorization"}
     if age > 0:
@@ -37,7 +109,12 @@ def poll_response(request: Request, cursor: Cursor, age: float, answer: Callable
         headers["Age"] = str(math.ceil(age))
     if str(cursor) in (held := _held(request)) or "*" in held:
         return Response(None, 304, headers)
-    return json_response(answer(), headers=headers)
+    value = answer()
+    body = _encoder.encode(value)
+    if in_pieces and len(body) > PIECE_BYTES:
+        # Encoded again, as the client reads.
+        return LongJson(value, len(body), headers)
+    return Response(body, 200, headers, "application/json")
 
 
 def held_cursor(request: Request) -> Cursor | None:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+import msgspec
 import pytest
 
 from tests.hostile.publishes import CHUNKS, OFFER, chunked, post
 from tests.support.hub_process import HubProcess, hub_process
+from tests.support.publishing import publish_all
 from tests.support.waiting import eventually
 from tests.support.wire import LAST, Wire, exchange, request, wire
 
@@ -180,3 +182,54 @@ def test_ten_megabytes_are_not_buffered(hub: HubProcess, sent: bytes) -> None:
             assert [answer.status for answer in another.answers()] == [200]
         # What is refused is freed a moment later.
         eventually(lambda: hub.memory - before < 2 * MEGABYTES)
+
+
+SOCKETS: Final = 30
+ANSWER_BYTES: Final = 12_000_000
+
+
+def content_ids(item: int) -> list[str]:
+    """The ids of as many contents of `item` bytes as an answer of a batch or a channel of `ANSWER_BYTES` has."""
+    return [f"big-{number}" for number in range(ANSWER_BYTES // item)]
+
+
+UNREAD: Final = {
+    "a channel of small contents": (900, request("GET", "/api/contents/big")),
+    "a channel of large contents": (60_000, request("GET", "/api/contents/big")),
+    "in HTTP/1.0": (60_000, request("GET", "/api/contents/big").replace(b"1.1", b"1.0", 1)),
+    "changes": (60_000, request("GET", "/api/contents/big/changes")),
+    "batches": (
+        60_000,
+        request(
+            "POST", "/api/contents/status/batch", body=msgspec.json.encode({"content_ids": content_ids(60_000)[:100]})
+        )
+        * 5,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_unread_answers_are_not_buffered(tmp_path: Path, name: str) -> None:
+    """Thirty clients ask for twelve megabytes and read nothing: the hub grows by a fraction, and drops all of them."""
+    item, sent = UNREAD[name]
+    with hub_process(tmp_path, log_level="error", stall_timeout=2) as hub, contextlib.ExitStack() as stack:
+        events = [
+            {"channel": "big", "content_id": content_id, "data": {"status": "complete", "result_url": "x" * item}}
+            for content_id in content_ids(item)
+        ]
+        for start in range(0, len(events), 100):
+            publish_all(hub, events[start : start + 100])
+        exchange(hub.base_url, sent.replace(b"Host:", b"Connection: close\r\nHost:"))
+        before = peak = hub.memory
+        for _ in range(SOCKETS):
+            stack.enter_context(wire(hub.base_url, receive_buffer=4096)).send(sent)
+
+        def ended() -> bool:
+            nonlocal peak
+            peak = max(peak, hub.memory)
+            text = httpx.get(f"{hub.base_url}/metrics", timeout=30).text
+            return f'refusals_total{{limit="stall_timeout"}} {SOCKETS}.0' in text
+
+        eventually(ended)
+        print(f"{name}: {(peak - before) / 1e6:.0f} MB more")
+        assert peak - before < SOCKETS * ANSWER_BYTES / 6

@@ -12,7 +12,7 @@ from tests.bench.budget import Verdict, verdicts
 from tests.bench.harness import Results, Sample, Spread, spread
 from tests.bench.picture import Bars, Curves, picture
 from tests.bench.plan import TITLES
-from tests.bench.remarks import FAILURES, GROWTH, METHOD, REMARKS
+from tests.bench.remarks import FAILURES, GROWTH, METHOD, NEIGHBOUR, REMARKS
 from tests.bench.servers import LABELS, SERVERS
 
 PEERS: Final = ("nchan", "floor")
@@ -83,6 +83,10 @@ def _document(results: Results) -> Iterator[str]:
     for workload, title in TITLES.items():
         yield from _workload(results, workload, title)
     yield from _counted(results)
+    yield "## A neighbour that misbehaves"
+    yield ""
+    yield NEIGHBOUR.strip()
+    yield ""
     yield "## How it is measured"
     yield ""
     yield METHOD.strip()

@@ -7,6 +7,7 @@ import importlib
 import re
 import signal
 import tempfile
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -55,6 +56,20 @@ NAME_CHARACTERS: Final = 60
 @click.option("--crf", type=int, default=23, show_default=True, help="Quality of x264: 18 is high, 28 is low.")
 @click.option("--threads", type=int, default=0, help="Threads of each encoder.  [default: half of the cores]")
 @click.option(
+    "--redirect-host",
+    "redirect_hosts",
+    multiple=True,
+    metavar="HOST",
+    help="Another host to which SOURCE may redirect, such as *.example.com; may be given several times.",
+)
+@click.option(
+    "--memory",
+    "memory_gib",
+    type=click.FloatRange(0.5, 1024),
+    metavar="GIB",
+    help="Memory that the encode may take.  [default: 6]",
+)
+@click.option(
     "--segment-seconds", type=float, default=4.0, show_default=True, metavar="SECONDS", help="Length of a segment."
 )
 @target_options
@@ -93,9 +108,13 @@ def require_encoder() -> None:
 
 def default_name(source: str) -> str:
     """A content id for a source: always the same for one path or URL, and different for another of the same name."""
-    from statushub.producers.encode.download import title
+    from statushub.producers.encode.location import title
 
-    path = source if "://" in source else str(Path(source).resolve())
+    path = source
+    if "://" not in source:
+        # A path that does not exist, or with a NUL, is named, too: the encode reports what is wrong with it.
+        with suppress(OSError, RuntimeError, ValueError):
+            path = str(Path(source).resolve())
     stem = re.sub(r"[^\w.-]+", "-", Path(title(source)).stem)[:NAME_CHARACTERS].strip("-.")
     return f"{stem or 'video'}-{sha256(path.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
@@ -111,6 +130,9 @@ def sample_clip(folder: Path, seconds: float) -> str:
 def _options(chosen: dict[str, Any]) -> Options:
     from statushub.producers.encode import Options
 
+    memory_gib = chosen.pop("memory_gib")
+    if memory_gib is not None:
+        chosen["memory_bytes"] = round(memory_gib * 1024**3)
     return Options(**chosen)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import NoneType
 from typing import Final, ParamSpec, TypeVar
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
+from msgspec.structs import asdict, replace
 
-from statushub.producers.encode import download
+from statushub.producers.encode import probe
 from statushub.producers.encode.errors import (
     DestinationUnwritable,
     EncodeError,
@@ -20,19 +23,21 @@ from statushub.producers.encode.errors import (
     SourceUnreadable,
     TranscodeFailed,
     ValidationFailed,
+    cause,
     reason,
 )
-from statushub.producers.encode.ladder import renditions
+from statushub.producers.encode.location import shown, title
+from statushub.producers.encode.messages import Facts, Poster, Probe, Transcode, Validate
 from statushub.producers.encode.options import Options
-from statushub.producers.encode.playlist import MASTER, Variant, master
-from statushub.producers.encode.poster import POSTER, poster
-from statushub.producers.encode.probe import Video, probe
+from statushub.producers.encode.playlist import MASTER
+from statushub.producers.encode.poster import POSTER
+from statushub.producers.encode.process import Process
+from statushub.producers.encode.process_limits import ProcessLimits
 from statushub.producers.encode.progress import Progress, Step
 from statushub.producers.encode.reporter import Report, Reporter
 from statushub.producers.encode.result import EncodedRendition, Result
-from statushub.producers.encode.transcode import transcode
+from statushub.producers.encode.source import local_file
 from statushub.producers.encode.upload import Destination
-from statushub.producers.encode.validate import validate
 
 _ERRORS: Final[Mapping[Step, type[EncodeError]]] = {
     Step.DOWNLOADING: SourceUnreadable,
@@ -44,6 +49,9 @@ _ERRORS: Final[Mapping[Step, type[EncodeError]]] = {
     Step.UPLOADING: DestinationUnwritable,
 }
 """What any other error counts as, by the step that raised it: each file system and codec has its own classes."""
+
+FILE_BYTES: Final = 4 * 1024**3
+"""Largest file that an encode writes, which is one segment: half a minute at 1 Gbit/s."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,8 +67,8 @@ async def convert(
 ) -> Result:
     """Encode `source` into the folder `destination`; `report` is awaited with the state each time it has changed.
 
-    Cancelling stops the encoder between two packets. Temporary files are removed in any case; a failure leaves at
-    most a folder without a master playlist at the destination. Raises `EncodeError`.
+    The source is read by a process of its own, which a cancellation ends immediately. Temporary files are removed in
+    any case; a failure leaves at most a folder without a master playlist at the destination. Raises `EncodeError`.
     """
     options, progress = options or Options(), progress or Progress()
     reporter = Reporter(progress, report, options.report_seconds)
@@ -77,7 +85,7 @@ async def convert(
                 outcome = error
             group.cancel_scope.cancel()
 
-        # The threads notice the cancellation of a scope, but not that of a task, which is how asyncio cancels. The
+        # Threads notice the cancellation of a scope, but not that of a task, which is how asyncio cancels. The
         # task group turns the latter into the former.
         async with anyio.create_task_group() as group:
             group.start_soon(reporter.watch)
@@ -88,7 +96,7 @@ async def convert(
 
 
 class _Conversion:
-    """The steps of one encode. Each runs in a thread, and stops at its next progress call when it is cancelled."""
+    """The steps of one encode."""
 
     def __init__(
         self, source: str, destination: str, scratch: Path, options: Options, progress: Progress, reporter: Reporter
@@ -101,28 +109,25 @@ class _Conversion:
         self._reporter = reporter
 
     async def run(self) -> Result:
-        self._progress.learn(title=download.title(self._source))
-        path = await self._step(Step.DOWNLOADING, self._download)
-        video = await self._step(Step.PROBING, self._thread, probe, path, self._options.source_seconds)
-        self._progress.learn(**video.facts)
-        destination = await self._step(Step.PREPARING, self._thread, _prepare, self._destination)
-        return await self._make(video, destination)
+        self._progress.learn(title=title(self._source))
+        path = await self._step(
+            Step.DOWNLOADING, local_file, self._source, self._scratch, self._options, self._progress.advance
+        )
+        async with Process(_limits(self._options)) as process:
+            return await self._make(path, process)
 
-    async def _make(self, video: Video, destination: Destination) -> Result:
-        folder, chosen = self._scratch / "result", renditions(video.width, video.height, self._options.ladder)
-        seconds = await self._step(
-            Step.TRANSCODING, self._thread, transcode, video, chosen, folder, self._options, self._advance
-        )
+    async def _make(self, path: Path, process: Process) -> Result:
+        folder, options, advance = self._scratch / "result", self._options, self._progress.advance
+        source = Probe(path=os.fsencode(path), seconds=options.source_seconds, pixels=probe.PIXELS_MAX)
+        self._progress.learn(**asdict(await self._step(Step.PROBING, process.call, source, Facts, advance)))
+        destination = await self._step(Step.PREPARING, self._thread, _prepare, self._destination)
+        work = Transcode(folder=os.fsencode(folder), options=replace(options, scratch=None, public_url=None))
+        seconds = await self._step(Step.TRANSCODING, process.call, work, float, advance)
         self._progress.learn(duration=round(seconds, 3))
-        variants = await self._step(
-            Step.VALIDATING, self._thread, validate, video, chosen, folder, seconds, self._advance
-        )
-        await self._step(
-            Step.THUMBNAIL, self._thread, poster, variants[-1].media, variants[0].media, folder, self._advance
-        )
-        (folder / MASTER).write_text(master(variants), "utf-8")
+        renditions = await self._step(Step.VALIDATING, process.call, Validate(), tuple[EncodedRendition, ...], advance)
+        await self._step(Step.THUMBNAIL, process.call, Poster(), NoneType, advance)
         size = await self._step(Step.UPLOADING, self._thread, destination.upload, folder, self._advance)
-        return self._result(destination, seconds, variants, size)
+        return self._result(destination, seconds, renditions, size)
 
     async def _step(self, step: Step, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         self._progress.begin(step)
@@ -131,33 +136,28 @@ class _Conversion:
             return await work(*args, **kwargs)
         except EncodeError:
             raise
-        except Exception as error:
-            raise _ERRORS[step](f"The step {step.value} failed: {reason(error)}.") from error
+        except Exception as error:  # noqa: BLE001 - raised again, as an error of the encode
+            why = reason(error, self._source, self._destination)
+            text = f"The step {step.value} failed: {why}."
+            raise _ERRORS[step](text) from cause(error, self._source, self._destination)
 
     async def _thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await anyio.to_thread.run_sync(partial(work, *args, **kwargs))
-
-    async def _download(self) -> Path:
-        source, target, limit = self._source, self._scratch / "source", self._options.source_bytes
-        path = download.local_path(source)
-        if path is not None:
-            return await self._thread(download.check_local, path, limit)
-        if source.startswith(("http://", "https://")):
-            return await download.from_http(source, target, limit, self._progress.advance)
-        return await self._thread(download.from_filesystem, source, target, limit, self._advance)
 
     def _advance(self, fraction: float) -> None:
         """Called in the worker thread: raises there when the encode is cancelled."""
         anyio.from_thread.check_cancelled()
         self._progress.advance(fraction)
 
-    def _result(self, destination: Destination, seconds: float, variants: list[Variant], size: int) -> Result:
-        base = (self._options.public_url or destination.location).rstrip("/")
+    def _result(
+        self, destination: Destination, seconds: float, renditions: tuple[EncodedRendition, ...], size: int
+    ) -> Result:
+        base = (self._options.public_url or shown(destination.location)).rstrip("/")
         return Result(
             hls_path=f"{base}/{MASTER}",
             poster=f"{base}/{POSTER}",
             duration=round(seconds, 3),
-            renditions=tuple(_encoded(variant) for variant in variants),
+            renditions=renditions,
             bytes=size,
             elapsed_seconds=round(self._progress.elapsed, 3),
         )
@@ -169,8 +169,11 @@ def _prepare(location: str) -> Destination:
     return destination
 
 
-def _encoded(variant: Variant) -> EncodedRendition:
-    rendition = variant.rendition
-    return EncodedRendition(
-        name=rendition.name, width=rendition.width, height=rendition.height, bandwidth=variant.media.bandwidth
+def _limits(options: Options) -> ProcessLimits:
+    return ProcessLimits(
+        memory_bytes=options.memory_bytes,
+        cpu_seconds=options.cpu_seconds,
+        file_bytes=FILE_BYTES,
+        total_seconds=options.encode_seconds,
+        stall_seconds=options.stall_seconds,
     )

@@ -7,15 +7,18 @@ EncodeError
 ├── NotAVideo               the source has no video track that can be decoded
 ├── DestinationUnwritable   the destination folder cannot be written
 ├── TranscodeFailed         decoding or encoding failed midway
-└── ValidationFailed        the result does not play, or is shorter than its source
+├── ValidationFailed        the result does not play, or is shorter than its source
+├── ResourcesExhausted      the source takes more memory, CPU time or time than it may
+└── ProcessDied             the process that works on the source ended without an answer
 """
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 
 from statushub.hub.model.errors import StatushubError
-from statushub.hub.model.redaction import redacted
+from statushub.producers.encode.location import has_secret
 
 
 class EncodeError(StatushubError):
@@ -66,15 +69,29 @@ class ValidationFailed(EncodeError):
     code = "validation_failed"
 
 
-def reason(error: BaseException) -> str:
-    """What went wrong, without the scratch path that libraries append."""
+class ResourcesExhausted(EncodeError):
+    """Raised when the source takes more memory, CPU time or time than `Options` allows, or its process hangs."""
+
+    code = "resources_exhausted"
+
+
+class ProcessDied(EncodeError):
+    """Raised when the process that works on the source is killed or crashes."""
+
+    code = "process_died"
+
+
+def reason(error: BaseException, *locations: str) -> str:
+    """What went wrong, without the scratch path that libraries append.
+
+    Where one of the `locations` holds a secret, the library's text, which may quote it, is left out.
+    """
+    if any(has_secret(location) for location in locations):
+        number = getattr(error, "errno", None)
+        return os.strerror(number) if isinstance(number, int) and number > 0 else type(error).__name__
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def printable(location: str) -> str:
-    """A path or URL as a message may show it: a URL is redacted, since its query may hold a signature.
-
-    Bytes of a path that are not text are replaced: they cannot be published.
-    """
-    location = location.encode("utf-8", "replace").decode("utf-8")
-    return redacted(location) if "://" in location else location
+def cause(error: Exception, *locations: str) -> Exception | None:
+    """`error` as the cause of another; None where its text may quote a secret of the `locations`."""
+    return None if any(has_secret(location) for location in locations) else error

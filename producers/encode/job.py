@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from statushub.producers.encode import download
 from statushub.producers.encode.conversion import convert
 from statushub.producers.encode.errors import EncodeError
+from statushub.producers.encode.location import title
 from statushub.producers.encode.options import Options
 from statushub.producers.encode.progress import Progress
 from statushub.producers.encode.result import Result
@@ -58,7 +58,7 @@ async def encode(
     Raises `EncodeError` after it has been published as `error_message` and `error_code`.
     """
     progress = Progress()
-    begin = {"status": PROCESSING, "title": download.title(str(source)), **fields}
+    begin = {"status": PROCESSING, "title": title(str(source)), **fields}
 
     async def report(state: Mapping[str, Any]) -> None:
         await work.update(PROCESSING, **{**state, **fields})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,25 @@ SOURCE_BYTES: Final = 32 * 1024**3
 SOURCE_SECONDS: Final = 12 * 3600.0
 """Longest source. A file that states more has a broken header, or would occupy a worker for days."""
 
+DOWNLOAD_SECONDS: Final = 6 * 3600.0
+"""Longest download: the largest source at 12 Mbit/s."""
+
+ENCODE_SECONDS: Final = 48 * 3600.0
+"""Longest encode: the longest source at a quarter of its speed."""
+
+STALL_SECONDS: Final = 120.0
+"""Without progress for so long, the source's process hangs: a frame of the largest size takes a second."""
+
+CPU_SECONDS: Final = 8 * 48 * 3600
+"""CPU time of an encode: eight cores for the longest encode."""
+
+MEMORY_BYTES: Final = 6 * 1024**3
+"""Address space of an encode. 1080p takes 0.8 GB with one thread, and 2.4 GB with eight and the preset `slower`; an
+8K frame takes 100 MB, of which a decoder keeps up to sixteen."""
+
+MEMORY_BYTES_MIN: Final = 512 * 1024**2
+"""The interpreter and the codecs take 150 MB before they have read anything."""
+
 SEGMENT_SECONDS: Final = 4.0
 """Duration of a segment: short enough to switch renditions quickly, long enough to compress well."""
 
@@ -50,6 +70,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     report_seconds: float = REPORT_SECONDS
     source_bytes: int = SOURCE_BYTES
     source_seconds: float = SOURCE_SECONDS
+    redirect_hosts: tuple[str, ...] = ()
+    """Hosts other than the source's to which its server may redirect; `*.example.com` names all below one."""
+    download_seconds: float = DOWNLOAD_SECONDS
+    encode_seconds: float = ENCODE_SECONDS
+    """Time from the probe to the poster."""
+    stall_seconds: float = STALL_SECONDS
+    """Time without progress after which the process that reads the source is ended."""
+    cpu_seconds: int = CPU_SECONDS
+    memory_bytes: int = MEMORY_BYTES
+    """Memory that decoding and encoding may take, as address space."""
     scratch: Path | None = None
     """Folder for temporary files; the system's by default. It needs room for the source and all renditions."""
     public_url: str | None = None
@@ -66,8 +96,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             raise Invalid("threads must be from 0 to 64", field="threads")
         if not 1 <= self.segment_seconds <= 30:
             raise Invalid("segment_seconds must be from 1 to 30", field="segment_seconds")
-        if self.report_seconds <= 0:
-            raise Invalid("report_seconds must be greater than 0", field="report_seconds")
+        if self.memory_bytes < MEMORY_BYTES_MIN:
+            raise Invalid(f"memory_bytes must be at least {MEMORY_BYTES_MIN}", field="memory_bytes")
+        for name in ("report_seconds", "download_seconds", "encode_seconds", "stall_seconds", "cpu_seconds"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise Invalid(f"{name} must be greater than 0", field=name)
 
     @property
     def encoder_threads(self) -> int:

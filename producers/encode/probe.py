@@ -26,7 +26,7 @@ of the worker's network in one (SSRF), and show them in the result."""
 SOURCE_OPTIONS: Final = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 
 PIXELS_MAX: Final = 8192 * 8192
-"""Largest frame: more than 8K. Decoded, it takes 100 MB."""
+"""Largest frame: more than 8K. Decoded, it takes 100 MB, and 270 MB with four bytes a pixel."""
 
 FPS_MIN: Final = 10
 """Lowest frame rate of the result; frames of a slower source are repeated, so that segments can be cut in time."""
@@ -79,16 +79,32 @@ class Video(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def probe(path: Path, seconds: float) -> Video:
-    """Read the properties of the file at `path`, which may last at most `seconds`.
+def probe(path: Path, seconds: float, pixels: int = PIXELS_MAX) -> Video:
+    """Read the properties of the file at `path`, which may last `seconds` and have frames of `pixels` at most.
 
     Raises `NotAVideo` where it has no video track that can be decoded, and `SourceTooLarge`.
     """
     try:
-        with av.open(str(path), "r", options=SOURCE_OPTIONS) as container:
-            return _describe(path, container, seconds)
+        with open_source(path, pixels) as container:
+            return _describe(path, container, seconds, pixels)
+    except MemoryError:
+        raise
     except FFmpegError as error:
         raise NotAVideo(f"The source is not a video that can be read: {reason(error)}.", field="source") from error
+
+
+def open_source(path: Path, pixels: int) -> InputContainer:
+    """Open the file at `path`, of which no frame with more than `pixels` is decoded, neither now nor later.
+
+    libav decodes frames as it opens a file, in search of their properties. It refuses larger ones before it allocates
+    memory, as it does damaged ones, and says why only in its log. Raises libav's errors.
+    """
+    limit = {"max_pixels": str(pixels)}
+    container = av.open(str(path), "r", options={**SOURCE_OPTIONS, **limit})
+    for track in container.streams.video:
+        if track.codec_context is not None:
+            track.codec_context.options = limit
+    return container
 
 
 def video_track(container: InputContainer) -> VideoStream | None:
@@ -97,7 +113,7 @@ def video_track(container: InputContainer) -> VideoStream | None:
     return next(tracks, None)
 
 
-def _describe(path: Path, container: InputContainer, seconds: float) -> Video:
+def _describe(path: Path, container: InputContainer, seconds: float, pixels: int) -> Video:
     track = video_track(container)
     if track is None:
         raise NotAVideo("The source has no video track.", field="source")
@@ -107,9 +123,9 @@ def _describe(path: Path, container: InputContainer, seconds: float) -> Video:
     frame = next(_frames(container, track), None)
     if frame is None:
         raise NotAVideo("The source's video track cannot be decoded.", field="source")
-    if frame.width * frame.height > PIXELS_MAX:
-        raise SourceTooLarge(f"A frame has more than {PIXELS_MAX} pixels, which is the limit.", field="source")
     width, height = _size(frame, track)
+    if max(width * height, frame.width * frame.height) > pixels:
+        raise SourceTooLarge(f"A frame has more than {pixels} pixels, which is the limit.", field="source")
     return Video(
         path=path,
         bytes=path.stat().st_size,
@@ -141,6 +157,8 @@ def _frames(container: InputContainer, track: VideoStream) -> Iterator[VideoFram
             return
         try:
             yield from packet.decode()
+        except MemoryError:
+            raise
         except FFmpegError:
             # A recording may begin in the middle of a group of pictures; the next key frame decodes.
             continue
@@ -153,7 +171,7 @@ def _rotation(frame: VideoFrame) -> int:
 def _size(frame: VideoFrame, track: VideoStream) -> tuple[int, int]:
     """Width and height in square pixels, after rotation."""
     aspect = track.sample_aspect_ratio or Fraction(1)
-    width = round(frame.width * aspect) if aspect > 0 else frame.width
+    width = max(1, round(frame.width * aspect)) if aspect > 0 else frame.width
     return (frame.height, width) if _rotation(frame) in (90, 270) else (width, frame.height)
 
 

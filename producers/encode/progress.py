@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from statushub.hub.model.timestamp import timestamp
 
-OnProgress = Callable[[float], None]
+OnProgress = Callable[[float], object]
 """Called between packets with the part of the step that is done, 0 to 1; raises where the work is cancelled."""
 
 

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
@@ -18,14 +17,14 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from statushub.producers.encode.audio import AudioConverter
-from statushub.producers.encode.errors import TranscodeFailed
+from statushub.producers.encode.errors import SourceTooLarge, TranscodeFailed
 from statushub.producers.encode.frame_rate import FrameRateConverter
 from statushub.producers.encode.ladder import Rendition
 from statushub.producers.encode.options import Options
 from statushub.producers.encode.orientation import OrientationFilter
 from statushub.producers.encode.output import Output
 from statushub.producers.encode.playlist import MEDIA, amend
-from statushub.producers.encode.probe import SOURCE_OPTIONS, Video, video_track
+from statushub.producers.encode.probe import PIXELS_MAX, Video, open_source, video_track
 from statushub.producers.encode.progress import OnProgress
 
 DAMAGED_MAX: Final = 0.1
@@ -40,84 +39,104 @@ in a later segment than its video."""
 
 
 def transcode(
-    video: Video, renditions: Sequence[Rendition], folder: Path, options: Options, on_progress: OnProgress
+    video: Video,
+    renditions: Sequence[Rendition],
+    folder: Path,
+    options: Options,
+    on_progress: OnProgress,
+    pixels: int = PIXELS_MAX,
 ) -> float:
-    """Encode `video` into `folder/<rendition>/`; returns the seconds encoded.
+    """Encode `video`, whose frames have `pixels` at most, into `folder/<rendition>/`; returns the seconds encoded.
 
-    `on_progress` is called between packets and may raise to stop the work. Raises `TranscodeFailed`; libav's own
-    errors pass through.
+    `on_progress` is called between frames and may raise to stop the work. Raises `TranscodeFailed` and
+    `SourceTooLarge`; libav's own errors pass through.
     """
     with ExitStack() as stack:
-        source = stack.enter_context(av.open(str(video.path), "r", options=SOURCE_OPTIONS))
+        source = stack.enter_context(open_source(video.path, pixels))
         outputs = [
             stack.enter_context(Output(video, each, folder / each.name, options, INTERLEAVE_SECONDS))
             for each in renditions
         ]
-        transcoder = _Transcoder(video, source, outputs, options.encoder_threads)
-        for packet in transcoder.packets():
-            on_progress(_done(video, packet, transcoder.seconds))
+        transcoder = _Transcoder(video, source, outputs, options)
+        for position in transcoder.run():
+            on_progress(_done(video, position, transcoder.seconds))
     for rendition in renditions:
         amend(folder / rendition.name / MEDIA)
     return transcoder.seconds
 
 
-def _done(video: Video, packet: Packet[Stream], seconds: float) -> float:
+def _done(video: Video, position: int, seconds: float) -> float:
     if video.duration:
         return seconds / video.duration
-    return (packet.pos or 0) / max(1, video.bytes)
+    return position / max(1, video.bytes)
 
 
 class _Transcoder:
     """Moves one source through decoders, filters and converters to the outputs."""
 
-    def __init__(self, video: Video, source: InputContainer, outputs: Sequence[Output], threads: int) -> None:
+    def __init__(self, video: Video, source: InputContainer, outputs: Sequence[Output], options: Options) -> None:
         self._source = source
         self._outputs = outputs
+        self._seconds_max = options.source_seconds
         self._orientation = OrientationFilter(video.rotation, video.interlaced)
         self._frame_rate = FrameRateConverter(video.fps, video.start)
         self._audio = AudioConverter(video.start) if video.audio_codec else None
         self._packets = self._damaged = 0
         self._tracks: list[VideoStream | AudioStream] = [_required(video_track(source)), *source.streams.audio[:1]]
         for track in self._tracks:
-            track.codec_context.thread_count = threads
+            track.codec_context.thread_count = options.encoder_threads
 
     @property
     def seconds(self) -> float:
         """Duration of the video encoded so far."""
         return self._frame_rate.seconds
 
-    def packets(self) -> Iterator[Packet[Stream]]:
-        """Work through the source; yields each packet that has been processed."""
+    def run(self) -> Iterator[int]:
+        """Work through the source; yields the position in the file, in bytes, after each frame and each packet."""
         for packet in self._source.demux(self._tracks):
+            position = packet.pos or 0
             for frame in self._decode(packet):
                 if isinstance(frame, VideoFrame):
-                    self._convert_video(self._orientation.apply(frame))
+                    for _ in self._convert_video(self._orientation.apply(frame)):
+                        yield position
                 elif self._audio:
                     self._write_audio(self._audio.feed(frame))
             self._packets += 1
-            yield packet
-        self._finish()
+            self._check_length()
+            yield position
+        for _ in self._finish():
+            yield position
 
     def _decode(self, packet: Packet[Stream]) -> list[VideoFrame | AudioFrame]:
         try:
             return [frame for frame in packet.decode() if isinstance(frame, VideoFrame | AudioFrame)]
+        except MemoryError:
+            raise
         except FFmpegError:
             self._damaged += 1
             return []
 
-    def _convert_video(self, frames: Iterator[VideoFrame]) -> None:
+    def _convert_video(self, frames: Iterator[VideoFrame]) -> Iterator[None]:
+        """Write `frames`; yields after each of the result, of which one of the source can make thousands."""
         for frame in frames:
             for number, shown in self._frame_rate.feed(frame):
                 self._write_video(number, shown)
+                yield
         if self._audio and self._frame_rate.seconds - self._audio.seconds > SILENCE_AFTER:
             self._write_audio(self._audio.pad(self._frame_rate.seconds - SILENCE_AFTER / 2))
 
-    def _finish(self) -> None:
+    def _check_length(self) -> None:
+        """A source need not state its duration, and can name long pauses in a few bytes."""
+        if max(self._frame_rate.seconds, self._audio.seconds if self._audio else 0) > self._seconds_max:
+            raise SourceTooLarge(f"The source lasts longer than {self._seconds_max:.0f} s, the limit.", field="source")
+
+    def _finish(self) -> Iterator[None]:
         if self._damaged > DAMAGED_MAX * self._packets:
             raise TranscodeFailed("The source is damaged in too many places.", field="source")
-        self._convert_video(self._orientation.apply(None))
+        yield from self._convert_video(self._orientation.apply(None))
         for number, shown in self._frame_rate.finish(self._audio.seconds if self._audio else 0.0):
             self._write_video(number, shown)
+            yield
         if self._audio:
             self._write_audio(self._audio.finish(self._frame_rate.seconds))
             self._mux_audio(self._outputs[0].encode_audio(None))

@@ -9,7 +9,8 @@ from typing import Any
 
 import fsspec
 
-from statushub.producers.encode.errors import DestinationUnwritable, printable, reason
+from statushub.producers.encode.errors import DestinationUnwritable, cause, reason
+from statushub.producers.encode.location import printable
 from statushub.producers.encode.playlist import MASTER
 from statushub.producers.encode.progress import OnProgress
 
@@ -25,7 +26,7 @@ class Destination:
             location.encode("utf-8")
             self._filesystem, self._root = fsspec.core.url_to_fs(location)
         except (ImportError, ValueError, OSError) as error:
-            raise self._unwritable(error) from error
+            raise self._unwritable(error) from cause(error, self.location)
 
     def check(self) -> None:
         """Write a small file and remove it. Raises `DestinationUnwritable` where this fails."""
@@ -34,8 +35,8 @@ class Destination:
             self._filesystem.makedirs(self._root, exist_ok=True)
             self._filesystem.pipe_file(path, b"statushub")
             self._filesystem.rm_file(path)
-        except Exception as error:
-            raise self._unwritable(error) from error
+        except Exception as error:  # noqa: BLE001 - raised again, as an error of the encode
+            raise self._unwritable(error) from cause(error, self.location)
 
     def upload(self, folder: Path, on_progress: OnProgress) -> int:
         """Copy all files of `folder`, its master playlist last; returns their size in bytes.
@@ -51,7 +52,7 @@ class Destination:
         except BaseException as error:
             self._remove(copied)
             if isinstance(error, Exception):
-                raise self._unwritable(error) from error
+                raise self._unwritable(error) from cause(error, self.location)
             raise
 
     def _remove_master(self) -> None:
@@ -80,5 +81,5 @@ class Destination:
 
     def _unwritable(self, error: Any) -> DestinationUnwritable:
         return DestinationUnwritable(
-            f"{printable(self.location)} cannot be written to: {reason(error)}.", field="destination"
+            f"{printable(self.location)} cannot be written to: {reason(error, self.location)}.", field="destination"
         )

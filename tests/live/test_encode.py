@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
-import traceback
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -38,6 +37,8 @@ from statushub.producers.encode import (
 )
 from statushub.producers.encode.progress import Progress
 from tests.support.clips import OneWay, moving, play, serving, tone, write
+from tests.support.encode_processes import encode_processes
+from tests.support.recording_producer import RecordingProducer
 
 pytestmark = pytest.mark.anyio
 
@@ -76,37 +77,6 @@ class Reports(list[dict[str, Any]]):
 
     async def __call__(self, state: Mapping[str, Any]) -> None:
         self.append(dict(state))
-
-
-class Recorder:
-    """A producer with the SDK's interface that records every call."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.left_by: BaseException | None = None
-
-    @asynccontextmanager
-    async def work(
-        self, content_id: str, *, channel: str, lease: float | None, **fields: Any
-    ) -> AsyncIterator[Recorder]:
-        self.calls.append(("begin", {"content_id": content_id, "channel": channel, "lease": lease, **fields}))
-        try:
-            yield self
-        except BaseException as error:
-            self.left_by = error
-            raise
-
-    async def update(self, status: str | None = None, /, **fields: Any) -> None:
-        publication(channel="c", content_id="x", data={"status": status, **fields})
-        self.calls.append(("update", {"status": status, **fields}))
-
-    async def complete(self, **fields: Any) -> bool:
-        self.calls.append(("complete", fields))
-        return True
-
-    async def fail(self, message: str | None = None, /, **fields: Any) -> bool:
-        self.calls.append(("fail", {"error_message": message, **fields}))
-        return True
 
 
 async def silent(state: Mapping[str, Any]) -> None:
@@ -236,7 +206,7 @@ class TestPublishing:
     ) -> None:
         """The last state has 100 percent, the path of the result and its properties; those before are
         `encoding_progress` events."""
-        producer = Recorder()
+        producer = RecordingProducer()
         result = await encode(
             short,
             channel="encodes",
@@ -267,7 +237,7 @@ class TestPublishing:
 
     async def test_a_failure_is_published_with_its_code(self, tmp_path: Path, options: Options) -> None:
         """A failed encode publishes the reason in words and as a code, then raises."""
-        producer = Recorder()
+        producer = RecordingProducer()
         with pytest.raises(SourceNotFound):
             await encode(
                 tmp_path / "none.mp4",
@@ -289,7 +259,7 @@ class TestPublishing:
         self, short: Path, tmp_path: Path, options: Options
     ) -> None:
         """A failure is published although the source's name is not text; a destination of such a name is refused."""
-        producer = Recorder()
+        producer = RecordingProducer()
         for source, destination in (("\udcff.mp4", tmp_path / "out"), (short, "\udcff")):
             with pytest.raises(EncodeError):
                 await encode(
@@ -495,14 +465,6 @@ class TestDestinations:
         assert len(play(tmp_path / "out")) == 2
 
 
-def encoding() -> bool:
-    """Whether any thread is transcoding."""
-    for frame in sys._current_frames().values():
-        if any("transcode.py" in call.filename for call in traceback.extract_stack(frame)):
-            return True
-    return False
-
-
 class TestCancellation:
     async def test_cancelling_stops_the_encoder_and_cleans_up(self, clip: Path, tmp_path: Path, scratch: Path) -> None:
         """A cancelled encode ends in the middle of the file, and leaves no file."""
@@ -516,6 +478,7 @@ class TestCancellation:
         with anyio.fail_after(20), anyio.CancelScope() as scope:
             await convert(clip, tmp_path / "out", report=report, options=options, progress=progress)
         assert scope.cancelled_caught
+        assert encode_processes(os.getpid()) == []
         assert list(scratch.iterdir()) == []
         assert progress.snapshot()["step"] == Step.TRANSCODING
         assert progress.snapshot()["progress"] < 80
@@ -533,7 +496,7 @@ class TestCancellation:
         task = asyncio.ensure_future(convert(clip, tmp_path / "out", report=report, options=options, progress=progress))
         with anyio.fail_after(20), pytest.raises(asyncio.CancelledError):
             await task
-        assert not encoding()
+        assert encode_processes(os.getpid()) == []
         assert list(scratch.iterdir()) == []
         assert progress.snapshot()["progress"] < 80
 

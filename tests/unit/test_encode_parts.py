@@ -14,8 +14,9 @@ import pytest
 from statushub.producers.clip import write_clip
 from statushub.producers.encode import Options, Rendition, Rung, Step, ValidationFailed
 from statushub.producers.encode.audio import RATE, AudioConverter
-from statushub.producers.encode.errors import TranscodeFailed, printable
+from statushub.producers.encode.errors import TranscodeFailed
 from statushub.producers.encode.ladder import renditions
+from statushub.producers.encode.location import printable
 from statushub.producers.encode.playlist import Media, Segment, codecs, read
 from statushub.producers.encode.poster import contrast, frame_at, poster
 from statushub.producers.encode.probe import Video, probe

@@ -1,0 +1,180 @@
+"""Sources on the web: http(s) URLs, streamed to a scratch file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+import anyio
+import httpx
+
+from statushub.hub.model.redaction import redacted
+from statushub.producers.encode.download import CHUNK_BYTES, SLOW_BYTES, check_size
+from statushub.producers.encode.errors import EncodeError, SourceNotFound, SourceUnreadable, reason
+from statushub.producers.encode.location import printable
+from statushub.producers.encode.options import Options
+from statushub.producers.encode.progress import OnProgress
+
+HTTP_TIMEOUT: Final = 30.0
+"""Seconds a server may send nothing before the source counts as unreadable."""
+
+RESPONSE_SECONDS: Final = 45.0
+"""Seconds until the head of the last response: a server may also send heads and redirects slowly."""
+
+SLOW_SECONDS: Final = 30.0
+"""Seconds within which each `SLOW_BYTES` of the body must arrive: a server that sends a byte a second never ends."""
+
+REDIRECTS_MAX: Final = 5
+"""Redirects that are followed: a file has moved once or twice, more is a loop."""
+
+PORTS: Final = {"http": 80, "https": 443}
+PORT_MAX: Final = 65_535
+
+CODINGS: Final = ("identity", "gzip", "deflate")
+"""Content codings that are accepted, one at a time: they expand at most a thousandfold, others without a bound."""
+
+
+async def from_web(source: str, target: Path, options: Options, on_progress: OnProgress) -> None:
+    """Stream the http(s) URL `source` to `target`.
+
+    Raises `SourceNotFound` on 404 and 410, `SourceTooLarge`, and `SourceUnreadable` on any other failure, a redirect
+    to another host among them.
+    """
+    # None of these errors has its cause, which may quote a password.
+    try:
+        url = httpx.URL(source)
+        if not url.host or not 0 < (url.port or PORTS[url.scheme]) <= PORT_MAX:
+            raise _malformed(source)
+        with _redacted_log():
+            await _Download(source, url, options, on_progress).run(target)
+    except (httpx.InvalidURL, UnicodeError):
+        raise _malformed(source) from None
+    except httpx.HTTPError as error:
+        raise _unreadable(source, reason(error, source)) from None
+
+
+class _Download:
+    """One download, within its limits of time and size."""
+
+    def __init__(self, source: str, url: httpx.URL, options: Options, on_progress: OnProgress) -> None:
+        self._source = source
+        self._url = url
+        self._options = options
+        self._on_progress = on_progress
+        self._end = anyio.current_time() + options.download_seconds
+        self._scope = anyio.CancelScope(deadline=min(self._end, anyio.current_time() + RESPONSE_SECONDS))
+        self._recent = 0
+
+    async def run(self, target: Path) -> None:
+        headers = {"Accept-Encoding": ", ".join(CODINGS)}
+        with self._scope:
+            async with httpx.AsyncClient(timeout=HTTP_TIMEOUT, headers=headers) as client:
+                response = await self._response(client)
+                try:
+                    _check_head(response, self._source)
+                    self._extend()
+                    await self._store(response, target)
+                finally:
+                    await response.aclose()
+        if self._scope.cancelled_caught:
+            if anyio.current_time() >= self._end:
+                raise _unreadable(self._source, f"it takes longer than {self._options.download_seconds:g} s")
+            raise _unreadable(self._source, "its server sends it too slowly")
+
+    async def _response(self, client: httpx.AsyncClient) -> httpx.Response:
+        request = client.build_request("GET", self._url)
+        for _ in range(REDIRECTS_MAX + 1):
+            response = await client.send(request, stream=True, follow_redirects=False)
+            if response.next_request is None:
+                return response
+            # The body is not read: it may have any size.
+            await response.aclose()
+            request = response.next_request
+            if not redirect_allowed(self._url, request.url, self._options.redirect_hosts):
+                where = printable(f"{request.url.scheme}://{request.url.netloc.decode()}")
+                raise _unreadable(self._source, f"it redirects to {where}, which `redirect_hosts` does not list")
+        raise _unreadable(self._source, f"it redirects more than {REDIRECTS_MAX} times")
+
+    async def _store(self, response: httpx.Response, target: Path) -> None:
+        size, done, wire = int(response.headers.get("content-length", 0)), 0, 0
+        check_size(size, self._options.source_bytes)
+        async with await anyio.open_file(target, "wb") as file:
+            buffer = bytearray()
+            async for chunk in response.aiter_bytes():
+                buffer += chunk
+                done += len(chunk)
+                check_size(done, self._options.source_bytes)
+                self._received(response.num_bytes_downloaded - wire)
+                wire = response.num_bytes_downloaded
+                if len(buffer) >= CHUNK_BYTES:
+                    await file.write(buffer)
+                    buffer.clear()
+                # `done` counts decompressed bytes, content-length those on the wire.
+                self._on_progress(wire / size if size else 0.0)
+            await file.write(buffer)
+
+    def _received(self, size: int) -> None:
+        """Take that `size` more bytes have arrived; extends the deadline once enough have."""
+        self._recent += size
+        if self._recent >= SLOW_BYTES:
+            self._extend()
+
+    def _extend(self) -> None:
+        self._recent = 0
+        self._scope.deadline = min(self._end, anyio.current_time() + SLOW_SECONDS)
+
+
+def redirect_allowed(source: httpx.URL, target: httpx.URL, hosts: Sequence[str]) -> bool:
+    """Whether the server of `source` may redirect to `target`: to itself, to itself over TLS, or to one of `hosts`.
+
+    An https source never leads to http. Anything else would let a server direct this machine's requests to the hosts
+    of its network (SSRF).
+    """
+    if target.scheme not in PORTS or (source.scheme, target.scheme) == ("https", "http"):
+        return False
+    ports = source.port or PORTS[source.scheme], target.port or PORTS[target.scheme]
+    same = ports[0] == ports[1] and source.scheme == target.scheme
+    if source.host == target.host and (same or ports == (PORTS["http"], PORTS["https"])):
+        return True
+    return any(fnmatchcase(target.host, host.lower()) for host in hosts)
+
+
+def _check_head(response: httpx.Response, source: str) -> None:
+    status = response.status_code
+    if status in (404, 410):
+        raise SourceNotFound(f"{printable(source)} does not exist: its server answered {status}.", field="source")
+    if status != 200:
+        raise _unreadable(source, f"its server answered {status}")
+    if response.headers.get("content-encoding", CODINGS[0]).strip().lower() not in CODINGS:
+        raise _unreadable(source, "its content coding is not accepted")
+
+
+def _malformed(source: str) -> EncodeError:
+    return _unreadable(source, "it is malformed: expected https://host[:port]/path")
+
+
+def _unreadable(source: str, why: str) -> EncodeError:
+    return SourceUnreadable(f"{printable(source)} cannot be read: {why}.", field="source")
+
+
+class _Redaction(logging.Filter):
+    """Redacts the URLs of requests, which httpx logs whole."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(redacted(str(arg)) if isinstance(arg, httpx.URL) else arg for arg in record.args)
+        return True
+
+
+@contextmanager
+def _redacted_log() -> Iterator[None]:
+    redaction, logger = _Redaction(), logging.getLogger("httpx")
+    logger.addFilter(redaction)
+    try:
+        yield
+    finally:
+        logger.removeFilter(redaction)

@@ -17,6 +17,7 @@ from statushub.hub.config import Config
 from statushub.hub.metrics import LIMITS, Counts, Measures, exposition
 from statushub.hub.model import errors
 from statushub.hub.model.vocabulary import PHASES, RESERVED_TYPES
+from statushub.producers.encode import EncodeError, Options
 from tests.bench import report
 from tests.support.snippets import PAGES, ROOT, RUNNERS, Snippet, checked_install, checked_make, snippets
 
@@ -92,6 +93,18 @@ def test_every_error_on_the_wire_is_documented() -> None:
                 row for row in PROTOCOL.splitlines() if f"`{kind.code}`" in row and row.startswith("| 5")
             ]
             assert str(kind.status) in row
+
+
+def test_every_error_of_an_encode_is_documented() -> None:
+    """The deployment page explains each code that a failed encode is published with."""
+    assert all(f"`{kind.code}`" in DEPLOYMENT for kind in EncodeError.__subclasses__())
+
+
+def test_every_limit_of_an_encode_is_documented() -> None:
+    """The deployment page lists each limit of the encoder's options."""
+    fields = set(Options.__struct_fields__) - {"segment_seconds", "report_seconds"}
+    limits = [name for name in fields if name.endswith(("_bytes", "_seconds", "_hosts"))]
+    assert all(f"`{name}`" in DEPLOYMENT for name in limits)
 
 
 def test_every_word_of_the_vocabularies_is_documented() -> None:

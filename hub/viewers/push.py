@@ -20,6 +20,10 @@ WRITE_BUFFER: Final = 16 * 1024
 """Bytes a transport may hold before its viewer is stalled; the kernel's buffer holds more than this anyway."""
 
 
+FAREWELL_SECONDS: Final = 5.0
+"""For a client to read the last frame of its stream: longer than a lost packet takes to be sent again."""
+
+
 class PushViewer(Viewer, asyncio.Protocol):
     """Written to while it is live; otherwise it waits until it can catch up."""
 
@@ -86,6 +90,8 @@ class PushViewer(Viewer, asyncio.Protocol):
         else:
             transport.write(self.format.drain(random.randint(*retry_ms)) + self.format.end)
             transport.close()
+            # It would wait for a client that reads nothing.
+            asyncio.get_running_loop().call_later(FAREWELL_SECONDS, transport.abort)
         self.state = State.CLOSED
 
     # What the transport calls

@@ -14,9 +14,11 @@ from statushub.hub.metrics import Counts
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Event
 from statushub.hub.replicas.replica import Replica
+from statushub.hub.viewers import push
 from statushub.hub.viewers.fanout import fan_out
 from statushub.hub.viewers.push import PushViewer
 from statushub.hub.viewers.viewer import CATCH_UP_BYTES, State, Viewer
+from tests.support.waiting import WAIT_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -170,6 +172,19 @@ async def test_a_viewer_that_comes_while_the_hub_stops_is_told_to_leave(host: Ho
     viewer, transport = connected(host, replica)
     assert state(viewer) is State.CLOSED
     assert b"event: drain" in transport.written
+
+
+async def test_a_farewell_that_is_not_read_is_given_up(
+    host: Hosting, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A closed connection whose client reads nothing is aborted after a while."""
+    monkeypatch.setattr(push, "FAREWELL_SECONDS", 0.0)
+    viewer, transport = connected(host, replica)
+    viewer.close((500, 500))
+    assert not transport.aborted
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not transport.aborted:
+            await asyncio.sleep(0)
 
 
 async def test_a_half_closed_connection_is_aborted(host: Hosting, replica: Replica) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
+from statushub.hub.brokers.sqlite.mark import SUFFIX
 from statushub.hub.model.errors import BrokerInUse, ConfigError
 from tests.support.publications import accepted, update
 
@@ -64,7 +65,9 @@ async def test_only_the_owner_can_read_a_new_file(file: Path) -> None:
         file.chmod(0o640)
         async with EmbeddedBroker(file) as broker:
             await accepted(broker, TENANT, update("b"))
-            assert {stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()} == {0o640}
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()}
+        assert modes.pop(f"{file.name}{SUFFIX}") == 0o600
+        assert set(modes.values()) == {0o640}
     finally:
         os.umask(before)
 

@@ -138,7 +138,7 @@ def test_every_host_is_answered(hub: LiveHub, host: str) -> None:
     """Without a key only loopback names are served; every other is 403 (DNS rebinding)."""
     [first, _] = exchange(hub.base_url, request("GET", "/healthz", host=host) + LAST)
     name = host.lower().strip().removesuffix(".")
-    local = name.startswith("localhost:") or name in ("localhost", "[::1]", "[::1]:80", "[::1")
+    local = name.startswith("localhost:") or name in ("localhost", "[::1]", "[::1]:80")
     assert first.status == (200 if local else 403)
     two = b"GET /healthz HTTP/1.1\r\nHost: evil.example\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert exchange(hub.base_url, two)[0].status == 403
@@ -196,7 +196,7 @@ ASSETS = [
 def test_only_the_pages_files_are_served(hub: LiveHub, name: str) -> None:
     """Every other path, traversals included, is 4xx."""
     [first, _] = exchange(hub.base_url, request("GET", f"/assets/{name}") + LAST)
-    assert first.status == 404 or name.startswith("dashboard.js")
+    assert first.status in (400, 404) or name.startswith("dashboard.js")
     assert b"[project]" not in first.body
     assert b"root:" not in first.body
 

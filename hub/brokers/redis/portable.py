@@ -48,8 +48,8 @@ class PortableTransport:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._write)
                     await self._read()
-        except* (RedisError, OSError, RuntimeError) as failures:
-            # The last is uvloop's, for a write to a connection that the server has closed.
+        except* (RedisError, OSError, RuntimeError, AttributeError) as failures:
+            # The last two are for a write to a connection that the server, or the reader meanwhile, has closed.
             failure = failures.exceptions[0]
         finally:
             self._lost(failure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 
 import pytest
 
@@ -128,9 +129,9 @@ async def test_limits_hold_for_publishers_without_a_hub(url: str, tenant: str) -
     """The SDK's transport into Redis obeys what hubs have written, from their first sweep of the tenant on."""
     async with open_broker(url, limits=StorageLimits(contents=2)) as broker:
         await accepted(broker, tenant, update("a"))
-        transport = RedisTransport(url, tenant=tenant)
-        try:
-            receipts = await transport.send([update("b"), update("c")])
-        finally:
-            await transport.aclose()
-        assert reasons(receipts) == [None, Refusal.QUOTA_EXCEEDED]
+        async with aclosing(RedisTransport(url, tenant=tenant)) as transport:
+            assert reasons(await transport.send([update("b"), update("c")])) == [None, Refusal.QUOTA_EXCEEDED]
+        async with aclosing(RedisTransport(url, tenant="new")) as transport:
+            assert reasons(await transport.send([update("a"), update("b")])) == [None, None]
+            await broker.expire()
+            assert reasons(await transport.send([update("c")])) == [Refusal.QUOTA_EXCEEDED]

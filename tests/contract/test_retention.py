@@ -119,8 +119,8 @@ async def test_a_removed_content_is_not_stalled(forgetful: Broker, tenant: str) 
 
 async def test_a_forgotten_tombstone_voids_older_cursors(forgetful: Broker, tenant: str) -> None:
     """A cursor below the channel's floor reads the whole channel; a later one resumes."""
-    before = await accepted(forgetful, tenant, update("gone"))
     await forgetful.publish(tenant, [update("kept")], retention=10 * DAY)
+    before = await accepted(forgetful, tenant, update("gone"))
     await removed(forgetful)
     after = (await forgetful.changes(tenant, CHANNEL)).cursor
     assert not (await forgetful.changes(tenant, CHANNEL, before)).whole

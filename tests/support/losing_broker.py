@@ -29,7 +29,11 @@ class Losing:
 
 def losing_broker(keep: Callable[[Event], bool]) -> Broker:
     """An embedded broker in memory whose hub receives only the announcements that `keep` accepts."""
-    broker = open_broker("memory:")
+    return losing(open_broker("memory:"), keep)
+
+
+def losing(broker: Broker, keep: Callable[[Event], bool]) -> Broker:
+    """The broker, whose hub receives only the announcements that `keep` accepts."""
     listen = broker.listen
     broker.listen = lambda listener: listen(Losing(listener, keep))  # type: ignore[method-assign]
     return broker

@@ -67,7 +67,9 @@ async def test_an_ending_is_never_refused_for_want_of_room(url: str, tenant: str
 
 async def test_removed_contents_make_room(url: str, tenant: str) -> None:
     """Counts and bytes are those of what is stored now."""
-    async with open_broker(url, retention=RETENTION, limits=StorageLimits(contents=2, bytes=3_000)) as broker:
+    async with open_broker(
+        url, retention=RETENTION, limits=StorageLimits(contents=2, bytes=3_000, channel_contents=2)
+    ) as broker:
         for n in range(5):
             batch = [update(f"a{n}", text="x" * 1_000), update(f"b{n}", lease=5, text="x" * 1_000)]
             assert reasons(await broker.publish(tenant, batch)) == [None, None]

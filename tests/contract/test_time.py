@@ -70,6 +70,23 @@ async def test_a_promoted_replica_begins_an_epoch(server: RedisServer, tmp_path:
 
 
 @pytest.mark.redis
+async def test_a_master_s_first_replica_begins_no_epoch(server: RedisServer, tmp_path: Path) -> None:
+    """The master takes a new replication id then, and has lost nothing; a demotion after that begins one."""
+    (tmp_path / "replica").mkdir()
+    async with open_broker(server.url) as broker, admin(server.url) as client:
+        before = await accepted(broker, TENANT, update("a"))
+        arguments = ("--replicaof", "127.0.0.1", str(server.port))
+        with running_redis(tmp_path / "replica", arguments=arguments) as replica:
+            async with admin(replica.url) as follower:
+                await until_answer(follower, "master_link_status:up", "INFO", "replication")
+            assert (await clock(broker)).epoch == before.epoch
+        assert (await accepted(broker, TENANT, update("a"))).epoch == before.epoch
+        await client.execute_command("REPLICAOF", "127.0.0.1", free_port())
+        await client.execute_command("REPLICAOF", "NO", "ONE")
+        assert epoch_precedes(before.epoch, (await clock(broker)).epoch)
+
+
+@pytest.mark.redis
 @pytest.mark.parametrize("lost", [["DEL", CLOCK], ["HDEL", CLOCK, "offset"], ["HDEL", CLOCK, "epoch"], ["FLUSHALL"]])
 async def test_a_lost_clock_begins_above_everything(server: RedisServer, lost: list[str]) -> None:
     """No offset is used again, whatever was lost with the clock."""

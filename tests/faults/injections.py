@@ -132,7 +132,7 @@ async def leave_hub_behind(scene: Scene) -> Outcome:
         world.redis.kill()
         await started(world.redis)
         for _ in range(2 if scene.quick else 5):
-            await scene.lasts(0.5, 1.5)
+            await scene.lasts(0.3, 1.0)
             for viewer in scene.rng.sample(scene.viewers, len(scene.viewers) // 2):
                 viewer.leave()
     finally:

@@ -27,6 +27,10 @@ LOG_LINES: Final = 15
 """The number of log lines that are shown with a violation."""
 
 
+PATIENCE_SECONDS: Final = 8.0
+"""Longer than a hub is cut off, and short enough to converge where an emptied Redis has a clock that was set back."""
+
+
 class FaultyHub(HubProcess):
     """A hub whose wall clock can be stepped, and whose log is read while it grows."""
 
@@ -38,6 +42,7 @@ class FaultyHub(HubProcess):
             broker=broker,
             heartbeat=HEARTBEAT_SECONDS,
             stall_timeout=STALL_SECONDS,
+            patience=PATIENCE_SECONDS,
         )
         self._read = 0
 

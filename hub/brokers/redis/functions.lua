@@ -7,7 +7,7 @@
 -- not all here (TRYAGAIN) instead of running it in part. Event data are opaque bytes: cjson would turn [] into {} and
 -- round large numbers.
 --
---   <prefix>:clock            hash   epoch, offset, replid (of the server that wrote it), now (the latest time that was
+--   <prefix>:clock            hash   epoch, offset, run_id and replid (of the server that wrote it), now (the latest time that was
 --                                    seen, in ms), swept (the last sweep, in ms), pause (for how long lease time stood
 --                                    still, in ms), contents and bytes (what the tenant stores), floor (see below),
 --                                    and what hubs write for other publishers: retention, default_lease, max_contents,
@@ -60,24 +60,39 @@ local function next_epoch(stored, us)
   return base36(last < LARGEST and math.max(us, last + 1) or us)
 end
 
+-- Cached for the life of the server process.
+local server_run_id
+
+local function run_id()
+  if not server_run_id then
+    server_run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+  end
+  return server_run_id
+end
+
 -- The tenant's clock. A server other than the one that wrote it, or one that was promoted since, may have lost the
--- latest offsets, so it begins a new epoch before anything is read or published. A clock that was lost begins at an
--- offset that nothing older can have.
+-- latest offsets, so it begins a new epoch before anything is read or published. A promotion keeps the id of before as
+-- the second one; a server whose first replica attaches takes a new id, too, and has no second one. A clock that was
+-- lost begins at an offset that nothing older can have.
 local function clock(key)
-  local stored = redis.call('HMGET', key, 'epoch', 'offset', 'replid', 'now', 'swept', 'pause', 'floor')
+  local stored = redis.call('HMGET', key, 'epoch', 'offset', 'replid', 'now', 'swept', 'pause', 'floor', 'run_id')
   local time = redis.call('TIME')
   local us = tonumber(time[1]) * 1000000 + tonumber(time[2])
   local ms = math.floor(us / 1000)
-  local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+  local info = redis.call('INFO', 'replication')
+  local replid, former = string.match(info, 'master_replid:(%w+)'), string.match(info, 'master_replid2:(%w+)')
   local clk = {
     key = key, prefix = string.sub(key, 1, -7), epoch = stored[1], offset = tonumber(stored[2]), ms = ms,
     now = math.max(ms, tonumber(stored[4]) or 0), swept = tonumber(stored[5]), pause = tonumber(stored[6]) or 0,
     floor = tonumber(stored[7]) or 0,
   }
-  if not clk.epoch or not clk.offset or stored[3] ~= replid then
+  local promoted = stored[3] ~= replid and not string.find(former or '', '^0+$')
+  if not clk.epoch or not clk.offset or stored[8] ~= run_id() or promoted then
     clk.epoch = next_epoch(stored[1], us)
     clk.offset = clk.offset or us
-    redis.call('HSET', key, 'epoch', clk.epoch, 'offset', integer(clk.offset), 'replid', replid)
+    redis.call('HSET', key, 'epoch', clk.epoch, 'offset', integer(clk.offset), 'replid', replid, 'run_id', run_id())
+  elseif stored[3] ~= replid then
+    redis.call('HSET', key, 'replid', replid)
   end
   return clk
 end

@@ -194,8 +194,11 @@ local function store(clk, shared, keys, stored, event)
       redis.call('ZADD', shared.names, 0, event.channel)
       if clk.floor > 0 then redis.call('ZADD', channel_key, integer(clk.floor), FLOOR) end
     end
-    if redis.call('HDEL', content_key, 'removed', 'from') > 0 and redis.call('ZREM', channel_key, TOMB .. event.id) == 1 then
-      redis.call('ZREM', shared.ends, TOMB .. event.channel .. '\t' .. event.id)
+    if event.returns then
+      redis.call('HDEL', content_key, 'removed', 'from')
+      if redis.call('ZREM', channel_key, TOMB .. event.id) == 1 then
+        redis.call('ZREM', shared.ends, TOMB .. event.channel .. '\t' .. event.id)
+      end
     end
   end
   clk.bytes = clk.bytes + size
@@ -203,13 +206,14 @@ local function store(clk, shared, keys, stored, event)
   return offset
 end
 
-local FENCE = { 'channel', 'attempt', 'run', 'runs', 'began', 'seq', 'seq_offset', 'phase', 'closed', 'offset', 'lease' }
+local FENCE = { 'channel', 'attempt', 'run', 'runs', 'began', 'seq', 'seq_offset', 'phase', 'closed', 'offset', 'lease',
+  'removed' }
 
--- A stored content, nil for an unknown one, or false where its key holds something else.
+-- A stored content; nil for an unknown one, and whether it was removed; or false where its key holds something else.
 local function read(key)
   local values = redis.pcall('HMGET', key, unpack(FENCE))
   if values.err then return false end
-  if not values[1] then return nil end
+  if not values[1] then return nil, values[#FENCE] end
   local stored = {}
   for i, name in ipairs(FENCE) do stored[name] = values[i] or '' end
   stored.size = redis.call('HSTRLEN', key, 'data')
@@ -236,8 +240,9 @@ end
 
 -- The fence, with the rules of contract.py in their order. Returns an offset, or nil and the reason.
 local function publish(clk, shared, keys, event)
-  local stored = read(keys[1])
+  local stored, removed = read(keys[1])
   if stored == false then return nil, 'occupied' end
+  event.returns = removed
   local attempt, seq = tonumber(event.attempt), tonumber(event.seq)
   local began = clk.now - event.age
   event.seq = seq and integer(seq) or ''

@@ -200,6 +200,9 @@ class EmbeddedWorld(World):
 
     def save_copy(self) -> None:
         """Copy the file and its log, while no hub runs."""
+        for path in self.folder.glob(f"saved-{self.file.name}*"):
+            # A log of another moment would be played into the database.
+            path.unlink()
         for path in self.folder.glob(f"{self.file.name}*"):
             shutil.copyfile(path, path.with_name(f"saved-{path.name}"))
 

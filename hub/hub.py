@@ -94,7 +94,6 @@ class Hub:
         )
         self.ingest = Ingest(self.registry, self.synchronizer, fan_out, self.counts, replica_limits.waiting)
         self.evictor = Evictor(
-            broker,
             self.registry,
             self.synchronizer,
             idle=intervals.idle,

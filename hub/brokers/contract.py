@@ -86,11 +86,12 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Offsets(msgspec.Struct, frozen=True, kw_only=True):
-    """The offset of the latest event of each requested channel, in the order of the request; 0 where there is none.
-    `cursor` is the tenant's clock."""
+    """The offset of the latest event of each requested channel, in the order of the request; 0 where the channel is
+    empty. `cursor` is the tenant's clock before the first of them was read, and `floor` that of every empty channel."""
 
     cursor: Cursor
     offsets: list[int]
+    floor: int
 
 
 class Listener(Protocol):
@@ -155,15 +156,15 @@ class Broker(Protocol):
         `TooManyRequests`, and then has stored nothing or, of many publications, the first ones.
         """
 
-    async def subscribe(self, tenant: str, channel: str) -> None:
-        """Announce this channel to the listener; returns only once announcements flow. Idempotent.
+    async def subscribe(self, tenant: str, channels: Sequence[str]) -> None:
+        """Announce these channels to the listener; returns only once announcements flow. Idempotent.
 
         The subscription outlives interruptions. Where it cannot be made now, `BrokerUnavailable` is raised, and it
-        is made before the next `restored`.
+        is made before the next `restored`. Many channels cost few round trips.
         """
 
-    async def unsubscribe(self, tenant: str, channel: str) -> None:
-        """Stop announcing this channel. Idempotent; raises nothing when the broker is away."""
+    async def unsubscribe(self, tenant: str, channels: Sequence[str]) -> None:
+        """Stop announcing these channels. Idempotent; raises nothing when the broker is away."""
 
     async def changes(self, tenant: str, channel: str, since: Cursor | None = None) -> Snapshot:
         """The latest event of each of the channel's contents with an offset over `since`, in offset order.
@@ -179,7 +180,8 @@ class Broker(Protocol):
 
     async def offsets(self, tenant: str, channels: Sequence[str]) -> Offsets:
         """The offset of each channel. As with `changes`, every announcement up to there has reached the listener
-        before this returns, so that a listener with a lower offset has missed some.
+        before this returns, so that a listener with a lower offset has missed some. A channel that is subscribed has no
+        event between its offset and the returned cursor that is not announced.
         """
 
     async def expire(self, now: float | None = None) -> int:

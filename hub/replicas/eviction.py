@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from operator import attrgetter
+from typing import Final
 
-from statushub.hub.brokers.contract import TOMBSTONE_SECONDS, Broker
+import anyio.lowlevel
+
+from statushub.hub.brokers.contract import TOMBSTONE_SECONDS
 from statushub.hub.brokers.periodic import repeat
 from statushub.hub.replicas.registry import Registry
-from statushub.hub.replicas.replica import Replica
 from statushub.hub.replicas.sync import Synchronizer
+
+EVICTION_REPLICAS: Final = 500
+"""Replicas looked at before others get the event loop: a few milliseconds."""
 
 
 class Evictor:
@@ -17,7 +23,6 @@ class Evictor:
 
     def __init__(
         self,
-        broker: Broker,
         registry: Registry,
         synchronizer: Synchronizer,
         *,
@@ -26,7 +31,6 @@ class Evictor:
     ) -> None:
         """A replica is held for `idle` seconds after its last use; at most `max_idle` replicas without a subscriber
         are held."""
-        self._broker = broker
         self._registry = registry
         self._synchronizer = synchronizer
         self._idle = idle
@@ -39,22 +43,18 @@ class Evictor:
     async def evict(self) -> None:
         """Forget old tombstones, and drop the replicas that are idle, the longest idle first."""
         now = time.monotonic()
-        for replica in self._registry:
-            replica.forget(now - TOMBSTONE_SECONDS)
-        unread = (replica for replica in self._registry if not replica.subscribers)
-        idle = sorted(unread, key=attrgetter("idle_since"))
+        held = tuple(self._registry)
+        for start in range(0, len(held), EVICTION_REPLICAS):
+            for replica in held[start : start + EVICTION_REPLICAS]:
+                replica.forget(now - TOMBSTONE_SECONDS)
+            await anyio.lowlevel.checkpoint()
+        idle = sorted((replica for replica in self._registry if not replica.subscribers), key=attrgetter("idle_since"))
         excess = len(idle) - self._max_idle
-        for number, replica in enumerate(idle):
-            if number < excess or now - replica.idle_since > self._idle:
-                await self.drop(replica)
-
-    async def drop(self, replica: Replica) -> None:
-        """Drop a replica that has no subscribers."""
-        if replica.subscribers:
-            return  # one came while others were dropped
-        self._registry.remove(replica)
-        await self._broker.unsubscribe(replica.tenant, replica.channel)
-        successor = self._registry.find(replica.tenant, replica.channel)
-        if successor is not None:
-            # It may have subscribed before this unsubscribed.
-            self._synchronizer.sync(successor)
+        evicted = [it for number, it in enumerate(idle) if number < excess or now - it.idle_since > self._idle]
+        for start in range(0, len(evicted), EVICTION_REPLICAS):
+            tenants = defaultdict(list)
+            for replica in evicted[start : start + EVICTION_REPLICAS]:
+                tenants[replica.tenant].append(replica)
+            for tenant, replicas in tenants.items():
+                await self._synchronizer.drop(tenant, replicas)
+            await anyio.lowlevel.checkpoint()

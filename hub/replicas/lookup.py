@@ -16,8 +16,8 @@ import anyio
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable
+from statushub.hub.replicas.loader import Start
 from statushub.hub.replicas.row import Row
-from statushub.hub.replicas.sync import Start
 
 BATCH_IDS: Final = 1_000
 """Most contents in one read: a few milliseconds of the broker's, for which every other call waits."""

@@ -9,12 +9,16 @@ from statushub.hub.replicas.row import Entry
 
 
 class Tenant:
-    """A tenant's replicas by channel, the entry of each content that they hold, and the latest epoch of its clock."""
+    """A tenant's replicas by channel, the entry of each content that they hold, and the latest epoch of its clock.
 
-    __slots__ = ("contents", "epoch", "replicas")
+    `live_epoch` is that of every live replica.
+    """
+
+    __slots__ = ("contents", "epoch", "live_epoch", "replicas")
 
     def __init__(self) -> None:
         self.epoch = ""
+        self.live_epoch: str | None = None
         self.replicas: dict[str, Replica] = {}
         self.contents: dict[str, Entry] = {}
 

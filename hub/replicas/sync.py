@@ -6,37 +6,31 @@ is back. Meanwhile announcements wait in it, and its subscribers are paused.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import anyio
 
-from statushub.hub.brokers.contract import Broker
+from statushub.hub.brokers.contract import Broker, Snapshot
 from statushub.hub.metrics import Counts
-from statushub.hub.model.backoff import Backoff
 from statushub.hub.model.cursor import Cursor, epoch_precedes
 from statushub.hub.model.errors import BrokerUnavailable, HubBehind
 from statushub.hub.replicas.lag import Lag
+from statushub.hub.replicas.loader import Loader, Start
 from statushub.hub.replicas.registry import Registry
 from statushub.hub.replicas.replica import Replica
 
-CONCURRENT_SYNCS: Final = 64
-"""Replicas synced simultaneously: enough to fill a broker's pipeline, few enough to leave room for other calls."""
+JOIN_SECONDS: Final = 1.0
+"""How long after it was asked for a replica counts as awaited: a stream joins it after its request was answered."""
 
 LOOK_SECONDS: Final = 1.0
 """Between reads of a clock of which a later life was shown: a hub that is behind is so for a moment."""
 
 READABLE_SECONDS: Final = 5.0
 """How long a poll waits for its replica before it is answered that the broker is unavailable."""
-
-Start = Callable[..., None]
-"""Starts a coroutine function with its arguments in the hub's task group: `start(work, *arguments)`."""
-
-logger = logging.getLogger(__name__)
 
 
 class Synchronizer:
@@ -58,11 +52,19 @@ class Synchronizer:
         self.lost_at: float | None = None
         self._broker = broker
         self._registry = registry
-        self._counts = counts
         self._start = start
-        self._retry = retry
         self._losses = 0
-        self._slots = anyio.Semaphore(CONCURRENT_SYNCS)
+        self._loader = Loader(
+            broker,
+            counts,
+            start,
+            retry=retry,
+            remaining=self._remaining,
+            losses=lambda: self._losses,
+            take_in=self._take_in,
+        )
+        self._doubted: dict[Replica, float] = {}
+        self._polls: Counter[Replica] = Counter()
         self._verifying: set[Replica] = set()
         self._lag = Lag(patience)
         self._patience = patience
@@ -103,7 +105,7 @@ class Synchronizer:
         Raises `BrokerUnavailable` where nothing is known of the channel and the broker cannot be asked.
         """
         replica = self.obtain(tenant, channel)
-        with anyio.move_on_after(READABLE_SECONDS):
+        with self._awaiting(replica), anyio.move_on_after(READABLE_SECONDS):
             while not self.readable((replica,)):
                 if self.lost_at is not None:
                     break
@@ -122,7 +124,7 @@ class Synchronizer:
             self._pause(replica)
             # Polls that wait for it may be answered with what it holds.
             replica.settled.set()
-            replica.settled = asyncio.Event()
+            replica.settled.clear()
 
     def restored(self) -> None:
         """The broker is back: everything that was missed is read."""
@@ -135,7 +137,21 @@ class Synchronizer:
         self._pause(replica)
         if not replica.syncing:
             replica.syncing = True
-            self._start(self._sync, replica)
+            self._loader.add(replica.tenant, [replica])
+
+    async def drop(self, tenant: str, replicas: Sequence[Replica]) -> None:
+        """Drop replicas of a tenant that have no subscribers."""
+        # One may have come while others were dropped.
+        gone = [replica for replica in replicas if replica in self._registry and not replica.subscribers]
+        for replica in gone:
+            self._registry.remove(replica)
+            self._end_sync(replica)
+        await self._broker.unsubscribe(tenant, [replica.channel for replica in gone])
+        for replica in gone:
+            successor = self._registry.find(tenant, replica.channel)
+            if successor is not None:
+                # It may have subscribed before this unsubscribed.
+                self.sync(successor)
 
     def repair(self, replica: Replica) -> None:
         """Read what is missing here, since announcements of it were lost."""
@@ -160,8 +176,7 @@ class Synchronizer:
         self._verifying.add(replica)
         asked = [subscriber for subscriber in replica.subscribers if subscriber.cursor.epoch == replica.epoch]
         try:
-            async with self._slots:
-                snapshot = await self._broker.changes(replica.tenant, replica.channel, replica.cursor)
+            snapshot = await self._loader.changes(replica)
         except BrokerUnavailable:
             # A sync asks until it is answered, and then subscribers catch up.
             if replica in self._registry:
@@ -200,7 +215,7 @@ class Synchronizer:
         clock = await self.verified(replica)
         if clock is not None and clock.offset < cursor.offset:
             return
-        with anyio.move_on_after(READABLE_SECONDS):
+        with self._awaiting(replica), anyio.move_on_after(READABLE_SECONDS):
             while not replica.live and self.lost_at is None:
                 await replica.settled.wait()
         if not replica.live or (replica.epoch == cursor.epoch and cursor.offset > replica.last):
@@ -248,6 +263,17 @@ class Synchronizer:
         went_back = clock.epoch == replica.epoch and clock.offset < replica.last
         return went_back or self.outdated(replica.tenant, clock)
 
+    @contextmanager
+    def _awaiting(self, replica: Replica) -> Iterator[None]:
+        """A poll waits for the replica during the block."""
+        self._polls[replica] += 1
+        try:
+            yield
+        finally:
+            self._polls[replica] -= 1
+            if not self._polls[replica]:
+                del self._polls[replica]
+
     def _pause(self, replica: Replica) -> None:
         """From now on announcements wait, and so do the subscribers of this replica."""
         for subscriber in replica.subscribers:
@@ -265,55 +291,75 @@ class Synchronizer:
                 subscriber.pause()
                 subscriber.invalidate()
 
-    async def _sync(self, replica: Replica) -> None:
-        """Subscribe, then read, then take in what was announced meanwhile, until nothing is missing."""
-        backoff = Backoff(*self._retry)
-        doubted: float | None = None
-        try:
-            while self.lost_at is None and replica in self._registry:
-                self._counts.syncs += 1
-                losses = self._losses
-                try:
-                    async with self._slots:
-                        if replica not in self._registry:
-                            return
-                        await self._broker.subscribe(replica.tenant, replica.channel)
-                        snapshot = await self._broker.changes(replica.tenant, replica.channel, replica.cursor)
-                except BrokerUnavailable as error:
-                    logger.debug("channel %r waits for the broker: %s", replica.channel, error.message)
-                    await anyio.sleep(backoff.next())
-                    continue
-                except Exception:
-                    # A failure of one channel must not end the streams of the others.
-                    logger.exception("channel %r cannot be read; retrying", replica.channel)
-                    await anyio.sleep(backoff.next())
-                    continue
-                if losses != self._losses or replica not in self._registry:
-                    continue  # what was read may be older than what was missed
-                if self._behind(replica, snapshot.cursor):
-                    doubted = doubted or time.monotonic()
-                    if time.monotonic() - doubted < self._patience:
-                        await anyio.sleep(backoff.next())
-                        continue
-                    # It is not the server that is behind: the clock went back.
-                    replica.clear()
-                    replica.epoch = None
-                    self._registry.tenants[replica.tenant].epoch = snapshot.cursor.epoch
-                    continue
-                self._registry.tenants[replica.tenant].epoch = snapshot.cursor.epoch
-                replica.load(snapshot)
-                if replica.replay():
-                    self._go_live(replica)
-                    return
-        finally:
-            replica.syncing = False
+    def _take_in(self, replica: Replica, snapshot: Snapshot, losses: int) -> bool:
+        """Take in what was read, and what was announced meanwhile. Returns whether the replica is live then; where
+        something is missing, it is synced again.
+
+        `losses` is how often the broker had been lost before the read.
+        """
+        if losses != self._losses or replica not in self._registry:
+            # What was read may be older than what was missed.
+            self._loader.add(replica.tenant, [replica])
+            return False
+        owner = self._registry.tenants[replica.tenant]
+        if self._behind(replica, snapshot.cursor):
+            if self._doubt(replica):
+                return False
+            # It is not the server that is behind: the clock went back.
+            replica.clear()
+            replica.epoch = None
+            owner.epoch = snapshot.cursor.epoch
+            self._loader.add(replica.tenant, [replica])
+            return False
+        owner.epoch = snapshot.cursor.epoch
+        replica.load(snapshot)
+        if not replica.replay():
+            self._loader.add(replica.tenant, [replica])
+            return False
+        self._go_live(replica)
+        return True
+
+    def _doubt(self, replica: Replica) -> bool:
+        """Sync again in a while, where a read went back; False where it has done so for as long as `patience`."""
+        since = self._doubted.setdefault(replica, time.monotonic())
+        if time.monotonic() - since >= self._patience:
+            return False
+        self._loader.retry(replica.tenant, [replica])
+        return True
+
+    async def _remaining(self, tenant: str, replicas: Sequence[Replica], reading: bool) -> list[Replica]:
+        """Those of these that are still to be synced. Drops those that are about to be read (`reading`) or never were,
+        and that no viewer and no poll waits for."""
+        remaining: list[Replica] = []
+        unawaited: list[Replica] = []
+        for replica in replicas:
+            if self.lost_at is not None or replica not in self._registry:
+                # They are synced when the broker is back.
+                self._end_sync(replica)
+            elif (reading or replica.epoch is None) and not self._awaited(replica):
+                unawaited.append(replica)
+            else:
+                remaining.append(replica)
+        if unawaited:
+            await self.drop(tenant, unawaited)
+        return remaining
+
+    def _awaited(self, replica: Replica) -> bool:
+        """Whether a viewer or a poll waits for it."""
+        return bool(replica.subscribers or self._polls[replica] or time.monotonic() - replica.idle_since < JOIN_SECONDS)
 
     def _go_live(self, replica: Replica) -> None:
         replica.live = True
-        replica.syncing = False
+        self._end_sync(replica)
         replica.settled.set()
-        for other in self._registry.of(replica.tenant):
-            if other.live and other.epoch != replica.epoch:
-                self.sync(other)
-        for subscriber in tuple(replica.subscribers):
-            subscriber.catch_up()
+        owner = self._registry.tenants[replica.tenant]
+        if owner.live_epoch != replica.epoch:
+            owner.live_epoch = replica.epoch
+            for other in owner.replicas.values():
+                if other.live and other.epoch != replica.epoch:
+                    self.sync(other)
+
+    def _end_sync(self, replica: Replica) -> None:
+        replica.syncing = False
+        self._doubted.pop(replica, None)
+        self._loader.forget(replica)

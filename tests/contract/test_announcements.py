@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_an_announcement_is_the_event(broker: Broker, tenant: str, listener: Recorder) -> None:
     """It carries the event that `changes` reads, the epoch and the tenant."""
-    await broker.subscribe(tenant, CHANNEL)
+    await broker.subscribe(tenant, [CHANNEL])
     cursor = await accepted(broker, tenant, update("a", progress=45))
     await listener.count(1)
     (announcement,) = listener.announcements
@@ -29,7 +29,7 @@ async def test_an_announcement_is_the_event(broker: Broker, tenant: str, listene
 async def test_prev_chains_each_channel(broker: Broker, tenant: str, listener: Recorder) -> None:
     """Each announcement names the channel's previous offset, so that a gap can be detected."""
     for channel in ("films", "books"):
-        await broker.subscribe(tenant, channel)
+        await broker.subscribe(tenant, [channel])
     for n in range(12):
         await accepted(broker, tenant, update(f"c{n % 4}", channel=("films", "books")[n % 2]))
     await listener.count(12)
@@ -41,7 +41,7 @@ async def test_prev_chains_each_channel(broker: Broker, tenant: str, listener: R
 
 async def test_only_subscribed_channels_are_announced(broker: Broker, tenant: str, listener: Recorder) -> None:
     """Neither another channel nor another tenant's channel of that name is announced."""
-    await broker.subscribe(tenant, CHANNEL)
+    await broker.subscribe(tenant, [CHANNEL])
     await accepted(broker, tenant, update("a", channel="books"))
     await accepted(broker, "rival", update("a"))
     await accepted(broker, tenant, update("marker"))
@@ -52,19 +52,33 @@ async def test_only_subscribed_channels_are_announced(broker: Broker, tenant: st
 async def test_events_after_subscribe_are_announced(broker: Broker, tenant: str, listener: Recorder) -> None:
     """Once `subscribe` has returned, no event of the channel is missed."""
     for n in range(50):
-        await broker.subscribe(tenant, f"channel-{n}")
+        await broker.subscribe(tenant, [f"channel-{n}"])
         await accepted(broker, tenant, update(f"c{n}", channel=f"channel-{n}"))
     events = await listener.count(50)
     assert [event.content_id for event in events] == [f"c{n}" for n in range(50)]
 
 
+async def test_many_channels_are_subscribed_together(broker: Broker, tenant: str, listener: Recorder) -> None:
+    """One call takes thousands of them, and one takes them back."""
+    names = [f"channel-{n}" for n in range(2_200)]
+    await broker.subscribe(tenant, names)
+    for name in (names[0], names[1_100], names[-1]):
+        await accepted(broker, tenant, update(name, channel=name))
+    assert [event.content_id for event in await listener.count(3)] == [names[0], names[1_100], names[-1]]
+    await broker.unsubscribe(tenant, names[1:])
+    await broker.subscribe(tenant, [])
+    for name in (names[-1], names[1_100], names[0]):
+        await accepted(broker, tenant, update(f"{name} again", channel=name))
+    assert [event.content_id for event in await listener.count(4)][3:] == [f"{names[0]} again"]
+
+
 async def test_subscribing_twice_announces_once(broker: Broker, tenant: str, listener: Recorder) -> None:
     """Subscribing is idempotent, also concurrently, and one unsubscribe undoes it."""
-    await asyncio.gather(*(broker.subscribe(tenant, CHANNEL) for _ in range(5)))
-    await broker.subscribe(tenant, "markers")
+    await asyncio.gather(*(broker.subscribe(tenant, [CHANNEL]) for _ in range(5)))
+    await broker.subscribe(tenant, ["markers"])
     await accepted(broker, tenant, update("a"))
     await listener.count(1)
-    await broker.unsubscribe(tenant, CHANNEL)
+    await broker.unsubscribe(tenant, [CHANNEL])
     await accepted(broker, tenant, update("b"))
     await accepted(broker, tenant, update("marker", channel="markers"))
     await listener.until(lambda: any(event.content_id == "marker" for event in listener.events))
@@ -73,19 +87,19 @@ async def test_subscribing_twice_announces_once(broker: Broker, tenant: str, lis
 
 async def test_unsubscribing_is_idempotent(broker: Broker, tenant: str, listener: Recorder) -> None:
     """Unsubscribing twice, or without a subscription, is not an error; subscribing again works."""
-    await broker.unsubscribe(tenant, "nowhere")
+    await broker.unsubscribe(tenant, ["nowhere"])
     for _ in range(2):
-        await broker.subscribe(tenant, CHANNEL)
-        await broker.unsubscribe(tenant, CHANNEL)
-        await broker.unsubscribe(tenant, CHANNEL)
-    await broker.subscribe(tenant, CHANNEL)
+        await broker.subscribe(tenant, [CHANNEL])
+        await broker.unsubscribe(tenant, [CHANNEL])
+        await broker.unsubscribe(tenant, [CHANNEL])
+    await broker.subscribe(tenant, [CHANNEL])
     await accepted(broker, tenant, update("a"))
     await listener.count(1)
 
 
 async def test_changes_returns_after_its_announcements(broker: Broker, tenant: str, listener: Recorder) -> None:
     """When `changes` returns, every announcement up to its cursor has been made."""
-    await broker.subscribe(tenant, CHANNEL)
+    await broker.subscribe(tenant, [CHANNEL])
     for n in range(100):
         await broker.publish(tenant, [update(f"c{n}"), update(f"d{n}")])
         snapshot = await broker.changes(tenant, CHANNEL)
@@ -99,7 +113,7 @@ async def test_changes_returns_after_the_announcements_of_others(url: str, tenan
     broker = open_broker(url)
     broker.listen(listener)
     async with broker:
-        await broker.subscribe(tenant, CHANNEL)
+        await broker.subscribe(tenant, [CHANNEL])
 
         async def publish() -> None:
             for n in range(200):
@@ -116,7 +130,7 @@ async def test_changes_returns_after_the_announcements_of_others(url: str, tenan
 async def test_a_broker_without_a_listener_publishes(url: str, tenant: str) -> None:
     """A command line that publishes and exits needs no listener."""
     async with open_broker(url) as broker:
-        await broker.subscribe(tenant, CHANNEL)
+        await broker.subscribe(tenant, [CHANNEL])
         cursor = await accepted(broker, tenant, update("a"))
         assert (await broker.changes(tenant, CHANNEL)).cursor == cursor
         await broker.ping()
@@ -126,7 +140,7 @@ async def test_a_broker_without_a_listener_publishes(url: str, tenant: str) -> N
 @pytest.mark.parametrize("kind", ["redis"])
 async def test_events_are_announced_by_another_hub(url: str, broker: Broker, tenant: str, listener: Recorder) -> None:
     """An event published through one hub's broker is announced and read by another's."""
-    await broker.subscribe(tenant, CHANNEL)
+    await broker.subscribe(tenant, [CHANNEL])
     async with open_broker(url) as other:
         for n in range(50):
             cursor = await accepted(other, tenant, update(f"c{n}"))
@@ -138,7 +152,7 @@ async def test_events_are_announced_by_another_hub(url: str, broker: Broker, ten
 
 async def test_offsets_returns_after_its_announcements(broker: Broker, tenant: str, listener: Recorder) -> None:
     """A listener that has a lower offset than the answer has missed an event; none is still on its way."""
-    await broker.subscribe(tenant, CHANNEL)
+    await broker.subscribe(tenant, [CHANNEL])
 
     async def churn() -> None:
         for n in range(300):

@@ -96,7 +96,7 @@ class Machine(RuleBasedStateMachine):
         clock = self.runner.run(self.broker.offsets(TENANT, [])).cursor
         self.reference = Reference(offset=clock.offset, begins=BEGINS)
         for channel in CHANNELS:
-            self.runner.run(self.broker.subscribe(TENANT, channel))
+            self.runner.run(self.broker.subscribe(TENANT, [channel]))
         self.publish([publication(channel="books", content_id=LEASED, data={"status": "generating"}, lease=3600)])
         self.sweep(0.0)
 

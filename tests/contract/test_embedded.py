@@ -134,7 +134,7 @@ async def test_an_announced_event_is_on_disk(file: Path, tmp_path: Path) -> None
     broker = EmbeddedBroker(file)
     broker.listen(listener)
     async with broker:
-        await broker.subscribe(TENANT, CHANNEL)
+        await broker.subscribe(TENANT, [CHANNEL])
         await accepted(broker, TENANT, update("a"))
     async with EmbeddedBroker(copy / file.name) as broker:
         assert (await broker.changes(TENANT, CHANNEL)).events == listener.events
@@ -158,7 +158,7 @@ async def test_a_full_disk_refuses_and_recovers(file: Path) -> None:
     broker = EmbeddedBroker(file)
     broker.listen(listener)
     async with broker:
-        await broker.subscribe(TENANT, CHANNEL)
+        await broker.subscribe(TENANT, [CHANNEL])
         first = await accepted(broker, TENANT, update("a", progress=1))
         big = [raw(f"big{n}", b"x" * 60_000) for n in range(20)]
         with files_no_longer_than(log_of(file).stat().st_size + 100_000):
@@ -213,7 +213,7 @@ async def test_closing_finishes_queued_writes(file: Path) -> None:
         broker = EmbeddedBroker(file)
         broker.listen(listener)
         async with broker:
-            await broker.subscribe(TENANT, CHANNEL)
+            await broker.subscribe(TENANT, [CHANNEL])
             calls = [group.create_task(broker.publish(TENANT, [update(f"c{n}")])) for n in range(200)]
             await asyncio.sleep(0)
         assert len(listener.events) == 200

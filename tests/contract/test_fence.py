@@ -57,7 +57,7 @@ async def test_a_higher_attempt_without_a_seq_begins_with_none(broker: Broker, t
 
 async def test_a_repeat_is_stored_and_announced_once(broker: Broker, tenant: str, listener: Recorder) -> None:
     """Rule 4: a repeated publish gets its cursor again and changes nothing, even with other data."""
-    await broker.subscribe(tenant, CHANNEL)
+    await broker.subscribe(tenant, [CHANNEL])
     first = await accepted(broker, tenant, update("a", attempt=1, seq=7, progress=10))
     assert await accepted(broker, tenant, update("a", attempt=1, seq=7, progress=10)) == first
     assert await accepted(broker, tenant, update("a", seq=7, progress=99)) == first
@@ -102,7 +102,7 @@ async def test_a_lower_seq_is_superseded(broker: Broker, tenant: str) -> None:
 @pytest.mark.parametrize("end", ["complete", "error"])
 async def test_the_end_closes_the_attempt(broker: Broker, tenant: str, listener: Recorder, end: str) -> None:
     """Rule 6: late progress does not reopen a content, with or without attempt and seq."""
-    await broker.subscribe(tenant, CHANNEL)
+    await broker.subscribe(tenant, [CHANNEL])
     await accepted(broker, tenant, update("a", end, attempt=1, seq=5))
     for late in (update("a"), update("a", attempt=1), update("a", seq=6), update("a", "complete", attempt=1, seq=7)):
         assert (await publish_one(broker, tenant, late)).reason is Refusal.CLOSED

@@ -30,7 +30,7 @@ async def statuses(broker: Broker, tenant: str, *content_ids: str) -> list[objec
 
 async def test_a_lease_that_runs_out_ends_the_content(broker: Broker, tenant: str, listener: Recorder) -> None:
     """It ends as stalled, stored and announced like any event, with the data of the last one."""
-    await broker.subscribe(tenant, CHANNEL)
+    await broker.subscribe(tenant, [CHANNEL])
     before = await accepted(broker, tenant, update("a", lease=LEASE, progress=40, outputs=[], title="Metropolis"))
     assert await broker.expire(time.time() + LATER) == 1
     _, announced = await listener.count(2)
@@ -54,7 +54,7 @@ async def test_a_running_lease_ends_nothing(broker: Broker, tenant: str) -> None
 
 async def test_the_brokers_own_clock_ends_leases(broker: Broker, tenant: str, listener: Recorder) -> None:
     """Without a time as an argument, sweeps use the broker's clock."""
-    await broker.subscribe(tenant, CHANNEL)
+    await broker.subscribe(tenant, [CHANNEL])
     await accepted(broker, tenant, update("a", lease=0.02))
     async with asyncio.timeout(20):
         while not await broker.expire():
@@ -221,7 +221,7 @@ async def test_a_stalled_content_is_announced_once(url: str, tenant: str) -> Non
     broker = open_broker(url)
     broker.listen(listener)
     async with broker:
-        await broker.subscribe(tenant, CHANNEL)
+        await broker.subscribe(tenant, [CHANNEL])
         await broker.publish(tenant, [update(f"c{n}", lease=LEASE) for n in range(20)])
         now = time.time() + LATER
         await asyncio.gather(*(broker.expire(now) for _ in range(10)))

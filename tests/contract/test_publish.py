@@ -53,7 +53,7 @@ async def test_refusals_do_not_advance_the_clock(broker: Broker, tenant: str) ->
 @pytest.mark.parametrize("data", BYTES, ids=range(len(BYTES)))
 async def test_data_are_opaque(broker: Broker, tenant: str, listener: Recorder, data: bytes) -> None:
     """Announcement, `changes` and `lookup` give the published bytes."""
-    await broker.subscribe(tenant, CHANNEL)
+    await broker.subscribe(tenant, [CHANNEL])
     await accepted(broker, tenant, raw("a", data))
     (announced,) = await listener.count(1)
     (changed,) = (await broker.changes(tenant, CHANNEL)).events
@@ -65,7 +65,7 @@ async def test_data_are_opaque(broker: Broker, tenant: str, listener: Recorder, 
 @pytest.mark.parametrize("name", ["jobs/instagram-sync", "été 🎬", "a:b{c}d", "x" * 128, "100%", "'\";--", "0"])
 async def test_any_valid_name_is_accepted(broker: Broker, tenant: str, listener: Recorder, name: str) -> None:
     """Names of channels and contents are returned unchanged."""
-    await broker.subscribe(tenant, name)
+    await broker.subscribe(tenant, [name])
     await accepted(broker, tenant, update(name, channel=name))
     (announced,) = await listener.count(1)
     assert (announced.channel, announced.content_id) == (name, name)
@@ -75,7 +75,7 @@ async def test_any_valid_name_is_accepted(broker: Broker, tenant: str, listener:
 
 async def test_a_thousand_in_one_call(broker: Broker, tenant: str, listener: Recorder) -> None:
     """A large batch is stored in order; each event has a receipt and an announcement."""
-    await broker.subscribe(tenant, CHANNEL)
+    await broker.subscribe(tenant, [CHANNEL])
     receipts = await broker.publish(tenant, [update(f"c{n}") for n in range(1_000)])
     offsets = [receipt.cursor.offset for receipt in receipts if receipt.cursor]
     assert len(offsets) == 1_000
@@ -93,7 +93,7 @@ async def test_an_empty_publish_has_no_receipts(broker: Broker, tenant: str) -> 
 
 async def test_concurrent_publishes_are_announced_in_order(broker: Broker, tenant: str, listener: Recorder) -> None:
     """Each concurrent call is stored completely."""
-    await broker.subscribe(tenant, CHANNEL)
+    await broker.subscribe(tenant, [CHANNEL])
     calls = [broker.publish(tenant, [update(f"c{n}"), update(f"d{n}")]) for n in range(100)]
     receipts = [receipt for batch in await asyncio.gather(*calls) for receipt in batch]
     offsets = {receipt.cursor.offset for receipt in receipts if receipt.cursor}
@@ -112,7 +112,7 @@ async def test_one_of_two_equal_publishers_wins(broker: Broker, tenant: str) -> 
 
 async def test_a_cancelled_publish_affects_no_other(broker: Broker, tenant: str, listener: Recorder) -> None:
     """A cancelled publish may be stored or not; concurrent calls are answered correctly."""
-    await broker.subscribe(tenant, CHANNEL)
+    await broker.subscribe(tenant, [CHANNEL])
     async with asyncio.TaskGroup() as group:
         calls = [group.create_task(broker.publish(tenant, [update(f"c{n}", attempt=1, seq=1)])) for n in range(30)]
         await asyncio.sleep(0)

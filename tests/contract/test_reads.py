@@ -120,6 +120,27 @@ async def test_offsets_of_many_channels(broker: Broker, tenant: str) -> None:
     assert (await broker.offsets(tenant, names)).offsets == [0] * 1_500 + [last.offset]
 
 
+async def test_offsets_are_not_older_than_their_cursor(broker: Broker, tenant: str) -> None:
+    """No event of a requested channel lies between its offset and the cursor, also where many channels are asked for
+    while events are published: who takes the cursor for read has missed nothing."""
+    names = [f"c{number}" for number in range(2_500)]
+    published: dict[str, list[int]] = {names[0]: [], names[-1]: []}
+
+    async def publish() -> None:
+        for number in range(150):
+            name = (names[0], names[-1])[number % 2]
+            published[name].append((await accepted(broker, tenant, update(name, channel=name))).offset)
+
+    async with asyncio.TaskGroup() as group:
+        publishing = group.create_task(publish())
+        told = []
+        while not publishing.done():
+            told.append(await broker.offsets(tenant, names))
+    for answer in told:
+        for name, offset in ((names[0], answer.offsets[0]), (names[-1], answer.offsets[-1])):
+            assert not [it for it in published[name] if offset < it <= answer.cursor.offset]
+
+
 async def test_lookup_keeps_the_order_of_the_request(broker: Broker, tenant: str) -> None:
     """Unknown and repeated ids, of several channels, have their answers in place."""
     await accepted(broker, tenant, update("a", channel="films"))

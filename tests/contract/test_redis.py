@@ -53,8 +53,8 @@ def tenant(request: pytest.FixtureRequest) -> str:
 async def test_announcements_resume_after_the_server_was_killed(own_server: RedisServer) -> None:
     """The listener gets `lost` and `restored`, once each, and every channel is subscribed again."""
     async with listening(own_server.url) as (broker, recorder):
-        await broker.subscribe("t", "c")
-        await broker.subscribe("t", "d")
+        await broker.subscribe("t", ["c"])
+        await broker.subscribe("t", ["d"])
         own_server.kill()
         await recorder.until(lambda: recorder.reports == ["lost"])
         own_server.start()
@@ -81,7 +81,7 @@ async def test_accepted_events_survive_a_kill_of_the_server(own_server: RedisSer
 async def test_a_silent_server_counts_as_lost(own_server: RedisServer) -> None:
     """A stopped process keeps its connections open; the deadline detects it, and its return is detected too."""
     async with listening(own_server.url, deadline=IMPATIENT) as (broker, recorder):
-        await broker.subscribe("t", "c")
+        await broker.subscribe("t", ["c"])
         own_server.pause()
         await recorder.until(lambda: recorder.reports == ["lost"])
         with pytest.raises(BrokerUnavailable, match="does not answer in time"):
@@ -97,7 +97,7 @@ async def test_a_silent_server_counts_as_lost(own_server: RedisServer) -> None:
 async def test_a_read_fails_in_time_when_the_server_stops(own_server: RedisServer) -> None:
     """Neither a command nor the wait for announcements outlives the deadline."""
     async with listening(own_server.url, deadline=IMPATIENT) as (broker, _):
-        await broker.subscribe("t", "c")
+        await broker.subscribe("t", ["c"])
         own_server.pause()
         with pytest.raises(BrokerUnavailable):
             await broker.changes("t", "c")
@@ -109,7 +109,7 @@ async def test_a_read_fails_in_time_when_the_server_stops(own_server: RedisServe
 async def test_a_killed_subscription_is_made_again(own_server: RedisServer) -> None:
     """A subscriber that Redis closes, as it does with slow ones, reconnects."""
     async with listening(own_server.url) as (broker, recorder), admin(own_server.url) as client:
-        await broker.subscribe("t", "c")
+        await broker.subscribe("t", ["c"])
         assert await client.execute_command("CLIENT", "KILL", "TYPE", "pubsub") == 1
         await recorder.until(lambda: recorder.reports == ["lost", "restored"])
         await broker.publish("t", [update()])
@@ -122,7 +122,7 @@ async def test_opening_without_a_server_succeeds(tmp_path: Path) -> None:
     async with listening(server.url) as (broker, recorder):
         assert recorder.reports == ["lost"]
         with pytest.raises(BrokerUnavailable):
-            await broker.subscribe("t", "c")
+            await broker.subscribe("t", ["c"])
         for call in (broker.publish("t", [update()]), broker.lookup("t", ["a"]), broker.expire(), broker.ping()):
             with pytest.raises(BrokerUnavailable):
                 await call
@@ -139,8 +139,8 @@ async def test_opening_without_a_server_succeeds(tmp_path: Path) -> None:
 async def test_a_broker_without_a_listener_opens_no_subscription(own_server: RedisServer) -> None:
     """A command line that publishes and exits opens no pub/sub connection; subscribing does nothing."""
     async with RedisBroker(own_server.url) as broker, admin(own_server.url) as client:
-        await broker.subscribe("t", "c")
-        await broker.unsubscribe("t", "c")
+        await broker.subscribe("t", ["c"])
+        await broker.unsubscribe("t", ["c"])
         await broker.publish("t", [update()])
         await broker.ping()
         assert len((await broker.changes("t", "c")).events) == 1
@@ -205,7 +205,7 @@ async def test_changes_waits_for_announcements(redis_server: RedisServer, tenant
         RedisBroker(redis_server.url) as publisher,
         anyio.create_task_group() as tasks,
     ):
-        await broker.subscribe(tenant, "c")
+        await broker.subscribe(tenant, ["c"])
 
         async def publish() -> None:
             while True:
@@ -223,7 +223,7 @@ async def test_changes_waits_for_announcements(redis_server: RedisServer, tenant
 async def test_twenty_thousand_announcements_arrive_in_order(redis_server: RedisServer, tenant: str) -> None:
     """None is lost, repeated or reordered, in whichever batches they arrive."""
     async with listening(redis_server.url) as (broker, recorder), RedisBroker(redis_server.url) as publisher:
-        await broker.subscribe(tenant, "c")
+        await broker.subscribe(tenant, ["c"])
         batch = [update(str(number % 7)) for number in range(1_000)]
         for _ in range(20):
             await publisher.publish(tenant, batch)
@@ -239,8 +239,8 @@ async def test_publishers_share_one_clock(redis_server: RedisServer, tenant: str
         listening(redis_server.url) as (broker, recorder),
         RedisBroker(redis_server.url) as other,
     ):
-        await broker.subscribe(tenant, "c")
-        await broker.subscribe(tenant, "d")
+        await broker.subscribe(tenant, ["c"])
+        await broker.subscribe(tenant, ["d"])
         async with anyio.create_task_group() as tasks:
             for number in range(200):
                 tasks.start_soon(broker.publish, tenant, [update(f"a{number}", channel="c")])
@@ -289,7 +289,7 @@ async def test_databases_are_isolated(redis_server: RedisServer, tenant: str) ->
     first, second = redis_server.url, redis_server.url.removesuffix("0") + "1"
     async with listening(first) as (one, heard_one), listening(second) as (two, heard_two):
         for broker in (one, two):
-            await broker.subscribe(tenant, "c")
+            await broker.subscribe(tenant, ["c"])
         await one.publish(tenant, [update("of-one")])
         await two.publish(tenant, [update("of-two"), update("of-two")])
         assert [event.content_id for event in (await one.changes(tenant, "c")).events] == ["of-one"]
@@ -302,15 +302,15 @@ async def test_an_unsubscribed_channel_is_silent(redis_server: RedisServer, tena
     """After any sequence of subscribing and unsubscribing, the last call decides."""
     async with listening(redis_server.url) as (broker, recorder):
         for _ in range(2):
-            await broker.subscribe(tenant, "c")
-            await broker.subscribe(tenant, "kept")
-            await broker.unsubscribe(tenant, "c")
-            await broker.unsubscribe(tenant, "c")
-        await broker.unsubscribe("unknown", "c")
+            await broker.subscribe(tenant, ["c"])
+            await broker.subscribe(tenant, ["kept"])
+            await broker.unsubscribe(tenant, ["c"])
+            await broker.unsubscribe(tenant, ["c"])
+        await broker.unsubscribe("unknown", ["c"])
         await broker.publish(tenant, [update("a"), update("b", channel="kept")])
         await broker.changes(tenant, "kept")
         assert recorder.contents == ["b"]
-        await broker.subscribe(tenant, "c")
+        await broker.subscribe(tenant, ["c"])
         await broker.publish(tenant, [update("a")])
         await broker.changes(tenant, "c")
         assert recorder.contents == ["b", "a"]
@@ -320,11 +320,11 @@ async def test_an_unsubscribed_channel_is_silent(redis_server: RedisServer, tena
 async def test_a_channel_unsubscribed_while_the_server_is_away_stays_silent(own_server: RedisServer) -> None:
     """After an interruption only the channels that are still wanted are subscribed."""
     async with listening(own_server.url) as (broker, recorder), admin(own_server.url) as client:
-        await broker.subscribe("t", "c")
-        await broker.subscribe("t", "kept")
+        await broker.subscribe("t", ["c"])
+        await broker.subscribe("t", ["kept"])
         own_server.kill()
         await recorder.until(lambda: recorder.reports == ["lost"])
-        await broker.unsubscribe("t", "c")
+        await broker.unsubscribe("t", ["c"])
         own_server.start()
         await recorder.until(lambda: recorder.reports == ["lost", "restored"])
         assert await client.execute_command("PUBSUB", "SHARDCHANNELS") == [b"hub:{t}:events:kept"]
@@ -335,7 +335,7 @@ async def test_many_channels_are_resubscribed(own_server: RedisServer) -> None:
     async with listening(own_server.url) as (broker, recorder), admin(own_server.url) as client:
         async with anyio.create_task_group() as tasks:
             for number in range(1_200):
-                tasks.start_soon(broker.subscribe, f"t{number % 2}", f"c{number}")
+                tasks.start_soon(broker.subscribe, f"t{number % 2}", [f"c{number}"])
         await client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         await recorder.until(lambda: recorder.reports == ["lost", "restored"])
         assert len(await client.execute_command("PUBSUB", "SHARDCHANNELS")) == 1_200
@@ -346,7 +346,7 @@ async def test_invalid_messages_are_skipped(
 ) -> None:
     """Messages that are no announcements are logged once and skipped."""
     async with listening(redis_server.url) as (broker, recorder), admin(redis_server.url) as client:
-        await broker.subscribe(tenant, "c")
+        await broker.subscribe(tenant, ["c"])
         for message in (b"", b"hello\n{}", b"e\t1\t0\ta\tt", b"e\tx\t0\ta\tt\n{}", b"\xff\t1\t0\ta\tt\n{}"):
             await client.execute_command("SPUBLISH", f"hub:{{{tenant}}}:events:c", message)
         await broker.publish(tenant, [update()])
@@ -410,7 +410,7 @@ async def test_a_server_that_breaks_the_protocol_is_disconnected(redis_server: R
     interloper = Interloper(redis_server.port)
     proxy = await asyncio.start_server(interloper.serve, "127.0.0.1", 0)
     async with proxy, listening(f"redis://127.0.0.1:{proxy.sockets[0].getsockname()[1]}") as (broker, recorder):
-        await broker.subscribe(tenant, "c")
+        await broker.subscribe(tenant, ["c"])
         interloper.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await recorder.until(lambda: recorder.reports == ["lost", "restored"])
         await broker.publish(tenant, [update()])
@@ -467,7 +467,7 @@ async def test_a_password_is_used_and_never_shown(tmp_path: Path, caplog: pytest
     caplog.set_level(logging.DEBUG, "statushub.hub")
     with running_redis(tmp_path, arguments=("--requirepass", "s3cret/&")) as server:
         async with listening(f"redis://:s3cret%2F%26@127.0.0.1:{server.port}/0") as (broker, recorder):
-            await broker.subscribe("t", "c")
+            await broker.subscribe("t", ["c"])
             await broker.publish("t", [update()])
             await recorder.count(1)
         async with listening(f"redis://:wr0ng@127.0.0.1:{server.port}/0") as (broker, recorder):
@@ -499,7 +499,7 @@ async def test_the_documented_permissions_suffice(own_server: RedisServer) -> No
     async with admin(own_server.url) as client:
         await client.execute_command("ACL", "SETUSER", "hub", *rules)
         async with listening(f"redis://hub:pw@127.0.0.1:{own_server.port}") as (broker, recorder):
-            await broker.subscribe("t", "c")
+            await broker.subscribe("t", ["c"])
             await broker.publish("t", [update(lease=1), update("b")])
             assert await broker.expire(time.time() + 60) == 1
             assert len((await broker.changes("t", "c")).events) == 2
@@ -508,7 +508,7 @@ async def test_the_documented_permissions_suffice(own_server: RedisServer) -> No
             await broker.expire(time.time() + RETENTION_SECONDS + 60)
             await broker.expire(time.time() + RETENTION_SECONDS + 2 * TOMBSTONE_SECONDS)
             assert (await broker.changes("t", "c")).events == []
-            await broker.unsubscribe("t", "c")
+            await broker.unsubscribe("t", ["c"])
             await broker.ping()
             assert recorder.reports == []
 
@@ -519,7 +519,7 @@ async def test_a_forbidden_channel_is_reported(own_server: RedisServer) -> None:
         await client.execute_command("ACL", "SETUSER", "hub", "on", ">pw", "~*", "resetchannels", "+@all")
         async with listening(f"redis://hub:pw@127.0.0.1:{own_server.port}") as (broker, _):
             with pytest.raises(BrokerUnavailable, match="NOPERM"):
-                await broker.subscribe("t", "c")
+                await broker.subscribe("t", ["c"])
 
 
 async def test_a_replica_is_refused(own_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -542,7 +542,7 @@ async def test_a_demoted_master_ends_the_session(
     """A server that answers READONLY is no longer subscribed to, until it is promoted again."""
     with running_redis(tmp_path_factory.mktemp("master")) as master:
         async with listening(own_server.url) as (broker, recorder), admin(own_server.url) as client:
-            await broker.subscribe("t", "c")
+            await broker.subscribe("t", ["c"])
             await client.execute_command("REPLICAOF", "127.0.0.1", str(master.port))
             with pytest.raises(BrokerUnavailable):
                 await broker.publish("t", [update()])
@@ -579,7 +579,7 @@ async def test_a_unix_socket_works(tmp_path: Path) -> None:
     path = tmp_path / "redis.sock"
     with running_redis(tmp_path, arguments=("--unixsocket", str(path))):
         async with listening(f"unix://{path}?db=2") as (broker, recorder):
-            await broker.subscribe("t", "c")
+            await broker.subscribe("t", ["c"])
             await broker.publish("t", [update()])
             await recorder.count(1)
 
@@ -599,7 +599,7 @@ async def test_tls_works(tmp_path: Path) -> None:
     arguments = ("--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key))
     with running_redis(tmp_path, arguments=(*arguments, "--tls-auth-clients", "no")) as server:
         async with listening(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}") as (broker, recorder):
-            await broker.subscribe("t", "c")
+            await broker.subscribe("t", ["c"])
             await broker.publish("t", [update()])
             await recorder.count(1)
             server.kill()
@@ -618,7 +618,7 @@ async def test_cancelled_calls_leave_the_broker_usable(redis_server: RedisServer
             async with anyio.create_task_group() as tasks:
                 for number in range(4):
                     tasks.start_soon(broker.changes, tenant, f"c{number}")
-                    tasks.start_soon(broker.subscribe, tenant, f"c{number}")
+                    tasks.start_soon(broker.subscribe, tenant, [f"c{number}"])
                 await anyio.lowlevel.checkpoint()
                 tasks.cancel_scope.cancel()
         await broker.publish(tenant, [update(channel="c0")])

@@ -42,7 +42,7 @@ async def broker(server: RedisServer, listener: Recorder) -> AsyncIterator[Broke
     broker = open_broker(server.url)
     broker.listen(listener)
     async with broker:
-        await broker.subscribe(TENANT, CHANNEL)
+        await broker.subscribe(TENANT, [CHANNEL])
         yield broker
 
 

@@ -42,13 +42,13 @@ async def listening(url: str, *, deadline: float = 5.0) -> AsyncIterator[tuple[R
 async def test_announcements_arrive_in_order(server: RedisServer) -> None:
     """As over the transport, announcements come in clock order and before the answer of a read."""
     async with listening(server.url) as (broker, recorder):
-        await broker.subscribe("t", "c")
+        await broker.subscribe("t", ["c"])
         for number in range(10):
             await broker.publish("t", [update(f"c{number}-{i}") for i in range(50)] + [update("x", channel="d")])
             snapshot = await broker.changes("t", "c")
             assert len(recorder.announcements) == 50 * (number + 1)
             assert snapshot.cursor.offset == recorder.offsets[-1] + 1
-        await broker.unsubscribe("t", "c")
+        await broker.unsubscribe("t", ["c"])
         await broker.publish("t", [update()])
         await broker.ping()
         assert recorder.offsets == sorted(recorder.offsets)
@@ -60,7 +60,7 @@ async def test_announcements_arrive_in_order(server: RedisServer) -> None:
 async def test_announcements_resume_after_the_server_was_killed(server: RedisServer) -> None:
     """The end of a connection is noticed, and every channel is subscribed again."""
     async with listening(server.url) as (broker, recorder):
-        await broker.subscribe("t", "c")
+        await broker.subscribe("t", ["c"])
         server.kill()
         await recorder.until(lambda: recorder.reports == ["lost"])
         server.start()
@@ -72,7 +72,7 @@ async def test_announcements_resume_after_the_server_was_killed(server: RedisSer
 async def test_a_silent_server_counts_as_lost(server: RedisServer) -> None:
     """The deadline holds for a connection without a transport, too."""
     async with listening(server.url, deadline=1.0) as (broker, recorder):
-        await broker.subscribe("t", "c")
+        await broker.subscribe("t", ["c"])
         server.pause()
         await recorder.until(lambda: recorder.reports == ["lost"])
         server.resume()
@@ -85,7 +85,7 @@ async def test_a_forbidden_channel_is_reported(server: RedisServer) -> None:
         await client.execute_command("ACL", "SETUSER", "hub", "on", ">pw", "~*", "resetchannels", "+@all")
         async with listening(f"redis://hub:pw@127.0.0.1:{server.port}") as (broker, _):
             with pytest.raises(BrokerUnavailable, match="no permissions"):
-                await broker.subscribe("t", "c")
+                await broker.subscribe("t", ["c"])
 
 
 def test_the_installed_version_has_the_private_parts() -> None:
@@ -107,7 +107,7 @@ async def test_a_version_without_the_parts_is_logged_once(
     broker, recorder = RedisBroker(server.url), Recorder()
     broker.listen(recorder)
     async with broker, admin(server.url) as client:
-        await broker.subscribe("t", "c")
+        await broker.subscribe("t", ["c"])
         await client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         await recorder.until(lambda: recorder.reports == ["lost", "restored"])
         await broker.publish("t", [update()])

@@ -99,7 +99,7 @@ async def test_sentinel_names_the_master(pair: tuple[RedisServer, RedisServer, s
     """Commands and the subscription go to the master."""
     master, _, url = pair
     async with listening(url) as (broker, recorder), admin(master.url) as client:
-        await broker.subscribe("t", "c")
+        await broker.subscribe("t", ["c"])
         await broker.publish("t", [update()])
         assert len((await broker.changes("t", "c")).events) == 1
         assert recorder.contents == ["a"]
@@ -121,7 +121,7 @@ async def test_a_dead_master_is_replaced(pair: tuple[RedisServer, RedisServer, s
     master, replica, url = pair
     await until_watched(url, replica)
     async with listening(url) as (broker, recorder), admin(replica.url) as client:
-        await broker.subscribe("t", "c")
+        await broker.subscribe("t", ["c"])
         (before,) = await broker.publish("t", [update("before")])
         await until_answer(client, "before", "ZRANGE", "hub:{t}:channel:c", 0, -1)
         master.kill()
@@ -139,7 +139,7 @@ async def test_a_running_master_is_replaced(pair: tuple[RedisServer, RedisServer
     _, replica, url = pair
     await until_watched(url, replica)
     async with listening(url, deadline=IMPATIENT) as (broker, recorder), admin(sentinel_of(url)) as sentinel:
-        await broker.subscribe("t", "c")
+        await broker.subscribe("t", ["c"])
         # Refused until Sentinel has seen that the replica is synchronised.
         await until_answer(sentinel, "OK", "SENTINEL", "FAILOVER", "main")
         await recorder.until(lambda: "lost" in recorder.reports)
@@ -157,7 +157,7 @@ async def test_a_master_cut_off_from_sentinel_is_left(
     _, _, url = pair
     with running_redis(tmp_path_factory.mktemp("other")) as other:
         async with listening(url, deadline=IMPATIENT) as (broker, recorder), admin(sentinel_of(url)) as sentinel:
-            await broker.subscribe("t", "c")
+            await broker.subscribe("t", ["c"])
             await sentinel.execute_command("SENTINEL", "REMOVE", "main")
             await sentinel.execute_command("SENTINEL", "MONITOR", "main", "127.0.0.1", other.port, 1)
             await recorder.until(lambda: recorder.reports[-2:] == ["lost", "restored"])
@@ -268,8 +268,8 @@ async def test_each_tenant_is_served_by_its_node(cluster: ClusterOfThree) -> Non
     async with listening(cluster.url) as (broker, recorder):
         tenants = [cluster.tenant_of(number) for number in range(3)]
         for tenant in tenants:
-            await broker.subscribe(tenant, "c")
-            await broker.subscribe(tenant, "d")
+            await broker.subscribe(tenant, ["c"])
+            await broker.subscribe(tenant, ["d"])
         for tenant in tenants:
             await broker.publish(tenant, [update(lease=1), update("b", channel="d")])
             assert len((await broker.changes(tenant, "c")).events) == 1
@@ -278,7 +278,7 @@ async def test_each_tenant_is_served_by_its_node(cluster: ClusterOfThree) -> Non
             assert [event and event.channel for event in (await broker.lookup(tenant, ["b", "a"])).events] == ["d", "c"]
         assert await broker.expire(time.time() + 60) == 3
         await broker.ping()
-        await broker.unsubscribe(tenants[0], "c")
+        await broker.unsubscribe(tenants[0], ["c"])
         assert recorder.reports == []
 
 
@@ -321,7 +321,7 @@ async def test_a_tenant_that_moves_is_followed(cluster: ClusterOfThree) -> None:
     tenant = cluster.tenant_of(0)
     # The deadline does not pass: the server's answer tells that the slot has moved.
     async with listening(cluster.url, deadline=PATIENCE_SECONDS) as (broker, recorder):
-        await broker.subscribe(tenant, "c")
+        await broker.subscribe(tenant, ["c"])
         await broker.publish(tenant, [update("before")])
         await recorder.count(1)
         await cluster.move_slot(key_slot(tenant.encode()), cluster.masters[0], cluster.masters[1])
@@ -337,7 +337,7 @@ async def test_a_node_that_returns_is_subscribed_again(cluster: ClusterOfThree) 
     """Tenants of a node without a replica are announced again when the node is back."""
     tenant = cluster.tenant_of(2)
     async with listening(cluster.url) as (broker, recorder):
-        await broker.subscribe(tenant, "c")
+        await broker.subscribe(tenant, ["c"])
         cluster.masters[2].kill()
         await recorder.until(lambda: recorder.reports == ["lost"])
         with pytest.raises(BrokerUnavailable):
@@ -355,7 +355,7 @@ async def test_a_subscription_that_failed_is_made_when_its_node_returns(cluster:
     async with listening(cluster.url, deadline=IMPATIENT) as (broker, recorder):
         cluster.masters[away].kill()
         with pytest.raises(BrokerUnavailable):
-            await broker.subscribe(tenant, "c")
+            await broker.subscribe(tenant, ["c"])
         await recorder.until(lambda: recorder.reports == ["lost"])
         cluster.masters[away].start()
         await recorder.until(lambda: recorder.reports[-1] == "restored")
@@ -367,7 +367,7 @@ async def test_a_manual_failover_is_followed(own_cluster: ClusterOfThree) -> Non
     """No read is answered by the new master while announcements still come from the old one."""
     tenant = own_cluster.tenant_of(0)
     async with listening(own_cluster.url, deadline=IMPATIENT) as (broker, recorder):
-        await broker.subscribe(tenant, "c")
+        await broker.subscribe(tenant, ["c"])
         async with admin(own_cluster.replica.url) as client:
             await client.execute_command("CLUSTER", "FAILOVER")
             await until_answer(client, "role:master", "INFO", "replication")
@@ -381,7 +381,7 @@ async def test_a_dead_node_is_replaced(own_cluster: ClusterOfThree) -> None:
     """The replica of a dead node takes over, and the broker finds it."""
     tenant = own_cluster.tenant_of(0)
     async with listening(own_cluster.url, deadline=IMPATIENT) as (broker, recorder):
-        await broker.subscribe(tenant, "c")
+        await broker.subscribe(tenant, ["c"])
         own_cluster.masters[0].kill()
         # Without the node timeout, after which the nodes would elect it.
         own_cluster.replica.command("CLUSTER", "FAILOVER", "TAKEOVER")
@@ -423,7 +423,7 @@ async def until_synced(replica: RedisServer) -> None:
 async def test_an_address_that_leads_to_another_master(pair: tuple[RedisServer, RedisServer, str]) -> None:
     """A hub closes all connections to the old master, which is a replica now."""
     async with moved_address(*pair[:2]) as (url, move), listening(url) as (broker, listener):
-        await broker.subscribe("t", "c")
+        await broker.subscribe("t", ["c"])
         await asyncio.gather(*(broker.publish("t", [update("before")]) for _ in range(20)))
         move()
         await until_it_serves(broker)

@@ -42,7 +42,7 @@ def names(snapshot: Snapshot) -> list[tuple[str, str]]:
 
 async def test_contents_are_removed(forgetful: Broker, tenant: str, listener: Recorder) -> None:
     """A tombstone takes the content's place: on the clock, in reads and in announcements."""
-    await forgetful.subscribe(tenant, CHANNEL)
+    await forgetful.subscribe(tenant, [CHANNEL])
     cursor = await accepted(forgetful, tenant, update("a", "complete"))
     await removed(forgetful)
     snapshot = await forgetful.changes(tenant, CHANNEL)
@@ -137,7 +137,11 @@ async def test_the_floor_outlives_its_channel(forgetful: Broker, tenant: str) ->
     before = await accepted(forgetful, tenant, update("gone"))
     await removed(forgetful)
     await removed(forgetful, after=2 * DAY)
-    assert (await forgetful.changes(tenant, CHANNEL, before)).whole
+    void = await forgetful.changes(tenant, CHANNEL, before)
+    assert void.whole
+    told = await forgetful.offsets(tenant, [CHANNEL])
+    assert (told.offsets, told.floor) == ([0], void.floor)
+    assert told.floor > before.offset
     now = await accepted(forgetful, tenant, update("new"))
     again = await forgetful.changes(tenant, CHANNEL, before)
     assert (again.whole, names(again)) == (True, [("content_status_update", "new")])

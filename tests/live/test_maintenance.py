@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from statushub.hub.brokers import open_broker
-from statushub.hub.brokers.contract import Broker, Snapshot
+from statushub.hub.brokers.contract import Broker, Offsets, Snapshot
 from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.intervals import Intervals
 from statushub.hub.model.errors import BrokerUnavailable
@@ -27,19 +28,19 @@ After = Callable[[], Awaitable[None]]
 
 
 def on_first_read(broker: Broker, after: After) -> None:
-    """Run `after` between the broker's first read of a channel and the hub's receipt of it."""
-    read = broker.changes
+    """Run `after` between the broker's first read of a channel's offset and the hub's receipt of it."""
+    read = broker.offsets
     reads = 0
 
-    async def changes(*arguments: Any) -> Snapshot:
+    async def offsets(*arguments: Any) -> Offsets:
         nonlocal reads
         reads += 1
-        snapshot = await read(*arguments)
+        told = await read(*arguments)
         if reads == 1:
             await after()
-        return snapshot
+        return told
 
-    broker.changes = changes  # type: ignore[assignment, method-assign]
+    broker.offsets = offsets  # type: ignore[assignment, method-assign]
 
 
 def channels(hub: LiveHub) -> list[str]:
@@ -95,6 +96,17 @@ def test_a_content_whose_retention_has_ended_leaves_a_watched_replica() -> None:
         assert summary(hub)["total_completed"] == 0
         with stream(hub) as late:
             assert outline(late.until("ready")) == [("ready", "")]
+
+
+def test_a_cursor_from_before_a_forgotten_removal_is_reset_in_an_empty_channel() -> None:
+    """The hub does not read a channel that is empty, and knows the floor of such channels nonetheless."""
+    day = 24 * 3600.0
+    with live_hub(retention=60.0) as hub:
+        cursor = publish(hub, "a", "complete")
+        for after in (3600.0, 2 * day):
+            hub.run(hub.hub.broker.expire(time.time() + after))
+        with stream(hub, cursor=cursor) as client:
+            assert outline(client.until("ready")) == [("reset", ""), ("ready", "")]
 
 
 @pytest.mark.parametrize("http", PATHS)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
 import pytest
 
 from statushub.hub.brokers import open_broker
-from statushub.hub.brokers.contract import Broker, Snapshot
+from statushub.hub.brokers.contract import Broker, Offsets, Snapshot
 from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable
@@ -194,15 +194,15 @@ def test_a_replica_evicted_during_a_read_stays_evicted() -> None:
     """It owns no contents afterwards, and polls are answered from the replica that is followed."""
     broker = open_broker("memory:")
     dropped: list[Replica] = []
-    read = broker.changes
+    read = broker.offsets
 
-    async def changes(tenant: str, channel: str, since: Cursor | None = None) -> Snapshot:
-        snapshot = await read(tenant, channel, since)
+    async def offsets(tenant: str, channels: Sequence[str]) -> Offsets:
+        told = await read(tenant, channels)
         if dropped:
-            await hub.hub.evictor.drop(dropped.pop())
-        return snapshot
+            await hub.hub.synchronizer.drop("default", [dropped.pop()])
+        return told
 
-    broker.changes = changes  # type: ignore[method-assign]
+    broker.offsets = offsets  # type: ignore[method-assign]
     with live_hub(broker) as hub:
         publish(hub, "a", "generating")
         publish(hub, "k", "generating", channel="kept")
@@ -232,9 +232,11 @@ def test_an_unreadable_channel_does_not_end_other_streams(http: Any) -> None:
         return await read(tenant, channel, since)
 
     broker.changes = changes  # type: ignore[method-assign]
-    with live_hub(broker, http=http) as hub, stream(hub) as client, stream(hub, channel="other") as other:
-        assert outline(other.until("ready")) == [("ready", "")]
-        assert outline(client.until("ready")) == [("ready", "")]
+    with live_hub(broker, http=http) as hub:
+        publish(hub, "a", "complete")
+        with stream(hub) as client, stream(hub, channel="other") as other:
+            assert outline(other.until("ready")) == [("ready", "")]
+            assert outline(client.until("ready")) == [("processing_complete", "a"), ("ready", "")]
 
 
 @pytest.mark.parametrize("http", PATHS)

@@ -77,5 +77,5 @@ async def test_a_closed_follower_unsubscribes(hub: Hub) -> None:
         assert len(replica.subscribers) == len(replica.pollers) == 1
     assert not replica.subscribers
     assert not replica.pollers
-    await hub.evictor.drop(replica)
+    await hub.synchronizer.drop(replica.tenant, [replica])
     assert not list(hub.registry)

@@ -119,13 +119,13 @@ class RedisBroker:
     ) -> list[Receipt]:
         return await self._publisher.publish(tenant, publications, retention=retention, rate=rate)
 
-    async def subscribe(self, tenant: str, channel: str) -> None:
+    async def subscribe(self, tenant: str, channels: Sequence[str]) -> None:
         if self._subscription is not None:
-            await self._subscription.subscribe(tenant, channel)
+            await self._subscription.subscribe(tenant, channels)
 
-    async def unsubscribe(self, tenant: str, channel: str) -> None:
+    async def unsubscribe(self, tenant: str, channels: Sequence[str]) -> None:
         if self._subscription is not None:
-            self._subscription.unsubscribe(tenant, channel)
+            self._subscription.unsubscribe(tenant, channels)
 
     async def changes(self, tenant: str, channel: str, since: Cursor | None = None) -> Snapshot:
         # The session from before the read: only its announcements are sure to include all that the read has seen.
@@ -141,17 +141,17 @@ class RedisBroker:
 
     async def offsets(self, tenant: str, channels: Sequence[str]) -> Offsets:
         session = None if self._subscription is None else self._subscription.session
-        prefix, known = self._prefix(tenant), list[int]()
-        for start in range(0, max(len(channels), 1), OFFSETS_CHANNELS):
-            batch = channels[start : start + OFFSETS_CHANNELS]
-            cursor, offsets = commands.offsets(await self._client.call(commands.offsets_call(prefix, batch)))
-            for channel, offset in zip(batch, offsets, strict=True):
-                if offset < 0:
-                    self._skip(commands.channel_key(prefix, channel))
-            known += [max(offset, 0) for offset in offsets]
+        first = await self._offsets(tenant, channels[:OFFSETS_CHANNELS])
+        offsets, floor = list(first.offsets), first.floor
+        for start in range(OFFSETS_CHANNELS, len(channels), OFFSETS_CHANNELS):
+            read = await self._offsets(tenant, channels[start : start + OFFSETS_CHANNELS])
+            if read.cursor.epoch != first.cursor.epoch:
+                raise BrokerUnavailable("the clock has begun anew during the read")
+            offsets += read.offsets
+            floor = max(floor, read.floor)
         if session is not None:
             await session.barrier(tenant)
-        return Offsets(cursor=cursor, offsets=known)
+        return Offsets(cursor=first.cursor, offsets=offsets, floor=floor)
 
     async def expire(self, now: float | None = None) -> int:
         tenants = await self._tenants()
@@ -291,6 +291,14 @@ class RedisBroker:
         for start in range(0, len(due.forgotten), SWEEP_EVENTS):
             batch_forgotten = due.forgotten[start : start + SWEEP_EVENTS]
             await self._client.call(commands.forget_call(prefix, now, batch_forgotten))
+
+    async def _offsets(self, tenant: str, channels: Sequence[str]) -> Offsets:
+        prefix = self._prefix(tenant)
+        cursor, floor, offsets = commands.offsets(await self._client.call(commands.offsets_call(prefix, channels)))
+        for channel, offset in zip(channels, offsets, strict=True):
+            if offset < 0:
+                self._skip(commands.channel_key(prefix, channel))
+        return Offsets(cursor=cursor, offsets=[max(offset, 0) for offset in offsets], floor=floor)
 
     def _prefix(self, tenant: str) -> str:
         return commands.prefix(self._topology.root, tenant)

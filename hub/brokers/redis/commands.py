@@ -281,9 +281,10 @@ def offsets_call(prefix: str, channels: Sequence[str]) -> Call:
     return Call(function="offsets", keys=[clock_key(prefix), *(channel_key(prefix, it) for it in channels)])
 
 
-def offsets(answer: Sequence[int | bytes]) -> tuple[Cursor, list[int]]:
-    """The answer of `offsets`: the clock, and each channel's offset, -1 where its key holds something else."""
-    return _clock(answer[0], answer[1]), [int(offset) for offset in answer[2:]]
+def offsets(answer: Sequence[int | bytes]) -> tuple[Cursor, int, list[int]]:
+    """The answer of `offsets`: the clock, the floor of empty channels, and the offset of each channel, -1 where its key
+    holds something else."""
+    return _clock(answer[0], answer[1]), int(answer[2]), [int(offset) for offset in answer[3:]]
 
 
 def due_call(prefix: str, now: float | None, limit: int, settings: Settings) -> Call:

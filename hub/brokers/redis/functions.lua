@@ -423,11 +423,11 @@ local function states(keys)
 end
 
 -- FCALL statushub5_offsets <number of keys> <clock> then each <channel>
--- Returns epoch, the clock's offset, then of each channel the offset of its latest event, 0 where it is empty, or -1
--- where its key holds something else.
+-- Returns epoch, the clock's offset, the floor of empty channels, then of each channel the offset of its latest event,
+-- 0 where it is empty, or -1 where its key holds something else.
 local function offsets(keys)
   local clk = clock(keys[1])
-  local answer = { clk.epoch, integer(clk.offset) }
+  local answer = { clk.epoch, integer(clk.offset), integer(clk.floor) }
   for i = 2, #keys do answer[#answer + 1] = integer(latest(keys[i]) or -1) end
   return answer
 end

@@ -34,7 +34,7 @@ CHECKS_PER_DEADLINE: Final = 3
 """Pings within one deadline, so that a single late answer does not end a connection."""
 
 CHANNELS_PER_COMMAND: Final = 500
-"""Channels in one SSUBSCRIBE: few round trips, and no command that holds the server for long."""
+"""Channels in one SSUBSCRIBE or SUNSUBSCRIBE: few round trips, and no command that holds the server for long."""
 
 BUSY_RATE: Final = 8_000
 """Announcements a second above which reads are coalesced."""
@@ -117,17 +117,18 @@ class PubSubConnection(asyncio.Protocol):
 
     def subscribe(self, names: Iterable[bytes]) -> None:
         """Subscribe to pub/sub channels of one slot; a `barrier` after it returns once the server has done so."""
-        names = iter(names)
-        while chunk := list(islice(names, CHANNELS_PER_COMMAND)):
+        for chunk in _chunks(names):
             self.subscribed.update(chunk)
             self._write(b"SSUBSCRIBE", *chunk)
 
-    def unsubscribe(self, name: bytes) -> None:
-        """Unsubscribe, without waiting for the server."""
-        if name in self.subscribed and self._reason is None:
-            self.subscribed.discard(name)
-            self._leaving[name] += 1
-            self._write(b"SUNSUBSCRIBE", name)
+    def unsubscribe(self, names: Iterable[bytes]) -> None:
+        """Unsubscribe from pub/sub channels of one slot, without waiting for the server."""
+        if self._reason is not None:
+            return
+        for chunk in _chunks(self.subscribed.intersection(names)):
+            self.subscribed.difference_update(chunk)
+            self._leaving.update(chunk)
+            self._write(b"SUNSUBSCRIBE", *chunk)
 
     async def barrier(self) -> None:
         """Return when everything that the server wrote to this connection before the call has been passed on.
@@ -251,6 +252,12 @@ class PubSubConnection(asyncio.Protocol):
     def _write(self, *command: bytes) -> None:
         # Its annotation allows commands of one word only.
         self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
+
+
+def _chunks(names: Iterable[bytes]) -> Iterator[list[bytes]]:
+    names = iter(names)
+    while chunk := list(islice(names, CHANNELS_PER_COMMAND)):
+        yield chunk
 
 
 def _transport(connection: AbstractConnection) -> asyncio.Transport:

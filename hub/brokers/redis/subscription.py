@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -76,22 +76,22 @@ class Session:
         self._check_over()
         self.opened = True
 
-    async def subscribe(self, tenant: str, name: bytes) -> None:
-        """Subscribe to a pub/sub channel of a tenant. Raises `BrokerUnavailable`, and ends the session then."""
+    async def subscribe(self, tenant: str, names: Sequence[bytes]) -> None:
+        """Subscribe to pub/sub channels of a tenant. Raises `BrokerUnavailable`, and ends the session then."""
         try:
             connection = await self._connection(tenant)
-            if name in self._wanted:
-                connection.subscribe([name])
-                await self._barrier(connection)
+            connection.subscribe(name for name in names if name in self._wanted and name not in connection.subscribed)
+            # Another call may have subscribed just now, and not be answered yet.
+            await self._barrier(connection)
         except BrokerUnavailable as error:
             # The next session subscribes to all that is wanted.
             self.end(error.message)
             raise
 
-    def unsubscribe(self, tenant: str, name: bytes) -> None:
-        """Unsubscribe from a pub/sub channel of a tenant."""
+    def unsubscribe(self, tenant: str, names: Sequence[bytes]) -> None:
+        """Unsubscribe from pub/sub channels of a tenant."""
         if tenant in self._nodes:
-            self._connections[self._nodes[tenant]].unsubscribe(name)
+            self._connections[self._nodes[tenant]].unsubscribe(names)
 
     async def barrier(self, tenant: str) -> None:
         """Return once every announcement of the tenant made before the call has reached the listener."""
@@ -207,17 +207,18 @@ class Subscription:
             raise BrokerUnavailable(f"announcements are interrupted: {self._reason}")
         return session
 
-    async def subscribe(self, tenant: str, channel: str) -> None:
+    async def subscribe(self, tenant: str, channels: Sequence[str]) -> None:
         """As in the broker's contract."""
-        name = self._name(tenant, channel)
-        self._wanted[name] = (tenant, channel)
-        await self.session.subscribe(tenant, name)
+        names = {self._name(tenant, channel): (tenant, channel) for channel in channels}
+        self._wanted.update(names)
+        await self.session.subscribe(tenant, [*names])
 
-    def unsubscribe(self, tenant: str, channel: str) -> None:
+    def unsubscribe(self, tenant: str, channels: Sequence[str]) -> None:
         """As in the broker's contract."""
-        name = self._name(tenant, channel)
-        if self._wanted.pop(name, None) and self._session is not None:
-            self._session.unsubscribe(tenant, name)
+        names = [self._name(tenant, channel) for channel in channels]
+        gone = [name for name in names if self._wanted.pop(name, None)]
+        if gone and self._session is not None:
+            self._session.unsubscribe(tenant, gone)
 
     def wants(self, tenant: str, channel: str) -> bool:
         """Whether the channel is subscribed, or will be before the next `restored`."""

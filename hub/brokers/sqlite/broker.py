@@ -121,11 +121,11 @@ class EmbeddedBroker:
         )
         return receipts
 
-    async def subscribe(self, tenant: str, channel: str) -> None:
-        self._subscribed.add((tenant, channel))
+    async def subscribe(self, tenant: str, channels: Sequence[str]) -> None:
+        self._subscribed.update((tenant, channel) for channel in channels)
 
-    async def unsubscribe(self, tenant: str, channel: str) -> None:
-        self._subscribed.discard((tenant, channel))
+    async def unsubscribe(self, tenant: str, channels: Sequence[str]) -> None:
+        self._subscribed.difference_update((tenant, channel) for channel in channels)
 
     async def changes(self, tenant: str, channel: str, since: Cursor | None = None) -> Snapshot:
         snapshot: Snapshot = await self._submit(_Read, lambda store: store.changes(tenant, channel, since))

@@ -160,9 +160,9 @@ class Store:
 
     def offsets(self, tenant: str, channels: Sequence[str]) -> Offsets:
         """As `Broker.offsets`."""
-        cursor = _cursor(self._readable_clock(tenant))
+        clock = self._readable_clock(tenant)
         rows = self._execute("offsets", (tenant, msgspec.json.encode(channels).decode()))
-        return Offsets(cursor=cursor, offsets=[row[0] for row in rows])
+        return Offsets(cursor=_cursor(clock), offsets=[row[0] for row in rows], floor=clock.floor)
 
     def expire(self, now: float | None) -> tuple[int, list[Announcement]]:
         """As `Broker.expire`, within a transaction."""

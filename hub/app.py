@@ -27,7 +27,7 @@ from statushub.hub.hub import Hub
 from statushub.hub.intervals import Intervals
 from statushub.hub.model.limits import StorageLimits
 from statushub.hub.replicas.limits import ReplicaLimits
-from statushub.hub.viewers.quotas import StreamLimits
+from statushub.hub.viewers.quotas import ChannelLimits, StreamLimits
 
 ROUTES: Final = (
     *events.routes,
@@ -77,6 +77,7 @@ async def open_hub(
             address=settings.max_streams_address,
         ),
         revocation_limits=RevocationLimits(hub=settings.max_revocations, tenant=settings.max_revocations_tenant),
+        channel_limits=ChannelLimits(tenant=settings.max_channels_tenant, sub=settings.max_channels_sub),
     )
     async with opened, hub:
         yield hub

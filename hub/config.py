@@ -52,6 +52,13 @@ MAX_REVOCATIONS: Final = 20_000
 MAX_REVOCATIONS_TENANT: Final = 5_000
 """Revocations of one tenant: a quarter of all, so that one cannot keep the others from revoking."""
 
+MAX_CHANNELS_TENANT: Final = 50_000
+"""Channels that one tenant's viewers follow: 130 MB, and a second or two to read after an interruption.
+Lower it where tenants share a hub."""
+
+MAX_CHANNELS_SUB: Final = 5_000
+"""Channels that one subject follows: 78 streams of 64 channels each, and a tenth of what a tenant may."""
+
 PUBLISH_RATE: Final = 10_000.0
 """Events per second of one publisher: a busy worker, and a fifth of what one Redis accepts in total."""
 
@@ -101,6 +108,7 @@ Seconds = Annotated[float, Flag(metavar="SECONDS")]
 Bytes = Annotated[int, Flag(metavar="BYTES")]
 Contents = Annotated[int, Meta(ge=1, le=10**9), Flag(metavar="COUNT")]
 Streams = Annotated[int, Meta(ge=1, le=10_000_000), Flag(metavar="COUNT")]
+Channels = Annotated[int, Meta(ge=1, le=10_000_000), Flag(metavar="COUNT")]
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
 
 
@@ -255,6 +263,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     max_revocations_tenant: Annotated[
         int, Meta(ge=1, le=10_000_000, description="Revocations in force of one tenant."), Flag(metavar="COUNT")
     ] = MAX_REVOCATIONS_TENANT
+    max_channels_tenant: Annotated[
+        Channels,
+        Meta(
+            description="Channels that the streams and long polls of one tenant follow in a process. Further streams "
+            "are told to reconnect a while later, and a tenant that has as many in memory gets 429 for polls of others."
+        ),
+    ] = MAX_CHANNELS_TENANT
+    max_channels_sub: Annotated[
+        Channels,
+        Meta(
+            description="Channels that the streams and long polls of one token subject follow in a process; of one "
+            "client address where there are no tokens."
+        ),
+    ] = MAX_CHANNELS_SUB
     publish_rate: Annotated[
         float,
         Meta(

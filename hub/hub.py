@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Final, Self
@@ -18,6 +18,8 @@ from statushub.hub.brokers.sweeper import sweep_regularly
 from statushub.hub.config import (
     GRACE_SECONDS,
     HEARTBEAT_SECONDS,
+    MAX_CHANNELS_SUB,
+    MAX_CHANNELS_TENANT,
     MAX_STREAMS,
     MAX_STREAMS_ADDRESS,
     MAX_STREAMS_SUB,
@@ -28,7 +30,7 @@ from statushub.hub.config import (
 from statushub.hub.intervals import Intervals
 from statushub.hub.metrics import Counts, Measures
 from statushub.hub.model.cursor import Cursor
-from statushub.hub.model.errors import BrokerUnavailable
+from statushub.hub.model.errors import BrokerUnavailable, TooManyRequests
 from statushub.hub.model.event import Event
 from statushub.hub.model.limits import PublishRate
 from statushub.hub.model.publication import Publication
@@ -49,7 +51,7 @@ from statushub.hub.viewers.heartbeat import Heartbeat
 from statushub.hub.viewers.long_poll import Changes, long_poll
 from statushub.hub.viewers.pull import PullViewer
 from statushub.hub.viewers.push import PushViewer
-from statushub.hub.viewers.quotas import StreamLimits, StreamQuota
+from statushub.hub.viewers.quotas import ChannelLimits, ChannelQuota, StreamLimits, StreamQuota
 from statushub.hub.viewers.viewers import Viewers
 
 DRAIN_MS: Final = 500
@@ -59,6 +61,11 @@ of its viewers are closed simultaneously."""
 STREAM_LIMITS: Final = StreamLimits(
     hub=MAX_STREAMS, tenant=MAX_STREAMS_TENANT, sub=MAX_STREAMS_SUB, address=MAX_STREAMS_ADDRESS
 )
+
+CHANNEL_LIMITS: Final = ChannelLimits(tenant=MAX_CHANNELS_TENANT, sub=MAX_CHANNELS_SUB)
+
+FULL_SECONDS: Final = 10.0
+"""When a poll that was refused may come back: other viewers have left by then, and idle replicas were evicted."""
 
 
 class Hub:
@@ -78,6 +85,7 @@ class Hub:
         auth_required: bool = False,
         stream_limits: StreamLimits = STREAM_LIMITS,
         revocation_limits: RevocationLimits = revocations.LIMITS,
+        channel_limits: ChannelLimits = CHANNEL_LIMITS,
         replica_limits: ReplicaLimits = ReplicaLimits(),
         intervals: Intervals = Intervals(),
     ) -> None:
@@ -103,11 +111,13 @@ class Hub:
         self._intervals = intervals
         self._auth_required = auth_required
         self._heartbeat = Heartbeat(heartbeat, stall_timeout)
-        self._quota = StreamQuota(stream_limits)
+        self._streams = StreamQuota(stream_limits)
+        self._channels = ChannelQuota(channel_limits)
+        self._max_replicas = channel_limits.tenant
         self._polls = Polls(self.registry, self.synchronizer, LookupBatcher(broker, self._start))
         self._auditor = Auditor(broker, self.registry, self.synchronizer)
         drain_ms = (DRAIN_MS, max(DRAIN_MS, round(grace * 1000)))
-        self.viewers = Viewers(self.synchronizer, self._heartbeat, self._quota, self.counts, drain_ms)
+        self.viewers = Viewers(self.synchronizer, self._heartbeat, self._streams, self._channels, self.counts, drain_ms)
         self._expiry = StreamExpiry(self.viewers, self.follow, revocation_limits)
         self._stack = AsyncExitStack()
         broker.listen(self.ingest)
@@ -133,9 +143,9 @@ class Hub:
 
     # Streams
 
-    def stream_limit(self, identity: Identity, address: str) -> str | None:
-        """The name of the limit that keeps another stream out; None where there is room for it."""
-        return self._quota.full(identity, address)
+    def stream_limit(self, identity: Identity, address: str, channels: Collection[str] = ()) -> str | None:
+        """The name of the limit that keeps another stream, of these channels, out; None where there is room for it."""
+        return self._streams.full(identity, address) or self._channels.full(identity, address, channels)
 
     def push_viewer(
         self,
@@ -187,7 +197,8 @@ class Hub:
     # Polls
 
     async def read(self, tenant: str, channel: str, known: Cursor | None = None) -> Reading:
-        """As `Polls.read`."""
+        """As `Polls.read`. Raises `TooManyRequests` where the tenant has too many channels in memory."""
+        self._check_replicas(tenant, channel)
         return await self._polls.read(tenant, channel, known)
 
     async def lookup(self, identity: Identity, content_ids: Sequence[str], known: Cursor | None = None) -> Lookup:
@@ -199,8 +210,11 @@ class Hub:
     ) -> Changes:
         """What came after `since`, waiting up to `wait` seconds for something to come.
 
-        Raises `BrokerUnavailable` and `HubBehind` as `read` does.
+        Raises what `read` does, and `TooManyRequests` where the identity or its tenant follows too many channels.
         """
+        self._check_replicas(identity.tenant, channel)
+        if limit := self._channels.full(identity, address, (channel,)):
+            raise _full(limit)
         replica = await self.synchronizer.obtain_readable(identity.tenant, channel)
         if since is not None:
             await self.synchronizer.reach(replica, since)
@@ -254,8 +268,17 @@ class Hub:
             lost_seconds=self.synchronizer.age,
         )
 
+    def _check_replicas(self, tenant: str, channel: str) -> None:
+        """Raise `TooManyRequests` where the channel would be one more than the tenant may have in memory."""
+        if len(self.registry.of(tenant)) >= self._max_replicas and self.registry.find(tenant, channel) is None:
+            raise _full("channels_tenant")
+
     def _obtain(self, tenant: str, channels: Sequence[str]) -> tuple[Replica, ...]:
         return tuple(self.synchronizer.obtain(tenant, channel) for channel in channels)
 
     def _start(self, work: Callable[..., Coroutine[Any, Any, object]], *arguments: object) -> None:
         self._tasks.start_soon(work, *arguments)
+
+
+def _full(limit: str) -> TooManyRequests:
+    return TooManyRequests("too many channels are followed at this hub", retry_after=FULL_SECONDS, limit=limit)

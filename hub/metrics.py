@@ -18,6 +18,8 @@ LIMITS: Final = (
     "streams_tenant",
     "streams_sub",
     "streams_address",
+    "channels_tenant",
+    "channels_sub",
     "publish_rate",
     "revocations",
     "body",

@@ -76,7 +76,7 @@ async def _stream(request: Request, channels: Sequence[str], field: str) -> Resp
     address = address_of(request)
     if hub.draining:
         return _refused()
-    if limit := hub.stream_limit(identity, address):
+    if limit := hub.stream_limit(identity, address, channels):
         hub.counts.refusals[limit] += 1
         return _refused()
     take = taker(request.scope)

@@ -10,7 +10,7 @@ StatushubError
 ├── MethodNotAllowed        405  the route exists, the method does not
 ├── RequestTimeout          408  the request did not arrive in time
 ├── UnsupportedMediaType    415  the body is not application/json
-├── TooManyRequests         429  a rate limit is exceeded
+├── TooManyRequests         429  a rate limit, or the quota of followed channels, is exceeded
 ├── HeadTooLarge            431  the request's head is over its limit
 ├── BrokerUnavailable       503  the broker cannot be reached, or does not answer in time
 │   ├── HubBehind           503  the hub knows less than the client does; another hub, or this one later, may know it
@@ -108,7 +108,7 @@ class UnsupportedMediaType(StatushubError):
 
 
 class TooManyRequests(StatushubError):
-    """Raised when a rate limit is exceeded; `retry_after` is in seconds."""
+    """Raised when a rate limit, or the quota of followed channels, is exceeded; `retry_after` is in seconds."""
 
     code = "too_many_requests"
     status = 429

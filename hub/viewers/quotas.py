@@ -1,8 +1,9 @@
-"""Stream quotas: how many streams one tenant, one subject and one address may have."""
+"""Quotas: how many streams one tenant, one subject and one address may have, and how many channels they may follow."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -62,6 +63,60 @@ class StreamQuota:
         if identity.sub is not None:
             _less(self._subjects, (identity.tenant, identity.sub))
         _less(self._addresses, address)
+
+
+class ChannelLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The most channels that the viewers of one tenant, and of one identity, follow."""
+
+    tenant: int
+    sub: int
+
+
+class ChannelQuota:
+    """Counts the channels that viewers follow, by tenant and by identity. A channel counts once, however many of their
+    viewers follow it. An identity without a `sub` is its token, and without a token its address.
+    """
+
+    def __init__(self, limits: ChannelLimits) -> None:
+        self._limits = limits
+        self._followed: dict[tuple[str, str | None], Counter[str]] = {}
+
+    def full(self, identity: Identity, address: str, channels: Collection[str]) -> str | None:
+        """The name of the limit that keeps out a viewer of these channels; None where there is room for it."""
+        if self._over(_tenant(identity), channels, self._limits.tenant):
+            return "channels_tenant"
+        if self._over(_follower(identity, address), channels, self._limits.sub):
+            return "channels_sub"
+        return None
+
+    def take(self, identity: Identity, address: str, channels: Sequence[str]) -> None:
+        """Count a viewer of these channels in."""
+        for key in (_tenant(identity), _follower(identity, address)):
+            followed = self._followed.setdefault(key, Counter())
+            for channel in channels:
+                followed[channel] += 1
+
+    def leave(self, identity: Identity, address: str, channels: Sequence[str]) -> None:
+        """Count a viewer out that was counted in."""
+        for key in (_tenant(identity), _follower(identity, address)):
+            followed = self._followed[key]
+            for channel in channels:
+                _less(followed, channel)
+            if not followed:
+                del self._followed[key]
+
+    def _over(self, key: tuple[str, str | None], channels: Collection[str], limit: int) -> bool:
+        followed = self._followed.get(key, ())
+        further = sum(channel not in followed for channel in channels)
+        return further > 0 and len(followed) + further > limit
+
+
+def _tenant(identity: Identity) -> tuple[str, str | None]:
+    return identity.tenant, None
+
+
+def _follower(identity: Identity, address: str) -> tuple[str, str | None]:
+    return identity.tenant, identity.publisher or address
 
 
 def _less(counter: Counter[K], key: K) -> None:

@@ -83,6 +83,11 @@ class Viewer(Reader):
         self.ready = False
         self.heartbeat_slot = 0
 
+    @property
+    def channels(self) -> list[str]:
+        """The channels that it follows."""
+        return [replica.channel for replica in self.replicas]
+
     @abstractmethod
     def join(self) -> None:
         """Subscribe to its replicas."""

@@ -8,7 +8,7 @@ from statushub.hub.metrics import Counts
 from statushub.hub.replicas.replica import Replica
 from statushub.hub.replicas.sync import Synchronizer
 from statushub.hub.viewers.heartbeat import Heartbeat
-from statushub.hub.viewers.quotas import StreamQuota
+from statushub.hub.viewers.quotas import ChannelQuota, StreamQuota
 from statushub.hub.viewers.viewer import Host, Viewer
 
 
@@ -19,7 +19,8 @@ class Viewers:
         self,
         synchronizer: Synchronizer,
         heartbeat: Heartbeat,
-        quota: StreamQuota,
+        streams: StreamQuota,
+        channels: ChannelQuota,
         counts: Counts,
         drain_ms: tuple[int, int],
     ) -> None:
@@ -28,10 +29,11 @@ class Viewers:
         self.draining = False
         self._synchronizer = synchronizer
         self._heartbeat = heartbeat
-        self._quota = quota
+        self._streams = streams
+        self._channels = channels
 
     def __len__(self) -> int:
-        return len(self._quota)
+        return len(self._streams)
 
     def __iter__(self) -> Iterator[Viewer]:
         return iter(self._heartbeat)
@@ -53,12 +55,14 @@ class Viewers:
         return self._synchronizer.expect(replica, epoch)
 
     def attach(self, viewer: Viewer) -> None:
-        self._quota.take(viewer.identity, viewer.address)
+        self._streams.take(viewer.identity, viewer.address)
+        self._channels.take(viewer.identity, viewer.address, viewer.channels)
         viewer.join()
         self._heartbeat.add(viewer)
 
     def detach(self, viewer: Viewer) -> None:
-        self._quota.leave(viewer.identity, viewer.address)
+        self._streams.leave(viewer.identity, viewer.address)
+        self._channels.leave(viewer.identity, viewer.address, viewer.channels)
         viewer.leave()
         self._heartbeat.discard(viewer)
 

@@ -14,10 +14,11 @@ import pytest
 from statushub.hub.auth.identity import ANONYMOUS, Identity
 from statushub.hub.brokers.sqlite.rates import MAX_PUBLISHERS, Rates
 from statushub.hub.http.handover import HandoverProtocol
+from statushub.hub.intervals import Intervals
 from statushub.hub.metrics import LIMITS
 from statushub.hub.model.errors import TooManyRequests
 from statushub.hub.model.limits import PublishRate
-from statushub.hub.viewers.quotas import StreamLimits, StreamQuota
+from statushub.hub.viewers.quotas import ChannelLimits, ChannelQuota, StreamLimits, StreamQuota
 from tests.support.command import serving
 from tests.support.live import LiveHub, live_hub
 from tests.support.sse_client import open_stream
@@ -70,6 +71,96 @@ def test_streams_are_limited(http: Any, setting: str, limit: str, outsider: dict
         first.close()
         eventually(lambda: len(hub.hub.viewers) == before - 1)
         stack.enter_context(open_stream(hub.base_url, STREAM, head)).until("ready")
+
+
+def channels_path(*channels: str) -> str:
+    """The path of a stream over these channels."""
+    return "/api/events?" + "&".join(f"channel={channel}" for channel in channels)
+
+
+@pytest.mark.parametrize("http", PATHS)
+@pytest.mark.parametrize(
+    ("setting", "limit", "claims", "outsider"),
+    [
+        ("max_channels_tenant", "channels_tenant", {"sub": "eve"}, {"tenant": "other"}),
+        ("max_channels_sub", "channels_sub", {"sub": "eve"}, {"sub": "bob"}),
+        ("max_channels_sub", "channels_sub", {"jti": "one"}, {"jti": "two"}),
+    ],
+)
+def test_followed_channels_are_limited(
+    http: Any, setting: str, limit: str, claims: dict[str, Any], outsider: dict[str, Any]
+) -> None:
+    """A stream over the quota is sent `drain` with a long retry; streams of channels that are followed anyway, other
+    identities and later streams are admitted."""
+    limited: dict[str, Any] = {setting: 4}
+    head = bearer(**claims)
+    with live_hub(secret=SECRET, http=http, **limited) as hub, contextlib.ExitStack() as stack:
+        first = stack.enter_context(contextlib.ExitStack())
+        first.enter_context(open_stream(hub.base_url, channels_path("a", "b", "c"), head)).until("ready")
+        stack.enter_context(open_stream(hub.base_url, channels_path("c", "d"), head)).until("ready")
+        with open_stream(hub.base_url, channels_path("a", "e"), head) as turned_away:
+            assert turned_away.status == 200
+            frame = turned_away.event()
+            assert frame.event == "drain"
+            assert (frame.retry or 0) >= 10_000
+        assert refused(hub.base_url)[limit] == 1
+        stack.enter_context(open_stream(hub.base_url, channels_path("d", "b"), head)).until("ready")
+        stack.enter_context(open_stream(hub.base_url, channels_path("a", "e"), bearer(**outsider))).until("ready")
+        before = len(hub.hub.viewers)
+        first.close()
+        eventually(lambda: len(hub.hub.viewers) == before - 1)
+        stack.enter_context(open_stream(hub.base_url, channels_path("e"), head)).until("ready")
+
+
+def test_without_keys_followed_channels_are_limited_by_address() -> None:
+    """An anonymous reader has no other identity."""
+    with live_hub(max_channels_sub=1) as hub, contextlib.ExitStack() as stack:
+        for number, channel, first in ((1, "a", "ready"), (1, "b", "drain"), (1, "a", "ready"), (2, "b", "ready")):
+            head = {"X-Forwarded-For": f"198.51.100.{number}"}
+            stream = stack.enter_context(open_stream(hub.base_url, channels_path(channel), head))
+            assert stream.event().event == first
+
+
+def test_a_poll_of_one_channel_too_many_is_refused() -> None:
+    """429 has `Retry-After`; channels in memory are answered, other tenants too, and evicted ones make room."""
+    intervals = Intervals(eviction=0.02, idle=3.0)
+    with (
+        live_hub(secret=SECRET, max_channels_tenant=2, intervals=intervals) as hub,
+        httpx.Client(base_url=hub.base_url, headers=bearer()) as client,
+    ):
+        paths = [f"/api/contents/{channel}{view}" for channel in "abc" for view in ("", "/status", "/changes")]
+        answers = [client.get(path) for path in paths]
+        assert [answer.status_code for answer in answers] == [200] * 6 + [429] * 3
+        held = answers[-1]
+        assert held.json()["error"]["code"] == "too_many_requests"
+        assert 1 <= int(held.headers["retry-after"]) <= 10
+        assert refused(hub.base_url)["channels_tenant"] == 3
+        assert httpx.get(hub.base_url + paths[-1], headers=bearer(tenant="other")).status_code == 200
+        eventually(lambda: client.get(paths[-1]).status_code == 200)
+
+
+def test_a_long_poll_of_one_channel_too_many_is_refused() -> None:
+    """It follows its channel as a stream does, and counts with them."""
+    with live_hub(secret=SECRET, max_channels_sub=1) as hub:
+        head = bearer(sub="eve")
+        with open_stream(hub.base_url, channels_path("a"), head) as stream:
+            stream.until("ready")
+            assert httpx.get(f"{hub.base_url}/api/contents/a/changes", headers=head).status_code == 200
+            held = httpx.get(f"{hub.base_url}/api/contents/b/changes?wait=5", headers=head)
+            assert (held.status_code, held.json()["error"]["code"]) == (429, "too_many_requests")
+            assert refused(hub.base_url)["channels_sub"] == 1
+
+
+def test_a_channel_quota_is_given_back() -> None:
+    """When every viewer has left, no count remains."""
+    quota = ChannelQuota(ChannelLimits(tenant=9, sub=9))
+    eve = Identity(tenant="t", sub="eve")
+    taken = [(eve, "a", ["c", "d"]), (ANONYMOUS, "", ["c"]), (eve, "b", ["d"])]
+    for viewer in taken:
+        quota.take(*viewer)
+    for viewer in reversed(taken):
+        quota.leave(*viewer)
+    assert quota._followed == {}
 
 
 def test_a_stream_quota_is_given_back() -> None:

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.add or options.more:
         kept, measured = report.read(DOCS), {case.workload for case in cases}
         results.commands = [*kept.commands, command]
+        results.neighbours = kept.neighbours
         results.samples = [it for it in kept.samples if options.more or it.workload not in measured]
         first = max((it.round + 1 for it in results.samples if it.workload in measured), default=0)
     results.counters = {f"{n:,} viewers": asyncio.run(counters.count(n, 20)) for n in (100, 1_000)}

@@ -39,6 +39,26 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+class Waits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a tenant waits beside a neighbour that opens many streams, and while Redis' pub/sub connection comes
+    back. Times are in milliseconds.
+
+    `median` and `worst` are of the tenant's polls, each of a channel that was not polled before: from the first request
+    until the first 200, however many failed between.
+    """
+
+    served: int
+    """The neighbour's streams that were not refused."""
+    opened: float
+    """Until the last of the neighbour's streams was served or refused."""
+    median: float
+    worst: float
+    again: float
+    """From the cut until the neighbour's last stream gets an event that was published meanwhile."""
+    worst_again: float
+    """As `worst`, from the cut on."""
+
+
 class Results(msgspec.Struct, kw_only=True):
     """All measurements of one run of the harness."""
 
@@ -48,6 +68,7 @@ class Results(msgspec.Struct, kw_only=True):
     samples: list[Sample]
     skipped: dict[str, str]
     counters: dict[str, dict[str, float]] = {}
+    neighbours: dict[str, Waits] = {}
 
     def values(self, workload: str, label: str, server: str, name: str) -> list[float]:
         """The values of this name, by round."""

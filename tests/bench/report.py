@@ -12,7 +12,7 @@ from tests.bench.budget import Verdict, verdicts
 from tests.bench.harness import Results, Sample, Spread, spread
 from tests.bench.picture import Bars, Curves, picture
 from tests.bench.plan import TITLES
-from tests.bench.remarks import FAILURES, GROWTH, METHOD, NEIGHBOUR, REMARKS
+from tests.bench.remarks import FAILURES, GROWTH, METHOD, NEIGHBOURS, REMARKS, UNREAD
 from tests.bench.servers import LABELS, SERVERS
 
 PEERS: Final = ("nchan", "floor")
@@ -82,11 +82,8 @@ def _document(results: Results) -> Iterator[str]:
     yield from _missed(results)
     for workload, title in TITLES.items():
         yield from _workload(results, workload, title)
+    yield from _neighbours(results)
     yield from _counted(results)
-    yield "## A neighbour that misbehaves"
-    yield ""
-    yield NEIGHBOUR.strip()
-    yield ""
     yield "## How it is measured"
     yield ""
     yield METHOD.strip()
@@ -152,6 +149,39 @@ def _rounds(samples: Sequence[Sample]) -> str:
     most = max(rounds.values())
     less = [f"{count} of {LABELS.get(server, server)}" for server, count in sorted(rounds.items()) if count < most]
     return f"{most} round{'s' if most > 1 else ''}{'; ' if less else ''}{', '.join(less)}."
+
+
+def _neighbours(results: Results) -> Iterator[str]:
+    yield "## A neighbour that misbehaves"
+    yield ""
+    yield UNREAD.strip()
+    yield ""
+    if not results.neighbours:
+        return
+    yield NEIGHBOURS.strip()
+    yield ""
+    rows = [
+        (
+            label,
+            f"{waits.served:,}",
+            f"{waits.opened / 1e3:,.1f}",
+            f"{waits.median:,.0f}",
+            f"{waits.worst:,.0f}",
+            f"{waits.again / 1e3:,.1f}",
+            f"{waits.worst_again:,.0f}",
+        )
+        for label, waits in results.neighbours.items()
+    ]
+    heads = (
+        "",
+        "streams served",
+        "all answered, s",
+        "the other tenant's polls, median, ms",
+        "worst, ms",
+        "last stream up to date after the cut, s",
+        "worst poll after the cut, ms",
+    )
+    yield from _table(heads, rows)
 
 
 def _counted(results: Results) -> Iterator[str]:

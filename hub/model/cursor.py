@@ -21,6 +21,9 @@ _DIGITS: Final = string.digits + string.ascii_lowercase
 _EPOCH_DIGITS: Final = 11
 """Most digits of an epoch: `COUNTER_MAX` microseconds have 11. Longer ones are of a former version."""
 
+_SECOND: Final = 1_000_000
+"""Microseconds."""
+
 _CURSOR = re.compile(r"([a-z0-9]{1,32})-(0|[1-9][0-9]{0,15})", re.ASCII)
 
 
@@ -63,6 +66,11 @@ def epoch_at(microseconds: int) -> str:
 
 
 def next_epoch(stored: str | None, microseconds: int) -> str:
-    """The epoch of a clock that begins another life at that Unix time, later than `stored`."""
+    """The epoch of a clock that begins another life at that Unix time, later than `stored`.
+
+    Where the clock of the machine was set back, it is drawn from the second after `stored`, lest two restored copies of
+    one clock begin the same.
+    """
     last = int(stored, 36) if stored and len(stored) <= _EPOCH_DIGITS else 0
-    return epoch_at(max(microseconds, last + 1) if last < COUNTER_MAX else microseconds)
+    drawn = last + 1 + microseconds % _SECOND
+    return epoch_at(max(microseconds, drawn) if last < COUNTER_MAX - _SECOND else microseconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Final
 
@@ -29,6 +30,10 @@ class Lag:
             return False
         since = self._since.setdefault((tenant, epoch), time.monotonic())
         return time.monotonic() - since < self._patience
+
+    def void(self, tenant: str, epoch: str) -> None:
+        """Look for `epoch` no longer: the clock went back behind it."""
+        self._since[(tenant, epoch)] = -math.inf
 
 
 def _latest_epoch() -> str:

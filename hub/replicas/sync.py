@@ -306,6 +306,7 @@ class Synchronizer:
             if self._doubt(replica):
                 return False
             # It is not the server that is behind: the clock went back.
+            self._lag.void(replica.tenant, owner.epoch)
             replica.clear()
             replica.epoch = None
             owner.epoch = snapshot.cursor.epoch

@@ -48,9 +48,18 @@ def test_the_epoch_is_compared_before_the_offset(cursor: str, other: str, preced
 def test_the_next_epoch_is_later_than_the_stored_one(last: int, now: int) -> None:
     """It is so too where the server's clock was set back, and names the time otherwise."""
     following = next_epoch(epoch_at(last), now)
-    if last < COUNTER_MAX:
+    if last < COUNTER_MAX - 1_000_000:
         assert epoch_precedes(epoch_at(last), following)
-    assert following == epoch_at(now) or last >= now
+    assert following == epoch_at(now) or last > now - 1_000_001
+
+
+def test_two_copies_of_a_clock_that_was_set_back_begin_different_epochs() -> None:
+    """Each draws from the second after the stored epoch, by the time of its beginning."""
+    stored = epoch_at(YEAR_2025 + 3_600_000_000)
+    first, second = next_epoch(stored, YEAR_2025 + 17), next_epoch(stored, YEAR_2025 + 43)
+    assert first != second
+    assert epoch_precedes(stored, first)
+    assert epoch_precedes(stored, second)
 
 
 @given(stored_epochs, st.integers(YEAR_2025, COUNTER_MAX // 2))

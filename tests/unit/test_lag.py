@@ -85,6 +85,15 @@ def test_each_tenant_and_each_epoch_has_its_own_patience(clocks: Clocks) -> None
     assert shown.expect("t", KNOWN, epoch(1))
 
 
+def test_an_epoch_that_is_given_up_is_void(clocks: Clocks) -> None:
+    """The clock went back behind it, and no cursor of it is waited for again."""
+    looked = Lag(PATIENCE)
+    assert looked.expect("t", epoch(0), epoch(5))
+    looked.void("t", epoch(5))
+    assert not looked.expect("t", epoch(0), epoch(5))
+    assert looked.expect("t", epoch(0), epoch(6))
+
+
 def test_without_patience_every_other_epoch_is_void(clocks: Clocks) -> None:
     """The setting may be 0."""
     assert not Lag(0.0).expect("t", KNOWN, epoch(0))

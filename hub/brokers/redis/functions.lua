@@ -34,6 +34,7 @@ local SWEEP_GAP_MS = 5000
 local FORMER_RUNS = 8
 local MAX_PUBLISHERS = 10000
 local LARGEST = 2 ^ 53
+local SECOND_US = 1000000
 local LARGEST_SCORE = '9007199254740991'
 local PHASES = { 'pending', 'processing', 'completed', 'failed', 'idle' }
 local KEYS_BEFORE, KEYS_EACH = 6, 3
@@ -54,10 +55,11 @@ local function base36(number)
   return name
 end
 
--- The epoch that follows `stored`: epochs are times in microseconds, and grow.
+-- The epoch that follows `stored`: epochs are times in microseconds, and grow. Where the server's clock was set back, it
+-- is drawn from the second after `stored`, lest two restored copies of one clock begin the same.
 local function next_epoch(stored, us)
   local last = stored and #stored <= 11 and tonumber(stored, 36) or 0
-  return base36(last < LARGEST and math.max(us, last + 1) or us)
+  return base36(last < LARGEST - SECOND_US and math.max(us, last + 1 + us % SECOND_US) or us)
 end
 
 -- Cached for the life of the server process.

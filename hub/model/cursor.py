@@ -65,6 +65,11 @@ def epoch_at(microseconds: int) -> str:
     return name
 
 
+def epoch_after(epoch: str, seconds: float) -> str:
+    """The epoch of a clock that begins a life so much later; of one that is no time, the epoch itself."""
+    return epoch_at(int(epoch, 36) + round(seconds * _SECOND)) if len(epoch) <= _EPOCH_DIGITS else epoch
+
+
 def next_epoch(stored: str | None, microseconds: int) -> str:
     """The epoch of a clock that begins another life at that Unix time, later than `stored`.
 

@@ -8,10 +8,10 @@ from typing import Final
 
 from cachetools import TTLCache
 
-from statushub.hub.model.cursor import epoch_at, epoch_precedes
+from statushub.hub.model.cursor import epoch_after, epoch_at, epoch_precedes
 
 FORGED_SECONDS: Final = 3600.0
-"""How far an epoch may lie ahead of this hub's clock: further than clocks of one deployment differ."""
+"""How far an epoch may lie ahead of this hub's clock, and of the known one: clocks of one deployment differ less."""
 
 EPOCHS: Final = 1_024
 """Epochs that are remembered, each for `FORGED_SECONDS`. What forged cursors push out is waited for once more."""
@@ -26,7 +26,7 @@ class Lag:
 
     def expect(self, tenant: str, known: str, epoch: str) -> bool:
         """Look for `epoch` from now on, where `known` is what the hub has; False where it is void."""
-        if not epoch_precedes(known, epoch) or epoch_precedes(_latest_epoch(), epoch):
+        if not epoch_precedes(known, epoch) or _is_forged(known, epoch):
             return False
         since = self._since.setdefault((tenant, epoch), time.monotonic())
         return time.monotonic() - since < self._patience
@@ -36,5 +36,7 @@ class Lag:
         self._since[(tenant, epoch)] = -math.inf
 
 
-def _latest_epoch() -> str:
-    return epoch_at(round((time.time() + FORGED_SECONDS) * 1_000_000))
+def _is_forged(known: str, epoch: str) -> bool:
+    """Whether the epoch lies further ahead than it can. What is known may be ahead of this hub's clock itself."""
+    latest = epoch_at(round((time.time() + FORGED_SECONDS) * 1_000_000))
+    return epoch_precedes(latest, epoch) and (not known or epoch_precedes(epoch_after(known, FORGED_SECONDS), epoch))

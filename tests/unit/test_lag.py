@@ -62,6 +62,14 @@ def test_a_forged_epoch_is_void_immediately(clocks: Clocks, shown: str) -> None:
     assert not Lag(PATIENCE).expect("t", KNOWN, shown)
 
 
+def test_an_epoch_may_follow_one_that_is_ahead_of_the_hub(clocks: Clocks) -> None:
+    """After the broker's clock was hours ahead, its epochs stay ahead; a forged one is measured by them."""
+    known = epoch(2 * 3_600)
+    assert Lag(PATIENCE).expect("t", known, epoch(2 * 3_600 + 1))
+    assert Lag(PATIENCE).expect("t", known, epoch(3 * 3_600))
+    assert not Lag(PATIENCE).expect("t", known, epoch(3 * 3_600 + 1))
+
+
 def test_every_epoch_is_later_than_none(clocks: Clocks) -> None:
     """A hub that knows no epoch of the tenant looks for the one it is shown."""
     assert Lag(PATIENCE).expect("t", "", epoch(-5_000))

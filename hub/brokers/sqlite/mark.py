@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import struct
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -18,10 +17,10 @@ SUFFIX: Final = "-mark"
 """What the mark's name ends with, after that of the database."""
 
 WRITTEN_NS: Final = 100_000_000
-"""How far the times of a mark may be from the one that it says: a file system's clock is some milliseconds coarse."""
+"""How far the times of a mark may be from the one that it says, which is that of the write before."""
 
 WRITES: Final = 3
-"""How often it is tried to write the right time: this thread may be interrupted between the clock and the file."""
+"""How often it is tried to write the right time: this thread may be interrupted between two writes."""
 
 _FORM: Final = struct.Struct("<16sQQQ")
 """The name of the database's life, its inode, its transactions, and the time in nanoseconds."""
@@ -34,6 +33,7 @@ class Mark:
         """Raises `OSError` where it cannot be opened."""
         self._inode = path.stat().st_ino
         self._file = os.open(f"{path}{SUFFIX}", os.O_RDWR | os.O_CREAT, 0o600)
+        self._moment = 0
 
     def proves(self, name: str, transactions: int) -> bool:
         """Whether the database with this name has lost none of its transactions, and is no copy."""
@@ -48,10 +48,11 @@ class Mark:
         """The database has committed its transactions up to this one."""
         with suppress(OSError):  # the disk is full; the next one says it, too
             for _ in range(WRITES):
-                now = time.time_ns()
-                os.pwrite(self._file, _FORM.pack(name.encode(), self._inode, transactions, now), 0)
-                if self._written_at(now):
+                os.pwrite(self._file, _FORM.pack(name.encode(), self._inode, transactions, self._moment), 0)
+                if self._written_at(self._moment):
                     return
+                # By the file system's clock, which may be another machine's.
+                self._moment = os.fstat(self._file).st_mtime_ns
 
     def _written_at(self, moment: int) -> bool:
         """Whether the file was last changed then, by its own times."""

@@ -142,6 +142,15 @@ def listened(server: RedisServer) -> Broker:
     return broker
 
 
+async def test_a_tenant_that_is_read_is_swept(server: RedisServer) -> None:
+    """A publisher that calls the functions itself need not register its tenant where a hub follows a channel of it."""
+    async with listened(server) as broker, admin(server.url) as client:
+        await former(client, CHANNEL, "a", "x", "0", "", "", "0.001", "{}")
+        assert await client.smembers("hub:tenants") == set()
+        await broker.subscribe(TENANT, [CHANNEL])
+        assert await broker.expire(time.time() + 1) == 1
+
+
 async def test_a_mass_death_is_swept_at_once(server: RedisServer) -> None:
     """A sweep goes on while a batch comes back full."""
     async with open_broker(server.url) as broker:

@@ -122,6 +122,9 @@ class RedisBroker:
     async def subscribe(self, tenant: str, channels: Sequence[str]) -> None:
         if self._subscription is not None:
             await self._subscription.subscribe(tenant, channels)
+            # A publisher that calls the functions itself may not have. A full server refuses it, and can be read.
+            with suppress(BrokerUnavailable):
+                await self._client.ask(lambda topology: self._publisher.register(topology, tenant))
 
     async def unsubscribe(self, tenant: str, channels: Sequence[str]) -> None:
         if self._subscription is not None:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from redis import Redis
 
+from statushub.hub.model.names import DEFAULT_TENANT
 from tests.support.live import LiveHub, live_hub
 from tests.support.publishing import publish
 from tests.support.redis_server import running_redis
@@ -83,10 +84,11 @@ def test_invalid_entries_and_announcements_are_skipped(redis: Redis, hub: LiveHu
         client.event()
         for command in junk:
             execute(redis, *(w.replace(b"EPOCH", epoch.encode()) if isinstance(w, bytes) else w for w in command))
-        swept = hub.hub.counts.syncs
         hub.call(hub.hub.ingest.lost)
         hub.call(hub.hub.ingest.restored)
-        eventually(lambda: hub.hub.counts.syncs > swept and hub.hub.synchronizer.lost_at is None)
+        replica = hub.hub.registry.find(DEFAULT_TENANT, "c")
+        assert replica is not None
+        eventually(lambda: replica.live)
         hub.run(hub.hub.broker.expire(time.time() + 60))
         publish(hub, "b", "complete")
         frames = [client.event()]

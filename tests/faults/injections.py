@@ -15,7 +15,7 @@ from statushub.hub.brokers.contract import SWEEP_GAP
 from statushub.hub.intervals import Intervals
 from tests.faults.checker import ANYTHING_LOST, NOTHING_LOST
 from tests.faults.load import CHANNELS
-from tests.faults.process import ASK_SECONDS, started, until_ready
+from tests.faults.process import ASK_SECONDS, PATIENCE_SECONDS, started, until_ready
 from tests.faults.scene import EARLY_GRACE, STALL_GRACE, Outcome, Scene
 from tests.faults.viewer import Viewer
 from tests.faults.world import EmbeddedWorld, RedisWorld
@@ -367,7 +367,12 @@ async def kill_worker(scene: Scene) -> Outcome:
 INJECTIONS: Final[Mapping[str, Injection]] = {
     "hub-late": Injection(title="A hub cut off from Redis, which restarts meanwhile", run=leave_hub_behind),
     "master-flipped": Injection(title="A master demoted and promoted again without a restart", run=flip_master),
-    "clock-deleted": Injection(title="The tenant's clock deleted, or a part of it", run=delete_clock),
+    "clock-deleted": Injection(
+        title="The tenant's clock deleted, or a part of it",
+        run=delete_clock,
+        # Where Redis' own clock was set back before, the new epoch is older: an audit finds it, and then it is doubted.
+        within=Intervals().audit + PATIENCE_SECONDS + CONVERGE_SECONDS,
+    ),
     "redis-full": Injection(title="Redis full, with a policy that evicts keys with a TTL", run=fill_redis),
     "foreign-keys": Injection(title="Other programs' keys in the place of ours", run=write_foreign_keys),
     "file-restored": Injection(title="A copy of the embedded broker's file restored", run=restore_file),

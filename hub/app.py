@@ -22,7 +22,7 @@ from statushub.hub.environment import load
 from statushub.hub.http.errors import exception_handlers
 from statushub.hub.http.hosts import Hosts
 from statushub.hub.http.middleware import RequestMiddleware
-from statushub.hub.http.rate_limiter import RateLimiter
+from statushub.hub.http.rate_limiter import RateLimiter, ReadLimiter
 from statushub.hub.hub import Hub
 from statushub.hub.intervals import Intervals
 from statushub.hub.model.limits import StorageLimits
@@ -111,6 +111,7 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
         start=lambda work: app.state.hub.start(work),
     )
     app.state.rates = RateLimiter(settings.publish_rate, settings.publish_bytes)
+    app.state.reads = ReadLimiter(settings.read_rate)
     origins = Origins(settings.cors_origins)
     # Outermost, around the handler of crashes too: a page sees an error without CORS headers as a CORS error.
     return CORSMiddleware(
@@ -126,7 +127,7 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
         allow_credentials=settings.auth_required and origins.named,
         allow_methods=["DELETE", "GET", "HEAD", "POST"],
         allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID"],
-        expose_headers=["Age", "ETag", "Retry-After", "WWW-Authenticate"],
+        expose_headers=["Age", "ETag", "Link", "Retry-After", "WWW-Authenticate"],
         max_age=PREFLIGHT_SECONDS,
     )
 

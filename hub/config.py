@@ -68,6 +68,9 @@ PATIENCE_SECONDS: Final = 30.0
 PUBLISH_BYTES: Final = 16 * 1024**2
 """Bytes per second of one publisher: a neighbour fills a gigabyte in a minute at the fastest, and is seen."""
 
+READ_RATE: Final = 100_000.0
+"""Contents per second of one reader: one channel of the largest size, or a fifth of a process's time."""
+
 BODY_BYTES: Final = 8 * 1024 * 1024
 """Largest body. 1,000 events of a few hundred bytes take under 1 MiB; parsing 8 MiB blocks the event loop for a
 few tens of milliseconds."""
@@ -295,6 +298,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             description="Bytes of data per second that one publisher may publish over HTTP, over all hubs.",
         ),
     ] = PUBLISH_BYTES
+    read_rate: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=1_000_000_000,
+            description="Contents per second that one reader (token subject or address) may get from the polls of a "
+            "process; an answer without any counts as one. More get 429 with `Retry-After`.",
+        ),
+        Flag(metavar="RATE"),
+    ] = READ_RATE
     max_contents_tenant: Annotated[
         Contents, Meta(description="Contents that a tenant stores. More are refused with `quota_exceeded`.")
     ] = MAX_CONTENTS

@@ -36,14 +36,16 @@ from statushub.hub.model.limits import PublishRate
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Receipt
 from statushub.hub.replicas.audit import Auditor
+from statushub.hub.replicas.encodings import Encodings
 from statushub.hub.replicas.eviction import Evictor
 from statushub.hub.replicas.follow import follow
 from statushub.hub.replicas.ingest import Ingest
 from statushub.hub.replicas.limits import ReplicaLimits
 from statushub.hub.replicas.lookup import LookupBatcher
-from statushub.hub.replicas.polls import Lookup, Polls, Reading
+from statushub.hub.replicas.polls import Lookup, PageRequest, Polls, Reading
 from statushub.hub.replicas.registry import Registry
 from statushub.hub.replicas.replica import Replica
+from statushub.hub.replicas.scheduler import Scheduler
 from statushub.hub.replicas.sync import Synchronizer
 from statushub.hub.viewers.expiry import StreamExpiry
 from statushub.hub.viewers.fanout import fan_out
@@ -92,11 +94,14 @@ class Hub:
         """`heartbeat`, `stall_timeout`, `grace` and `patience` are in seconds, as the settings of these names."""
         self.counts = Counts()
         self.registry = Registry()
+        self.scheduler = Scheduler()
+        self.encodings = Encodings()
         self.synchronizer = Synchronizer(
             broker,
             self.registry,
             self.counts,
             self._start,
+            self.scheduler,
             retry=intervals.sync_retry,
             patience=patience,
         )
@@ -114,10 +119,19 @@ class Hub:
         self._streams = StreamQuota(stream_limits)
         self._channels = ChannelQuota(channel_limits)
         self._max_replicas = channel_limits.tenant
-        self._polls = Polls(self.registry, self.synchronizer, LookupBatcher(broker, self._start))
+        self._polls = Polls(self.registry, self.synchronizer, LookupBatcher(broker, self._start), self.scheduler)
         self._auditor = Auditor(broker, self.registry, self.synchronizer)
         drain_ms = (DRAIN_MS, max(DRAIN_MS, round(grace * 1000)))
-        self.viewers = Viewers(self.synchronizer, self._heartbeat, self._streams, self._channels, self.counts, drain_ms)
+        self.viewers = Viewers(
+            self.synchronizer,
+            self._heartbeat,
+            self._streams,
+            self._channels,
+            self.counts,
+            drain_ms,
+            self.scheduler,
+            self.encodings,
+        )
         self._expiry = StreamExpiry(self.viewers, self.follow, revocation_limits)
         self._stack = AsyncExitStack()
         broker.listen(self.ingest)
@@ -196,10 +210,10 @@ class Hub:
 
     # Polls
 
-    async def read(self, tenant: str, channel: str, known: Cursor | None = None) -> Reading:
+    async def read(self, tenant: str, channel: str, page: PageRequest, known: Cursor | None = None) -> Reading:
         """As `Polls.read`. Raises `TooManyRequests` where the tenant has too many channels in memory."""
         self._check_replicas(tenant, channel)
-        return await self._polls.read(tenant, channel, known)
+        return await self._polls.read(tenant, channel, page, known)
 
     async def lookup(self, identity: Identity, content_ids: Sequence[str], known: Cursor | None = None) -> Lookup:
         """As `Polls.lookup`."""
@@ -262,7 +276,7 @@ class Hub:
             counts=self.counts,
             streams=len(self.viewers),
             replicas=len(replicas),
-            contents=sum(len(replica.entries) for replica in replicas),
+            contents=sum(len(replica.events) for replica in replicas),
             skipped=self.broker.skipped,
             evicting=self.broker.trouble is not None,
             lost_seconds=self.synchronizer.age,

@@ -22,6 +22,7 @@ LIMITS: Final = (
     "channels_sub",
     "publish_rate",
     "revocations",
+    "read_rate",
     "body",
     "event",
     "name",

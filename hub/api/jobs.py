@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from statushub.hub.api.fields import NameText, Percent
 from statushub.hub.http.body import POLL_BODY_BYTES, read_json
-from statushub.hub.http.client import identify
+from statushub.hub.http.client import admit_reader, identify
 from statushub.hub.http.names import check_names
 from statushub.hub.http.response import held_cursor, poll_response
 from statushub.hub.http.route import Route
@@ -56,14 +56,13 @@ async def batch_status(request: Request) -> Response:
     identity = await identify(request)
     asked = (await read_json(request, _decoder, limit=POLL_BODY_BYTES)).job_ids
     check_names(asked, "job_ids")
+    admit_reader(request, identity)(len(asked))
     found = await hub_of(request).lookup(identity, asked, held_cursor(request))
     return poll_response(
         request,
         found.cursor,
         found.age,
-        lambda: JobBatch(
-            jobs={id: _job(row.event if row else None) for id, row in zip(asked, found.rows, strict=True)}
-        ),
+        lambda: JobBatch(jobs={id: _job(event) for id, event in zip(asked, found.events, strict=True)}),
     )
 
 

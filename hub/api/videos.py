@@ -65,10 +65,10 @@ async def _known(request: Request, identity: Identity) -> Response:
     except HubBehind as error:
         # A player knows no error: it gets what is held here, which says that it is old.
         found, age = await hub.lookup(identity, [video]), error.retry_after
-    row = found.rows[0]
-    if row is None:
+    event = found.events[0]
+    if event is None:
         return _pending(request)
-    answer = _progress(row.event.content_id, status.parse(row.event))
+    answer = _progress(event.content_id, status.parse(event))
     return poll_response(request, found.cursor, max(found.age, age), lambda: answer)
 
 

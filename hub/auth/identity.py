@@ -31,7 +31,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def publisher(self) -> str | None:
-        """Whose rate limit a publish counts towards: the token's `sub`, else its `jti`; None for `ANONYMOUS`."""
+        """Whose rate limit requests count towards: the token's `sub`, else its `jti`; None for `ANONYMOUS`."""
         return None if self is ANONYMOUS else self.sub or self.jti or "-"
 
     def may_read(self, channel: str) -> bool:

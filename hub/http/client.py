@@ -1,13 +1,15 @@
-"""The client behind a request: its identity and its address."""
+"""The client behind a request: its identity, its address, and how much it may read."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 
 from starlette.requests import Request
 
 from statushub.hub.auth.identity import Identity
-from statushub.hub.http.state import authenticator_of, hub_of
+from statushub.hub.http.state import authenticator_of, hub_of, read_limiter_of
 from statushub.hub.model.errors import Unauthorized
 
 
@@ -26,3 +28,11 @@ def address_of(request: Request) -> str:
     """The client's address, as told by the proxies that are trusted; empty where it is unknown."""
     # Interned: each viewer keeps its address, and many share one.
     return sys.intern(request.client.host) if request.client else ""
+
+
+def admit_reader(request: Request, identity: Identity) -> Callable[[int], None]:
+    """Raise `TooManyRequests` where this reader has read too much; returns a function that is told how many contents
+    it reads now."""
+    limiter, reader = read_limiter_of(request), identity.publisher or address_of(request)
+    limiter.admit(identity.tenant, reader)
+    return partial(limiter.spend, identity.tenant, reader)

@@ -1,7 +1,7 @@
-"""The rate limiter: what a publisher may publish, and who has just been refused.
+"""The rate limiters: what a publisher may publish, and who has just been refused; and what a reader may read.
 
 The broker counts what is published, for all hubs together. A refusal is remembered here, so that further requests
-are refused before their bodies are read.
+are refused before their bodies are read. What is read is counted here, for each process.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from statushub.hub.model.limits import PublishRate
 
 MAX_PUBLISHERS: Final = 10_000
 """Refused publishers that are remembered; of more, the one that was refused first has its request read."""
+
+MAX_READERS: Final = 10_000
+"""Readers whose buckets are kept; of more, the one that has not read for longest begins with a full one."""
 
 
 class RateLimiter:
@@ -37,3 +40,32 @@ class RateLimiter:
     def refused(self, tenant: str, publisher: str, refusal: TooManyRequests) -> None:
         """Remember that the broker has refused this publisher."""
         self._refusals[(tenant, publisher)] = (time.monotonic() + refusal.retry_after, refusal)
+
+
+class ReadLimiter:
+    """A token bucket for each reader, which holds the contents of one second. What is read is known only afterwards,
+    so a bucket may go below zero; its reader is refused until it is refilled."""
+
+    def __init__(self, contents: float) -> None:
+        """`contents` is how many a reader may read in a second."""
+        self._rate = contents
+        # What was left at a moment of the monotonic clock, by the reader's hash: an address may be as long as a head.
+        self._left: LRUCache[int, tuple[float, float]] = LRUCache(MAX_READERS)
+
+    def admit(self, tenant: str, reader: str) -> None:
+        """Raise `TooManyRequests` where the reader has read more than its rate allows."""
+        left = self._now(tenant, reader)
+        if left <= 0:
+            raise TooManyRequests(
+                f"this reader has read more than {self._rate:g} contents per second",
+                retry_after=(1 - left) / self._rate,
+                limit="read_rate",
+            )
+
+    def spend(self, tenant: str, reader: str, contents: int) -> None:
+        """Count what is read; an empty answer, too, counts as one content."""
+        self._left[hash((tenant, reader))] = self._now(tenant, reader) - max(contents, 1), time.monotonic()
+
+    def _now(self, tenant: str, reader: str) -> float:
+        left, at = self._left.get(hash((tenant, reader)), (self._rate, 0.0))
+        return min(self._rate, left + (time.monotonic() - at) * self._rate)

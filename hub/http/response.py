@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -53,6 +54,22 @@ def json_response(value: object, *, status: int = 200, headers: Mapping[str, str
     return Response(_encoder.encode(value), status, headers, "application/json")
 
 
+def long_response(value: msgspec.Struct, headers: Mapping[str, str]) -> Response:
+    """`value` as JSON, made of bytes that the hub keeps anyway: much is not copied for a client that does not read."""
+    size = _size(value)
+    return LongJson(value, size, headers) if size > PIECE_BYTES else json_response(value, headers=headers)
+
+
+def _size(value: object) -> int:
+    """The bytes that the JSON of `value` has, without copying those of its lists' items."""
+    if isinstance(value, msgspec.Struct):
+        names, values = value.__struct_encode_fields__, map(partial(getattr, value), value.__struct_fields__)
+        return 1 + sum(len(name) + 4 + _size(field) for name, field in zip(names, values, strict=True))
+    if isinstance(value, list):
+        return 1 + max(1, sum(1 + _size(item) for item in value))
+    return memoryview(value).nbytes if isinstance(value, msgspec.Raw) else len(_encoder.encode(value))
+
+
 def _pieces(value: object) -> Iterator[bytes]:
     """The JSON of `value`, in pieces of at least `PIECE_BYTES` but for the last."""
     waiting: list[bytes] = []
@@ -94,27 +111,30 @@ def _batches(items: Sequence[object]) -> Iterator[bytes]:
         count = 1 if len(encoded) * BATCH_ITEMS > PIECE_BYTES * count else BATCH_ITEMS
 
 
-def poll_response(
-    request: Request, cursor: Cursor, age: float, answer: Callable[[], object], *, in_pieces: bool = False
-) -> Response:
+def poll_response(request: Request, cursor: Cursor, age: float, answer: Callable[[], object]) -> Response:
     """The answer to a poll, tagged with the cursor of what was read; 304 where the client holds it.
 
-    `age` is in seconds; `answer` makes the body and is not called for a 304. If-None-Match compares weakly
-    (RFC 9110, section 13.1.2), since proxies that compress weaken tags. `in_pieces` is for an answer made of bytes that
-    the hub keeps anyway: a long one is not copied for a client that does not read.
+    `age` is in seconds; `answer` makes the body and is not called for a 304.
     """
+    return unchanged(request, cursor, age) or json_response(answer(), headers=poll_headers(cursor, age))
+
+
+def unchanged(request: Request, cursor: Cursor, age: float) -> Response | None:
+    """The 304 where the client holds what is tagged with `cursor`, else None.
+
+    If-None-Match compares weakly (RFC 9110, section 13.1.2), since proxies that compress weaken tags.
+    """
+    held = _held(request)
+    return Response(None, 304, poll_headers(cursor, age)) if str(cursor) in held or "*" in held else None
+
+
+def poll_headers(cursor: Cursor, age: float) -> dict[str, str]:
+    """The headers of an answer to a poll."""
     headers = {"ETag": f'"{cursor}"', "Cache-Control": "no-cache", "Vary": "Authorization"}
     if age > 0:
         # Rounded up: a stale answer must not claim to be fresh.
         headers["Age"] = str(math.ceil(age))
-    if str(cursor) in (held := _held(request)) or "*" in held:
-        return Response(None, 304, headers)
-    value = answer()
-    body = _encoder.encode(value)
-    if in_pieces and len(body) > PIECE_BYTES:
-        # Encoded again, as the client reads.
-        return LongJson(value, len(body), headers)
-    return Response(body, 200, headers, "application/json")
+    return headers
 
 
 def held_cursor(request: Request) -> Cursor | None:

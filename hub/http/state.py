@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from statushub.hub.auth.tokens import Authenticator
 from statushub.hub.config import Config
-from statushub.hub.http.rate_limiter import RateLimiter
+from statushub.hub.http.rate_limiter import RateLimiter, ReadLimiter
 from statushub.hub.hub import Hub
 
 
@@ -32,3 +32,9 @@ def rate_limiter_of(request: Request) -> RateLimiter:
     """The rate limiter of all publishers."""
     rates: RateLimiter = request.app.state.rates
     return rates
+
+
+def read_limiter_of(request: Request) -> ReadLimiter:
+    """The rate limiter of all readers."""
+    reads: ReadLimiter = request.app.state.reads
+    return reads

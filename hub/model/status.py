@@ -93,8 +93,16 @@ class _Line(_Shape, gc=False):
     id: str
 
 
+class _Words(msgspec.Struct, gc=False):
+    """The fields that a phase follows from, of any type."""
+
+    status: Any = None
+    processing_status: Any = None
+
+
 _shape_decoder = msgspec.json.Decoder(_Shape)
 _line_decoder = msgspec.json.Decoder(_Line)
+_words_decoder = msgspec.json.Decoder(_Words)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -107,14 +115,23 @@ def parse(event: Event) -> Status:
 
 
 def read(event: Event) -> Status:
-    """What the event says; where that cannot be read, what its type says."""
+    """What the event says; where that cannot be read, its phase."""
     try:
         return parse(event)
     except Invalid:
-        return _status(event, {})
+        return Status(phase=phase(event), data={})
 
 
-def whole(event: Event) -> msgspec.Raw:
+def phase(event: Event) -> Phase:
+    """The phase of `read`, without building the rest; where the data cannot be read, what the event's type says."""
+    try:
+        words = _words_decoder.decode(_text(event.data))
+    except _UNREADABLE:
+        return _phase(event, {})
+    return _phase(event, {"status": words.status, "processing_status": words.processing_status})
+
+
+def whole(event: Event) -> bytes:
     """The event's data, to be written as they are: a JSON object with at least `content_id` and a `status` of
     the content vocabulary. Data that are not so are repaired.
     """
@@ -122,7 +139,7 @@ def whole(event: Event) -> msgspec.Raw:
         sound = _shape_decoder.decode(_text(event.data)).content_id == event.content_id
     except _UNREADABLE:
         sound = False
-    return msgspec.Raw(event.data if sound else _encode(_repaired(event)))
+    return event.data if sound else _encode(_repaired(event))
 
 
 def missing_line(content_id: str) -> bytes:
@@ -166,7 +183,11 @@ def _repaired(event: Event) -> dict[str, Any]:
 
 
 def _status(event: Event, data: dict[str, Any]) -> Status:
+    return Status(phase=_phase(event, data), data=data)
+
+
+def _phase(event: Event, data: dict[str, Any]) -> Phase:
     said = data.get("status")
     if isinstance(said, str) and said in PHASES:
-        return Status(phase=phase_of(data), data=data)
-    return Status(phase=TYPE_PHASES.get(event.type, Phase.PROCESSING), data=data)
+        return phase_of(data)
+    return TYPE_PHASES.get(event.type, Phase.PROCESSING)

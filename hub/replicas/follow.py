@@ -39,9 +39,9 @@ async def follow(host: ReaderHost, replica: Replica) -> AsyncGenerator[Event]:
     try:
         while True:
             follower.wake.clear()
-            _, entries = follower.take()
-            for entry in entries:
-                yield entry.event
+            _, events = follower.take()
+            for event in events:
+                yield event
             await follower.wake.wait()
     finally:
         replica.remove(follower)

@@ -10,13 +10,12 @@ from collections.abc import Callable, Sequence
 
 from statushub.hub.metrics import Counts
 from statushub.hub.model.cursor import epoch_precedes
-from statushub.hub.model.event import Announcement
+from statushub.hub.model.event import Announcement, Event
 from statushub.hub.replicas.registry import Registry
 from statushub.hub.replicas.replica import Replica
-from statushub.hub.replicas.row import Entry
 from statushub.hub.replicas.sync import Synchronizer
 
-FanOut = Callable[[Replica, Sequence[Entry]], int]
+FanOut = Callable[[Replica, Sequence[Event]], int]
 """Passes a replica's next entries on to its subscribers; returns the number of deliveries."""
 
 
@@ -41,7 +40,7 @@ class Ingest:
 
     def announced(self, batch: Sequence[Announcement]) -> None:
         deliveries = 0
-        run: list[Entry] = []
+        run: list[Event] = []
         before: Replica | None = None
         for announcement in batch:
             tenant = self._tenants.get(announcement.tenant)

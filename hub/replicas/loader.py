@@ -47,8 +47,9 @@ Remaining = Callable[[str, Sequence[Replica], bool], Awaitable[list[Replica]]]
 """Returns those of a tenant's replicas that are still to be loaded, when their turn has come. The last argument tells
 whether their contents are about to be read."""
 
-TakeIn = Callable[[Replica, Snapshot, int], bool]
-"""Takes in what was read after so many losses of the broker; returns whether the replica is live then."""
+TakeIn = Callable[[Replica, Snapshot, int], Awaitable[bool]]
+"""Takes in what was read after so many losses of the broker; returns whether the replica is live then. It lets other
+tasks run only where there is much."""
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ class Loader:
             snapshot = _unchanged(replica, told, offset)
             if snapshot is None:
                 self._start(self._read, replica)
-            elif self._take_in(replica, snapshot, losses):
+            elif await self._take_in(replica, snapshot, losses):
                 live.append(replica)
         await _catch_up(live)
 
@@ -145,7 +146,9 @@ class Loader:
             except Exception as error:  # noqa: BLE001 - as in `_sync`
                 self._failed(tenant, [replica], error)
                 return
-        if self._take_in(replica, snapshot, losses):
+            # Within the turn, so that no more is in memory than what is read simultaneously.
+            live = await self._take_in(replica, snapshot, losses)
+        if live:
             await _catch_up([replica])
 
     def _failed(self, tenant: str, replicas: Sequence[Replica], error: Exception) -> None:

@@ -16,21 +16,21 @@ import anyio
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable
+from statushub.hub.model.event import Event
 from statushub.hub.replicas.loader import Start
-from statushub.hub.replicas.row import Row
 
 BATCH_IDS: Final = 1_000
 """Most contents in one read: a few milliseconds of the broker's, for which every other call waits."""
 
 
 class Read:
-    """One read of contents. Once it is `done`, `rows` has the row of each that is known or was removed, and `clock` the
-    tenant's clock."""
+    """One read of contents. Once it is `done`, `events` has the event of each that is known or was removed, and `clock`
+    the tenant's clock."""
 
     def __init__(self) -> None:
         self.asked: set[str] = set()
         self.clock = Cursor(epoch="", offset=0)
-        self.rows: dict[str, Row] = {}
+        self.events: dict[str, Event] = {}
         self.done = anyio.Event()
         self.failure: Exception | None = None
 
@@ -39,7 +39,7 @@ class Read:
         content_ids = [*self.asked]
         found = await broker.lookup(tenant, content_ids)
         self.clock = found.cursor
-        self.rows = {id: Row(event) for id, event in zip(content_ids, found.events, strict=True) if event}
+        self.events = {id: event for id, event in zip(content_ids, found.events, strict=True) if event}
         self.done.set()
 
     def fail(self, error: Exception) -> None:

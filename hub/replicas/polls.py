@@ -11,52 +11,87 @@ from statushub.hub.auth.identity import Identity
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable, HubBehind
 from statushub.hub.model.event import Event
+from statushub.hub.model.vocabulary import Phase
+from statushub.hub.replicas.log import Page
 from statushub.hub.replicas.lookup import LookupBatcher
 from statushub.hub.replicas.registry import Registry
-from statushub.hub.replicas.row import Entry, Row
+from statushub.hub.replicas.scheduler import STEP_EVENTS, Scheduler
 from statushub.hub.replicas.sync import Synchronizer
 
 FOLLOWED_CHANNELS: Final = 8
 """Most channels that one batch poll makes the hub follow: those of a page, not those of a whole tenant."""
 
 
+class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to read of a channel: at most `limit` contents, the newest of those before `after`. `counted` asks for the
+    phases."""
+
+    limit: int
+    after: Cursor | None = None
+    counted: bool = False
+
+
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """A channel's state. `cursor` is that of its latest event; `age` is for how many seconds the broker is lost."""
+    """A page of a channel's state. `cursor` is that of the channel's latest event, `next` that after which the next
+    page begins; `age` is for how many seconds the broker is lost.
+
+    `phases` has the phase of each content, and `totals` counts those of the whole channel, where they were asked for.
+    """
 
     cursor: Cursor
     events: list[Event]
+    phases: list[Phase]
+    totals: dict[Phase, int]
+    next: Cursor | None
     age: float
 
 
 class Lookup(msgspec.Struct, frozen=True, kw_only=True):
-    """The latest events of some contents, in the order asked, None where unknown; otherwise as `Reading`."""
+    """The latest events of some contents, in the order asked, None where unknown; `cursor` is that of the latest of
+    them, and `age` as in `Reading`."""
 
     cursor: Cursor
-    rows: Sequence[Row | None]
+    events: Sequence[Event | None]
     age: float
 
 
 class Polls:
     """Answers polls of a channel, and of contents by their ids."""
 
-    def __init__(self, registry: Registry, synchronizer: Synchronizer, lookups: LookupBatcher) -> None:
+    def __init__(
+        self, registry: Registry, synchronizer: Synchronizer, lookups: LookupBatcher, scheduler: Scheduler
+    ) -> None:
         self._registry = registry
         self._synchronizer = synchronizer
         self._lookups = lookups
+        self._scheduler = scheduler
 
-    async def read(self, tenant: str, channel: str, known: Cursor | None = None) -> Reading:
-        """A channel's whole state, from its replica, which is made and kept by this. `known` is the cursor of what the
-        client holds.
+    async def read(self, tenant: str, channel: str, page: PageRequest, known: Cursor | None = None) -> Reading:
+        """A page of a channel's state, from its replica, which is made and kept by this. `known` is the cursor of what
+        the client holds.
 
-        Raises `BrokerUnavailable` where nothing is known of it and the broker cannot be asked, `HubBehind` where the
-        client holds something later.
+        A page after a void cursor is the first one. Raises `BrokerUnavailable` where nothing is known of the channel
+        and the broker cannot be asked, `HubBehind` where the client holds something later.
         """
         replica = await self._synchronizer.obtain_readable(tenant, channel)
-        if known is not None:
-            await self._synchronizer.reach(replica, known)
+        while page.counted and replica.log.uncounted > STEP_EVENTS:
+            await self._scheduler.run(replica.counting())
+            replica = await self._synchronizer.obtain_readable(tenant, channel)
+        for cursor in (known, page.after):
+            if cursor is not None:
+                await self._synchronizer.reach(replica, cursor)
+        epoch = replica.epoch or ""
+        if page.counted:
+            # What has come in this moment.
+            replica.log.count(replica.log.uncounted)
+        below = page.after.offset if page.after and page.after.epoch == epoch else None
+        found: Page = replica.log.page(below, page.limit)
         return Reading(
-            cursor=Cursor(epoch=replica.epoch or "", offset=replica.changed),
-            events=[entry.event for entry in replica.states()],
+            cursor=Cursor(epoch=epoch, offset=replica.changed),
+            events=found.events,
+            phases=found.phases,
+            totals=replica.log.totals(),
+            next=None if found.next is None else Cursor(epoch=epoch, offset=found.next),
             age=self._synchronizer.age,
         )
 
@@ -74,10 +109,10 @@ class Polls:
         """
         held = self._held(identity, content_ids)
         if held is not None:
-            epoch, entries = held
-            cursor = _cursor(epoch, entries)
+            epoch, latest = held
+            cursor = _cursor(epoch, latest)
             if known is None or not cursor.precedes(known):
-                return Lookup(cursor=cursor, rows=entries, age=self._synchronizer.age)
+                return Lookup(cursor=cursor, events=latest, age=self._synchronizer.age)
         try:
             read = await self._lookups.read(identity.tenant, content_ids)
         except BrokerUnavailable as error:
@@ -88,40 +123,38 @@ class Polls:
             known is not None and self._synchronizer.expect_epoch(identity.tenant, read.clock.epoch, known.epoch)
         ):
             raise HubBehind
-        rows: list[Row | None] = [read.rows.get(content_id) for content_id in content_ids]
-        channels = {row.event.channel for row in rows if row}
+        events: list[Event | None] = [read.events.get(content_id) for content_id in content_ids]
+        channels = {event.channel for event in events if event}
         hidden = {channel for channel in channels if not identity.may_read(channel)}
         if hidden:
             channels -= hidden
-            rows = [None if row and row.event.channel in hidden else row for row in rows]
+            events = [None if event and event.channel in hidden else event for event in events]
         if len(channels) <= FOLLOWED_CHANNELS:
             for channel in channels:
                 self._synchronizer.obtain(identity.tenant, channel)
         return Lookup(
             # What was removed is unknown, and yet a later state than that which the client may hold.
-            cursor=_cursor(read.clock.epoch, [row for row in rows if row]),
-            rows=[None if row and row.event.removed else row for row in rows],
+            cursor=_cursor(read.clock.epoch, [event for event in events if event]),
+            events=[None if event and event.removed else event for event in events],
             age=self._synchronizer.age,
         )
 
-    def _held(self, identity: Identity, content_ids: Sequence[str]) -> tuple[str, list[Entry]] | None:
-        """The epoch and the entries, where replicas of one moment hold all of these contents and may be read."""
-        entries = self._registry.entries(identity.tenant, content_ids)
-        if entries is None:
+    def _held(self, identity: Identity, content_ids: Sequence[str]) -> tuple[str, list[Event]] | None:
+        """The epoch and the events, where replicas of one moment hold all of these contents and may be read."""
+        events = self._registry.events(identity.tenant, content_ids)
+        if events is None:
             return None
-        replicas = [
-            replica
-            for channel in {entry.event.channel for entry in entries}
-            if (replica := self._registry.find(identity.tenant, channel))
-        ]
-        if not self._synchronizer.readable(replicas):
+        channels = {event.channel for event in events}
+        replicas = [found for channel in channels if (found := self._registry.find(identity.tenant, channel))]
+        # One that is being dropped is in the index and no longer in the registry.
+        if len(replicas) < len(channels) or not self._synchronizer.readable(replicas):
             return None
         if not all(identity.may_read(replica.channel) for replica in replicas):
             return None
         for replica in replicas:
             replica.touch()
-        return replicas[0].epoch or "", entries
+        return replicas[0].epoch or "", events
 
 
-def _cursor(epoch: str | None, rows: Sequence[Row]) -> Cursor:
-    return Cursor(epoch=epoch or "", offset=max([row.offset for row in rows], default=0))
+def _cursor(epoch: str | None, events: Sequence[Event]) -> Cursor:
+    return Cursor(epoch=epoch or "", offset=max([event.offset for event in events], default=0))

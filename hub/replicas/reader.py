@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 from typing import Final, Protocol
 
 from statushub.hub.metrics import Counts
 from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.event import Event
 from statushub.hub.replicas.replica import Replica, merged
-from statushub.hub.replicas.row import Entry
+
+FRAME_BYTES: Final = 100
+"""What an event takes on a connection beside its data, about: its id, its type, and what separates it."""
 
 VOID: Final = ""
 """The epoch of a cursor that no clock ever issued: its holder is reset."""
@@ -111,28 +113,43 @@ class Reader(ABC):
         self.host.counts.resets += 1
         return Resync.RESET
 
-    def backlog(self) -> list[Entry]:
+    @property
+    def finished(self) -> bool:
+        """Whether it has read all that its replicas hold."""
+        return self.offset >= self.position
+
+    def backlog(self) -> Iterator[Event]:
         """What this reader has not read, in offset order; without what was removed before it began."""
-        entries = merged(self.replicas, self.offset)
-        if self.offset < self.began:
-            return [entry for entry in entries if entry.offset > self.began or not entry.event.removed]
-        return entries
+        events, began = merged(self.replicas, self.offset), self.began
+        if self.offset < began and any(replica.has_removals for replica in self.replicas):
+            return (event for event in events if event.offset > began or not event.removed)
+        return events
 
     def _below_floor(self) -> bool:
         """Whether a removal may have been forgotten that this reader has not read."""
         floor = max(replica.floor for replica in self.replicas)
         return self.offset < floor and (self.offset >= self.began or self.began < floor)
 
-    def take(self, limit: float = math.inf) -> tuple[Resync, list[Entry]]:
-        """Resync, and read on: the entries in offset order, none where the outcome is `WAIT`.
+    def take(self, limit: float = math.inf) -> tuple[Resync, list[Event]]:
+        """Resync, and read on: the events in offset order, none where the outcome is `WAIT`.
 
-        Stops after `limit` bytes of data; the rest comes with the next call, as far as it still holds then.
+        Stops after about `limit` bytes; the rest comes with the next calls, as far as it still holds then, and
+        `finished` tells that there is none.
         """
         outcome = self.resync()
         if outcome.waits:
             return outcome, []
-        backlog = self.backlog()
-        sizes = itertools.accumulate(len(entry.event.data) for entry in backlog)
-        entries = backlog[: 1 + sum(1 for _ in itertools.takewhile(limit.__gt__, sizes))]
-        self.offset = max(self.offset, self.position) if len(entries) == len(backlog) else entries[-1].offset
-        return outcome, entries
+        events: list[Event] = []
+        if limit == math.inf:
+            events += self.backlog()
+            self.offset = max(self.offset, self.position)
+            return outcome, events
+        size = 0
+        for event in self.backlog():
+            events.append(event)
+            size += len(event.data) + FRAME_BYTES
+            if size >= limit:
+                self.offset = event.offset
+                return outcome, events
+        self.offset = max(self.offset, self.position)
+        return outcome, events

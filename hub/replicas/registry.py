@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 
+from statushub.hub.model.event import Event
 from statushub.hub.replicas.replica import Replica
-from statushub.hub.replicas.row import Entry
 
 
 class Tenant:
-    """A tenant's replicas by channel, the entry of each content that they hold, and the latest epoch of its clock.
+    """A tenant's replicas by channel, the event of each content that they hold, and the latest epoch of its clock.
 
     `live_epoch` is that of every live replica.
     """
@@ -20,7 +20,7 @@ class Tenant:
         self.epoch = ""
         self.live_epoch: str | None = None
         self.replicas: dict[str, Replica] = {}
-        self.contents: dict[str, Entry] = {}
+        self.contents: dict[str, Event] = {}
 
 
 class Registry:
@@ -55,19 +55,24 @@ class Registry:
 
     def remove(self, replica: Replica) -> None:
         """Drop a registered replica, with its contents."""
-        replica.clear()
+        for _ in self.removing(replica):
+            pass
+
+    def removing(self, replica: Replica) -> Generator[None]:
+        """As `remove`, of which only the contents are dropped in steps."""
         owner = self.tenants[replica.tenant]
         del owner.replicas[replica.channel]
         if not owner.replicas:
             del self.tenants[replica.tenant]
+        return replica.clearing()
 
-    def entries(self, tenant: str, content_ids: Sequence[str]) -> list[Entry] | None:
-        """The entry of each content, in the order asked; None unless all are held.
+    def events(self, tenant: str, content_ids: Sequence[str]) -> list[Event] | None:
+        """The latest event of each content, in the order asked; None unless all are held.
 
         A removed one is not: by now it may live in a channel that is not held here.
         """
         owner = self.tenants.get(tenant)
         if owner is None:
             return None
-        entries = [entry for entry in map(owner.contents.get, content_ids) if entry and not entry.event.removed]
-        return entries if len(entries) == len(content_ids) else None
+        events = [event for event in map(owner.contents.get, content_ids) if event and not event.removed]
+        return events if len(events) == len(content_ids) else None

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import itertools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from operator import attrgetter
+
+from msgspec.structs import force_setattr
 
 from statushub.hub.brokers.contract import Snapshot
 from statushub.hub.model.cursor import Cursor, epoch_precedes
 from statushub.hub.model.event import Announcement, Event
-from statushub.hub.replicas.row import Entry
+from statushub.hub.model.vocabulary import CONTENT_REMOVED
+from statushub.hub.replicas.log import Log
+from statushub.hub.replicas.scheduler import STEP_EVENTS
 from statushub.hub.replicas.subscriber import Subscriber
 from statushub.hub.wire.format import WireFormat
 
@@ -20,7 +24,7 @@ Write = Callable[[bytes], None]
 
 
 class Replica:
-    """One channel: the latest entry of each content, in offset order, and who reads it.
+    """One channel: the latest event of each content, by its id and, in `log`, in offset order; and who reads it.
 
     `last` is the offset on the tenant's clock up to which nothing of this channel is missing here, `changed` that of
     the latest event, and `floor` the channel's: a cursor below it may have missed a removal.
@@ -31,20 +35,23 @@ class Replica:
     `subscribers` are all that read it. Of them, `writers` are those that get each event as it is applied, by the
     format in which they get it, and `pollers` those that are told to catch up with each event.
 
-    `contents` is the index of its tenant: the entry of each content in any of the tenant's replicas.
+    `contents` is the index of its tenant: the latest event of each content in any of the tenant's replicas.
     """
 
     __slots__ = (
         "_contents",
+        "_life",
+        "_removals",
         "changed",
         "channel",
-        "entries",
         "epoch",
+        "events",
         "floor",
         "frozen",
         "idle_since",
         "last",
         "live",
+        "log",
         "pollers",
         "settled",
         "subscribers",
@@ -54,14 +61,15 @@ class Replica:
         "writers",
     )
 
-    def __init__(self, tenant: str, channel: str, contents: dict[str, Entry]) -> None:
+    def __init__(self, tenant: str, channel: str, contents: dict[str, Event]) -> None:
         self.tenant = tenant
         self.channel = channel
         self.epoch: str | None = None
         self.last = 0
         self.changed = 0
         self.floor = 0
-        self.entries: dict[str, Entry] = {}
+        self.events: dict[str, Event] = {}
+        self.log = Log()
         self.live = False
         self.frozen = 0
         self.syncing = False
@@ -72,11 +80,19 @@ class Replica:
         self.pollers: set[Subscriber] = set()
         self.idle_since = time.monotonic()
         self._contents = contents
+        # Tombstones, with the moment of the monotonic clock at which each was applied.
+        self._removals: deque[tuple[float, Event]] = deque()
+        self._life = 0
 
     @property
     def cursor(self) -> Cursor | None:
         """Where to read on from; None before the first read."""
         return None if self.epoch is None else Cursor(epoch=self.epoch, offset=self.last)
+
+    @property
+    def has_removals(self) -> bool:
+        """Whether any of its events may be a tombstone."""
+        return bool(self._removals)
 
     # State
 
@@ -88,30 +104,57 @@ class Replica:
             and announcement.prev <= self.last < announcement.event.offset
         )
 
-    def apply(self, event: Event) -> Entry:
-        """Take in an event that is newer than everything here, and return its entry."""
-        entry = Entry(event)
+    def apply(self, event: Event) -> Event:
+        """Take in an event that is newer than everything here, and return it."""
         content_id = event.content_id
-        # Popped first, so that the dictionary's order stays the clock's.
-        self.entries.pop(content_id, None)
-        self.entries[content_id] = entry
+        former = self.events.get(content_id)
+        if former is None:
+            self.log.append(event)
+        else:
+            self.log.replace(former, event)
+            # The text of the id is kept once, by the event and both indexes.
+            force_setattr(event, "content_id", former.content_id)
+        self.events[content_id] = event
         known = self._contents.get(content_id)
         # A replica that is read late must not hide that the content lives in another channel by now.
         if known is None or known.offset < event.offset:
-            self._contents[content_id] = entry
+            self._contents[content_id] = event
         self.last = self.changed = event.offset
-        return entry
+        if event.type == CONTENT_REMOVED:
+            self._removals.append((time.monotonic(), event))
+        return event
 
     def load(self, snapshot: Snapshot) -> None:
         """Take in what the broker read since `cursor`, or, in another epoch, everything anew."""
+        for _ in self.loading(snapshot):
+            pass
+
+    def loading(self, snapshot: Snapshot) -> Generator[None]:
+        """As `load`, in steps, between which nothing may be applied. It ends where the replica is cleared meanwhile.
+
+        What replaces everything has no epoch, and cannot be read, before it is whole; what was there is gone when this
+        returns.
+        """
         self.frozen = 0
+        former: dict[str, Event] = {}
         if snapshot.cursor.epoch != self.epoch or snapshot.whole:
-            self.clear()
-            self.epoch = snapshot.cursor.epoch
+            former = self._emptied()
+            self.epoch = None
+        return self._taking_in(snapshot, former, self._life)
+
+    def _taking_in(self, snapshot: Snapshot, former: dict[str, Event], life: int) -> Generator[None]:
+        yield from self._disowning(former)
+        for start in range(0, len(snapshot.events), STEP_EVENTS):
+            if self._life != life:
+                return
+            for event in snapshot.events[start : start + STEP_EVENTS]:
+                if event.offset > self.last:
+                    self.apply(event)
+            yield
+        if self._life != life:
+            return
+        self.epoch = snapshot.cursor.epoch
         self.floor = max(self.floor, snapshot.floor)
-        for event in snapshot.events:
-            if event.offset > self.last:
-                self.apply(event)
         # A tombstone that was forgotten was a change, too.
         self.changed = max(self.changed, self.floor)
         self.last = max(self.last, snapshot.cursor.offset)
@@ -130,39 +173,49 @@ class Replica:
                 self.apply(announcement.event)
         return True
 
-    def since(self, offset: int) -> list[Entry]:
-        """The entries with a greater offset, in offset order. Costs what it returns, not what there is."""
-        newer: list[Entry] = []
-        for entry in reversed(self.entries.values()):
-            if entry.offset <= offset:
-                break
-            newer.append(entry)
-        newer.reverse()
-        return newer
+    def counting(self) -> Generator[None]:
+        """Count the phases of its contents, in steps."""
+        while self.log.uncounted:
+            self.log.count(STEP_EVENTS)
+            yield
 
     def forget(self, applied_before: float) -> None:
         """Drop the tombstones that were applied before that moment of the monotonic clock."""
-        for content_id, entry in tuple(itertools.takewhile(_older(applied_before), self.entries.items())):
-            if entry.event.removed:
-                del self.entries[content_id]
-                self._disown(entry)
-                self.floor = max(self.floor, entry.offset)
+        while self._removals and self._removals[0][0] < applied_before:
+            _, event = self._removals.popleft()
+            if self.events.get(event.content_id) is event:
+                del self.events[event.content_id]
+                self.log.discard(event)
+                self._disown(event)
+                self.floor = max(self.floor, event.offset)
 
     def clear(self) -> None:
         """Drop every content."""
-        for entry in self.entries.values():
-            self._disown(entry)
-        self.entries.clear()
+        for _ in self.clearing():
+            pass
+
+    def clearing(self) -> Generator[None]:
+        """As `clear`, in steps, of which the first one empties the replica and the others the tenant's index."""
+        return self._disowning(self._emptied())
+
+    def _emptied(self) -> dict[str, Event]:
+        """Empty the replica; returns what it had."""
+        former, self.events, self.log = self.events, {}, Log()
+        self._removals.clear()
+        self._life += 1
         self.last = self.changed = self.floor = 0
+        return former
 
-    def states(self) -> list[Entry]:
-        """The entries of the contents that are not removed, in offset order."""
-        return [entry for entry in self.entries.values() if not entry.event.removed]
+    def _disowning(self, events: dict[str, Event]) -> Generator[None]:
+        while events:
+            for _ in range(min(STEP_EVENTS, len(events))):
+                self._disown(events.popitem()[1])
+            yield
 
-    def _disown(self, entry: Entry) -> None:
-        # Another replica may have an entry of the same content by now.
-        if self._contents.get(entry.event.content_id) is entry:
-            del self._contents[entry.event.content_id]
+    def _disown(self, event: Event) -> None:
+        # Another replica may have an event of the same content by now.
+        if self._contents.get(event.content_id) is event:
+            del self._contents[event.content_id]
 
     # Readers
 
@@ -185,13 +238,8 @@ class Replica:
         self.writers[format].pop(subscriber, None)
 
 
-def _older(moment: float) -> Callable[[tuple[str, Entry]], bool]:
-    return lambda item: item[1].applied < moment
-
-
-def merged(replicas: Sequence[Replica], offset: int) -> list[Entry]:
-    """The entries of all these replicas with a greater offset, in offset order."""
+def merged(replicas: Sequence[Replica], offset: int) -> Iterator[Event]:
+    """The events of all these replicas with a greater offset, in offset order; they cost what is read of them."""
     if len(replicas) == 1:
-        return replicas[0].since(offset)
-    runs: Iterable[list[Entry]] = (replica.since(offset) for replica in replicas)
-    return list(heapq.merge(*runs, key=attrgetter("offset")))
+        return replicas[0].log.after(offset)
+    return heapq.merge(*(replica.log.after(offset) for replica in replicas), key=attrgetter("offset"))

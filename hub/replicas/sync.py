@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -22,6 +22,7 @@ from statushub.hub.replicas.lag import Lag
 from statushub.hub.replicas.loader import Loader, Start
 from statushub.hub.replicas.registry import Registry
 from statushub.hub.replicas.replica import Replica
+from statushub.hub.replicas.scheduler import STEP_EVENTS, Scheduler
 
 JOIN_SECONDS: Final = 1.0
 """How long after it was asked for a replica counts as awaited: a stream joins it after its request was answered."""
@@ -42,6 +43,7 @@ class Synchronizer:
         registry: Registry,
         counts: Counts,
         start: Start,
+        scheduler: Scheduler,
         *,
         retry: tuple[float, float],
         patience: float,
@@ -53,6 +55,7 @@ class Synchronizer:
         self._broker = broker
         self._registry = registry
         self._start = start
+        self._scheduler = scheduler
         self._losses = 0
         self._loader = Loader(
             broker,
@@ -143,9 +146,11 @@ class Synchronizer:
         """Drop replicas of a tenant that have no subscribers."""
         # One may have come while others were dropped.
         gone = [replica for replica in replicas if replica in self._registry and not replica.subscribers]
+        contents = sum(len(replica.events) for replica in gone)
+        removals = [self._registry.removing(replica) for replica in gone]
         for replica in gone:
-            self._registry.remove(replica)
             self._end_sync(replica)
+        await self._perform(_each(removals), contents)
         await self._broker.unsubscribe(tenant, [replica.channel for replica in gone])
         for replica in gone:
             successor = self._registry.find(tenant, replica.channel)
@@ -291,9 +296,9 @@ class Synchronizer:
                 subscriber.pause()
                 subscriber.invalidate()
 
-    def _take_in(self, replica: Replica, snapshot: Snapshot, losses: int) -> bool:
+    async def _take_in(self, replica: Replica, snapshot: Snapshot, losses: int) -> bool:
         """Take in what was read, and what was announced meanwhile. Returns whether the replica is live then; where
-        something is missing, it is synced again.
+        something is missing, it is synced again. Few contents are taken in without letting other tasks run.
 
         `losses` is how often the broker had been lost before the read.
         """
@@ -307,18 +312,29 @@ class Synchronizer:
                 return False
             # It is not the server that is behind: the clock went back.
             self._lag.void(replica.tenant, owner.epoch)
-            replica.clear()
-            replica.epoch = None
             owner.epoch = snapshot.cursor.epoch
+            contents = len(replica.events)
+            replica.epoch = None
+            await self._perform(replica.clearing(), contents)
             self._loader.add(replica.tenant, [replica])
             return False
         owner.epoch = snapshot.cursor.epoch
-        replica.load(snapshot)
-        if not replica.replay():
+        await self._perform(replica.loading(snapshot), len(replica.events) + len(snapshot.events))
+        overtaken = losses != self._losses or replica not in self._registry or owner.epoch != snapshot.cursor.epoch
+        # All of it may have happened while it was taken in.
+        if overtaken or not replica.replay():
             self._loader.add(replica.tenant, [replica])
             return False
         self._go_live(replica)
         return True
+
+    async def _perform(self, work: Generator[None], contents: int) -> None:
+        """Do work on this number of contents: immediately where it is one step, else in the scheduler's steps."""
+        if contents > STEP_EVENTS:
+            await self._scheduler.run(work)
+        else:
+            for _ in work:
+                pass
 
     def _doubt(self, replica: Replica) -> bool:
         """Sync again in a while, where a read went back; False where it has done so for as long as `patience`."""
@@ -364,3 +380,8 @@ class Synchronizer:
         replica.syncing = False
         self._doubted.pop(replica, None)
         self._loader.forget(replica)
+
+
+def _each(works: Iterable[Generator[None]]) -> Generator[None]:
+    for work in works:
+        yield from work

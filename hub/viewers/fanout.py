@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from statushub.hub.model.event import Event
 from statushub.hub.replicas.replica import Replica
-from statushub.hub.replicas.row import Entry
 
 
-def fan_out(replica: Replica, entries: Sequence[Entry]) -> int:
-    """Write the replica's next entries to its live subscribers, and wake the others; returns the deliveries.
+def fan_out(replica: Replica, events: Sequence[Event]) -> int:
+    """Write the replica's next events to its live subscribers, and wake the others; returns the deliveries.
 
     Each event is encoded once per format, and each subscriber gets one write, which costs a system call.
     """
@@ -18,13 +18,13 @@ def fan_out(replica: Replica, entries: Sequence[Entry]) -> int:
     for format, writers in replica.writers.items():
         if writers:
             reached += len(writers)
-            if len(entries) == 1:
-                data = entries[0].encoded(format, epoch)
+            if len(events) == 1:
+                data = format.event(epoch, events[0])
             else:
-                data = b"".join([entry.encoded(format, epoch) for entry in entries])
+                data = b"".join([format.event(epoch, event) for event in events])
             # A copy, because a write may find the socket full and take its subscriber out.
             for write in tuple(writers.values()):
                 write(data)
     for subscriber in replica.pollers:
         subscriber.catch_up()
-    return len(entries) * reached
+    return len(events) * reached

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import anyio
 import msgspec
 
@@ -23,11 +25,17 @@ async def long_poll(viewer: PullViewer, wait: float) -> Changes:
     """What came after the viewer's cursor, waiting up to `wait` seconds. The viewer reads one readable replica."""
     viewer.host.attach(viewer)
     try:
-        outcome, entries = viewer.take()
+        outcome, events = await viewer.host.scheduler.run(_taking(viewer))
         with anyio.move_on_after(wait):
-            while not (entries or outcome is Resync.RESET or viewer.closed):
+            while not (events or outcome is Resync.RESET or viewer.closed):
                 await viewer.wake.wait()
-                outcome, entries = viewer.take()
+                outcome, events = viewer.take()
     finally:
         viewer.host.detach(viewer)
-    return Changes(cursor=viewer.cursor, events=[entry.event for entry in entries], reset=outcome is Resync.RESET)
+    return Changes(cursor=viewer.cursor, events=events, reset=outcome is Resync.RESET)
+
+
+def _taking(viewer: PullViewer) -> Generator[None, None, tuple[Resync, list[Event]]]:
+    """What there is, taken in one step: the whole state may be much, and is read in one moment."""
+    yield from ()
+    return viewer.take()

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 
 from statushub.hub.auth.identity import ANONYMOUS, Identity
 from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.event import Event
 from statushub.hub.replicas.reader import Resync
 from statushub.hub.replicas.replica import Replica
-from statushub.hub.replicas.row import Entry
 from statushub.hub.viewers.viewer import CATCH_UP_BYTES, RETRY_MS, Host, State, Viewer
 from statushub.hub.wire.format import WireFormat
 from statushub.hub.wire.sse import SSE
@@ -67,33 +67,36 @@ class PullViewer(Viewer):
         """The last frame of a stream that is closed."""
         return self.format.drain(random.randint(*self._retry_ms))
 
-    def take(self, limit: float = math.inf) -> tuple[Resync, list[Entry]]:
+    def take(self, limit: float = math.inf) -> tuple[Resync, list[Event]]:
         self.wake.clear()
         return super().take(limit)
 
     def frames(self) -> Iterator[bytes]:
-        """What came since the last call, with `reset`, `ready` and heartbeats where they belong."""
-        yield from self._news()
+        """What came since the last call, with `reset`, `ready` and heartbeats where they belong.
+
+        Of much, a part; then `wake` is set when the next part is due.
+        """
+        if not self.closed:
+            yield from self._news()
         if self._heartbeat:
             # After `_news`, which clears `wake`: one that comes from now on wakes again.
             heartbeat, self._heartbeat = self._heartbeat, b""
             yield heartbeat
 
     def _news(self) -> Iterator[bytes]:
-        while not self.closed:
-            outcome, entries = self.take(CATCH_UP_BYTES)
-            if outcome is Resync.RESET:
-                self.ready = False
-                yield self.format.reset()
-            if entries:
-                epoch = self.epoch or ""
-                yield b"".join(entry.encoded(self.format, epoch) for entry in entries)
-            elif outcome is Resync.BEHIND:
-                # A client that hears nothing would give the stream up.
-                yield self.format.heartbeat()
-                return
-            elif outcome is Resync.WAIT or self.ready or not self.host.live(self.replicas):
-                return
-            else:
-                self.ready = True
-                yield self.format.ready(self.cursor, self.host.heartbeat_interval)
+        outcome, events = self.take(CATCH_UP_BYTES)
+        if outcome is Resync.RESET:
+            self.ready = False
+            yield self.format.reset()
+        elif outcome is Resync.BEHIND:
+            # A client that hears nothing would give the stream up.
+            yield self.format.heartbeat()
+        if events:
+            yield b"".join(self.host.encodings.encode(self.format, self.epoch or "", events))
+        if outcome.waits or self.closed:
+            return
+        if not self.finished:
+            self.host.scheduler.later(self.catch_up)
+        elif not self.ready and self.host.live(self.replicas):
+            self.ready = True
+            yield self.format.ready(self.cursor, self.host.heartbeat_interval)

@@ -27,7 +27,7 @@ FAREWELL_SECONDS: Final = 5.0
 class PushViewer(Viewer, asyncio.Protocol):
     """Written to while it is live; otherwise it waits until it can catch up."""
 
-    __slots__ = ("_connections", "_stalled_at", "_transport")
+    __slots__ = ("_connections", "_stalled_at", "_transport", "_waits")
 
     def __init__(
         self,
@@ -47,6 +47,8 @@ class PushViewer(Viewer, asyncio.Protocol):
         self._connections = connections
         self._stalled_at = time.monotonic()
         self._transport: asyncio.Transport | None = None
+        # Whether the next step of its catch-up is scheduled.
+        self._waits = False
 
     # What the hub calls
 
@@ -67,7 +69,7 @@ class PushViewer(Viewer, asyncio.Protocol):
 
     def catch_up(self) -> None:
         transport = self._transport
-        if self.state is State.BEHIND and transport is not None and not transport.is_closing():
+        if self.state is State.BEHIND and not self._waits and transport is not None and not transport.is_closing():
             self._advance(transport, [])
 
     def beat(self, heartbeat: bytes, stalled_before: float) -> None:
@@ -131,39 +133,35 @@ class PushViewer(Viewer, asyncio.Protocol):
             self.catch_up()
 
     def _advance(self, transport: asyncio.Transport, frames: list[bytes]) -> None:
-        """Write `frames`, then what was missed, and be live if that was all: in as few writes as may be.
+        """Write `frames`, then what was missed: all of it, and be live, or a part, and go on in another step.
 
-        uvloop makes a system call of each write immediately.
+        In one write, since uvloop makes a system call of each immediately.
         """
-        outcome = self.resync()
+        outcome, events = self.take(CATCH_UP_BYTES)
         if outcome is Resync.RESET:
             self.ready = False
             frames.append(self.format.reset())
         elif outcome is Resync.BEHIND:
             # A client that hears nothing would give the stream up.
             frames.append(self.format.heartbeat())
-        epoch = self.epoch or ""
-        size = 0
-        for entry in () if outcome.waits else self.backlog():
-            frame = entry.encoded(self.format, epoch)
-            frames.append(frame)
-            size += len(frame)
-            self.offset = entry.offset
-            if size >= CATCH_UP_BYTES:
-                transport.write(b"".join(frames))
-                frames.clear()
-                size = 0
-                if self.state is State.STALLED:
-                    return
-        live = not outcome.waits and self.host.live(self.replicas)
-        if live:
-            self.offset = self.position
-            if not self.ready:
-                self.ready = True
-                frames.append(self.format.ready(self.cursor, self.host.heartbeat_interval))
+        if events:
+            frames += self.host.encodings.encode(self.format, self.epoch or "", events)
+        live = not outcome.waits and self.finished and self.host.live(self.replicas)
+        if live and not self.ready:
+            self.ready = True
+            frames.append(self.format.ready(self.cursor, self.host.heartbeat_interval))
         if frames:
             transport.write(b"".join(frames))
-        if live and self.state is State.BEHIND:
+        if self.state is not State.BEHIND:
+            return
+        if live:
             self.state = State.LIVE
             for replica in self.replicas:
                 replica.add_writer(self.format, self, transport.write)
+        elif not outcome.waits and not self.finished:
+            self._waits = True
+            self.host.scheduler.later(self._go_on)
+
+    def _go_on(self) -> None:
+        self._waits = False
+        self.catch_up()

@@ -15,15 +15,17 @@ from typing import Final, Protocol
 
 from statushub.hub.auth.identity import ANONYMOUS, Identity
 from statushub.hub.model.cursor import Cursor
+from statushub.hub.replicas.encodings import Encodings
 from statushub.hub.replicas.reader import Reader, ReaderHost
 from statushub.hub.replicas.replica import Replica
+from statushub.hub.replicas.scheduler import Scheduler
 from statushub.hub.wire.format import WireFormat
 
 RETRY_MS: Final = (1_500, 4_000)
 """Least and most milliseconds a client is told to wait before it reconnects: no thundering herd after a restart."""
 
 CATCH_UP_BYTES: Final = 64 * 1024
-"""Bytes written in one go while catching up, before checking whether the socket still takes them."""
+"""Bytes written in one step while catching up; then it is checked whether the socket still takes them."""
 
 
 class State(Enum):
@@ -42,6 +44,8 @@ class State(Enum):
 class Host(ReaderHost, Protocol):
     """What a viewer needs of the hub that serves it."""
 
+    scheduler: Scheduler
+    encodings: Encodings
     draining: bool
     drain_ms: tuple[int, int]
     """Least and most milliseconds after which the viewers of a hub that stops reconnect."""

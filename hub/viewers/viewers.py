@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from statushub.hub.metrics import Counts
+from statushub.hub.replicas.encodings import Encodings
 from statushub.hub.replicas.replica import Replica
+from statushub.hub.replicas.scheduler import Scheduler
 from statushub.hub.replicas.sync import Synchronizer
 from statushub.hub.viewers.heartbeat import Heartbeat
 from statushub.hub.viewers.quotas import ChannelQuota, StreamQuota
@@ -23,8 +25,12 @@ class Viewers:
         channels: ChannelQuota,
         counts: Counts,
         drain_ms: tuple[int, int],
+        scheduler: Scheduler,
+        encodings: Encodings,
     ) -> None:
         self.counts = counts
+        self.scheduler = scheduler
+        self.encodings = encodings
         self.drain_ms = drain_ms
         self.draining = False
         self._synchronizer = synchronizer

@@ -204,7 +204,9 @@ def test_a_long_answer_is_whole(patient: LiveHub, version: str) -> None:
         opened.send(sent)
         [answer] = opened.answers()
     assert len(answer.body) == int(answer.header("content-length") or 0)
-    assert [content["content_id"] for content in answer.json["contents"]] == [f"big-{n}" for n in range(CONTENTS)]
+    assert [content["content_id"] for content in answer.json["contents"]] == [
+        f"big-{n}" for n in reversed(range(CONTENTS))
+    ]
     with wire(patient.base_url) as opened:
         opened.send(sent.replace(b"GET", b"HEAD"))
         assert opened.answer("HEAD").header("content-length") == str(len(answer.body))

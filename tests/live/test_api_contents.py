@@ -44,16 +44,17 @@ def whole(content_id: str, status: str, processing_status: str | None = None, **
 
 
 def test_a_channel_is_answered_as_a_whole(client: httpx.Client) -> None:
-    """The answer has each content's status, in the order of the latest changes, and the cursor."""
+    """The answer has each content's status, the latest change first, and the cursor."""
     publish(client, "a", "generating", progress=4)
     publish(client, "b", "complete")
     cursor = publish(client, "a", "generating", progress=45, ai={"tags": []})
     assert client.get("/api/contents/ch").json() == {
         "contents": [
-            whole("b", "complete", "completed"),
             whole("a", "generating", progress=45, ai={"tags": []}),
+            whole("b", "complete", "completed"),
         ],
         "cursor": cursor,
+        "next": None,
     }
 
 
@@ -75,11 +76,11 @@ def test_the_summary_groups_contents_by_phase(client: httpx.Client) -> None:
     assert client.get("/api/contents/ch/status").json() == {
         "processing_contents": [
             {
-                "id": "waiting",
-                "status": "idle",
-                "processing_status": "pending",
+                "id": "foreseen",
+                "status": "generating",
+                "processing_status": None,
                 "progress": 0,
-                "estimated_completion": None,
+                "estimated_completion": "tomorrow",
             },
             {
                 "id": "running",
@@ -89,11 +90,11 @@ def test_the_summary_groups_contents_by_phase(client: httpx.Client) -> None:
                 "estimated_completion": "2025-07-31T13:00:31.000Z",
             },
             {
-                "id": "foreseen",
-                "status": "generating",
-                "processing_status": None,
+                "id": "waiting",
+                "status": "idle",
+                "processing_status": "pending",
                 "progress": 0,
-                "estimated_completion": "tomorrow",
+                "estimated_completion": None,
             },
         ],
         "completed_contents": [{"id": "done", "status": "complete", "processing_status": "completed"}],
@@ -104,6 +105,7 @@ def test_the_summary_groups_contents_by_phase(client: httpx.Client) -> None:
         "total_processing": 3,
         "total_completed": 1,
         "total_failed": 1,
+        "next": None,
     }
 
 
@@ -117,6 +119,7 @@ def test_the_summary_of_an_unknown_channel_is_empty(client: httpx.Client) -> Non
         "total_processing": 0,
         "total_completed": 0,
         "total_failed": 0,
+        "next": None,
     }
 
 
@@ -126,9 +129,9 @@ def test_the_list_view_has_every_content(client: httpx.Client) -> None:
     publish(client, "b", "PROCESSING")
     publish(client, "c", "failed")
     assert client.get("/api/contents/ch/status?view=list").json() == [
-        {"id": "a", "status": "idle"},
-        {"id": "b", "status": "generating"},
         {"id": "c", "status": "error"},
+        {"id": "b", "status": "generating"},
+        {"id": "a", "status": "idle"},
     ]
 
 

@@ -11,6 +11,7 @@ from statushub.hub.brokers.redis.broker import RedisBroker
 from statushub.hub.hub import Hub
 from statushub.hub.intervals import Intervals
 from statushub.hub.model.event import Event
+from statushub.hub.replicas.polls import PageRequest
 from tests.support.losing_broker import losing
 from tests.support.publications import CHANNEL, accepted, update
 from tests.support.redis_server import running_redis
@@ -26,7 +27,7 @@ async def test_a_tenant_that_cannot_be_audited_does_not_stop_the_others(tmp_path
         hub = Hub(broker, intervals=Intervals(audit=0.05))
         async with broker, hub:
             for tenant in ("bad", "good"):
-                await hub.read(tenant, CHANNEL)
+                await hub.read(tenant, CHANNEL, PageRequest(limit=10))
             assert [*hub.registry.tenants] == ["bad", "good"]
             server.command("SET", "hub:{bad}:clock", "text")
             await accepted(broker, "good", update("lost", "complete"))
@@ -36,4 +37,4 @@ async def test_a_tenant_that_cannot_be_audited_does_not_stop_the_others(tmp_path
 
 
 async def shown(hub: Hub) -> list[Event]:
-    return (await hub.read("good", CHANNEL)).events
+    return (await hub.read("good", CHANNEL, PageRequest(limit=10))).events

@@ -59,7 +59,7 @@ def test_an_idle_replica_is_evicted() -> None:
         publish(hub, "a", "complete")
         assert summary(hub)["total_completed"] == 1
         eventually(lambda: channels(hub) == ["watched"])
-        assert hub.hub.registry.entries("default", ["a"]) is None
+        assert hub.hub.registry.events("default", ["a"]) is None
         assert summary(hub)["total_completed"] == 1
         publish(hub, "w", "complete", channel="watched")
         assert client.event().json["content_id"] == "w"

@@ -16,6 +16,7 @@ from statushub.hub.intervals import Intervals
 from statushub.hub.model.cursor import epoch_precedes
 from statushub.hub.model.errors import BrokerUnavailable, HubBehind
 from statushub.hub.model.names import DEFAULT_TENANT
+from statushub.hub.replicas.polls import PageRequest
 from tests.support.proxy import Proxy
 from tests.support.publications import CHANNEL, accepted, update
 from tests.support.redis_server import RedisServer, running_redis
@@ -45,7 +46,7 @@ def lost(hub: Hub) -> bool:
 
 async def states(hub: Hub) -> list[str]:
     """The types of the channel's events, by a poll."""
-    return [event.type for event in (await hub.read(DEFAULT_TENANT, CHANNEL)).events]
+    return [event.type for event in (await hub.read(DEFAULT_TENANT, CHANNEL, PageRequest(limit=10))).events]
 
 
 @pytest.mark.parametrize("patience", [60.0, 0.5])

@@ -89,7 +89,7 @@ async def test_invalid_stored_data_break_no_answer(data: bytes) -> None:
         False,
         True,
     ]
-    assert [line["content_id"] for line in strict(contents.content)["contents"]] == ["a", "b", "x"]
+    assert [line["content_id"] for line in strict(contents.content)["contents"]] == ["x", "b", "a"]
     assert [event["data"]["content_id"] for event in strict(changes.content)["events"]] == ["a", "b", "x"]
     for answer in others:
         strict(answer.content)

@@ -95,7 +95,7 @@ def replica(hub: Hub, channel: str) -> Replica:
 
 def start(hub: Hub) -> int:
     """The offset at which the clock began: that before the content of `a`."""
-    return replica(hub, "a").entries["a"].offset - 1
+    return replica(hub, "a").events["a"].offset - 1
 
 
 def announcements(hub: Hub, *places: tuple[str, int, int], epoch: str | None = None) -> Sequence[Announcement]:

@@ -58,7 +58,7 @@ async def hub(broker: HeldBroker) -> AsyncIterator[Hub]:
 async def ask(hub: Hub, *content_ids: str, identity: Identity = ANONYMOUS) -> list[str | None]:
     """The channel of each content, as a poll finds it."""
     found = await hub.lookup(identity, content_ids)
-    return [row.event.channel if row else None for row in found.rows]
+    return [event.channel if event else None for event in found.events]
 
 
 async def held(hub: Hub, broker: HeldBroker) -> asyncio.Task[list[str | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +14,9 @@ from statushub.hub.brokers.contract import Snapshot
 from statushub.hub.metrics import Counts
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Event
+from statushub.hub.replicas.encodings import Encodings
 from statushub.hub.replicas.replica import Replica
+from statushub.hub.replicas.scheduler import Scheduler
 from statushub.hub.viewers import push
 from statushub.hub.viewers.fanout import fan_out
 from statushub.hub.viewers.push import PushViewer
@@ -28,6 +31,8 @@ class Hosting:
 
     def __init__(self) -> None:
         self.counts = Counts()
+        self.scheduler = Scheduler()
+        self.encodings = Encodings()
         self.draining = False
         self.drain_ms = (500, 500)
         self.heartbeat_interval = 15.0
@@ -270,3 +275,38 @@ async def test_a_disconnected_viewer_leaves_its_replica(host: Hosting, replica: 
         assert not replica.subscribers
         assert not any(replica.writers.values())
     assert not host.attached
+
+
+async def test_a_long_catch_up_leaves_the_loop_to_others(host: Hosting, replica: Replica) -> None:
+    """It is written in parts, and ids grow though contents change between them."""
+    for offset in range(5, 505):
+        replica.apply(event(offset, b'{"filler":"%b"}' % (b"x" * 8_000)))
+    viewer, transport = connected(host, replica)
+    assert state(viewer) is State.BEHIND
+    assert len(transport.written) < 2 * CATCH_UP_BYTES
+    last = 504
+    async with asyncio.timeout(WAIT_SECONDS):
+        while state(viewer) is State.BEHIND:
+            last += 1
+            replica.apply(Event(channel="c", content_id=f"x{last - 400}", offset=last, type="t", data=b"{}"))
+            # A catch-up that is asked for meanwhile does not run twice.
+            viewer.catch_up()
+            await asyncio.sleep(0)
+    ids = [int(offset) for offset in re.findall(rb"id: e-(\d+)", transport.written)]
+    assert ids == sorted(set(ids))
+    assert ids[-1] == last
+    assert transport.written.count(b"event: ready") == 1
+
+
+async def test_a_viewer_that_leaves_in_its_catch_up_costs_nothing_more(host: Hosting, replica: Replica) -> None:
+    """The scheduled step writes nothing."""
+    for offset in range(5, 505):
+        replica.apply(event(offset, b'{"filler":"%b"}' % (b"x" * 2_000)))
+    viewer, transport = connected(host, replica)
+    viewer.connection_lost(None)
+    written = transport.written
+    async with asyncio.timeout(WAIT_SECONDS):
+        later = asyncio.Event()
+        host.scheduler.later(later.set)
+        await later.wait()
+    assert transport.written == written

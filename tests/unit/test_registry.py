@@ -22,7 +22,7 @@ def add(registry: Registry, channel: str, *events: Event) -> Replica:
 
 def found(registry: Registry, *content_ids: str) -> list[int] | None:
     """The offsets of the contents' entries."""
-    entries = registry.entries("t", content_ids)
+    entries = registry.events("t", content_ids)
     return None if entries is None else [entry.offset for entry in entries]
 
 
@@ -33,7 +33,7 @@ def test_contents_are_found_in_any_channel() -> None:
     add(registry, "d", event(2, "b", "d"))
     assert found(registry, "b", "a") == [2, 1]
     assert found(registry, "b", "x") is None
-    assert registry.entries("u", ["a"]) is None
+    assert registry.events("u", ["a"]) is None
 
 
 def test_a_removed_content_is_not_held() -> None:

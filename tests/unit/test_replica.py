@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from statushub.hub.brokers.contract import Snapshot
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Announcement, Event, tombstone
 from statushub.hub.replicas.replica import Replica, merged
-from statushub.hub.replicas.row import Entry, Row
+from statushub.hub.replicas.scheduler import STEP_EVENTS
 from statushub.hub.wire.sse import CHUNKED_SSE, SSE
 
 pytestmark = pytest.mark.anyio
@@ -29,31 +31,31 @@ def announcement(offset: int, prev: int, content_id: str = "a", epoch: str = "e"
     return Announcement(tenant="t", epoch=epoch, prev=prev, event=event(offset, content_id))
 
 
-def loaded(*events: Event, contents: dict[str, Entry] | None = None) -> Replica:
+def loaded(*events: Event, contents: dict[str, Event] | None = None) -> Replica:
     replica = Replica("t", "c", {} if contents is None else contents)
     replica.load(snapshot(*events))
     return replica
 
 
 @given(st.lists(st.sampled_from("abcdef"), max_size=60), st.integers(0, 60))
-def test_since_gives_the_latest_event_of_each_content_in_order(content_ids: list[str], offset: int) -> None:
+def test_the_log_has_the_latest_event_of_each_content_in_order(content_ids: list[str], offset: int) -> None:
     """The property holds for any sequence of events and any offset."""
     replica = loaded()
     for number, content_id in enumerate(content_ids, 1):
         replica.apply(event(number, content_id))
     latest = {content_id: number for number, content_id in enumerate(content_ids, 1)}
     expected = sorted((number, content_id) for content_id, number in latest.items() if number > offset)
-    assert [(entry.offset, entry.event.content_id) for entry in replica.since(offset)] == expected
+    assert [(found.offset, found.content_id) for found in replica.log.after(offset)] == expected
 
 
 def test_a_snapshot_merges_within_an_epoch_and_replaces_across_epochs() -> None:
     """Events that are older than the known ones change nothing."""
-    contents: dict[str, Entry] = {}
+    contents: dict[str, Event] = {}
     replica = loaded(event(1, "a"), event(4, "b"), contents=contents)
     replica.load(snapshot(event(6, "a"), offset=9))
-    assert ([entry.offset for entry in replica.since(0)], replica.last) == ([4, 6], 9)
+    assert ([found.offset for found in replica.log.after(0)], replica.last) == ([4, 6], 9)
     replica.load(snapshot(event(2, "c"), epoch="f"))
-    assert [entry.event.content_id for entry in replica.since(0)] == ["c"]
+    assert [found.content_id for found in replica.log.after(0)] == ["c"]
     assert (replica.cursor, set(contents)) == (Cursor(epoch="f", offset=2), {"c"})
 
 
@@ -74,31 +76,32 @@ def test_waiting_announcements_are_replayed_up_to_a_gap(
     replica = loaded(event(3, "a"))
     replica.waiting += waiting
     assert replica.replay() is whole
-    assert [entry.offset for entry in replica.since(0)] == offsets
+    assert [found.offset for found in replica.log.after(0)] == offsets
     assert not replica.waiting
 
 
 def test_a_whole_snapshot_replaces_within_an_epoch() -> None:
     """What the broker reads anew, because the cursor lay below the floor, does not keep what was removed."""
-    contents: dict[str, Entry] = {}
+    contents: dict[str, Event] = {}
     replica = loaded(event(1, "a"), event(4, "b"), contents=contents)
     read = Snapshot(cursor=Cursor(epoch="e", offset=9), events=[event(4, "b")], floor=7, whole=True)
     replica.load(read)
-    assert [entry.event.content_id for entry in replica.since(0)] == ["b"]
+    assert [found.content_id for found in replica.log.after(0)] == ["b"]
     assert (replica.last, replica.changed, replica.floor, set(contents)) == (9, 7, 7, {"b"})
 
 
 def test_tombstones_are_forgotten_by_age() -> None:
     """Age counts from when the tombstone was applied; the floor is raised, and contents stay however old they are."""
-    contents: dict[str, Entry] = {}
+    contents: dict[str, Event] = {}
     replica = loaded(event(1, "a"), event(2, "b"), event(3, "d"), contents=contents)
     replica.apply(tombstone("c", "b", 4))
+    between = time.monotonic()
     replica.apply(tombstone("c", "d", 5))
-    replica.forget(replica.entries["b"].applied + 1e-9)
-    assert list(replica.entries) == ["a", "d"]
+    replica.forget(between)
+    assert list(replica.events) == ["a", "d"]
     assert (replica.floor, set(contents)) == (4, {"a", "d"})
-    replica.forget(replica.entries["d"].applied + 1e-9)
-    assert list(replica.entries) == ["a"]
+    replica.forget(time.monotonic())
+    assert list(replica.events) == ["a"]
     assert (replica.last, replica.floor) == (5, 5)
 
 
@@ -106,29 +109,29 @@ def test_a_removed_content_is_no_state() -> None:
     """A tombstone is read by those who resume, and is none of the channel's states."""
     replica = loaded(event(1, "a"), event(2, "b"))
     replica.apply(tombstone("c", "a", 3))
-    assert [entry.event.content_id for entry in replica.states()] == ["b"]
-    assert [entry.event.content_id for entry in replica.since(2)] == ["a"]
+    assert [found.content_id for found in replica.log.page(None, 10).events] == ["b"]
+    assert [found.content_id for found in replica.log.after(2)] == ["a"]
 
 
 def test_a_content_that_moved_is_known_where_it_lives_now() -> None:
     """A replica that is read later than another does not replace the newer entry of a content in the index."""
-    contents: dict[str, Entry] = {}
+    contents: dict[str, Event] = {}
     former, present = Replica("t", "c", contents), Replica("t", "d", contents)
     present.load(snapshot(event(6, channel="d")))
     former.load(snapshot(tombstone("c", "a", 5)))
-    assert contents["a"] is present.entries["a"]
+    assert contents["a"] is present.events["a"]
     former.apply(event(7))
-    assert contents["a"] is former.entries["a"]
+    assert contents["a"] is former.events["a"]
 
 
 def test_clearing_a_replica_keeps_contents_that_moved() -> None:
     """A content that expired in one channel and was published to another belongs to the other."""
-    contents: dict[str, Entry] = {}
+    contents: dict[str, Event] = {}
     first, second = Replica("t", "c", contents), Replica("t", "d", contents)
     first.load(snapshot(event(1)))
     second.load(snapshot(event(2, channel="d")))
     first.clear()
-    assert contents == second.entries
+    assert contents == second.events
 
 
 def test_several_channels_merge_by_offset() -> None:
@@ -136,28 +139,7 @@ def test_several_channels_merge_by_offset() -> None:
     one, other = Replica("t", "c", {}), Replica("t", "d", {})
     one.load(snapshot(event(1, "a"), event(5, "b")))
     other.load(snapshot(event(2, "x"), event(6, "y")))
-    assert [entry.offset for entry in merged((one, other), 1)] == [2, 5, 6]
-
-
-class CountingFormat:
-    """Counts what it encodes."""
-
-    def __init__(self) -> None:
-        self.encoded = 0
-
-    def event(self, epoch: str, event: Event) -> bytes:
-        self.encoded += 1
-        return b"%b %d" % (epoch.encode(), event.offset)
-
-
-def test_an_event_is_encoded_once_for_each_format() -> None:
-    """Repeated requests for a format return the cached bytes."""
-    row = Row(event(3))
-    formats = [CountingFormat() for _ in range(3)]
-    for _ in range(2):
-        for format in formats:
-            assert row.encoded(format, "e") == b"e 3"
-    assert [format.encoded for format in formats] == [1, 1, 1]
+    assert [found.offset for found in merged((one, other), 1)] == [2, 5, 6]
 
 
 @given(st.binary(max_size=200).filter(lambda data: b"\r" not in data and b"\n" not in data), st.integers(1, 2**53))
@@ -172,3 +154,33 @@ def test_line_breaks_in_data_add_no_line_to_a_frame() -> None:
     """Line breaks between JSON tokens become spaces."""
     frame = SSE.event("e", event(1, data=b'{\r\n"a": 1,\n\nid: 7\n}'))
     assert frame == b'id: e-1\nevent: t\ndata: {  "a": 1,  id: 7 }\n\n'
+
+
+def test_what_replaces_everything_cannot_be_read_in_part() -> None:
+    """A replica that is being loaded has no epoch, so that no answer shows a part as the whole."""
+    replica = loaded(event(1, "a"))
+    steps = replica.loading(snapshot(*(event(n, str(n)) for n in range(1, 3 * STEP_EVENTS)), epoch="f"))
+    next(steps)
+    assert (replica.epoch, replica.cursor) == (None, None)
+    list(steps)
+    assert (replica.epoch, len(replica.events)) == ("f", 3 * STEP_EVENTS - 1)
+
+
+def test_a_load_ends_where_its_replica_is_dropped() -> None:
+    """Nothing more comes into the tenant's index, which no replica would take out again."""
+    contents: dict[str, Event] = {}
+    replica = Replica("t", "c", contents)
+    steps = replica.loading(snapshot(*(event(n, str(n)) for n in range(1, 3 * STEP_EVENTS))))
+    next(steps)
+    next(steps)
+    replica.clear()
+    list(steps)
+    assert (contents, replica.events, replica.epoch) == ({}, {}, None)
+
+
+def test_an_updated_content_keeps_one_text_of_its_id() -> None:
+    """The event and both indexes share it."""
+    replica = loaded(event(1, "".join(["content", "-", "1"])))
+    [key] = replica.events
+    replica.apply(event(2, "".join(["content", "-", "1"])))
+    assert replica.events["content-1"].content_id is key

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from statushub.hub.api.contents import Changes, Contents, StatusLine, Summary
-from statushub.hub.http.response import BATCH_ITEMS, PIECE_BYTES, _pieces
+from statushub.hub.api.contents import Changes, Contents
+from statushub.hub.http.response import BATCH_ITEMS, PIECE_BYTES, _pieces, _size
 from statushub.hub.http.unread import Unread
 
 
@@ -47,19 +47,18 @@ def test_a_single_answer_may_be_larger_than_the_limit() -> None:
 
 ITEM = msgspec.Raw(b'{"content_id":"a"}')
 LARGE = msgspec.Raw(b'{"x":"%b"}' % (b"y" * 60_000))
-LINE = StatusLine(id="a", status="completed", processing_status=None)
 VALUES: list[Any] = [
     None, [], {}, {"a": [1] * 100}, [1], ["\u2028\"é"] * 9, [[]] * 100, [LARGE] * 9, [ITEM] * 8_000, [LARGE, ITEM] * 40,
-    *(Contents(contents=[ITEM] * count, cursor="a-1") for count in (0, 1, BATCH_ITEMS, BATCH_ITEMS + 1, 10_000)),
-    Changes(cursor="a-1", reset=True, events=[]),
-    Summary(processing_contents=[], completed_contents=[LINE] * 9_000, failed_contents=[],
-            has_processing=False, total_processing=0, total_completed=0, total_failed=0),
+    *(Contents(contents=[ITEM] * n, cursor="a-1", next=None) for n in (0, 1, BATCH_ITEMS, BATCH_ITEMS + 1, 10_000)),
+    Contents(contents=[LARGE] * 9, cursor="a-1", next="a-2"),
+    Changes(cursor="a-1", reset=True, events=msgspec.Raw(b"[]")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
 def test_pieces_are_the_whole(value: Any) -> None:
-    """Joined, they are the JSON that is encoded in one go."""
+    """Joined, they are the JSON that is encoded in one go, of the size that is foretold."""
     pieces = list(_pieces(value))
     assert b"".join(pieces) == msgspec.json.encode(value)
+    assert sum(map(len, pieces)) == _size(value)
     assert all(PIECE_BYTES <= len(piece) < PIECE_BYTES + BATCH_ITEMS * 65_536 for piece in pieces[:-1])

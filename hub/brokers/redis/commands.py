@@ -269,11 +269,13 @@ def states(content_ids: Sequence[str], answer: Sequence[Any]) -> States:
 def _row(content_id: str, row: Any) -> Event | None:
     if not row:
         return None
-    # Interned, because many contents share a channel, and comparing identical strings is fast.
+    # Interned, because many contents share them, and comparing identical strings is fast.
     channel = sys.intern(_text(row[0]))
     if len(row) == len(_TOMBSTONE_ROW):
         return tombstone(channel, content_id, int(row[1]))
-    return Event(channel=channel, content_id=content_id, offset=int(row[1]), type=_text(row[2]), data=row[3])
+    return Event(
+        channel=channel, content_id=content_id, offset=int(row[1]), type=sys.intern(_text(row[2])), data=row[3]
+    )
 
 
 def offsets_call(prefix: str, channels: Sequence[str]) -> Call:
@@ -361,7 +363,7 @@ def announcement(tenant: str, channel: str, message: bytes) -> Announcement:
     offset, prev = int(offset_text), int(prev_text)
     if not newline or b"\r" in head or not 0 <= prev < offset <= COUNTER_MAX:
         raise ValueError("not an announcement")
-    event = Event(channel=channel, content_id=content_id, offset=offset, type=type, data=data)
+    event = Event(channel=channel, content_id=content_id, offset=offset, type=sys.intern(type), data=data)
     return Announcement(tenant=tenant, epoch=epoch, prev=prev, event=event)
 
 

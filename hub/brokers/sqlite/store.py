@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -377,4 +378,5 @@ def _event(row: Sequence[Any]) -> Event:
     channel, content_id, offset, type, data = row
     if type is None:
         return tombstone(channel, content_id, offset)
-    return Event(channel=channel, content_id=content_id, offset=offset, type=type, data=data)
+    # Interned, because many contents share them.
+    return Event(channel=sys.intern(channel), content_id=content_id, offset=offset, type=sys.intern(type), data=data)

@@ -12,7 +12,7 @@ from tests.bench.budget import Verdict, verdicts
 from tests.bench.harness import Results, Sample, Spread, spread
 from tests.bench.picture import Bars, Curves, picture
 from tests.bench.plan import TITLES
-from tests.bench.remarks import FAILURES, GROWTH, METHOD, NEIGHBOURS, REMARKS, UNREAD
+from tests.bench.remarks import BIG_CHANNEL, FAILURES, GROWTH, METHOD, NEIGHBOURS, REMARKS, UNREAD
 from tests.bench.servers import LABELS, SERVERS
 
 PEERS: Final = ("nchan", "floor")
@@ -155,6 +155,8 @@ def _neighbours(results: Results) -> Iterator[str]:
     yield "## A neighbour that misbehaves"
     yield ""
     yield UNREAD.strip()
+    yield ""
+    yield BIG_CHANNEL.strip()
     yield ""
     if not results.neighbours:
         return

@@ -129,6 +129,8 @@ def _hub_words(port: int, broker: str) -> list[object]:
 
 
 HUB_ENVIRONMENT: Final = {
+    # One address polls with all the speed there is.
+    "STATUSHUB_READ_RATE": "1000000000",
     "STATUSHUB_MAX_STREAMS": str(STREAMS_MAX),
     "STATUSHUB_MAX_STREAMS_ADDRESS": str(STREAMS_MAX),
     "STATUSHUB_PUBLISH_RATE": "1000000",

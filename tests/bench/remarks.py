@@ -137,6 +137,6 @@ One token opens 600 streams of 64 channels each that do not exist, 50 at a time,
 meanwhile, each time a channel that it has not polled before; a poll counts until its first 200, however many failed
 before. Then Redis' pub/sub connection is cut. The worst poll after that includes the interruption, in which a hub
 knows nothing of a new channel. Each row is one run of `python -m tests.bench.neighbour`; `--lifted` lifts the limits of
-followed channels, and `--write` adds a row. The first row is of the version before the limits and turns. The machine
-had other work to do.
+followed channels, and `--write` adds a row. The first row is of the version before the limits and turns, on a
+machine that had other work to do.
 """

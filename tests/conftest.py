@@ -44,6 +44,15 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    """A folder for temporary files of an encode, which must be empty again in the end."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    yield folder
+    assert list(folder.iterdir()) == []
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One redis-server for tests that neither stop nor empty it; each test uses its own tenant or database."""

@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -49,15 +49,6 @@ async def silent(state: Mapping[str, Any]) -> None:
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight seconds of 320 x 180: long enough to be interrupted."""
     return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=8, width=320, height=180)
-
-
-@pytest.fixture
-def scratch(tmp_path: Path) -> Iterator[Path]:
-    """A folder for temporary files, which must be empty again in the end."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    yield folder
-    assert list(folder.iterdir()) == []
 
 
 async def refusal(source: Path, scratch: Path, **options: Any) -> EncodeError:

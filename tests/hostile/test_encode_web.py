@@ -7,7 +7,7 @@ import gzip
 import logging
 import traceback
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from threading import Event
@@ -46,15 +46,6 @@ async def silent(state: Mapping[str, Any]) -> None:
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One second of 64 x 36."""
     return write_clip(tmp_path_factory.mktemp("short") / "short.mp4", seconds=1, width=64, height=36)
-
-
-@pytest.fixture
-def scratch(tmp_path: Path) -> Iterator[Path]:
-    """A folder for temporary files, which must be empty again in the end."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    yield folder
-    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture

@@ -62,6 +62,9 @@ local function next_epoch(stored, us)
   return base36(last < LARGEST - SECOND_US and math.max(us, last + 1 + us % SECOND_US) or us)
 end
 
+-- What hubs write for publishers that pass none.
+local SETTINGS = { 'retention', 'default_lease', 'max_contents', 'max_bytes', 'max_channel_contents' }
+
 -- Cached for the life of the server process.
 local server_run_id
 
@@ -77,7 +80,8 @@ end
 -- the second one; a server whose first replica attaches takes a new id, too, and has no second one. A clock that was
 -- lost begins at an offset that nothing older can have.
 local function clock(key)
-  local stored = redis.call('HMGET', key, 'epoch', 'offset', 'replid', 'now', 'swept', 'pause', 'floor', 'run_id')
+  local stored = redis.call('HMGET', key, 'epoch', 'offset', 'replid', 'now', 'swept', 'pause', 'floor', 'run_id',
+    'contents', 'bytes', unpack(SETTINGS))
   local time = redis.call('TIME')
   local us = tonumber(time[1]) * 1000000 + tonumber(time[2])
   local ms = math.floor(us / 1000)
@@ -86,7 +90,8 @@ local function clock(key)
   local clk = {
     key = key, prefix = string.sub(key, 1, -7), epoch = stored[1], offset = tonumber(stored[2]), ms = ms,
     now = math.max(ms, tonumber(stored[4]) or 0), swept = tonumber(stored[5]), pause = tonumber(stored[6]) or 0,
-    floor = tonumber(stored[7]) or 0,
+    floor = tonumber(stored[7]) or 0, contents = tonumber(stored[9]) or 0, bytes = tonumber(stored[10]) or 0,
+    settings = { unpack(stored, 11, 10 + #SETTINGS) },
   }
   local promoted = stored[3] ~= replid and not string.find(former or '', '^0+$')
   if not clk.epoch or not clk.offset or stored[8] ~= run_id() or promoted then
@@ -287,18 +292,13 @@ local function publish(clk, shared, keys, event)
   return store(clk, shared, keys, stored, event)
 end
 
--- What hubs write for publishers that pass none.
-local SETTINGS = { 'retention', 'default_lease', 'max_contents', 'max_bytes', 'max_channel_contents' }
-
 local function shared_state(clk, keys, settings)
-  local stored = redis.call('HMGET', clk.key, 'contents', 'bytes', unpack(SETTINGS))
   local known = {}
   for i, name in ipairs(SETTINGS) do
-    local said, held = settings[i] or '', stored[i + 2] or ''
+    local said, held = settings[i] or '', clk.settings[i] or ''
     if said ~= '' and said ~= held then redis.call('HSET', clk.key, name, said) end
     known[name] = tonumber(said ~= '' and said or held)
   end
-  clk.contents, clk.bytes = tonumber(stored[1]) or 0, tonumber(stored[2]) or 0
   return {
     leases = keys[2], ends = keys[3], index = keys[4], names = keys[5],
     retention = known.retention or DEFAULT_RETENTION_MS, default_lease = known.default_lease,

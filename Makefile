@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all suite suite-all lint-beside prepare tools faults lint format bench bench-quick lock clean
+.PHONY: demo test test-all suite suite-all lint-beside prepare tools slow-tools faults lint format bench bench-quick lock clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/statushub demo
@@ -25,7 +25,7 @@ test: prepare
 	@$(MAKE) --no-print-directory -j2 lint-beside suite
 endif
 
-test-all: prepare
+test-all: prepare slow-tools
 	@$(MAKE) --no-print-directory -j2 lint-beside suite-all
 
 suite:
@@ -44,6 +44,10 @@ prepare:
 
 tools: | $(BIN)/python
 	@tests/support/install-tools
+
+slow-tools:
+	@tests/support/install-tools caddy
+	@tests/support/install-tools prometheus
 
 # FAULTS="--write" writes docs/reliability.md; FAULTS="--seed S" repeats a run; FAULTS=--help says what else.
 faults: prepare

@@ -2,7 +2,7 @@
 
     pip install statushub fastapi uvicorn
     uvicorn fastapi_worker:app --app-dir examples --port 8001
-    curl -X POST localhost:8001/articles/article-7/summary
+    curl -X POST localhost:8001/articles/article-13/summary
 
 `STATUSHUB_URL` names the hub, or the Redis behind the hubs, and `STATUSHUB_TOKEN` holds a token if the hub needs one.
 """

@@ -18,8 +18,8 @@ while true; do
         esac
     done < <(
         # --no-buffer passes each event on as it arrives.
-        exec curl --no-buffer --silent --show-error --fail --get "$address" ${cursor:+--data-urlencode "since=$cursor"} \
-            ${STATUSHUB_TOKEN:+--header "Authorization: Bearer $STATUSHUB_TOKEN"}
+        exec curl --no-buffer --silent --show-error --fail --get "$address" --data events=named \
+            ${cursor:+--data-urlencode "since=$cursor"} ${STATUSHUB_TOKEN:+--header "Authorization: Bearer $STATUSHUB_TOKEN"}
     )
     # 22: refused, for example without a token. Any other end of a stream (a hub that stops, a network that breaks) is
     # temporary: it is opened again with the last cursor, so that no event is missed or repeated.

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Publishes one status over HTTP:
 #   examples/publish-curl.sh CHANNEL CONTENT STATUS [PROGRESS]
-#   examples/publish-curl.sh drafts article-7 generating 45
+#   examples/publish-curl.sh drafts article-12 generating 45
 # HUB names the hub; STATUSHUB_TOKEN holds a token if the hub needs one.
 set -eu
 

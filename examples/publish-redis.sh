@@ -1,7 +1,7 @@
 #!/bin/sh
 # Publishes one status straight into Redis, without a hub in between:
 #   examples/publish-redis.sh CHANNEL CONTENT STATUS
-#   examples/publish-redis.sh encodes clip-7 complete
+#   examples/publish-redis.sh encodes clip-14 complete
 # STATUS is idle, generating or complete. REDIS names the server, TENANT the tenant.
 # A hub that has connected to this Redis once has loaded the function. docs/protocol.md explains its arguments.
 set -eu

@@ -2,48 +2,96 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import anyio
 from starlette.applications import Starlette
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from statushub.hub.api import access, contents, dashboard, description, events, health, jobs, publish, videos
-from statushub.hub.auth.origins import Origins
+from statushub.extras import MissingExtra, required
+from statushub.hub.api import (
+    access,
+    cancel,
+    channels,
+    contents,
+    dashboard,
+    description,
+    events,
+    health,
+    jobs,
+    publish,
+    removal,
+    results,
+    videos,
+    websocket,
+)
+from statushub.hub.auth.keys import Start
+from statushub.hub.auth.places import Places
 from statushub.hub.auth.revocations import RevocationLimits
-from statushub.hub.auth.tokens import open_auth
+from statushub.hub.auth.tokens import Authenticator, open_auth
 from statushub.hub.brokers import open_broker
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.config import Config
-from statushub.hub.environment import load
+from statushub.hub.environment import load, unknown_variables
+from statushub.hub.http.cors import Cors
 from statushub.hub.http.errors import exception_handlers
 from statushub.hub.http.hosts import Hosts
 from statushub.hub.http.middleware import RequestMiddleware
+from statushub.hub.http.observer import Observed, Observer
 from statushub.hub.http.rate_limiter import RateLimiter, ReadLimiter
+from statushub.hub.http.traces import Traced
 from statushub.hub.hub import Hub
 from statushub.hub.intervals import Intervals
+from statushub.hub.model.errors import ConfigError
 from statushub.hub.model.limits import StorageLimits
+from statushub.hub.model.record_names import record_names
 from statushub.hub.replicas.limits import ReplicaLimits
+from statushub.hub.sources import follow_video_keys, open_record, open_record_cache, open_video_keys
+from statushub.hub.sources.bridge import Bridge
 from statushub.hub.viewers.quotas import ChannelLimits, StreamLimits
 
 ROUTES: Final = (
     *events.routes,
+    *websocket.routes,
+    *removal.routes,
+    *cancel.routes,
     *contents.routes,
+    *channels.routes,
     *jobs.routes,
     *videos.routes,
     *publish.routes,
     *access.routes,
     *health.routes,
     *description.routes,
+    *results.routes,
     *dashboard.routes,
 )
 """Every route. Those that end in a word come before the one that takes any path as a channel."""
 
-PREFLIGHT_SECONDS: Final = 7200
-"""How long a browser may remember a preflight: the most that Chromium honours."""
+KINDS: Final = {
+    "stream": (*events.routes, *websocket.routes),
+    "poll": (*contents.routes, *channels.routes, *jobs.routes, *videos.routes),
+    "publish": (*publish.routes, *removal.routes, *cancel.routes),
+    "access": access.routes,
+    "operation": (*health.routes, *description.routes),
+    "page": (*results.routes, *dashboard.routes),
+}
+"""The same routes by what they are for, as metrics have it."""
+
+WAITING: Final = (contents.changes, cancel.cancels)
+"""The endpoints that answer long polls."""
+
+if TYPE_CHECKING:
+    from statushub.hub.sources.record import RecordSource
+    from statushub.hub.sources.redis_keys import RedisKeys
+    from statushub.hub.tracing import Tracing
+
+logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -60,7 +108,11 @@ async def open_hub(
         bytes=settings.max_bytes_tenant,
         channel_contents=settings.max_contents_channel,
     )
-    opened = broker or open_broker(settings.broker, retention=settings.retention, limits=limits)
+    opened = broker or open_broker(
+        settings.broker, retention=settings.retention, default_lease=settings.default_lease, limits=limits
+    )
+    keys = _video_keys(settings)
+    tracing = _tracing(settings)
     hub = Hub(
         opened,
         heartbeat=settings.heartbeat,
@@ -78,9 +130,91 @@ async def open_hub(
         ),
         revocation_limits=RevocationLimits(hub=settings.max_revocations, tenant=settings.max_revocations_tenant),
         channel_limits=ChannelLimits(tenant=settings.max_channels_tenant, sub=settings.max_channels_sub),
+        match_channels=settings.max_channels_match,
+        sources=[] if keys is None else [keys],
+        record=_record(settings),
+        record_cache=open_record_cache(None if settings.embedded else settings.broker) if settings.source else None,
+        bridge=Bridge(keys, opened, follow_video_keys(settings.video_keys)) if keys and settings.video_bridge else None,
+        tracing=tracing,
     )
-    async with opened, hub:
-        yield hub
+    try:
+        async with opened, hub:
+            yield hub
+    finally:
+        if tracing is not None:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(tracing.close)
+
+
+def check(settings: Config) -> None:
+    """Raise `ConfigError` where a part of the hub cannot be made of these settings.
+
+    To be called before anything is opened: an error of a worker process, or of a running hub, would have a traceback.
+    """
+    open_broker(settings.broker)
+    _auth(settings, lambda work: None)
+    _video_keys(settings)
+    _record(settings)
+    if settings.tracing:
+        _tracing_kind()
+    if settings.results_dir:
+        results.prepare(settings.results_dir)
+
+
+def _video_keys(settings: Config) -> RedisKeys | None:
+    """The keys of video workers; None where they are not read. Raises `ConfigError`."""
+    if not settings.video_keys:
+        return None
+    return open_video_keys(
+        settings.video_keys,
+        channel=settings.video_channel,
+        tenants=settings.video_tenants,
+        jobs=settings.video_job_tenants,
+        steps=settings.video_steps,
+    )
+
+
+def _tracing(settings: Config) -> Tracing | None:
+    """The tracing of a hub, begun; None where it is switched off."""
+    return _tracing_kind()() if settings.tracing else None
+
+
+def _tracing_kind() -> type[Tracing]:
+    """Imported only where it is used: OpenTelemetry takes a quarter of a second. Raises `ConfigError` without it."""
+    try:
+        with required("tracing"):
+            from statushub.hub.tracing import Tracing
+    except MissingExtra as error:
+        raise ConfigError(str(error), field="tracing") from error
+    return Tracing
+
+
+def _record(settings: Config) -> RecordSource | None:
+    """The system of record; None where there is none. Raises `ConfigError`."""
+    if not settings.source:
+        return None
+    names = record_names(
+        table=settings.source_table,
+        columns=settings.source_columns,
+        tenant_column=settings.source_tenant_column,
+        tenants=settings.source_tenants,
+    )
+    return open_record(settings.source, names)
+
+
+def _auth(settings: Config, start: Start) -> Authenticator:
+    return open_auth(
+        secret=settings.secret,
+        public_key=settings.public_key,
+        jwks_url=settings.jwks_url,
+        ticket_secret=settings.ticket_secret,
+        ticket_ttl=settings.ticket_ttl,
+        cookie=settings.cookie,
+        issuer=settings.issuer,
+        audience=settings.audience,
+        origins=settings.cors_origins,
+        start=start,
+    )
 
 
 def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | None = None) -> ASGIApp:
@@ -98,40 +232,32 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
     app.router.redirect_slashes = False
     app.state.config = settings
     app.state.hub = hub
-    app.state.auth = open_auth(
-        secret=settings.secret,
-        public_key=settings.public_key,
-        jwks_url=settings.jwks_url,
-        ticket_secret=settings.ticket_secret,
-        ticket_ttl=settings.ticket_ttl,
-        cookie=settings.cookie,
-        issuer=settings.issuer,
-        audience=settings.audience,
-        origins=settings.cors_origins,
-        start=lambda work: app.state.hub.start(work),
-    )
+    app.state.auth = _auth(settings, lambda work: app.state.hub.start(work))
+    if settings.results_dir:
+        results.prepare(settings.results_dir)
+    # Hubs that accept each other's tickets read each other's places.
+    app.state.places = Places((settings.ticket_secret or settings.secret or secrets.token_hex()).encode())
     app.state.rates = RateLimiter(settings.publish_rate, settings.publish_bytes)
     app.state.reads = ReadLimiter(settings.read_rate)
-    origins = Origins(settings.cors_origins)
+    app.state.routes = Observed(KINDS, WAITING)
+    inner: ASGIApp = Traced(app, lambda: app.state.hub.tracing, app.state.routes) if settings.tracing else app
+    guarded = RequestMiddleware(
+        inner,
+        head_bytes=settings.max_head,
+        hosts=Hosts(settings.allowed_hosts, address=settings.host, auth_required=settings.auth_required),
+        refused=lambda error: app.state.hub.counts.refuse(error),
+    )
     # Outermost, around the handler of crashes too: a page sees an error without CORS headers as a CORS error.
-    return CORSMiddleware(
-        RequestMiddleware(
-            app,
-            head_bytes=settings.max_head,
-            hosts=Hosts(settings.allowed_hosts, address=settings.host, auth_required=settings.auth_required),
-            refused=lambda error: app.state.hub.counts.refuse(error),
-        ),
-        allow_origins=origins.listed,
-        allow_origin_regex=origins.expression,
-        # Cookies are for the origins that the settings name, not for `*`.
-        allow_credentials=settings.auth_required and origins.named,
-        allow_methods=["DELETE", "GET", "HEAD", "POST"],
-        allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID"],
-        expose_headers=["Age", "ETag", "Link", "Retry-After", "WWW-Authenticate"],
-        max_age=PREFLIGHT_SECONDS,
+    return Cors(
+        Observer(guarded, app.state.routes, lambda: app.state.hub.counts),
+        origins=settings.cors_origins,
+        headers=settings.cors_headers,
+        credentials=settings.auth_required,
     )
 
 
 def app_from_environment() -> ASGIApp:
     """The application of the settings in the environment, for any server that takes a factory."""
+    for sentence in unknown_variables(os.environ):
+        logger.warning("%s", sentence)
     return create_app(load(os.environ))

@@ -7,16 +7,30 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
+from statushub.hub.marks import Flag, Rule, Secret
+from statushub.hub.model.addresses import check_base, check_key_address, check_listener, check_origin, check_proxy
 from statushub.hub.model.limits import MAX_BYTES, MAX_CHANNEL_CONTENTS, MAX_CONTENTS
 from statushub.hub.model.names import NAME_CHARACTERS
-from statushub.hub.model.publication import EVENT_BYTES
-from statushub.hub.model.retention import RETENTION_SECONDS
+from statushub.hub.model.publication import EVENT_BYTES, EVENT_BYTES_MAX, LEASE_SECONDS_MAX
+from statushub.hub.model.record_names import TABLE
+from statushub.hub.model.retention import DEFAULT_LEASE_SECONDS, RETENTION_SECONDS
+from statushub.hub.model.variables import DEFAULT_VIDEO_CHANNEL
+from statushub.hub.model.video_steps import VIDEO_STEPS
+from statushub.hub.model.video_tenants import JOB_TENANTS
+from statushub.hub.source_settings import Source, SourceColumns, SourceTable, SourceTenantColumn, SourceTenants
+from statushub.hub.video_settings import (
+    VideoBridge,
+    VideoChannel,
+    VideoJobTenants,
+    VideoKeys,
+    VideoSteps,
+    VideoTenants,
+)
 
 LOCAL_ORIGINS: Final = ("http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*")
 """Origins allowed by default: pages served on the same machine."""
@@ -56,6 +70,10 @@ MAX_CHANNELS_TENANT: Final = 50_000
 """Channels that one tenant's viewers follow: 130 MB, and a second or two to read after an interruption.
 Lower it where tenants share a hub."""
 
+MAX_CHANNELS_MATCH: Final = 1_000
+"""Channels that one pattern stream follows: a catch-up looks at each of them, a tenth of a millisecond, and the first
+stream reads them in about a second."""
+
 MAX_CHANNELS_SUB: Final = 5_000
 """Channels that one subject follows: 78 streams of 64 channels each, and a tenth of what a tenant may."""
 
@@ -92,27 +110,14 @@ GRACE_SECONDS: Final = 10.0
 """How long a stopping hub waits for running requests; orchestrators kill after 10 to 30 s."""
 
 
-class Flag(msgspec.Struct, frozen=True, kw_only=True):
-    """What the flag of a setting is called, where its name and type do not say so."""
-
-    name: str = ""
-    """By default `--` and the setting's name."""
-    metavar: str = ""
-    """Placeholder for the value in the help; by default `TEXT`."""
-    form: str = ""
-    """What a `pattern` accepts, in words, for its error."""
-
-
-class Secret(msgspec.Struct, frozen=True):
-    """Marks a setting that has no flag: other users of the machine can read a process's command line."""
-
-
 Seconds = Annotated[float, Flag(metavar="SECONDS")]
 Bytes = Annotated[int, Flag(metavar="BYTES")]
 Contents = Annotated[int, Meta(ge=1, le=10**9), Flag(metavar="COUNT")]
 Streams = Annotated[int, Meta(ge=1, le=10_000_000), Flag(metavar="COUNT")]
 Channels = Annotated[int, Meta(ge=1, le=10_000_000), Flag(metavar="COUNT")]
+LogFormat = Literal["text", "json"]
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
+EventNames = Literal["named", "message"]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +130,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="Address to listen on. Any other than loopback needs a key or `--insecure`."),
         Flag(metavar="ADDRESS"),
+        Rule(check_listener),
     ] = "127.0.0.1"
     port: Annotated[
         int, Meta(ge=0, le=65_535, description="Port to listen on; `0` for a free one."), Flag(metavar="PORT")
@@ -171,6 +177,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "an unknown key id; an answer may take 5 s and have 256 KiB."
         ),
         Flag(metavar="URL"),
+        Rule(check_key_address),
     ] = ""
     issuer: Annotated[str, Meta(description="The `iss` claim that tokens must have.")] = ""
     audience: Annotated[str, Meta(description="The `aud` claim that tokens must have.")] = ""
@@ -196,7 +203,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             description="Origin whose pages may read and publish; a port of `*` matches any port, and `*` any origin."
         ),
         Flag(name="--cors-origin", metavar="ORIGIN"),
+        Rule(check_origin),
     ] = LOCAL_ORIGINS
+    cors_headers: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'+.^_`|~-]+\Z")], ...],
+        Meta(
+            description="Header that pages of these origins may send, beside those that the hub reads and that common "
+            "clients and tracers send, such as `traceparent`."
+        ),
+        Flag(name="--cors-header", metavar="NAME", form="the name of a header, such as X-Request-Source"),
+    ] = ()
     allowed_hosts: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])\Z")], ...],
         Meta(
@@ -218,9 +234,48 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             description="Seconds that a content is kept after its last event.",
         ),
     ] = RETENTION_SECONDS
-    heartbeat: Annotated[Seconds, Meta(ge=0.1, le=3600, description="Seconds between the heartbeats of a stream.")] = (
-        HEARTBEAT_SECONDS
-    )
+    heartbeat: Annotated[
+        Seconds,
+        Meta(
+            ge=0.1,
+            le=3600,
+            description="Seconds between the heartbeats of a stream that asks for none by `?heartbeat=`.",
+        ),
+    ] = HEARTBEAT_SECONDS
+    events: Annotated[
+        EventNames,
+        Meta(
+            description="How a stream sends events to a client that does not say so by `?events=`: `named` by their "
+            "types, for `addEventListener`, or each as a `message`, for `onmessage`, with `type` in its data."
+        ),
+        Flag(metavar="KIND"),
+    ] = "named"
+    default_lease: Annotated[
+        Seconds,
+        Meta(
+            ge=0,
+            le=LEASE_SECONDS_MAX,
+            description="Lease of a content that is being processed and whose producer gives none: without another "
+            "event within it, the content ends as `stalled`; `0` for none.",
+        ),
+    ] = DEFAULT_LEASE_SECONDS
+    results_dir: Annotated[
+        str,
+        Meta(
+            description="Folder of results, which the hub serves at `/results/` to those who may read their channels; "
+            "created if it is missing."
+        ),
+        Flag(metavar="FOLDER"),
+    ] = ""
+    results_url: Annotated[
+        str,
+        Meta(
+            description="URL or path below which results are served elsewhere, instead of `--results-dir`: the "
+            "dashboard opens a relative `result_url` or `hls_path` there."
+        ),
+        Flag(metavar="URL"),
+        Rule(check_base),
+    ] = ""
     stall_timeout: Annotated[
         Seconds,
         Meta(
@@ -280,6 +335,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "client address where there are no tokens."
         ),
     ] = MAX_CHANNELS_SUB
+    max_channels_match: Annotated[
+        Channels,
+        Meta(
+            description="Channels that the patterns (`?match=`) of one stream follow. A stream that would begin with "
+            "more gets 422; one that comes to more is told so by `limit`, and goes on with those it has."
+        ),
+    ] = MAX_CHANNELS_MATCH
     publish_rate: Annotated[
         float,
         Meta(
@@ -318,9 +380,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         MAX_CHANNEL_CONTENTS
     )
     max_body: Annotated[Bytes, Meta(ge=1024, le=1024**3, description="Bytes of a request body (413).")] = BODY_BYTES
-    max_event: Annotated[Bytes, Meta(ge=256, le=EVENT_BYTES, description="Bytes of an event's `data` (413).")] = (
-        EVENT_BYTES
-    )
+    max_event: Annotated[
+        Bytes,
+        Meta(
+            ge=256,
+            le=EVENT_BYTES_MAX,
+            description="Bytes of an event's `data` (413). Above the default, clients need readers of lines that take "
+            "more than 64 KiB.",
+        ),
+    ] = EVENT_BYTES
     max_name: Annotated[
         int,
         Meta(ge=8, le=NAME_CHARACTERS, description="Characters of the name of a channel or content (422)."),
@@ -348,13 +416,40 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     proxies: Annotated[
         tuple[str, ...],
         Meta(
-            description="Address of a reverse proxy whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted; `*` "
-            "for any."
+            description="Address or network of a reverse proxy whose `X-Forwarded-For` and `X-Forwarded-Proto` are "
+            "trusted; `*` for any."
         ),
         Flag(name="--proxy", metavar="ADDRESS"),
+        Rule(check_proxy),
     ] = LOCAL_PROXIES
+    video_keys: VideoKeys = ""
+    video_tenants: VideoTenants = ()
+    video_job_tenants: VideoJobTenants = JOB_TENANTS
+    video_steps: VideoSteps = VIDEO_STEPS
+    video_channel: VideoChannel = DEFAULT_VIDEO_CHANNEL
+    video_bridge: VideoBridge = False
+    source: Source = ""
+    source_table: SourceTable = TABLE
+    source_columns: SourceColumns = ()
+    source_tenant_column: SourceTenantColumn = ""
+    source_tenants: SourceTenants = ()
     access_log: Annotated[bool, Meta(description="Log every request, without its query.")] = False
     log_level: Annotated[LogLevel, Meta(description="Least severity that is logged."), Flag(metavar="LEVEL")] = "info"
+    log_format: Annotated[
+        LogFormat,
+        Meta(
+            description="Format of the log: lines of text, or a JSON object a line, with `time`, `level`, `logger` and "
+            "`message`, and `trace_id` and `exception` where there is one."
+        ),
+        Flag(metavar="FORMAT"),
+    ] = "text"
+    tracing: Annotated[
+        bool,
+        Meta(
+            description="Send traces of publications by OpenTelemetry, to where its variables say "
+            "(`OTEL_EXPORTER_OTLP_ENDPOINT` and others). Needs `statushub[otel]`."
+        ),
+    ] = False
 
     @property
     def auth_required(self) -> bool:
@@ -365,13 +460,3 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def embedded(self) -> bool:
         """Whether the broker runs inside this process, and only there."""
         return not self.broker.startswith(("redis", "unix"))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is a loopback address or its name, which other machines cannot reach."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Final
 
-from statushub.hub.config import SECRET_BYTES, Config, is_loopback
+from statushub.hub.config import SECRET_BYTES, Config
+from statushub.hub.model.addresses import is_loopback
 from statushub.hub.model.errors import ConfigError
+from statushub.hub.model.record_names import record_names
 from statushub.hub.model.variables import PREFIX, PRODUCER_VARIABLES
+from statushub.hub.model.video_steps import video_steps
+from statushub.hub.model.video_tenants import video_tenants
 from statushub.hub.settings import SETTINGS, Setting
+
+SECRET_BYTES_MAX: Final = 64 * 1024
+"""Most of a secret's file that is read: it may be the wrong one."""
+
+_SERVICE_LINK = re.compile(
+    r"\w+_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+_SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://.+:\d+")
 
 
 def load(environ: Mapping[str, str], **overrides: Any) -> Config:
     """The settings: `overrides` by their names, which are the command line's, before the variables of `environ`.
 
-    An override that is None counts as not given; a variable that is overridden is not read. Raises `ConfigError`,
-    whose `field` is the name of the setting that is unknown, invalid or in conflict with another.
+    An override that is None counts as not given; a variable that is overridden, or that is not of a setting, is not
+    read (`unknown_variables`). Raises `ConfigError`, whose `field` is the name of the setting that is invalid or in
+    conflict with another.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     values = {name: _checked(name, value) for name, value in given.items()}
     for variable, text in environ.items():
-        if variable.startswith(PREFIX) and variable not in PRODUCER_VARIABLES:
-            setting = _setting(variable)
-            if setting.name not in given:
-                values[setting.name] = _parsed(setting, text, variable)
+        setting = _setting(variable)
+        if setting is not None and setting.name not in given and not _is_service_link(variable, text):
+            values[setting.name] = _parsed(setting, text, variable)
     if values.get("secret_file"):
         values["secret"] = _secret(values)
     config = Config(**values)
@@ -34,17 +46,37 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Config:
     _check_keys(config)
     _check_secrets(config)
     _check_workers(config)
+    _check_results(config)
+    _check_videos(config)
+    _check_record(config)
     return config
 
 
-def _setting(variable: str) -> Setting:
-    name = variable.removeprefix(PREFIX).lower()
-    if name in SETTINGS:
-        return SETTINGS[name]
-    known = ", ".join(setting.variable for setting in SETTINGS.values())
-    # Without the prefix, which would make every name similar.
-    hint = "".join(f" Did you mean {SETTINGS[close].variable}?" for close in get_close_matches(name, SETTINGS, n=1))
-    raise ConfigError(f"{variable} is not a setting.{hint} The settings are {known}", field=name)
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that looks like a setting and is none, with the setting that it is most like."""
+    names = {variable.removeprefix(PREFIX).lower(): variable for variable in PRODUCER_VARIABLES}
+    names |= {name: setting.variable for name, setting in SETTINGS.items()}
+    sentences = []
+    for variable, text in environ.items():
+        name = variable.removeprefix(PREFIX).lower()
+        if variable.startswith(PREFIX) and name not in names and not _is_service_link(variable, text):
+            # Compared without the prefix, which would make every name similar.
+            hint = "".join(f" Did you mean {names[close]}?" for close in get_close_matches(name, names, n=1))
+            sentences.append(f"{variable} is not a setting, and is ignored.{hint}")
+    return sentences
+
+
+def _setting(variable: str) -> Setting | None:
+    return SETTINGS.get(variable.removeprefix(PREFIX).lower()) if variable.startswith(PREFIX) else None
+
+
+def _is_service_link(variable: str, text: str) -> bool:
+    """Whether Kubernetes has set it for a Service named `statushub`, or one whose name begins so.
+
+    It sets STATUSHUB_PORT, too, to an address, which no port is.
+    """
+    is_address = variable.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(text) is not None
+    return is_address or _SERVICE_LINK.fullmatch(variable) is not None
 
 
 def _parsed(setting: Setting, text: str, variable: str) -> Any:
@@ -70,9 +102,17 @@ def _secret(values: Mapping[str, Any]) -> str:
         raise ConfigError(f"{label} and {SETTINGS['secret'].label} exclude each other", field="secret_file")
     path = values["secret_file"]
     try:
-        return Path(path).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{label}: {path!r} cannot be read: {error}", field="secret_file") from error
+        with Path(path).open("rb") as file:
+            secret = file.read(SECRET_BYTES_MAX + 1).decode().strip()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{label}: {path!r} is not UTF-8 text", field="secret_file") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{label}: {path!r} cannot be read: {reason}", field="secret_file") from error
+    if not secret or len(secret) > SECRET_BYTES_MAX:
+        size = f"more than {SECRET_BYTES_MAX} bytes" if secret else "no secret"
+        raise ConfigError(f"{label}: {path!r} holds {size}", field="secret_file")
+    return secret
 
 
 def _check_exposure(config: Config) -> None:
@@ -89,13 +129,13 @@ def _check_keys(config: Config) -> None:
     label = SETTINGS["jwks_url"].label
     if config.public_key and config.jwks_url:
         raise ConfigError(f"{label} and {SETTINGS['public_key'].label} exclude each other", field="jwks_url")
-    address = urlsplit(config.jwks_url)
-    local = address.scheme == "http" and is_loopback(address.hostname or "")
-    if config.jwks_url and address.scheme != "https" and not local:
-        raise ConfigError(
-            f"{label} must begin with https://, because an attacker who can change the response could sign tokens",
-            field="jwks_url",
-        )
+    for name in ("issuer", "audience"):
+        if getattr(config, name) and not config.auth_required:
+            raise ConfigError(
+                f"{SETTINGS[name].label} has no effect: without a key no token is checked, and every client may read "
+                "and publish",
+                field=name,
+            )
     if config.auth_required and not (config.secret or config.ticket_secret or config.embedded):
         variable = SETTINGS["ticket_secret"].variable
         raise ConfigError(
@@ -124,3 +164,35 @@ def _check_workers(config: Config) -> None:
             "redis:// broker",
             field="workers",
         )
+
+
+def _check_results(config: Config) -> None:
+    if config.results_dir and config.results_url:
+        raise ConfigError(
+            f"{SETTINGS['results_url'].label} and {SETTINGS['results_dir'].label} exclude each other",
+            field="results_url",
+        )
+
+
+def _check_videos(config: Config) -> None:
+    for name, parse in (("video_tenants", video_tenants), ("video_steps", video_steps)):
+        try:
+            parse(getattr(config, name))
+        except ValueError as error:
+            raise ConfigError(f"{SETTINGS[name].label} {error}", field=name) from error
+    if config.video_bridge and not config.video_keys:
+        raise ConfigError(
+            f"{SETTINGS['video_bridge'].label} needs {SETTINGS['video_keys'].label}, the Redis to follow",
+            field="video_bridge",
+        )
+
+
+def _check_record(config: Config) -> None:
+    for name, given in (
+        ("source_columns", {"columns": config.source_columns}),
+        ("source_tenants", {"tenants": config.source_tenants, "tenant_column": config.source_tenant_column}),
+    ):
+        try:
+            record_names(**given)
+        except ValueError as error:
+            raise ConfigError(f"{SETTINGS[name].label} {error}", field=name) from error

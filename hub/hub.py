@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
 
 from statushub.hub.auth import revocations
 from statushub.hub.auth.identity import Identity
+from statushub.hub.auth.patterns import Patterns
 from statushub.hub.auth.revocations import Revocation, RevocationLimits
-from statushub.hub.brokers.contract import Broker
+from statushub.hub.brokers.contract import Broker, Cancel, Cancels, Removal
 from statushub.hub.brokers.sweeper import sweep_regularly
 from statushub.hub.config import (
     GRACE_SECONDS,
     HEARTBEAT_SECONDS,
+    MAX_CHANNELS_MATCH,
     MAX_CHANNELS_SUB,
     MAX_CHANNELS_TENANT,
     MAX_STREAMS,
@@ -29,45 +32,64 @@ from statushub.hub.config import (
 )
 from statushub.hub.intervals import Intervals
 from statushub.hub.metrics import Counts, Measures
+from statushub.hub.model.cancel import CancelRequest
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable, TooManyRequests
 from statushub.hub.model.event import Event
 from statushub.hub.model.limits import PublishRate
 from statushub.hub.model.publication import Publication
-from statushub.hub.model.receipt import Receipt
+from statushub.hub.model.receipt import CancelReceipt, Receipt
+from statushub.hub.model.status import Status
 from statushub.hub.replicas.audit import Auditor
+from statushub.hub.replicas.births import Births
+from statushub.hub.replicas.directories import Directories
 from statushub.hub.replicas.encodings import Encodings
 from statushub.hub.replicas.eviction import Evictor
 from statushub.hub.replicas.follow import follow
+from statushub.hub.replicas.index import ChannelList, ChannelLister, ChannelsRequest
 from statushub.hub.replicas.ingest import Ingest
 from statushub.hub.replicas.limits import ReplicaLimits
 from statushub.hub.replicas.lookup import LookupBatcher
-from statushub.hub.replicas.polls import Lookup, PageRequest, Polls, Reading
+from statushub.hub.replicas.polls import FOLLOWED_CHANNELS, Lookup, PageRequest, Polls, Reading
 from statushub.hub.replicas.registry import Registry
 from statushub.hub.replicas.replica import Replica
 from statushub.hub.replicas.scheduler import Scheduler
+from statushub.hub.replicas.selection import Selection
 from statushub.hub.replicas.sync import Synchronizer
+from statushub.hub.sources.bridge import Bridge
+from statushub.hub.sources.contract import Source
+from statushub.hub.sources.listing import Listing
+from statushub.hub.sources.record import RecordReader, RecordSource
+from statushub.hub.sources.record_cache import Cache, MemoryCache
+from statushub.hub.sources.records import Records
+from statushub.hub.sources.row import Row
+from statushub.hub.starter import Starter
+from statushub.hub.viewers.cancel_poll import CancelPoll
 from statushub.hub.viewers.expiry import StreamExpiry
-from statushub.hub.viewers.fanout import fan_out
+from statushub.hub.viewers.fanout import fan_out, traced
 from statushub.hub.viewers.heartbeat import Heartbeat
-from statushub.hub.viewers.long_poll import Changes, long_poll
+from statushub.hub.viewers.long_poll import UNREADABLE, Changes, long_poll
 from statushub.hub.viewers.pull import PullViewer
+from statushub.hub.viewers.pull_socket import PullSocket
 from statushub.hub.viewers.push import PushViewer
+from statushub.hub.viewers.push_socket import PushSocket
 from statushub.hub.viewers.quotas import ChannelLimits, ChannelQuota, StreamLimits, StreamQuota
-from statushub.hub.viewers.viewers import Viewers
+from statushub.hub.viewers.socket import Opening
+from statushub.hub.viewers.viewers import FULL_SECONDS, Viewers
+from statushub.hub.wire.format import StreamFormat
+from statushub.hub.wire.sse import CHUNKED_SSE, SSE
 
-DRAIN_MS: Final = 500
-"""Least milliseconds before a viewer of a stopping hub reconnects; the most are the hub's grace period, because all
-of its viewers are closed simultaneously."""
+if TYPE_CHECKING:
+    from statushub.hub.tracing import Tracing
 
 STREAM_LIMITS: Final = StreamLimits(
     hub=MAX_STREAMS, tenant=MAX_STREAMS_TENANT, sub=MAX_STREAMS_SUB, address=MAX_STREAMS_ADDRESS
 )
 
-CHANNEL_LIMITS: Final = ChannelLimits(tenant=MAX_CHANNELS_TENANT, sub=MAX_CHANNELS_SUB)
+POLL_BYTES: Final = 256 * 1024
+"""Taken of many channels in one step: a few milliseconds, of which merging a thousand channels anew is one."""
 
-FULL_SECONDS: Final = 10.0
-"""When a poll that was refused may come back: other viewers have left by then, and idle replicas were evicted."""
+CHANNEL_LIMITS: Final = ChannelLimits(tenant=MAX_CHANNELS_TENANT, sub=MAX_CHANNELS_SUB)
 
 
 class Hub:
@@ -88,24 +110,65 @@ class Hub:
         stream_limits: StreamLimits = STREAM_LIMITS,
         revocation_limits: RevocationLimits = revocations.LIMITS,
         channel_limits: ChannelLimits = CHANNEL_LIMITS,
+        match_channels: int = MAX_CHANNELS_MATCH,
         replica_limits: ReplicaLimits = ReplicaLimits(),
         intervals: Intervals = Intervals(),
+        sources: Sequence[Source] = (),
+        bridge: Bridge | None = None,
+        record: RecordSource | None = None,
+        record_cache: Cache | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
-        """`heartbeat`, `stall_timeout`, `grace` and `patience` are in seconds, as the settings of these names."""
+        """`heartbeat`, `stall_timeout`, `grace` and `patience` are in seconds, as the settings of these names;
+        `match_channels` is the most channels of a selection.
+
+        `sources` are asked in their order for what the hub has no state of, and closed with the hub. The `bridge`
+        publishes what one of them knows. The `record` is merged into polls, through the `record_cache`, by default one
+        in memory. `tracing` gets the spans of publications and deliveries.
+        """
         self.counts = Counts()
         self.registry = Registry()
         self.scheduler = Scheduler()
+        self._starter = Starter()
         self.encodings = Encodings()
         self.synchronizer = Synchronizer(
             broker,
             self.registry,
             self.counts,
-            self._start,
+            self._starter.start,
             self.scheduler,
             retry=intervals.sync_retry,
             patience=patience,
         )
-        self.ingest = Ingest(self.registry, self.synchronizer, fan_out, self.counts, replica_limits.waiting)
+        self.directories = Directories(
+            broker,
+            self.registry,
+            self.synchronizer,
+            self._starter.start,
+            self.scheduler,
+            retry=intervals.sync_retry,
+            patience=patience,
+            idle=intervals.idle,
+            selected=match_channels,
+            tenant=channel_limits.tenant,
+        )
+        reader = None
+        if record is not None:
+            reader = RecordReader(record, record_cache or MemoryCache(), self._starter.start, self.registry.ids)
+        self.record = reader
+        """The system of record, where there is one."""
+        self.listing = None if reader is None else Listing(self, reader)
+        """The channels with the rows of the record, where there is one."""
+        births = Births(self.registry, self.synchronizer, selected=match_channels, tenant=channel_limits.tenant)
+        self.ingest = Ingest(
+            self.registry,
+            self.synchronizer,
+            fan_out if tracing is None else traced(fan_out, tracing.delivered),
+            self.counts,
+            max_waiting=replica_limits.waiting,
+            hear=births.hear,
+            dropping=None if reader is None else reader.announced,
+        )
         self.evictor = Evictor(
             self.registry,
             self.synchronizer,
@@ -113,37 +176,53 @@ class Hub:
             max_idle=replica_limits.idle,
         )
         self.broker = broker
+        self.tracing = tracing
         self._intervals = intervals
         self._auth_required = auth_required
-        self._heartbeat = Heartbeat(heartbeat, stall_timeout)
+        self._heartbeat = Heartbeat(heartbeat, stall_timeout, self._starter.start)
         self._streams = StreamQuota(stream_limits)
         self._channels = ChannelQuota(channel_limits)
         self._max_replicas = channel_limits.tenant
-        self._polls = Polls(self.registry, self.synchronizer, LookupBatcher(broker, self._start), self.scheduler)
+        self._polls = Polls(
+            self.registry, self.synchronizer, LookupBatcher(broker, self._starter.start), self.scheduler
+        )
+        self._lister = ChannelLister(broker, self.synchronizer)
+        self._cancels = CancelPoll(broker, self._starter.start)
         self._auditor = Auditor(broker, self.registry, self.synchronizer)
-        drain_ms = (DRAIN_MS, max(DRAIN_MS, round(grace * 1000)))
         self.viewers = Viewers(
             self.synchronizer,
+            self.directories,
+            self._starter.start,
             self._heartbeat,
             self._streams,
             self._channels,
             self.counts,
-            drain_ms,
             self.scheduler,
             self.encodings,
+            grace=grace,
+            alone=not broker.shared,
         )
+        self._records = Records(sources, self._starter.start, reader)
+        self._bridge = bridge
         self._expiry = StreamExpiry(self.viewers, self.follow, revocation_limits)
         self._stack = AsyncExitStack()
         broker.listen(self.ingest)
 
     async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._records)
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._tasks.start_soon(self._starter.run)
         self._tasks.start_soon(self._heartbeat.run)
+        self._tasks.start_soon(self.viewers.attempts.run)
+        self._tasks.start_soon(self.ingest.lag.run)
         self._tasks.start_soon(sweep_regularly, self.broker, self._intervals.sweep)
         # While a tenant moves, audits are what brings its events.
         audit = self._intervals.sweep if self.broker.moves else self._intervals.audit
         self._tasks.start_soon(self._auditor.run, audit)
+        self._tasks.start_soon(self.directories.run, self._intervals.directory)
         self._tasks.start_soon(self.evictor.run, self._intervals.eviction)
+        if self._bridge is not None:
+            self._tasks.start_soon(self._bridge.run)
         if self._auth_required:
             self._tasks.start_soon(self._expiry.run, self._intervals.expiry)
         return self
@@ -157,38 +236,81 @@ class Hub:
 
     # Streams
 
-    def stream_limit(self, identity: Identity, address: str, channels: Collection[str] = ()) -> str | None:
+    def stream_limit(self, identity: Identity, address: str, scope: Sequence[str] | Selection = ()) -> str | None:
         """The name of the limit that keeps another stream, of these channels, out; None where there is room for it."""
-        return self._streams.full(identity, address) or self._channels.full(identity, address, channels)
+        if limit := self._streams.full(identity, address):
+            return limit
+        if isinstance(scope, Selection):
+            return self._channels.full_with(identity, address, scope)
+        return self._channels.full(identity, address, scope)
+
+    async def select(self, identity: Identity, patterns: Patterns, *, resumes: bool) -> Selection:
+        """As `Directories.select`: the channels that these patterns name and the identity reads."""
+        return await self.directories.select(identity, patterns, resumes=resumes)
 
     def push_viewer(
         self,
         identity: Identity,
         address: str,
-        channels: Sequence[str],
+        channels: Sequence[str] | Selection,
         since: Cursor | None,
         *,
         connections: set[object],
         stalled: bool,
+        format: StreamFormat = CHUNKED_SSE,
+        heartbeat: float | None = None,
     ) -> PushViewer:
-        """The protocol for a connection that is handed over; `connections` and `stalled` as `PushViewer` takes them."""
-        replicas = self._obtain(identity.tenant, channels)
+        """The protocol for a connection that is handed over. The keyword arguments are as `PushViewer` takes them."""
         return PushViewer(
             self.viewers,
-            replicas,
+            self._scope(identity, channels),
             since,
+            format,
             connections=connections,
             stalled=stalled,
+            heartbeat=heartbeat,
             identity=identity,
             address=address,
         )
 
     def pull_viewer(
-        self, identity: Identity, address: str, channels: Sequence[str], since: Cursor | None
+        self,
+        identity: Identity,
+        address: str,
+        channels: Sequence[str] | Selection,
+        since: Cursor | None,
+        *,
+        format: StreamFormat = SSE,
+        heartbeat: float | None = None,
     ) -> PullViewer:
         """A viewer for a stream that stays with the web server. The caller attaches it to `viewers`."""
-        replicas = self._obtain(identity.tenant, channels)
-        return PullViewer(self.viewers, replicas, since, identity=identity, address=address)
+        scope = self._scope(identity, channels)
+        return PullViewer(self.viewers, scope, since, format, heartbeat=heartbeat, identity=identity, address=address)
+
+    def push_socket(
+        self,
+        identity: Identity,
+        address: str,
+        first: tuple[str, Opening] | None,
+        *,
+        connections: set[object],
+        stalled: bool,
+        heartbeat: float | None = None,
+    ) -> PushSocket:
+        """As `push_viewer`, for a WebSocket; `first` is as `PushSocket` takes it."""
+        return PushSocket(
+            self.viewers,
+            first,
+            connections=connections,
+            stalled=stalled,
+            heartbeat=heartbeat,
+            identity=identity,
+            address=address,
+        )
+
+    def pull_socket(self, identity: Identity, address: str, *, heartbeat: float | None = None) -> PullSocket:
+        """A socket that stays with the web server. The caller attaches it to `viewers`."""
+        return PullSocket(self.viewers, heartbeat=heartbeat, identity=identity, address=address)
 
     @property
     def stall_timeout(self) -> float:
@@ -219,6 +341,40 @@ class Hub:
         """As `Polls.lookup`."""
         return await self._polls.lookup(identity, content_ids, known)
 
+    async def channels(self, identity: Identity, page: ChannelsRequest, known: Cursor | None = None) -> ChannelList:
+        """As `ChannelLister.read`."""
+        return await self._lister.read(identity, page, known)
+
+    async def records(self, identity: Identity, content_ids: Sequence[str]) -> list[Status | None]:
+        """What the sources beside the hub say of contents that it has no state of, in the order asked; None where
+        none of them knows one that this identity may read. Raises nothing."""
+        if self._bridge is not None:
+            self._bridge.asked(identity.tenant, content_ids)
+        return await self._records.find(identity, content_ids)
+
+    async def rows(self, identity: Identity, content_ids: Sequence[str]) -> dict[str, Row]:
+        """What the record, where there is one, says of contents that this identity may read. Raises nothing."""
+        if self.record is None:
+            return {}
+        found = await self.record.find(identity.tenant, content_ids)
+        rows = {row.id: row for row in found if row is not None and identity.may_read(row.channel)}
+        channels = {row.channel for row in rows.values()}
+        if len(channels) <= FOLLOWED_CHANNELS:
+            # So that their events drop what is kept of these rows.
+            for channel in channels:
+                self.synchronizer.obtain(identity.tenant, channel)
+        return rows
+
+    def follows(self, tenant: str, channel: str) -> bool:
+        """Whether it hears the events of a channel."""
+        return self.registry.find(tenant, channel) is not None
+
+    def state(self, tenant: str, channel: str, content_id: str) -> Event | None:
+        """The latest event of a channel's content, from memory; None where it has none, or is removed."""
+        replica = self.registry.find(tenant, channel)
+        event = None if replica is None else replica.events.get(content_id)
+        return None if event is None or event.removed else event
+
     async def changes(
         self, identity: Identity, address: str, channel: str, since: Cursor | None, wait: float
     ) -> Changes:
@@ -235,6 +391,22 @@ class Hub:
         viewer = PullViewer(self.viewers, (replica,), since, identity=identity, address=address)
         return await long_poll(viewer, wait)
 
+    async def changes_matching(
+        self, identity: Identity, address: str, patterns: Patterns, since: Cursor | None, wait: float
+    ) -> Changes:
+        """As `changes`, of all channels that these patterns name and the identity reads.
+
+        Raises `MatchLimit` where they are more than can be followed.
+        """
+        selection = await self.directories.select(identity, patterns)
+        if limit := self._channels.full_with(identity, address, selection):
+            raise _full(limit)
+        scope = self.directories.current(identity, selection)
+        if self.synchronizer.lost_at is not None and not scope.readable(self.synchronizer):
+            raise BrokerUnavailable(UNREADABLE)
+        viewer = PullViewer(self.viewers, scope, since, identity=identity, address=address)
+        return await long_poll(viewer, wait, step=POLL_BYTES)
+
     def follow(self, tenant: str, channel: str) -> AsyncGenerator[Event]:
         """As `statushub.hub.replicas.follow.follow`: the channel's events as they come, within this process."""
         return follow(self.viewers, self.synchronizer.obtain(tenant, channel))
@@ -248,7 +420,25 @@ class Hub:
 
         Raises `TooManyRequests` where the publisher exceeds its `rate`.
         """
-        return await self.broker.publish(tenant, publications, rate=rate)
+        if self.tracing is None:
+            return await self.broker.publish(tenant, publications, rate=rate)
+        return await self.tracing.publish(publications, partial(self.broker.publish, tenant, rate=rate))
+
+    async def remove(self, tenant: str, channel: str, content_ids: Sequence[str] | None) -> Removal:
+        """As `Broker.remove`; the tombstones come back as announcements."""
+        return await self.broker.remove(tenant, channel, content_ids)
+
+    async def cancel(self, tenant: str, channel: str, content_id: str, request: CancelRequest) -> CancelReceipt:
+        """As `Broker.cancel`; the request comes back as an announcement."""
+        receipt = await self.broker.cancel(tenant, channel, content_id, request)
+        self.counts.cancels += receipt.request == request
+        return receipt
+
+    async def cancels(
+        self, tenant: str, since: Cursor | None, seconds: float, *, wanted: Callable[[Cancel], bool]
+    ) -> Cancels:
+        """As `CancelPoll.wait`, until the hub drains."""
+        return await self._cancels.wait(tenant, since, seconds, wanted=wanted, stop=lambda: self.draining)
 
     async def revoke(self, revocation: Revocation) -> None:
         """Tell every hub that these tokens are revoked. Raises `TooManyRequests` as `Revocations.merged` does."""
@@ -259,7 +449,7 @@ class Hub:
 
     def start(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Run `work` beside the hub's own tasks, until it ends or the hub does."""
-        self._start(work)
+        self._starter.start(work)
 
     # Health
 
@@ -280,6 +470,13 @@ class Hub:
             skipped=self.broker.skipped,
             evicting=self.broker.trouble is not None,
             lost_seconds=self.synchronizer.age,
+            ended_stalled=self.broker.endings.stalled,
+            ended_cancelled=self.broker.endings.cancelled,
+            commands=self.broker.commands,
+            commands_max=self.broker.commands_max,
+            source_failures=self._records.failures,
+            source_reads=self._records.reads,
+            bridged=0 if self._bridge is None else self._bridge.published,
         )
 
     def _check_replicas(self, tenant: str, channel: str) -> None:
@@ -287,11 +484,10 @@ class Hub:
         if len(self.registry.of(tenant)) >= self._max_replicas and self.registry.find(tenant, channel) is None:
             raise _full("channels_tenant")
 
-    def _obtain(self, tenant: str, channels: Sequence[str]) -> tuple[Replica, ...]:
-        return tuple(self.synchronizer.obtain(tenant, channel) for channel in channels)
-
-    def _start(self, work: Callable[..., Coroutine[Any, Any, object]], *arguments: object) -> None:
-        self._tasks.start_soon(work, *arguments)
+    def _scope(self, identity: Identity, channels: Sequence[str] | Selection) -> Selection | tuple[Replica, ...]:
+        if isinstance(channels, Selection):
+            return self.directories.current(identity, channels)
+        return tuple(self.synchronizer.obtain(identity.tenant, channel) for channel in channels)
 
 
 def _full(limit: str) -> TooManyRequests:

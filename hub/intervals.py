@@ -13,6 +13,8 @@ class Intervals(msgspec.Struct, frozen=True, kw_only=True):
     audit: float = 10.0
     """Between audits. A lost announcement shows with the channel's next one; after the last one there is none, and
     the last one often ends the work."""
+    directory: float = 1.0
+    """Between audits of tenants whose patterns are followed: a channel that came into being unheard is found then."""
     eviction: float = 5.0
     """Between searches for idle replicas and for contents past their retention."""
     idle: float = 60.0

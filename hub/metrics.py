@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from statushub.hub.histogram import Histogram
 from statushub.hub.model.errors import StatushubError
 
 LIMITS: Final = (
@@ -30,19 +31,76 @@ LIMITS: Final = (
     "request_timeout",
     "stall_timeout",
     "unread",
+    "messages",
 )
 """Every limit that refusals are counted by."""
 
 
+SOURCES: Final = ("video_keys", "record")
+"""Every source that reads and failures are counted by."""
+
+CAUSES: Final = ("opened", "resumed", "stalled", "interrupted")
+"""Every cause that catch-ups are counted by: a viewer came without a cursor or with one, its socket had been full, or
+the announcements of its channels had been interrupted."""
+
+LIVE_RESULTS: Final = ("succeeded", "failed")
+"""What becomes of attempts to go live."""
+
+STATUSES: Final = ("2xx", "3xx", "4xx", "5xx")
+"""The classes of statuses that answers are counted by."""
+
+CACHE_RESULTS: Final = ("hit", "miss")
+
+OTHER_ROUTE: Final = "other"
+"""The route of requests that reach none, so that no client can make series."""
+
+
+class Route(msgspec.Struct, frozen=True):
+    """A route as metrics name it: its path with its parameters' names, and what it is for."""
+
+    path: str
+    kind: str
+
+
+class Answers(msgspec.Struct, kw_only=True):
+    """The answers of one route: how many by class of status, and how long each took."""
+
+    statuses: Counter[int] = msgspec.field(default_factory=Counter)
+    seconds: Histogram = msgspec.field(default_factory=Histogram)
+
+    def count(self, status: int, seconds: float) -> None:
+        """Count an answer that began after so many seconds."""
+        self.statuses[status // 100] += 1
+        self.seconds.observe(seconds)
+
+
+CACHES: Final = (("video_keys", "status"), ("record", "contents"), ("record", "status"), ("record", "processing"))
+"""Every cache that reads are counted by, with its source: of first pages of channels (`contents`), of single contents
+(`status`), and of how many of a channel's are processed."""
+
+
 class Counts(msgspec.Struct, kw_only=True):
-    """What has happened since the hub started."""
+    """What has happened since the hub started.
+
+    `polling_seconds` are the intervals that polling pages name, `lag` is from the time stamps of events to their
+    writes, and `stalls` are sockets that were found full.
+    """
 
     announcements: int = 0
     deliveries: int = 0
     syncs: int = 0
     resets: int = 0
     dismissals: int = 0
+    reconnects: int = 0
+    stalls: int = 0
+    stall_timeouts: int = 0
+    cancels: int = 0
+    polling_seconds: float = 0.0
     refusals: Counter[str] = msgspec.field(default_factory=Counter)
+    catch_ups: Counter[str] = msgspec.field(default_factory=Counter)
+    live_attempts: Counter[str] = msgspec.field(default_factory=Counter)
+    answers: dict[Route, Answers] = msgspec.field(default_factory=dict)
+    lag: Histogram = msgspec.field(default_factory=Histogram)
 
     def refuse(self, error: StatushubError) -> None:
         """Count an error by the limit that was exceeded, where it was one."""
@@ -60,15 +118,30 @@ class Measures(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int
     evicting: bool
     lost_seconds: float
+    ended_stalled: int = 0
+    ended_cancelled: int = 0
+    commands: int = 0
+    commands_max: int = 0
+    source_failures: Mapping[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(SOURCES, 0))
+    source_reads: Mapping[tuple[str, str], Counter[str]] = msgspec.field(default_factory=dict)
+    bridged: int = 0
 
 
 class HubCollector(Collector):
-    """A hub's measures as Prometheus metrics."""
+    """A hub's measures as Prometheus metrics; each of `routes` has its counters from the start."""
 
-    def __init__(self, measures: Measures) -> None:
+    def __init__(self, measures: Measures, routes: Iterable[Route] = ()) -> None:
         self.measures = measures
+        self.routes = [*dict.fromkeys([*routes, *measures.counts.answers])]
 
     def collect(self) -> Iterator[Metric]:
+        yield from self._state()
+        yield from self._delivery()
+        yield from self._viewers()
+        yield from self._requests()
+        yield from self._sources()
+
+    def _state(self) -> Iterator[Metric]:
         now, counts = self.measures, self.measures.counts
         yield GaugeMetricFamily("statushub_streams", "Open streams.", now.streams)
         yield GaugeMetricFamily("statushub_replicas", "Channels held in memory.", now.replicas)
@@ -81,25 +154,120 @@ class HubCollector(Collector):
             "statushub_skipped", "Rows of the broker that were skipped: missing, or another program's.", now.skipped
         )
         yield CounterMetricFamily(
+            "statushub_broker_reconnects", "Returns of the broker after it was lost.", counts.reconnects
+        )
+        yield GaugeMetricFamily(
+            "statushub_broker_commands", "Commands that the broker executes, or that wait for it.", now.commands
+        )
+        yield GaugeMetricFamily(
+            "statushub_broker_commands_max", "How many of them are executed; more have to wait.", now.commands_max
+        )
+        yield CounterMetricFamily(
+            "statushub_contents_stalled", "Contents ended by this hub because their lease ran out.", now.ended_stalled
+        )
+        yield CounterMetricFamily(
+            "statushub_contents_cancelled",
+            "Contents ended by this hub because their workers did not heed a request to cancel.",
+            now.ended_cancelled,
+        )
+        yield CounterMetricFamily("statushub_cancel_requests", "Requests to cancel that were taken.", counts.cancels)
+
+    def _delivery(self) -> Iterator[Metric]:
+        counts = self.measures.counts
+        yield CounterMetricFamily(
             "statushub_announcements", "Announcements received from the broker.", counts.announcements
         )
         yield CounterMetricFamily("statushub_deliveries", "Events delivered to viewers.", counts.deliveries)
+        yield HistogramMetricFamily(
+            "statushub_delivery_lag_seconds",
+            "From the time stamps of events to their writes to viewers; a sample.",
+            buckets=counts.lag.buckets,
+            sum_value=counts.lag.sum,
+        )
         yield CounterMetricFamily("statushub_syncs", "Reads that made or repaired a replica.", counts.syncs)
         yield CounterMetricFamily("statushub_resets", "Cursors found void.", counts.resets)
+
+    def _viewers(self) -> Iterator[Metric]:
+        counts = self.measures.counts
+        yield _labelled(
+            "statushub_catch_ups", "Catch-ups of streams and sockets, by cause.", "cause", CAUSES, counts.catch_ups
+        )
+        yield _labelled(
+            "statushub_live_attempts",
+            "Attempts to go live: streams that lasted, and those that polling pages say failed.",
+            "result",
+            LIVE_RESULTS,
+            counts.live_attempts,
+        )
+        yield CounterMetricFamily(
+            "statushub_polling_seconds",
+            "Intervals of the polls of pages that have no stream: the rate is how many pages poll.",
+            counts.polling_seconds,
+        )
+        yield CounterMetricFamily("statushub_stalls", "Times that a viewer's socket was full.", counts.stalls)
+        yield CounterMetricFamily(
+            "statushub_stall_timeouts", "Viewers closed because they took nothing for too long.", counts.stall_timeouts
+        )
         yield CounterMetricFamily(
             "statushub_dismissals", "Streams closed because their token expired or was revoked.", counts.dismissals
         )
-        refusals = CounterMetricFamily(
-            "statushub_refusals", "Requests that exceeded a limit, by limit.", labels=["limit"]
+
+    def _requests(self) -> Iterator[Metric]:
+        counts = self.measures.counts
+        requests = CounterMetricFamily(
+            "statushub_requests",
+            "Requests that were answered, by route, kind of route and class of status.",
+            labels=["route", "kind", "status"],
         )
-        for limit in LIMITS:
-            # Each from the start: an alert on a series that does not exist never fires.
-            refusals.add_metric([limit], counts.refusals[limit])
-        yield refusals
+        seconds = HistogramMetricFamily(
+            "statushub_request_duration_seconds", "Until the head of an answer was sent, by route.", labels=["route"]
+        )
+        for route in self.routes:
+            answers = counts.answers.get(route) or Answers()
+            for number, status in enumerate(STATUSES, 2):
+                requests.add_metric([route.path, route.kind, status], answers.statuses[number])
+            if answers.statuses:
+                seconds.add_metric([route.path], answers.seconds.buckets, answers.seconds.sum)
+        yield requests
+        yield seconds
+        # Each from the start: an alert on a series that does not exist never fires.
+        yield _labelled(
+            "statushub_refusals", "Requests that exceeded a limit, by limit.", "limit", LIMITS, counts.refusals
+        )
+
+    def _sources(self) -> Iterator[Metric]:
+        now = self.measures
+        yield CounterMetricFamily(
+            "statushub_bridged", "Statuses that the bridge of video workers' keys published.", now.bridged
+        )
+        reads = CounterMetricFamily(
+            "statushub_source_reads",
+            "What a source was asked for, by source, cache and whether the cache knew it.",
+            labels=["source", "cache", "result"],
+        )
+        for cache in CACHES:
+            for result in CACHE_RESULTS:
+                reads.add_metric([*cache, result], now.source_reads.get(cache, Counter())[result])
+        yield reads
+        failures = CounterMetricFamily(
+            "statushub_source_failures", "Reads of a source beside the hub that failed, by source.", labels=["source"]
+        )
+        for source in SOURCES:
+            failures.add_metric([source], now.source_failures.get(source, 0))
+        yield failures
 
 
-def exposition(measures: Measures) -> bytes:
-    """The measures in Prometheus' text format."""
+def _labelled(name: str, text: str, label: str, values: Iterable[str], counts: Counter[str]) -> CounterMetricFamily:
+    """A counter with a series for each of these values of its label."""
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value in values:
+        family.add_metric([value], counts[value])
+    return family
+
+
+def exposition(measures: Measures, routes: Iterable[Route] = ()) -> bytes:
+    """The measures in Prometheus' text format, with those of the process (memory, files, time of the processor)."""
     registry = CollectorRegistry()
-    registry.register(HubCollector(measures))
+    registry.register(HubCollector(measures, routes))
+    ProcessCollector(registry=registry)
     return generate_latest(registry)

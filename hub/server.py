@@ -23,11 +23,12 @@ from typing import Any, Final, Protocol, runtime_checkable
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from statushub.hub.app import create_app, open_hub
+from statushub.hub.app import check, create_app, open_hub
 from statushub.hub.config import Config
-from statushub.hub.http.compatibility import PORTABLE, http_protocol, missing_parts
+from statushub.hub.http.compatibility import PORTABLE, http_protocol, missing_parts, websocket_options
 from statushub.hub.hub import Hub
 from statushub.hub.logs import logging_config
+from statushub.hub.model.addresses import ANY
 from statushub.hub.model.errors import ConfigError
 
 FLUSH_SECONDS: Final = 1
@@ -104,8 +105,10 @@ class Server(uvicorn.Server):
 def serve(settings: Config, *, ready: Callable[[str], None] = lambda url: None) -> None:
     """Serve until SIGTERM or SIGINT; `ready` is called with the base URL once the hub serves.
 
-    Raises `ConfigError` where the address cannot be bound, `BrokerInUse` where the embedded broker's file is in use.
+    Raises `ConfigError` where a part cannot be made of the settings or the address cannot be bound, `BrokerInUse` where
+    the embedded broker's file is in use.
     """
+    check(settings)
     listener = bind(settings.host, settings.port)
     try:
         if settings.workers > 1:
@@ -133,15 +136,16 @@ async def run(settings: Config, listener: socket.socket, ready: Callable[[str], 
 
 def server_config(app: Any, settings: Config, **more: Any) -> uvicorn.Config:
     """uvicorn's configuration for `settings`; `more` is passed on."""
+    http = http_protocol(settings)
     return uvicorn.Config(
         app,
-        http=http_protocol(settings),
+        http=http,
+        **websocket_options(http),
         h11_max_incomplete_event_size=settings.max_head,
-        # No route speaks WebSocket, and uvicorn's implementations would bypass the limits of connections.
-        ws="none",
-        forwarded_allow_ips=",".join(settings.proxies),
+        # uvicorn takes `*` only alone.
+        forwarded_allow_ips="*" if ANY in settings.proxies else ",".join(settings.proxies),
         access_log=settings.access_log,
-        log_config=logging_config(settings.log_level),
+        log_config=logging_config(settings.log_level, settings.log_format),
         timeout_graceful_shutdown=round(settings.grace),
         timeout_worker_healthcheck=WORKER_SECONDS,
         server_header=False,
@@ -164,8 +168,9 @@ def bind(host: str, port: int) -> socket.socket:
     """A socket bound to the address. Raises `ConfigError`, whose `field` is `host` or `port`, where that fails."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise ConfigError(f"cannot resolve host {host!r}: {error.strerror}", field="host") from error
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot resolve host {host!r}: {reason}", field="host") from error
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):

@@ -8,7 +8,8 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import inspect
 
-from statushub.hub.config import Config, Flag, Secret
+from statushub.hub.config import Config
+from statushub.hub.marks import Flag, Rule, Secret
 from statushub.hub.model.variables import PREFIX
 
 BOOLEANS: Final = {
@@ -22,6 +23,9 @@ BOOLEANS: Final = {
     "0": False,
 }
 """Words for a boolean, in any case."""
+
+SYNONYMS: Final = {"warn": "warning", "err": "error", "fatal": "critical"}
+"""Other words for a choice: those of other programs for a severity."""
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +45,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     form: str
     choices: tuple[str, ...]
     """The valid values, where they are few."""
+    rule: Rule | None
 
     @property
     def variable(self) -> str:
@@ -102,6 +107,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
             value = [item.strip() for item in text.split(",") if item.strip()]
         elif self.boolean:
             value = BOOLEANS.get(text.strip().lower(), text)
+        elif isinstance(self.kind, inspect.LiteralType):
+            value = SYNONYMS.get(text.strip().lower(), text.strip().lower())
         elif not isinstance(self.kind, inspect.StrType):
             value = text.strip()
         return self._convert(value, text, strict=False)
@@ -112,9 +119,25 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
     def _convert(self, value: object, given: object, *, strict: bool) -> Any:
         try:
-            return msgspec.convert(value, self.declaration, strict=strict)
+            converted = msgspec.convert(value, self.declaration, strict=strict)
         except msgspec.ValidationError as error:
             raise ValueError(f"{given!r} is not {self.expected}") from error
+        for text in converted if self.repeatable else [converted]:
+            if isinstance(text, str):
+                self._check_text(text)
+        return converted
+
+    def _check_text(self, text: str) -> None:
+        try:
+            # What an environment holds may be no text.
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("it is not UTF-8") from error
+        if self.rule is not None and text != self.default:
+            try:
+                self.rule.check(text)
+            except ValueError as error:
+                raise ValueError(f"{text!r} {error}") from error
 
 
 def _text(value: object) -> str:
@@ -141,6 +164,7 @@ def _declared() -> Iterator[Setting]:
             metavar=flag.metavar or "TEXT",
             form=flag.form,
             choices=_choices(declaration.__origin__),
+            rule=next((mark for mark in marks if isinstance(mark, Rule)), None),
         )
 
 

@@ -6,16 +6,44 @@ second.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+import msgspec
+
+from statushub.hub.model import variables
 from statushub.hub.model.errors import ConfigError
+from statushub.hub.model.names import DEFAULT_TENANT
+from statushub.hub.model.redaction import hides_authority, redacted
 from statushub.producers.transports import Transport
 
 HTTP_SCHEMES = ("http", "https")
 
 
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Where states are sent, and how often; `rate` is in states a second of each content."""
+
+    url: str
+    tenant: str
+    token: str | None
+    rate: float
+
+    def __repr__(self) -> str:
+        return f"Target({redacted(self.url)!r}, tenant={self.tenant!r})"
+
+    def open(self) -> Transport:
+        """A transport. It connects when it sends. Raises `ConfigError` for an address that can never be used."""
+        return open_transport(self.url, tenant=self.tenant, token=self.token)
+
+
 def open_transport(url: str, *, tenant: str, token: str | None) -> Transport:
     """The transport for `url`. Raises `ConfigError` where there is none."""
+    if hides_authority(url):
+        raise ConfigError(
+            "the address to publish to is ambiguous: in a user name or a password, '/', '?' and '#' must be written "
+            "as %2F, %3F and %23, and an '@' behind the host as %40",
+            field="url",
+        )
     try:
         scheme = urlsplit(url).scheme
     except ValueError:
@@ -40,3 +68,12 @@ def open_transport(url: str, *, tenant: str, token: str | None) -> Transport:
     raise ConfigError(
         f"cannot publish to {scheme or 'an address without a scheme'}: the schemes are {allowed}", field="url"
     )
+
+
+def settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """The `url`, `tenant` and `token` that `environ` configures, or their defaults."""
+    return {
+        "url": environ.get(variables.URL) or variables.DEFAULT_URL,
+        "tenant": environ.get(variables.TENANT) or DEFAULT_TENANT,
+        "token": environ.get(variables.TOKEN, ""),
+    }

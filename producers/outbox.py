@@ -8,7 +8,9 @@ import itertools
 import logging
 import math
 import time
+from collections.abc import Sequence
 from typing import Final
+from weakref import WeakSet
 
 import anyio
 
@@ -43,23 +45,25 @@ class Outbox:
         self._order = itertools.count()
         self._undelivered: dict[Run, None] = {}
         self._endings: dict[Run, None] = {}
+        self._open = WeakSet[Run]()
         self._held_until = -math.inf
         self._planned = math.inf
         self._wake = asyncio.Event()
-        self._empty = asyncio.Event()
+        self._delivered = asyncio.Event()
 
     @property
-    def overdue(self) -> bool:
-        """Whether a state is due that the event loop has not sent yet."""
-        return self._next() <= time.monotonic()
+    def endings(self) -> list[Run]:
+        """The runs whose final state is still undelivered."""
+        return [*self._endings]
 
     @property
-    def endings(self) -> list[str]:
-        """The contents whose final state is still undelivered."""
-        return [run.content_id for run in self._endings]
+    def open(self) -> list[Run]:
+        """The runs of which more may be sent."""
+        return [run for run in self._open if not run.settled.is_set()]
 
     def offer(self, run: Run) -> None:
         """`run` has a new state in `pending`: it is due when the rate allows, a final one immediately."""
+        self._open.add(run)
         if run.ended:
             self._endings[run] = None
             self._limit_endings()
@@ -97,19 +101,28 @@ class Outbox:
         """The hub has answered the state that was sent of `run`."""
         if run.settled.is_set():
             return
+        grows = run.sending is not None and run.sending.delta is not None
         if receipt.reason is None:
-            run.accepted(receipt.attempt)
-        elif receipt.reason is Refusal.CLOSED and run.name:
-            # The lease ran out while this process was paused or cut off.
+            run.accepted(receipt.attempt, receipt.cancel, "" if receipt.cursor is None else receipt.cursor.epoch)
+        elif grows and receipt.reason in (Refusal.GAP, Refusal.UNKNOWN):
+            run.regrow()
+        elif grows and receipt.reason is Refusal.TOO_LARGE:
+            logger.warning("content %r: it has grown as far as it may, and nothing more is appended", run.content_id)
+            run.stop_growing()
+        elif receipt.reason is Refusal.CLOSED and run.name and not run.aside and run.cancel is None:
+            # The lease ran out while this process was paused or cut off. One that was cancelled stays so.
+            run.reopen()
+        elif receipt.reason is Refusal.REMOVED and run.name and not run.aside and run.begins:
+            # A job that is queued again under its name; the broker refuses it unless it began after the removal.
             run.reopen()
         else:
-            logger.warning("content %r: %s; nothing more of this work is sent", run.content_id, receipt.reason)
+            _refused(run, receipt)
             run.conclude(reason=receipt.reason)
         self._update(run)
 
     def give_up(self, run: Run) -> None:
         """The state that was sent of `run` will never be accepted; a later one may be."""
-        run.sending = None
+        run.give_up()
         if run.ended and run.pending is None and not run.settled.is_set():
             logger.warning("content %r: its final state could not be delivered", run.content_id)
             run.conclude()
@@ -124,17 +137,18 @@ class Outbox:
         self._held_until = time.monotonic() + seconds
 
     def hurry(self) -> None:
-        """Everything undelivered is due now, and the rate limit and `hold` end."""
-        self._interval, self._held_until = 0.0, -math.inf
+        """Everything that is undelivered now is due now, whatever the rate and `hold`."""
+        self._held_until = -math.inf
         for run in self._undelivered:
+            run.urgent = True
             self._schedule(run)
         self._wake.set()
 
-    async def emptied(self) -> None:
-        """Return once nothing is undelivered."""
-        while self._undelivered:
-            self._empty.clear()
-            await self._empty.wait()
+    async def emptied(self, runs: Sequence[Run] | None = None) -> None:
+        """Return once nothing of `runs` is undelivered, by default of all."""
+        while self._undelivered if runs is None else any(run.unsettled for run in runs):
+            self._delivered.clear()
+            await self._delivered.wait()
 
     def _next(self) -> float:
         first = min((queue[0][0] for queue in (self._queue, self._leased) if queue), default=math.inf)
@@ -143,10 +157,10 @@ class Outbox:
     def _update(self, run: Run) -> None:
         if not run.unsettled:
             self._undelivered.pop(run, None)
-        if not self._undelivered:
-            self._empty.set()
+            self._delivered.set()
         if run.settled.is_set():
             self._endings.pop(run, None)
+            self._open.discard(run)
         self._schedule(run)
 
     def _schedule(self, run: Run) -> None:
@@ -179,3 +193,15 @@ class Outbox:
             oldest = next(iter(self._endings))
             oldest.pending = None
             self.give_up(oldest)
+
+
+def _refused(run: Run, receipt: Receipt) -> None:
+    if receipt.reason is Refusal.WRONG_CHANNEL:
+        there = "another channel" if receipt.channel is None else f"channel {receipt.channel!r}"
+        logger.error(
+            "content %r belongs to %s, so nothing of it is reported in channel %r: give it another id",
+            *(run.content_id, there, run.channel),
+        )
+    else:
+        level = logging.DEBUG if run.aside else logging.WARNING
+        logger.log(level, "content %r: %s; nothing more of this work is sent", run.content_id, receipt.reason)

@@ -1,14 +1,30 @@
-"""A work with a producer of its own: `with statushub.work("clip-1", channel="encodes") as work`."""
+"""Works without a producer in hand: `with statushub.work("clip-1", channel="encodes") as work`.
+
+They share the connections of the process, one for each target, which are opened at the first use and end with the
+process.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from statushub.producers.producer import PATIENCE_SECONDS, Producer
+from statushub.producers.handle import Handle
+from statushub.producers.producer import Producer
+from statushub.producers.sender import PATIENCE_SECONDS
 from statushub.producers.sync import SyncProducer, SyncWork
 from statushub.producers.work import LEASE_SECONDS, Work
+
+H = TypeVar("H", bound=Handle)
+
+
+def default(kind: type[H], **options: Any) -> H:
+    """A producer that is never closed, so that its connection is there for the next work of the process. Raises what
+    `kind` raises."""
+    producer = kind(**options)
+    producer.begin()
+    return producer
 
 
 @contextmanager
@@ -20,20 +36,19 @@ def work(
     tenant: str | None = None,
     token: str | None = None,
     patience: float = PATIENCE_SECONDS,
+    strict: bool = False,
     attempt: int | None = None,
     lease: float | None = LEASE_SECONDS,
+    steps: Mapping[str, float] | None = None,
     **fields: Any,
 ) -> Generator[SyncWork]:
-    """Report the work on one content with a producer that lives as long as the block; yields a `SyncWork`.
+    """Report the work on one content; yields a `SyncWork`.
 
-    `url`, `tenant`, `token` and `patience` are those of `Producer`, the rest those of `Producer.work`; raises what
-    these two raise, on entering the block. Each starts a thread and opens a connection: a program with many works
-    shares one `SyncProducer` between them.
+    `url`, `tenant`, `token`, `patience` and `strict` are those of `Producer`, the rest those of `Producer.work`; raises
+    what these two raise, on entering the block. All works with the same address share one connection.
     """
-    with (
-        SyncProducer(url, tenant=tenant, token=token, patience=patience) as producer,
-        producer.work(content_id, channel=channel, attempt=attempt, lease=lease, **fields) as reported,
-    ):
+    producer = default(SyncProducer, url=url, tenant=tenant, token=token, patience=patience, strict=strict)
+    with producer.work(content_id, channel=channel, attempt=attempt, lease=lease, steps=steps, **fields) as reported:
         yield reported
 
 
@@ -46,13 +61,15 @@ async def awork(
     tenant: str | None = None,
     token: str | None = None,
     patience: float = PATIENCE_SECONDS,
+    strict: bool = False,
     attempt: int | None = None,
     lease: float | None = LEASE_SECONDS,
+    steps: Mapping[str, float] | None = None,
     **fields: Any,
 ) -> AsyncGenerator[Work]:
-    """As `work`, for `async with`; each opens a connection."""
-    async with (
-        Producer(url, tenant=tenant, token=token, patience=patience) as producer,
-        producer.work(content_id, channel=channel, attempt=attempt, lease=lease, **fields) as reported,
-    ):
+    """As `work`, for `async with`."""
+    producer = default(Producer, url=url, tenant=tenant, token=token, patience=patience, strict=strict)
+    async with producer.work(
+        content_id, channel=channel, attempt=attempt, lease=lease, steps=steps, **fields
+    ) as reported:
         yield reported

@@ -1,55 +1,100 @@
-"""The producer for programs without an event loop, usable from any thread."""
+"""The producer for ordinary code, usable from any thread."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
-from contextlib import ExitStack
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from statushub.hub.model.cancel import CancelRequest
+from statushub.hub.model.receipt import Receipt
+from statushub.producers.background import waited
+from statushub.producers.handle import Handle
+from statushub.producers.removal import Removed
+from statushub.producers.work import FAREWELL_SECONDS, LEASE_SECONDS, STUCK_SECONDS, Reporting
 
-from statushub.hub.model.publication import Publication
-from statushub.hub.model.receipt import Receipt, Refusal
-from statushub.producers.producer import PATIENCE_SECONDS, RATE, Producer
-from statushub.producers.work import LEASE_SECONDS, Work
+T = TypeVar("T")
 
 
-class SyncProducer:
-    """A `Producer` whose event loop runs in a thread of its own: `with SyncProducer(url) as producer`.
-
-    May be used from any other thread. Leases are renewed however busy the other threads are. It cannot be pickled or
-    used after a fork: create one in each process.
-    """
-
-    def __init__(
-        self,
-        url: str | None = None,
-        *,
-        tenant: str | None = None,
-        token: str | None = None,
-        rate: float = RATE,
-        patience: float = PATIENCE_SECONDS,
-    ) -> None:
-        """As `Producer`, and raises the same."""
-        self._producer = Producer(url, tenant=tenant, token=token, rate=rate, patience=patience)
-        self._stack = ExitStack()
-        self._portal: BlockingPortal | None = None
+class SyncWork(Reporting):
+    """A `Work` in ordinary code, from any thread: `with producer.work("688b…", channel="688a…") as work`."""
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            portal = stack.enter_context(start_blocking_portal())
-            stack.enter_context(portal.wrap_async_context_manager(self._producer))
-            self._portal, self._stack = portal, stack.pop_all()
+        self.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._portal = None
-        self._stack.__exit__(kind, error, trace)
+        self.leave()
+        if self._ended:
+            return
+        if error is None:
+            self.complete()
+        else:
+            seconds = self._patience if isinstance(error, Exception) else min(self._patience, FAREWELL_SECONDS)
+            self.arrived(self.end_by(error), seconds)
+
+    def update(self, status: str | None = None, /, **fields: Any) -> None:
+        """As `Work.update`."""
+        self.say(status, fields)
+
+    def stream(self, tokens: Iterable[T], field: str = "text") -> Iterator[T]:
+        """Append each token that is a text to a field while the program iterates over them."""
+        for token in tokens:
+            if isinstance(token, str):
+                self.append(**{field: token})
+            yield token
+
+    def complete(self, **fields: Any) -> bool:
+        """As `Work.complete`."""
+        return self.arrived(self.end("complete", {**self.done(), **fields}))
+
+    def fail(self, message: str | None = None, /, **fields: Any) -> bool:
+        """As `Work.fail`."""
+        reason = {} if message is None else {"error_message": message}
+        return self.arrived(self.end("error", {**reason, **fields}))
+
+    def wait_cancelled(self, timeout: float | None = None) -> CancelRequest | None:
+        """Wait until the work is asked to cancel, at most `timeout` seconds, and return the request; None where it
+        ends, or the time passes, before."""
+        decided = self._decided()
+        found = waited(decided, timeout)
+        if decided is not None:
+            decided.cancel()
+        return found
+
+    def arrived(self, settled: Future[bool] | None, seconds: float | None = None) -> bool:
+        """The result of `end`, waited for at most `seconds`, by default the patience."""
+        arrived = waited(settled, (self._patience if seconds is None else seconds) + STUCK_SECONDS)
+        return bool(arrived)
+
+
+class SyncProducer(Handle):
+    """A `Producer` for ordinary code: `with SyncProducer(url) as producer`, or `open()` and `close()`.
+
+    May be used from any thread, and in a process that was forked from the one that opened it. Leases are renewed
+    however busy the threads are.
+    """
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        ordinary = error is None or isinstance(error, Exception)
+        self._close(self._patience if ordinary else min(self._patience, FAREWELL_SECONDS))
+
+    def open(self) -> Self:
+        """Begin to use it, where `with` does not fit: in signals of a worker, in a notebook. Twice is once."""
+        self.begin()
+        return self
+
+    def close(self) -> None:
+        """Deliver what is left, waiting at most `patience`, and use it no longer. Twice is once."""
+        self._close(self._patience)
 
     def work(
         self,
@@ -57,13 +102,14 @@ class SyncProducer:
         *,
         channel: str,
         attempt: int | None = None,
+        run: str | None = None,
         lease: float | None = LEASE_SECONDS,
+        steps: Mapping[str, float] | None = None,
         **fields: Any,
     ) -> SyncWork:
         """As `Producer.work`."""
-        portal = self._entered()
-        begin = partial(self._producer.work, content_id, channel=channel, attempt=attempt, lease=lease, **fields)
-        return SyncWork(portal, portal.call(begin))
+        options: dict[str, Any] = {"channel": channel, "attempt": attempt, "run": run, "lease": lease}
+        return SyncWork(content_id=content_id, fields=fields, steps=steps, **options, **self._for_works())
 
     def publish(
         self,
@@ -81,69 +127,13 @@ class SyncProducer:
         restart: bool = False,
     ) -> Receipt:
         """As `Producer.publish`."""
-        event = partial(self._producer.publish, content_id, channel=channel, status=status, data=data)
-        event = partial(event, type=type, attempt=attempt, seq=seq, lease=lease)
-        return self._entered().call(partial(event, run=run, age_ms=age_ms, restart=restart))
+        event: dict[str, Any] = {"channel": channel, "content_id": content_id, "type": type, "attempt": attempt}
+        event = {**event, "seq": seq, "lease": lease, "run": run, "age_ms": age_ms, "restart": restart}
+        return self._sent(status, data, event).result()
 
-    def _entered(self) -> BlockingPortal:
-        if self._portal is None:
-            raise RuntimeError("a producer reports only within its `with` block")
-        return self._portal
+    def remove(self, channel: str, *content_ids: str, all: bool = False) -> Removed:
+        """As `Producer.remove`."""
+        return self._removed(channel, content_ids, all=all).result()
 
-
-class SyncWork:
-    """A `Work`, from any thread: `with producer.work("688b…", channel="688a…") as work`."""
-
-    def __init__(self, portal: BlockingPortal, work: Work) -> None:
-        self._portal = portal
-        self._work = work
-        self._lock = threading.Lock()
-        self._waiting: Publication | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._portal.call(self._work.__aexit__, kind, error, trace)
-
-    @property
-    def content_id(self) -> str:
-        return self._work.content_id
-
-    @property
-    def channel(self) -> str:
-        return self._work.channel
-
-    @property
-    def attempt(self) -> int | None:
-        """As `Work.attempt`."""
-        return self._work.attempt
-
-    @property
-    def refused(self) -> Refusal | None:
-        """As `Work.refused`."""
-        return self._work.refused
-
-    def update(self, status: str | None = None, /, **fields: Any) -> None:
-        """As `Work.update`."""
-        # Checked in this thread, and sent to the other once for many: a call into it costs ten times a check.
-        with self._lock:
-            under_way, self._waiting = self._waiting, self._work.check(status, **fields)
-        if under_way is None:
-            self._portal.start_task_soon(self._hand_over)
-
-    def complete(self, **fields: Any) -> bool:
-        """As `Work.complete`."""
-        return self._portal.call(partial(self._work.complete, **fields))
-
-    def fail(self, message: str | None = None, /, **fields: Any) -> bool:
-        """As `Work.fail`."""
-        return self._portal.call(partial(self._work.fail, message, **fields))
-
-    async def _hand_over(self) -> None:
-        with self._lock:
-            state, self._waiting = self._waiting, None
-        if state is not None:
-            await self._work.deliver(state)
+    def _close(self, patience: float) -> None:
+        waited(self._end(patience), patience + STUCK_SECONDS)

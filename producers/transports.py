@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from statushub.hub.brokers.contract import Cancels
+from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable, StatushubError
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.receipt import Receipt
+from statushub.producers.removal import Removed
 
 
 class Denied(StatushubError):
@@ -37,6 +40,14 @@ class Transport(Protocol):
         Raises `BrokerUnavailable` where it is not known whether all arrived (some may have: send the same again),
         `Invalid` where one of them is refused and therefore none was stored, `Denied`.
         """
+
+    async def remove(self, channel: str, content_ids: Sequence[str] | None) -> Removed:
+        """Remove these contents of the channel, or all of them for None. Raises what `send` raises; repeating it is
+        harmless."""
+
+    async def cancels(self, content_ids: Sequence[str], since: Cursor | None) -> Cancels:
+        """The requests to cancel after `since`, those of `content_ids` among them, as soon as there are any, or after
+        some time. Raises `BrokerUnavailable`, and what `send` raises where it is useless to ask again."""
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from statushub.producers.encode import (
     LADDER,
+    ContentLost,
     DestinationUnwritable,
     EncodeError,
     NotAVideo,
@@ -17,6 +18,7 @@ from statushub.producers.encode import (
     ResourcesExhausted,
     Result,
     Rung,
+    ScratchUnwritable,
     SourceNotFound,
     SourceTooLarge,
     SourceUnreadable,
@@ -29,6 +31,7 @@ from statushub.producers.encode import (
 
 __all__ = [
     "LADDER",
+    "ContentLost",
     "DestinationUnwritable",
     "EncodeError",
     "NotAVideo",
@@ -39,6 +42,7 @@ __all__ = [
     "ResourcesExhausted",
     "Result",
     "Rung",
+    "ScratchUnwritable",
     "SourceNotFound",
     "SourceTooLarge",
     "SourceUnreadable",

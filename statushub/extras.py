@@ -1,6 +1,7 @@
 """The extras of an installation, and the error that names the missing one.
 
-`pip install statushub` installs what a worker needs to publish. The extras `cli`, `server`, `encode` and `all`, which
+`pip install statushub` installs what a worker needs to publish. The extras `cli`, `server`, `sql`, `encode`,
+`generate`, `otel` and `all`, which
 pyproject.toml declares, install the rest.
 """
 
@@ -11,10 +12,13 @@ from contextlib import contextmanager
 from typing import Final
 
 EXTRAS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("click", "httpx_sse", "rich"), "cli"),
+    **dict.fromkeys(("click", "rich"), "cli"),
     **dict.fromkeys(("cachetools", "cryptography", "hiredis", "httptools", "jwt"), "server"),
-    **dict.fromkeys(("prometheus_client", "sse_starlette", "starlette", "uvicorn", "uvloop"), "server"),
+    **dict.fromkeys(("prometheus_client", "sse_starlette", "starlette", "uvicorn", "uvloop", "websockets"), "server"),
+    **dict.fromkeys(("aiosqlite", "asyncmy", "asyncpg", "sqlalchemy"), "sql"),
     **dict.fromkeys(("av", "fsspec"), "encode"),
+    "opentelemetry": "otel",
+    **dict.fromkeys(("lxml_html_clean", "openai", "pypdf", "sentencex", "trafilatura"), "generate"),
 }
 """The extra that installs each top-level module that the base installation lacks."""
 

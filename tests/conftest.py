@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import effort
+from tests.support.database_server import DatabaseServer, MariadbServer, PostgresServer, running_database
 from tests.support.redis_server import RedisServer, running_redis
 
 MAX_WORKERS = 16
@@ -31,11 +32,25 @@ def pytest_configure() -> None:
     os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
 
 
+def pytest_collection_finish() -> None:
+    """Begin with a small heap for the garbage collector."""
+    _collect()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _collected() -> Iterator[None]:
     """A warning of something that was never closed fails the module that left it, not a later one."""
     yield
+    _collect()
+
+
+def _collect() -> None:
+    """Collect garbage, and let later collections pass over what is left.
+
+    Hubs run in threads of the process, and stand still while a collection looks at a million objects.
+    """
     gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -57,4 +72,18 @@ def scratch(tmp_path: Path) -> Iterator[Path]:
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One redis-server for tests that neither stop nor empty it; each test uses its own tenant or database."""
     with running_redis(tmp_path_factory.mktemp("redis"), appendonly=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[DatabaseServer]:
+    """One PostgreSQL for tests that neither stop it nor look at tables of others."""
+    with running_database(PostgresServer) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[DatabaseServer]:
+    """One MariaDB, as `postgres_server`."""
+    with running_database(MariadbServer) as server:
         yield server

@@ -3,6 +3,7 @@
  * content, so a flood of events costs one update per content and frame. A row moves only when its phase changes.
  */
 import { describe } from "./content.js";
+import { growingField } from "./growth.js";
 import { Row } from "./row.js";
 
 /** Most contents drawn in one frame: the page must stay responsive while it first draws thousands. */
@@ -17,19 +18,26 @@ const HIDDEN_MS = 1_000;
 const GROUPS = { pending: "processing", processing: "processing", failed: "failed", completed: "completed", idle: "idle" };
 
 export class Board extends EventTarget {
+  #clock;
   #sections = {};
   #template;
   /** @type {Map<string, Row>} */
   #rows = new Map();
   /** In the order of their latest state; null for a removed one. @type {Map<string, import("./content.js").Content?>} */
   #pending = new Map();
+  /** The field by which a content was seen to grow. @type {Map<string, string>} */
+  #growing = new Map();
   #frame = 0;
   #cleared = false;
   #settled = false;
 
-  /** @fires Board#drawn  after each frame; its detail has the contents that ended while the page was open */
-  constructor() {
+  /**
+   * @fires Board#drawn  after each frame; its detail has the contents that ended while the page was open
+   * @param {import("./clock.js").HubClock} clock
+   */
+  constructor(clock) {
     super();
+    this.#clock = clock;
     this.#template = document.getElementById("row");
     for (const group of new Set(Object.values(GROUPS))) {
       const section = document.getElementById(group);
@@ -49,15 +57,23 @@ export class Board extends EventTarget {
     return totals;
   }
 
-  /** @param {Record<string, any>} data  a content's whole state */
-  apply(data) {
-    this.#pending.delete(data.content_id);
-    this.#pending.set(data.content_id, { ...describe(data, this.#settled), live: this.#settled });
+  /**
+   * @param {Record<string, any>} data  a content's whole state
+   * @param {{ append: Record<string, any> }} [delta]  what changed, where it grew
+   */
+  apply(data, delta) {
+    const id = data.content_id;
+    if (delta) this.#growing.set(id, growingField(delta) || (this.#growing.get(id) ?? ""));
+    const content = describe(data, this.#settled, this.#clock, this.#growing.get(id) ?? "");
+    if (content.phase !== "processing") this.#growing.delete(id);
+    this.#pending.delete(id);
+    this.#pending.set(id, { ...content, live: this.#settled });
     this.#schedule();
   }
 
   /** @param {string} id  of a content that was removed */
   remove(id) {
+    this.#growing.delete(id);
     this.#pending.delete(id);
     this.#pending.set(id, null);
     this.#schedule();
@@ -66,6 +82,7 @@ export class Board extends EventTarget {
   /** Removes all contents, in the same frame that draws what is applied next. */
   clear() {
     this.#pending.clear();
+    this.#growing.clear();
     this.#cleared = true;
     this.#settled = false;
     this.#schedule();
@@ -78,8 +95,7 @@ export class Board extends EventTarget {
   }
 
   tick() {
-    const now = Date.now();
-    for (const row of this.#rows.values()) row.tick(now);
+    for (const row of this.#rows.values()) row.tick(this.#clock);
   }
 
   #schedule() {
@@ -128,7 +144,7 @@ export class Board extends EventTarget {
   #place(content) {
     const row = this.#rows.get(content.id) ?? new Row(this.#template);
     const before = row.content?.phase;
-    row.show(content);
+    row.show(content, this.#clock);
     this.#rows.set(content.id, row);
     if (before === content.phase) return false;
     if (GROUPS[before] !== GROUPS[content.phase]) this.#move(row, content);

@@ -14,6 +14,7 @@
  *
  *     new StatusStream("encodes", { base: "https://hub.example", ticket: () => fetchTicketFromMyBackend() });
  */
+import { grown } from "./growth.js";
 import { Poller, failureOf } from "./poller.js";
 import { Tickets } from "./tickets.js";
 
@@ -22,6 +23,9 @@ export const TYPES = ["content_status_update", "encoding_progress", "processing_
 
 /** The type of the last event of a content that was removed. */
 export const REMOVED = "content_removed";
+
+/** The type of an event that says only what changed in a content that grows. Pages are told the whole state. */
+const DELTA = "content_delta";
 
 const CONTROLS = ["ready", "reset", "heartbeat", "drain", "error"];
 
@@ -52,7 +56,11 @@ const SLOW_POLL_MS = 10_000;
  * its cookie is renewed elsewhere. `retry()`, after a sign-in, does not wait.
  *
  * @typedef {"connecting" | "live" | "reconnecting" | "polling" | "offline" | "refused"} State
- * @typedef {{ id: string, type: string, data: Record<string, any> }} Status  `id` is the cursor `epoch-offset`
+ * @typedef {object} Status
+ * @property {string} id    the cursor `epoch-offset`
+ * @property {string} type
+ * @property {Record<string, any>} data
+ * @property {{ set: Record<string, any>, append: Record<string, any> }} [delta]  what changed, where the content grew
  */
 
 /**
@@ -60,6 +68,7 @@ const SLOW_POLL_MS = 10_000;
  * @fires StatusStream#removed CustomEvent<Status>: a content was removed; `data` has only its id and channel
  * @fires StatusStream#reset   all states so far are void
  * @fires StatusStream#ready   the whole current state has been dispatched
+ * @fires StatusStream#heartbeat CustomEvent<{ timestamp: string }>: the stream lives, and this is the hub's time
  * @fires StatusStream#state   `state`, `reason` or `interval` changed
  */
 export class StatusStream extends EventTarget {
@@ -77,16 +86,23 @@ export class StatusStream extends EventTarget {
   #met = false;
   #heard = 0;
   #failures = 0;
+  /** Attempts to go live that failed, and of which the hub has not been told. */
+  #unreported = 0;
   #silence = HEARTBEAT_MS * SILENCE_FACTOR;
   #deadline = 0;
   #probe = 0;
   #epoch = "";
-  /** @type {Map<string, { offset: number, busy: boolean }>} */
+  /** Of a content that is busy, and so may grow, also its state. @type {Map<string, { offset: number, busy: boolean }>} */
   #contents = new Map();
   #reported = "";
+  /** Whether growing contents come as deltas, rather than as whole states. */
+  #deltas = true;
 
   /** The cursor to resume from, or null before the first state. @type {string | null} */
   cursor = null;
+
+  /** How often a delta did not build on what is here, so that the whole state was asked for. */
+  misfits = 0;
 
   /**
    * Opens the stream immediately; events are dispatched in later tasks.
@@ -107,7 +123,7 @@ export class StatusStream extends EventTarget {
     super();
     this.#channel = channel;
     this.#base = base;
-    this.#types = new Set([...TYPES, REMOVED, ...types]);
+    this.#types = new Set([...TYPES, REMOVED, DELTA, ...types]);
     this.#credentials = credentials;
     this.#tickets = new Tickets(ticket);
     this.#poller = new Poller({
@@ -163,8 +179,15 @@ export class StatusStream extends EventTarget {
     const ticket = await this.#tickets.next({ fresh });
     const url = new URL(`api/contents/${encodeURIComponent(this.#channel)}/${leaf}`, this.#base);
     if (this.cursor) url.searchParams.set("since", this.cursor);
+    if (leaf === "changes") this.#tell(url);
     if (ticket) url.searchParams.set("ticket", ticket);
     return url;
+  }
+
+  /** For the hub's metrics: that this page polls, and why. */
+  #tell(url) {
+    url.searchParams.set("polling", String(this.interval));
+    if (this.#unreported) url.searchParams.set("failed", String(this.#unreported));
   }
 
   async #open() {
@@ -180,6 +203,9 @@ export class StatusStream extends EventTarget {
       return;
     }
     if (this.#opening !== opening) return;
+    // Whatever the hub's default is.
+    address.searchParams.set("events", "named");
+    if (this.#deltas) address.searchParams.set("deltas", "1");
     this.#source = new EventSource(address, { withCredentials: this.#credentials });
     for (const type of [...this.#types, ...CONTROLS]) this.#source.addEventListener(type, this.#hear);
     this.#expect(OPEN_MS);
@@ -205,8 +231,10 @@ export class StatusStream extends EventTarget {
     if (event.type === "drain") return this.#drained(data?.retry_ms);
     this.#lives();
     if (event.type === "reset") this.#forget();
-    else if (event.type === "ready") this.#ready(data);
-    else if (event.type !== "heartbeat") this.#apply({ id: event.lastEventId, type: event.type, data });
+    else if (event.type === "ready") this.#complete(data);
+    else if (event.type === "heartbeat") this.dispatchEvent(new CustomEvent("heartbeat", { detail: data ?? {} }));
+    else if (event.type === DELTA) this.#grow(event.lastEventId, data);
+    else this.#apply({ id: event.lastEventId, type: event.type, data });
   };
 
   #lives() {
@@ -216,6 +244,7 @@ export class StatusStream extends EventTarget {
     this.#expect(this.#silence);
     if (this.#alive) return;
     this.#alive = this.#met = true;
+    this.#unreported = 0;
     this.#poller.stop();
     this.#report();
   }
@@ -245,6 +274,7 @@ export class StatusStream extends EventTarget {
 
   #fallBack({ probe = PROBE_MS * (0.8 + 0.4 * Math.random()), failure } = {}) {
     this.#drop();
+    this.#unreported += 1;
     this.#poller.start(failure);
     // Without a ticket, or with refused ones, a stream is not tried: the poller notices when that changes.
     const barred = this.#poller.refused || (failure && this.#poller.failing);
@@ -266,6 +296,7 @@ export class StatusStream extends EventTarget {
 
   #answered(answer, recovered) {
     this.#tickets.taken();
+    this.#unreported = 0;
     if (answer.reset || (this.#epoch && epochOf(answer.cursor) !== this.#epoch)) this.#forget();
     for (const event of answer.events) if (this.#types.has(event.type)) this.#apply(event);
     this.#ready(answer);
@@ -280,6 +311,14 @@ export class StatusStream extends EventTarget {
     this.dispatchEvent(new Event("reset"));
   }
 
+  #complete(data) {
+    this.#ready(data);
+    if (this.#deltas) return;
+    // The whole states that were asked for are here.
+    this.#deltas = true;
+    this.#open();
+  }
+
   #ready(data) {
     if (data?.heartbeat_ms > 0) this.#silence = data.heartbeat_ms * SILENCE_FACTOR;
     if (data?.cursor) {
@@ -289,8 +328,21 @@ export class StatusStream extends EventTarget {
     this.dispatchEvent(new Event("ready"));
   }
 
+  #grow(id, said) {
+    const known = this.#contents.get(said?.content_id);
+    if (Number(id.slice(id.lastIndexOf("-") + 1)) <= known?.offset && epochOf(id) === this.#epoch) return;
+    if (known?.id === said?.after && known?.data) {
+      const { set = {}, append = {} } = said;
+      return this.#apply({ id, type: known.type, data: grown(known.data, said), delta: { set, append } });
+    }
+    // The cursor still stands before this delta, so that the stream begins with the whole state.
+    this.misfits += 1;
+    this.#deltas = false;
+    this.#open();
+  }
+
   /** @param {Status} status  ignored where a state of its content that is as new has been dispatched */
-  #apply({ id, type, data }) {
+  #apply({ id, type, data, delta }) {
     if (!id || !data?.content_id) return;
     const epoch = epochOf(id);
     if (this.#epoch && epoch !== this.#epoch) this.#forget();
@@ -299,8 +351,9 @@ export class StatusStream extends EventTarget {
     const offset = Number(id.slice(epoch.length + 1));
     if (offset <= this.#contents.get(data.content_id)?.offset) return;
     const busy = data.status === "generating" || data.processing_status === "pending";
-    this.#contents.set(data.content_id, { offset, busy });
-    this.dispatchEvent(new CustomEvent(type === REMOVED ? "removed" : "status", { detail: { id, type, data } }));
+    this.#contents.set(data.content_id, busy ? { offset, busy, id, type, data } : { offset, busy });
+    const detail = delta ? { id, type, data, delta } : { id, type, data };
+    this.dispatchEvent(new CustomEvent(type === REMOVED ? "removed" : "status", { detail }));
   }
 
   #report() {

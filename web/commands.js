@@ -1,8 +1,14 @@
-/** Commands that fill an empty channel, quoted so that every channel name is safe to paste. */
+/**
+ * Commands that fill an empty channel, quoted so that every channel name is safe to paste. Their content ids are new on
+ * each page: a content lives in one channel, and one that has ended stays ended.
+ */
+
+/** Bytes of the random part of an id. */
+const ID_BYTES = 4;
 
 /** @param {string} channel */
 export function encodeCommand(channel) {
-  return `statushub encode clip.mp4 --channel ${quoted(channel)}`;
+  return `statushub encode clip.mp4 --channel ${quoted(channel)} --content-id ${newId()}`;
 }
 
 /**
@@ -16,7 +22,7 @@ export function publishCommand(channel, withToken) {
     `curl ${quoted(address.href)} \\`,
     ...(withToken ? ['  -H "authorization: Bearer $STATUSHUB_TOKEN" \\'] : []),
     "  -H 'content-type: application/json' \\",
-    `  -d '{"channel": ${name}, "content_id": "clip-1",`,
+    `  -d '{"channel": ${name}, "content_id": "${newId()}",`,
     `       "data": {"status": "generating", "progress": 42}}'`,
   ].join("\n");
 }
@@ -28,4 +34,9 @@ function quoted(text) {
 
 function escaped(text) {
   return text.replaceAll("'", "'\\''");
+}
+
+function newId() {
+  const random = crypto.getRandomValues(new Uint8Array(ID_BYTES));
+  return `clip-${[...random].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }

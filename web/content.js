@@ -1,4 +1,6 @@
 /** A status in the form that a row shows. Its names, texts and URLs are untrusted. */
+import { tailOf } from "./growth.js";
+import { addressOf } from "./results.js";
 
 /** The phase of each status of every vocabulary. A Map, since `status` may be any word, such as "constructor". */
 const PHASES = new Map([
@@ -31,8 +33,11 @@ const TEXT_CHARACTERS = 600;
  * @property {number | null} progress   0 to 100
  * @property {string} step
  * @property {number | null} ends       Unix milliseconds
- * @property {number} updated           Unix milliseconds
+ * @property {number | null} arrived    milliseconds of `performance.now()`; null where it was there before the page
+ * @property {number} updated           Unix milliseconds of the hub's or the producer's clock
  * @property {string} error
+ * @property {string} cancel            who asked for it to be cancelled, and why; empty where nothing did
+ * @property {string} growing           the end of the text that grows; empty where none does
  * @property {{ text: string, address: string | null } | null} result
  * @property {string | null} thumbnail  a URL of this origin
  */
@@ -40,11 +45,14 @@ const TEXT_CHARACTERS = 600;
 /**
  * @param {Record<string, any>} data
  * @param {boolean} live  whether it happens now, rather than before the page was opened
+ * @param {import("./clock.js").HubClock} clock
+ * @param {string} field  the field that was seen to grow, or empty
  * @returns {Content}
  */
-export function describe(data, live) {
-  const now = Date.now();
-  const updated = live ? now : Math.min(Date.parse(data.timestamp) || now, now);
+export function describe(data, live, clock, field) {
+  const now = clock.now();
+  // A producer's clock may be wrong, too.
+  const updated = live ? now : Date.parse(data.timestamp) || now;
   const phase = phaseOf(data);
   return {
     id: data.content_id,
@@ -53,10 +61,13 @@ export function describe(data, live) {
     progress: progressOf(data, phase),
     step: phase === "processing" ? stepOf(data) : "",
     ends: phase === "processing" ? endOf(data, updated) : null,
+    arrived: live ? performance.now() : null,
     updated,
     error: phase === "failed" ? cut(firstText(...ERROR_TEXTS.map((name) => data[name]))) : "",
+    cancel: phase === "processing" || phase === "pending" ? cancelOf(data.cancel_requested) : "",
+    growing: phase === "processing" ? tailOf(data, field) : "",
     result: phase === "completed" ? resultOf(data) : null,
-    thumbnail: ownAddress(firstText(data.thumbnail_url, data.thumbnail, data.poster)),
+    thumbnail: pictureOf(firstText(data.thumbnail_url, data.thumbnail, data.poster)),
   };
 }
 
@@ -71,7 +82,9 @@ function progressOf(data, phase) {
 }
 
 function stepOf(data) {
-  const name = firstText(data.step, data.current_step, data.processing_status, data.message).replaceAll("_", " ");
+  const word = firstText(data.step, data.current_step, data.processing_status, data.message).replaceAll("_", " ");
+  // Of the hub's own words, the one that begins with an abbreviation.
+  const name = word.replace(/^qa\b/, "Q&A");
   const number = firstNumber(data.step_index, data.step_number, data.step);
   const total = firstNumber(data.total_steps, data.steps);
   const place = number === null ? "" : total === null ? `step ${number}` : `step ${number} of ${total}`;
@@ -83,20 +96,22 @@ function endOf(data, updated) {
   return Date.parse(data.estimated_completion) || null;
 }
 
-function resultOf(data) {
-  const text = firstText(data.result_url, data.hls_path);
-  return text ? { text: cut(text), address: webAddress(text) } : null;
+function cancelOf(request) {
+  if (!request || typeof request !== "object") return "";
+  const by = firstText(request.by);
+  const reason = firstText(request.reason);
+  return cut(`Cancel requested${by && ` by ${by}`}${reason && `: ${reason}`}`);
 }
 
-/** @returns {string | null} the absolute URL where its scheme is http or https, and never `javascript:` or `data:` */
-function webAddress(text) {
-  const url = URL.canParse(text, document.baseURI) ? new URL(text, document.baseURI) : null;
-  return url && /^https?:$/.test(url.protocol) ? url.href : null;
+function resultOf(data) {
+  const text = firstText(data.result_url, data.hls_path);
+  return text ? { text: cut(text), address: addressOf(text) } : null;
 }
 
 /** Only this origin's: pictures load without a click, so a foreign server would learn who watches what. */
-function ownAddress(text) {
-  const address = text ? webAddress(text) : null;
+function pictureOf(text) {
+  if (!text) return null;
+  const address = text.startsWith("/") ? new URL(text, document.baseURI).href : addressOf(text);
   return address && new URL(address).origin === location.origin ? address : null;
 }
 

@@ -1,8 +1,11 @@
 /** The page: a stream, a board, the connection's state, totals and sign-in. */
 import { Board } from "./board.js";
+import { offerCancel } from "./cancel.js";
 import { StatusStream } from "./client.js";
+import { HubClock } from "./clock.js";
 import { encodeCommand, publishCommand } from "./commands.js";
 import { SignIn } from "./sign-in.js";
+import { Viewer } from "./viewer.js";
 
 const DEFAULT_CHANNEL = "encodes";
 
@@ -22,14 +25,18 @@ const element = (id) => document.getElementById(id);
 
 const parameters = new URLSearchParams(location.search);
 const channel = parameters.get("channel")?.trim() || DEFAULT_CHANNEL;
-const board = new Board();
+const clock = new HubClock();
+const board = new Board(clock);
 const signIn = new SignIn();
 const stream = new StatusStream(channel, { types: parameters.getAll("type") });
 let ready = false;
+new Viewer();
+tellTime();
 
-stream.addEventListener("status", ({ detail }) => board.apply(detail.data));
+stream.addEventListener("status", ({ detail }) => board.apply(detail.data, detail.delta));
 stream.addEventListener("removed", ({ detail }) => board.remove(detail.data.content_id));
 stream.addEventListener("reset", () => board.clear());
+stream.addEventListener("heartbeat", ({ detail }) => clock.told(detail.timestamp));
 stream.addEventListener("ready", () => {
   ready = true;
   board.settle();
@@ -44,6 +51,7 @@ board.addEventListener("drawn", ({ detail }) => {
 setInterval(() => document.hidden || board.tick(), 1000);
 document.addEventListener("visibilitychange", () => document.hidden || board.tick());
 document.addEventListener("click", copy);
+offerCancel(channel);
 
 element("channel").value = channel;
 element("empty-channel").textContent = channel;
@@ -51,6 +59,16 @@ element("encode-command").textContent = encodeCommand(channel);
 element("publish-command").textContent = publishCommand(channel, signIn.wanted);
 showConnection();
 showTotals();
+
+/** The first heartbeat comes a while after the page has opened. */
+async function tellTime() {
+  try {
+    const answer = await fetch("healthz", { method: "HEAD", cache: "no-store" });
+    clock.told(answer.headers.get("Date"));
+  } catch {
+    // The connection's state says so.
+  }
+}
 
 function showConnection() {
   const [label, meaning] = CONNECTION[stream.state];

@@ -1,5 +1,8 @@
 /** One content on the page. What producers sent is set as text, never as markup. */
-import { ago, left } from "./durations.js";
+import { ago, left, rounded } from "./durations.js";
+
+/** Silence of a content in progress that is worth a word: many times the interval at which workers report. */
+const SILENT_MS = 2 * 60_000;
 
 const BADGES = {
   pending: "Waiting",
@@ -9,7 +12,10 @@ const BADGES = {
   idle: "Idle",
 };
 
-const PARTS = ["thumbnail", "title", "id", "badge", "percent", "bar", "error", "step", "result", "path", "left", "updated"];
+const PARTS = [
+  ...["thumbnail", "title", "id", "badge", "percent", "bar", "error", "note", "growing", "tail"],
+  ...["step", "cancel", "result", "path", "left", "updated"],
+];
 
 export class Row {
   /** @type {HTMLElement} */
@@ -25,10 +31,13 @@ export class Row {
     this.#parts.thumbnail.addEventListener("error", ({ target }) => (target.hidden = true));
   }
 
-  /** @param {import("./content.js").Content} content */
-  show(content) {
+  /**
+   * @param {import("./content.js").Content} content
+   * @param {import("./clock.js").HubClock} clock
+   */
+  show(content, clock) {
     this.content = content;
-    const { title, id, badge, error, step } = this.#parts;
+    const { title, id, badge, error, note, growing, tail, step, cancel } = this.#parts;
     mark(this.element, "data-phase", content.phase);
     mark(this.element, "data-content", content.id);
     write(title, content.title);
@@ -36,17 +45,25 @@ export class Row {
     write(badge, BADGES[content.phase]);
     write(error, content.error);
     write(step, content.step);
+    write(note, content.cancel);
+    write(tail, content.growing);
+    hide(growing, content.growing === "");
+    hide(cancel, content.phase !== "processing" || content.cancel !== "");
+    mark(cancel, "aria-label", `Cancel ${content.title}`);
     this.#showProgress(content);
     this.#showResult(content);
-    this.tick(Date.now());
+    this.tick(clock);
   }
 
   /** Updates the times, which change without events. */
-  tick(now) {
-    const { ends, updated, phase } = this.content;
+  tick(clock) {
+    const { ends, arrived, updated, phase } = this.content;
+    const now = clock.now();
+    const silence = Math.max(now - (arrived === null ? updated : clock.at(arrived)), 0);
     write(this.#parts.left, ends === null ? "" : left(ends - now));
-    const running = phase === "processing" || phase === "pending";
-    write(this.#parts.updated, `${running ? "updated " : ""}${ago(now - updated)}`);
+    mark(this.#parts.left, "data-overdue", ends !== null && ends <= now ? "" : null);
+    if (phase === "processing" && silence >= SILENT_MS) write(this.#parts.updated, `no news for ${rounded(silence)}`);
+    else write(this.#parts.updated, `${phase === "processing" || phase === "pending" ? "updated " : ""}${ago(silence)}`);
   }
 
   #showProgress({ phase, progress, title }) {
@@ -66,6 +83,7 @@ export class Row {
     write(link, result?.address ? "Open result" : "");
     mark(link, "href", result?.address ?? null);
     mark(link, "title", result?.text ?? null);
+    mark(link, "data-title", title);
     mark(link, "aria-label", `Open the result of ${title}`);
     write(path, result && !result.address ? result.text : "");
     if (picture.getAttribute("src") === thumbnail) return;

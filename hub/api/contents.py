@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -14,26 +15,31 @@ from starlette.responses import Response, StreamingResponse
 
 from statushub.hub.api.fields import (
     ContentData,
-    ContentStatus,
     Count,
     CursorText,
-    EventType,
     NameText,
-    Percent,
+    PlaceText,
 )
+from statushub.hub.api.lines import CHANGE_LINE, LIST_LINE, SUMMARY_LINE, WHOLE_LINE, listed_status, status_line
+from statushub.hub.api.matching import matching, together
+from statushub.hub.api.polling import count_polling
+from statushub.hub.auth.identity import Identity
 from statushub.hub.http.body import POLL_BODY_BYTES, read_json
 from statushub.hub.http.client import address_of, admit_reader, identify
 from statushub.hub.http.disconnect import while_connected
 from statushub.hub.http.names import channel_of, check_names
-from statushub.hub.http.query import query_value
+from statushub.hub.http.query import limit_of, query_value
 from statushub.hub.http.response import (
     PIECE_BYTES,
+    age_headers,
+    body_response,
     held_cursor,
     json_response,
     long_response,
     poll_headers,
     unchanged,
 )
+from statushub.hub.http.resume import resume_cursor
 from statushub.hub.http.route import Route
 from statushub.hub.http.state import hub_of
 from statushub.hub.model import status
@@ -41,9 +47,15 @@ from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import Invalid
 from statushub.hub.model.event import Event
 from statushub.hub.model.names import BATCH_PATH
-from statushub.hub.model.vocabulary import CONTENT_STATUS, Phase
-from statushub.hub.replicas.polls import PageRequest, Reading
+from statushub.hub.model.vocabulary import Phase
+from statushub.hub.replicas.encodings import Encodings
+from statushub.hub.replicas.polls import Lookup, PageRequest, Reading
 from statushub.hub.replicas.scheduler import STEP_EVENTS, Scheduler
+from statushub.hub.sources.listing import Listed, Listing
+from statushub.hub.sources.merge import merged
+from statushub.hub.sources.place import Place, parse_place
+from statushub.hub.sources.record import Totals, totals_of
+from statushub.hub.viewers.long_poll import Changes as Found
 from statushub.hub.wire.batch import BATCH_LINE
 from statushub.hub.wire.format import EventFormat
 
@@ -52,6 +64,9 @@ BATCH_IDS: Final = 100
 
 PAGE_CONTENTS: Final = 1_000
 """Most contents of a page, and as many where no limit is given: some 300 KB, and a channel of 100,000 in 100 pages."""
+
+POSTED: Final = frozenset({"remove", "cancel"})
+"""Last segments of the routes of a channel that are only posted to. No channel has such a name."""
 
 WAIT_SECONDS_MAX: Final = 25.0
 """Longest long poll: under the 30 seconds after which common proxies give an answer up."""
@@ -64,8 +79,8 @@ def _lines_of(*names: str, **more: Any) -> msgspec.Meta:
     return msgspec.Meta(extra_json_schema={"type": "array", "items": items, **more})
 
 
-NextCursor = Annotated[
-    CursorText | None,
+NextPlace = Annotated[
+    PlaceText | None,
     msgspec.Meta(description="`after` of the next page; null where this is the last one."),
 ]
 
@@ -75,34 +90,7 @@ class Contents(msgspec.Struct, forbid_unknown_fields=True):
 
     contents: Annotated[list[ContentData], msgspec.Meta(max_length=PAGE_CONTENTS)]
     cursor: CursorText
-    next: NextCursor
-
-
-class StatusLine(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A content in a summary."""
-
-    id: NameText
-    status: ContentStatus
-    processing_status: str | None
-
-
-class ProcessingLine(StatusLine, kw_only=True):
-    """A content in a summary that is pending or being processed."""
-
-    progress: Percent
-    estimated_completion: Annotated[
-        str | None,
-        msgspec.Meta(
-            description="When it will be done, as its producer says or as what remains implies; null where neither is "
-            "known."
-        ),
-    ]
-
-
-class FailedLine(StatusLine, kw_only=True):
-    """A content in a summary that failed."""
-
-    error_message: str | None
+    next: NextPlace
 
 
 class Summary(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -115,22 +103,7 @@ class Summary(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     total_processing: Count
     total_completed: Count
     total_failed: Count
-    next: NextCursor
-
-
-class ListedStatus(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A content in a list."""
-
-    id: NameText
-    status: ContentStatus
-
-
-class ChangeEvent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """The latest event of a content; `id` is its cursor."""
-
-    id: CursorText
-    type: EventType
-    data: ContentData
+    next: NextPlace
 
 
 class Changes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -156,6 +129,8 @@ class StatusBatch(msgspec.Struct, forbid_unknown_fields=True):
     statuses: Annotated[msgspec.Raw, _lines_of("KnownContent", "UnknownContent", minItems=1, maxItems=BATCH_IDS)]
 
 
+T = TypeVar("T")
+
 NOTHING: Final = msgspec.Raw(b"[]")
 
 _encode = msgspec.json.Encoder().encode
@@ -164,9 +139,12 @@ _batch_decoder = msgspec.json.Decoder(StatusBatchRequest)
 
 async def contents(request: Request) -> Response:
     """`{"contents":[…],"cursor","next"}`: the whole status of each of the channel's contents, the latest first."""
-    if request.path_params["channel_id"] == BATCH_PATH:
+    path = request.path_params["channel_id"]
+    if path == BATCH_PATH or path.rpartition("/")[2] in POSTED:
         # It would read a channel of this name, and hide the mistake.
         raise HTTPException(405, headers={"Allow": "POST"})
+    if (listing := hub_of(request).listing) is not None:
+        return await _listed_contents(request, listing)
     reading = await _read(request, counted=False)
     if (same := unchanged(request, reading.cursor, reading.age)) is not None:
         return same
@@ -184,15 +162,17 @@ async def summary(request: Request) -> Response:
     view = query_value(request, "view")
     if view not in (None, "list"):
         raise Invalid("view must be 'list' or left out", field="view")
+    if (listing := hub_of(request).listing) is not None:
+        return await _listed_summary(request, listing, view)
     reading = await _read(request, counted=view is None)
     if (same := unchanged(request, reading.cursor, reading.age)) is not None:
         return same
     headers = poll_headers(reading.cursor, reading.age)
     if view is None:
-        return json_response(await _summary(request, reading), headers=headers)
+        work = _summary(hub_of(request).encodings, reading)
+        return json_response(await _worked(request, work, len(reading.events)), headers=headers)
     if reading.next is not None:
-        # Relative to this URL (RFC 8288, section 3.1), whose path a proxy may have changed. It repeats no ticket.
-        headers["Link"] = f'<?view=list&limit={_limit(request)}&after={reading.next}>; rel="next"'
+        headers["Link"] = _next_link(request, reading.next)
     return json_response(await _encoded(request, LIST_LINE, reading.cursor.epoch, reading.events), headers=headers)
 
 
@@ -200,15 +180,37 @@ async def changes(request: Request) -> Response:
     """`{"cursor","reset","events":[{"id","type","data"}]}`: what changed since a cursor; `wait` long-polls."""
     identity, channel = await identify(request), channel_of(request)
     identity.check_read(channel, "channel_id")
-    since, wait = query_value(request, "since"), _wait(query_value(request, "wait"))
+    return await _changes(request, identity, partial(hub_of(request).changes, identity, address_of(request), channel))
+
+
+async def matching_changes(request: Request) -> Response:
+    """As `changes`, of all channels that `?match=` and `?channel=` name and the token reads, with one cursor."""
+    identity = await identify(request)
+    channels, patterns = matching(request)
+    if patterns is None:
+        raise Invalid(
+            "match must be given: the changes of a channel are at /api/contents/{channel_id}/changes", field="match"
+        )
+    for channel in channels:
+        identity.check_read(channel, "channel")
+    named = together(channels, patterns)
+    changes = partial(hub_of(request).changes_matching, identity, address_of(request), named)
+    return await _changes(request, identity, changes)
+
+
+async def _changes(
+    request: Request, identity: Identity, changes: Callable[[Cursor | None, float], Coroutine[Any, Any, Found]]
+) -> Response:
+    """What `changes` finds after a cursor, in so many seconds."""
+    since, wait = query_value(request, "since"), wait_of(query_value(request, "wait"))
     spend = admit_reader(request, identity)
     hub, address = hub_of(request), address_of(request)
+    count_polling(request, hub.counts)
     if hub.stream_limit(identity, address):
         # A long poll counts as a stream. Where there is no room for one, the poll is answered immediately.
         wait = 0.0
-    # An empty cursor counts as none, as on the stream.
-    cursor = Cursor.parse(since) if since else None
-    found = await while_connected(request, hub.changes(identity, address, channel, cursor, wait))
+    cursor = resume_cursor(request, since)
+    found = await while_connected(request, changes(cursor, wait))
     if found is None:
         return Response(status_code=204)  # never sent: the client has disconnected
     if (same := unchanged(request, found.cursor, 0.0)) is not None:
@@ -231,6 +233,8 @@ async def status_batch(request: Request) -> Response:
     admit_reader(request, identity)(len(asked))
     hub = hub_of(request)
     found = await hub.lookup(identity, asked, held_cursor(request))
+    if hub.record is not None:
+        return await _recorded_batch(request, identity, asked, found)
     if (same := unchanged(request, found.cursor, found.age)) is not None:
         return same
     headers, epoch = poll_headers(found.cursor, found.age), found.cursor.epoch
@@ -253,7 +257,9 @@ async def _read(request: Request, *, counted: bool) -> Reading:
     identity.check_read(channel, "channel_id")
     after = query_value(request, "after")
     page = PageRequest(
-        limit=_limit(request), after=Cursor.parse(after, field="after") if after else None, counted=counted
+        limit=limit_of(request, PAGE_CONTENTS),
+        after=Cursor.parse(after, field="after") if after else None,
+        counted=counted,
     )
     spend = admit_reader(request, identity)
     reading = await hub_of(request).read(identity.tenant, channel, page, held_cursor(request))
@@ -261,16 +267,64 @@ async def _read(request: Request, *, counted: bool) -> Reading:
     return reading
 
 
-def _limit(request: Request) -> int:
-    text = query_value(request, "limit") or str(PAGE_CONTENTS)
-    # More digits than a limit has would be a number that takes long to parse.
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= PAGE_CONTENTS):
-        raise Invalid(f"limit must be a whole number from 1 to {PAGE_CONTENTS}", field="limit")
-    return int(text)
+async def _listed_contents(request: Request, listing: Listing) -> Response:
+    """As `contents`, with the rows of the record."""
+    found = await _list(request, listing, counted=False)
+    contents = [msgspec.Raw(_encode(content.data)) for content in found.contents]
+    page = Contents(contents=contents, cursor=str(found.cursor), next=_next(found))
+    return body_response(request, page, found.cursor, age_headers(found.age))
 
 
-def _next(reading: Reading) -> str | None:
+async def _listed_summary(request: Request, listing: Listing, view: str | None) -> Response:
+    """As `summary`, with the rows of the record."""
+    found = await _list(request, listing, counted=view is None)
+    headers = age_headers(found.age)
+    if view is not None:
+        if found.next is not None:
+            headers["Link"] = _next_link(request, found.next)
+        listed = [listed_status(content.data["id"], content.phase) for content in found.contents]
+        return body_response(request, listed, found.cursor, headers)
+    lists: dict[Phase, list[bytes]] = {phase: [] for phase in Phase}
+    for content in found.contents:
+        phase = Phase.PROCESSING if content.phase is Phase.PENDING else content.phase
+        lists[phase].append(_encode(status_line(content.data["id"], content)))
+    return body_response(request, _summed(lists, found.totals, _next(found)), found.cursor, headers)
+
+
+async def _list(request: Request, listing: Listing, *, counted: bool) -> Listed:
+    """The page that the request asks for, and may read, with the rows of the record."""
+    identity, channel = await identify(request), channel_of(request)
+    identity.check_read(channel, "channel_id")
+    after = query_value(request, "after")
+    place = parse_place(after) if after else Place()
+    limit = limit_of(request, PAGE_CONTENTS)
+    spend = admit_reader(request, identity)
+    found = await listing.read(identity.tenant, channel, place, limit, counted=counted, known=held_cursor(request))
+    spend(max(len(found.contents), 1))
+    return found
+
+
+async def _recorded_batch(request: Request, identity: Identity, asked: Sequence[str], found: Lookup) -> Response:
+    """As `status_batch`, with the rows of the record."""
+    # One of a channel that may not be read is asked for, too, so that it takes as long as an unknown one.
+    rows = await hub_of(request).rows(identity, asked)
+    lines = [
+        _encode(merged(rows.get(id), event).data)
+        if event is not None or (id in rows and id not in found.hidden)
+        else status.missing_line(id)
+        for id, event in zip(asked, found.events, strict=True)
+    ]
+    answer = StatusBatch(statuses=_array(lines))
+    return body_response(request, answer, found.cursor, age_headers(found.age))
+
+
+def _next(reading: Reading | Listed) -> str | None:
     return None if reading.next is None else str(reading.next)
+
+
+def _next_link(request: Request, after: Cursor | Place) -> str:
+    # Relative to this URL (RFC 8288, section 3.1), whose path a proxy may have changed. It repeats no ticket.
+    return f'<?view=list&limit={limit_of(request, PAGE_CONTENTS)}&after={after}>; rel="next"'
 
 
 async def _encoded(request: Request, format: EventFormat, epoch: str, events: Sequence[Event]) -> msgspec.Raw:
@@ -279,10 +333,19 @@ async def _encoded(request: Request, format: EventFormat, epoch: str, events: Se
 
 
 async def _encode_all(request: Request, format: EventFormat, epoch: str, events: Sequence[Event]) -> list[bytes]:
-    hub = hub_of(request)
-    if len(events) <= STEP_EVENTS:
-        return hub.encodings.encode(format, epoch, events)
-    return await hub.scheduler.run(hub.encodings.encoding(format, epoch, events))
+    return await _worked(request, hub_of(request).encodings.encoding(format, epoch, events), len(events))
+
+
+async def _worked(request: Request, work: Generator[None, None, T], events: int) -> T:
+    """What work on so many events returns: that on a few is done immediately, the other in its turns."""
+    if events > STEP_EVENTS:
+        return await hub_of(request).scheduler.run(work)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 def _array(lines: Iterable[bytes]) -> msgspec.Raw:
@@ -324,25 +387,30 @@ def _part(lines: Iterator[bytes]) -> Generator[None, None, bytes]:
     return b",".join(part)
 
 
-async def _summary(request: Request, reading: Reading) -> Summary:
-    encoded = await _encode_all(request, SUMMARY_LINE, reading.cursor.epoch, reading.events)
+def _summary(encodings: Encodings, reading: Reading) -> Generator[None, None, msgspec.Raw]:
+    """The body of a summary, in steps."""
+    encoded = yield from encodings.encoding(SUMMARY_LINE, reading.cursor.epoch, reading.events)
     lists: dict[Phase, list[bytes]] = {phase: [] for phase in Phase}
     for phase, line in zip(reading.phases, encoded, strict=True):
         lists[Phase.PROCESSING if phase is Phase.PENDING else phase].append(line)
-    processing = reading.totals[Phase.PROCESSING] + reading.totals[Phase.PENDING]
+    return msgspec.Raw(_encode(_summed(lists, totals_of(reading.totals), _next(reading))))
+
+
+def _summed(lists: Mapping[Phase, Sequence[bytes]], totals: Totals, next: str | None) -> Summary:
     return Summary(
         processing_contents=_array(lists[Phase.PROCESSING]),
         completed_contents=_array(lists[Phase.COMPLETED]),
         failed_contents=_array(lists[Phase.FAILED]),
-        has_processing=processing > 0,
-        total_processing=processing,
-        total_completed=reading.totals[Phase.COMPLETED],
-        total_failed=reading.totals[Phase.FAILED],
-        next=_next(reading),
+        has_processing=totals.total_processing > 0,
+        total_processing=totals.total_processing,
+        total_completed=totals.total_completed,
+        total_failed=totals.total_failed,
+        next=next,
     )
 
 
-def _wait(text: str | None) -> float:
+def wait_of(text: str | None) -> float:
+    """The seconds of a long poll. Raises `Invalid`."""
     try:
         wait = float(text or 0)
     except ValueError:
@@ -353,60 +421,11 @@ def _wait(text: str | None) -> float:
     return wait
 
 
-class WholeLine:
-    """A content's whole status."""
-
-    def event(self, epoch: str, event: Event) -> bytes:
-        return status.whole(event)
-
-
-class ChangeLine:
-    """A change."""
-
-    def event(self, epoch: str, event: Event) -> bytes:
-        cursor = Cursor(epoch=epoch, offset=event.offset)
-        return _encode(ChangeEvent(id=str(cursor), type=event.type, data=msgspec.Raw(status.whole(event))))
-
-
-class ListLine:
-    """A content in a list."""
-
-    def event(self, epoch: str, event: Event) -> bytes:
-        return _encode(ListedStatus(id=event.content_id, status=CONTENT_STATUS[status.phase(event)]))
-
-
-class SummaryLine:
-    """A content in a summary."""
-
-    def event(self, epoch: str, event: Event) -> bytes:
-        return _encode(_summarized(event.content_id, status.read(event)))
-
-
-WHOLE_LINE: Final[EventFormat] = WholeLine()
-CHANGE_LINE: Final[EventFormat] = ChangeLine()
-LIST_LINE: Final[EventFormat] = ListLine()
-SUMMARY_LINE: Final[EventFormat] = SummaryLine()
-
-
-def _summarized(id: str, said: status.Status) -> StatusLine:
-    word, step = CONTENT_STATUS[said.phase], said.text("processing_status")
-    if said.phase is Phase.FAILED:
-        return FailedLine(id=id, status=word, processing_status=step, error_message=said.error_message)
-    if said.phase in (Phase.PENDING, Phase.PROCESSING):
-        return ProcessingLine(
-            id=id,
-            status=word,
-            processing_status=step,
-            progress=said.progress or 0,
-            estimated_completion=said.estimated_completion,
-        )
-    return StatusLine(id=id, status=word, processing_status=step)
-
-
 routes: Final = [
     Route("/api/contents/status/batch", status_batch, methods=["POST"]),
     Route("/api/contents/{channel_id:path}/status", summary),
     Route("/api/contents/{channel_id:path}/changes", changes),
+    Route("/api/changes", matching_changes),
     # A channel's name may hold slashes, so this path also matches those above and the stream's.
     Route("/api/contents/{channel_id:path}", contents),
 ]

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
+from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
+from statushub.hub.api import results
+from statushub.hub.http.entity_tags import holds
 from statushub.hub.http.route import Route
+from statushub.hub.http.state import config_of
 
 WEB: Final = Path(__file__).parents[2] / "web"
 """The folder of the page's files, which is installed beside this package."""
 
-POLICY: Final = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{results}; "
+    "media-src 'self' blob:{results}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""The page may load from its own origin, and nothing inline: a status that was injected as markup would be inert."""
+"""The page may load from its own origin, and nothing inline: a status that was injected as markup would be inert.
+Results may come from the origin that the settings name."""
+
+RESULTS_META: Final = '<meta name="results" content="{address}">'
+"""Tells the page where results are."""
 
 HEADERS: Final = {
     "Cache-Control": "no-cache",
-    "Content-Security-Policy": POLICY,
+    "Content-Security-Policy": POLICY.format(results=""),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -43,20 +46,41 @@ would use the scripts of an earlier hub after an upgrade."""
 
 
 class Assets(StaticFiles):
-    """Static files under `HEADERS`."""
+    """Static files under `HEADERS`, whose tags are compared as those of polls."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)
         response.headers.update(HEADERS)
         return response
 
+    def is_not_modified(self, response_headers: Headers, request_headers: Headers) -> bool:
+        if "if-none-match" in request_headers:
+            # It takes precedence over `If-Modified-Since` (RFC 9110, section 13.2.2).
+            return holds(request_headers, response_headers["etag"].strip('"'))
+        return super().is_not_modified(response_headers, request_headers)
 
-async def dashboard(_request: Request) -> Response:
+
+ASSETS: Final = Assets(directory=WEB)
+
+
+async def dashboard(request: Request) -> Response:
     """GET /"""
-    return FileResponse(WEB / "index.html", headers=HEADERS)
+    settings = config_of(request)
+    address = results.PREFIX if settings.results_dir else settings.results_url
+    if not address:
+        return await ASSETS.get_response("index.html", request.scope)
+    page = _page().replace(RESULTS_META.format(address=""), RESULTS_META.format(address=escape(address)))
+    url = urlsplit(address)
+    origin = f" {url.scheme}://{url.netloc}" if url.scheme else ""
+    return HTMLResponse(page, headers={**HEADERS, "Content-Security-Policy": POLICY.format(results=origin)})
+
+
+@cache
+def _page() -> str:
+    return (WEB / "index.html").read_text(encoding="utf-8")
 
 
 routes: Final[list[BaseRoute]] = [
     Route("/", dashboard),
-    Mount("/assets", Assets(directory=WEB), name="assets"),
+    Mount("/assets", ASSETS, name="assets"),
 ]

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from importlib.resources import files
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from statushub.hub.http.entity_tags import holds
 from statushub.hub.http.route import Route
 
 DESCRIPTION: Final = files("statushub.hub").joinpath("openapi.json").read_bytes()
 
+TAG: Final = sha256(DESCRIPTION).hexdigest()[:32]
+"""The description's entity tag: with `no-cache`, clients ask each time, and mostly get a 304."""
 
-async def description(_request: Request) -> Response:
+HEADERS: Final = {"Cache-Control": "no-cache", "ETag": f'"{TAG}"'}
+
+
+async def description(request: Request) -> Response:
     """GET /openapi.json"""
-    return Response(DESCRIPTION, headers={"Cache-Control": "no-cache"}, media_type="application/json")
+    if holds(request.headers, TAG):
+        return Response(None, 304, HEADERS)
+    return Response(DESCRIPTION, headers=HEADERS, media_type="application/json")
 
 
 routes: Final = [Route("/openapi.json", description)]

@@ -1,4 +1,4 @@
-"""The event stream: one channel, or up to 64 of one tenant, handed over where the server can.
+"""The event stream: one channel, up to 64 of one tenant, or those that patterns name, handed over where the server can.
 
 The only importer of sse-starlette, whose `EventSourceResponse` is the portable path.
 """
@@ -15,21 +15,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from statushub.hub.api.matching import matching, together
+from statushub.hub.auth.patterns import Patterns
 from statushub.hub.http.client import address_of, identify
 from statushub.hub.http.extension import MakeProtocol, Take, abort, taker
+from statushub.hub.http.resume import resume_cursor
 from statushub.hub.http.route import Route
-from statushub.hub.http.state import hub_of
-from statushub.hub.model.cursor import Cursor
-from statushub.hub.model.errors import Invalid, KeysUnavailable
+from statushub.hub.http.state import config_of, hub_of
+from statushub.hub.model.errors import Invalid, KeysUnavailable, TooManyRequests
 from statushub.hub.model.names import check_name
-from statushub.hub.replicas.reader import VOID
+from statushub.hub.replicas.selection import Selection
 from statushub.hub.viewers.pull import PullViewer
 from statushub.hub.viewers.push import PushViewer
-from statushub.hub.viewers.viewer import RETRY_MS
-from statushub.hub.wire.sse import SSE
+from statushub.hub.viewers.session import RETRY_MS
+from statushub.hub.wire.sse import DELTA_FORMATS, FORMATS, Formats
 
-STREAM_CHANNELS: Final = 64
-"""Most channels of one stream: each is another replica to read when the stream catches up."""
+HEARTBEAT_SECONDS: Final = (2, 60)
+"""Least and most seconds between the heartbeats of a stream that asks for its own: under the shortest read time-out of
+common clients, 5 s, and no longer than proxies keep a silent connection. Whole ones, so that intervals are few."""
+
+HEARTBEATS: Final = frozenset(map(str, range(HEARTBEAT_SECONDS[0], HEARTBEAT_SECONDS[1] + 1)))
 
 OVERLOAD_RETRY_MS: Final = (10_000, 60_000)
 """When a client that was refused may come back. Any status but 200 would end an `EventSource` for good."""
@@ -49,11 +54,9 @@ async def channel_events(request: Request) -> Response:
 
 
 async def events(request: Request) -> Response:
-    """GET /api/events?channel=a&channel=b"""
-    channels = list(dict.fromkeys(request.query_params.getlist("channel")))
-    if not 1 <= len(channels) <= STREAM_CHANNELS:
-        raise Invalid(f"channel must be given 1 to {STREAM_CHANNELS} times, not {len(channels)}", field="channel")
-    return await _stream(request, [check_name(channel, "channel") for channel in channels], "channel")
+    """GET /api/events?channel=a&channel=b, and GET /api/events?match=jobs/**"""
+    channels, patterns = matching(request)
+    return await _stream(request, channels, "channel", patterns)
 
 
 routes = [
@@ -62,50 +65,89 @@ routes = [
 ]
 
 
-async def _stream(request: Request, channels: Sequence[str], field: str) -> Response:
-    since = _since(request)
+async def _stream(request: Request, channels: list[str], field: str, patterns: Patterns | None = None) -> Response:
+    """A stream of these channels, and of those that the patterns name."""
+    since = resume_cursor(request, request.query_params.get("since"))
+    heartbeat = heartbeat_of(request.query_params.get("heartbeat"))
+    formats = _formats(
+        request.query_params.get("events") or config_of(request).events,
+        deltas=deltas_of(request.query_params.get("deltas")),
+    )
     hub = hub_of(request)
     try:
         identity = await identify(request)
     except KeysUnavailable:
-        return _refused()
+        return _refused(formats)
     for channel in channels:
         identity.check_read(channel, field)
     if request.method == "HEAD":
-        return Response(headers=HEADERS, media_type=MEDIA_TYPE)
+        head = Response(headers=HEADERS, media_type=MEDIA_TYPE)
+        # That of the empty body; a stream has none.
+        del head.headers["content-length"]
+        return head
     address = address_of(request)
     if hub.draining:
-        return _refused()
-    if limit := hub.stream_limit(identity, address, channels):
+        # Another hub takes it, or this one when it is up again.
+        return _refused(formats, RETRY_MS)
+    scope: Sequence[str] | Selection = channels
+    if patterns is not None and not hub.stream_limit(identity, address):
+        try:
+            scope = await hub.select(identity, together(channels, patterns), resumes=since is not None)
+        except TooManyRequests as error:
+            hub.counts.refuse(error)
+            return _refused(formats)
+    if limit := hub.stream_limit(identity, address, scope):
         hub.counts.refusals[limit] += 1
-        return _refused()
+        return _refused(formats)
     take = taker(request.scope)
     if take is None:
-        viewer = hub.pull_viewer(identity, address, channels, since)
+        viewer = hub.pull_viewer(identity, address, scope, since, format=formats.plain, heartbeat=heartbeat)
         return PortableStream(viewer, hub.stall_timeout)
 
     def make(connections: set[Any], paused: bool) -> PushViewer:
         # Not before the hand-over: a client that leaves earlier makes no replica.
-        return hub.push_viewer(identity, address, channels, since, connections=connections, stalled=paused)
+        return hub.push_viewer(
+            identity,
+            address,
+            scope,
+            since,
+            connections=connections,
+            stalled=paused,
+            format=formats.chunked,
+            heartbeat=heartbeat,
+        )
 
     return HandedOverStream(make, take)
 
 
-def _refused() -> Response:
-    return Response(SSE.drain(random.randint(*OVERLOAD_RETRY_MS)), headers=HEADERS, media_type=MEDIA_TYPE)
+def heartbeat_of(text: str | None) -> int | None:
+    """The interval that a client asks for, in seconds; None where it asks for none."""
+    if not text:
+        return None
+    if text not in HEARTBEATS:
+        raise Invalid(
+            f"heartbeat must be a whole number of seconds from {HEARTBEAT_SECONDS[0]} to {HEARTBEAT_SECONDS[1]}",
+            field="heartbeat",
+        )
+    return int(text)
 
 
-def _since(request: Request) -> Cursor | None:
-    """The cursor to resume from: `Last-Event-ID` before `?since=`, which an `EventSource` repeats for ever."""
-    last_event_id = request.headers.get("last-event-id")
-    if last_event_id:
-        try:
-            return Cursor.parse(last_event_id)
-        except Invalid:
-            # Issued by another service of this origin. An error would end the EventSource; it needs a reset.
-            return Cursor(epoch=VOID, offset=0)
-    since = request.query_params.get("since")
-    return Cursor.parse(since) if since else None
+def deltas_of(text: str | None) -> bool:
+    """Whether a client takes deltas of contents that grow."""
+    if text not in (None, "", "0", "1"):
+        raise Invalid("deltas must be 1, 0 or left out", field="deltas")
+    return text == "1"
+
+
+def _formats(kind: str, *, deltas: bool) -> Formats:
+    if kind not in FORMATS:
+        raise Invalid(f"events must be {' or '.join(map(repr, FORMATS))}, or left out", field="events")
+    return DELTA_FORMATS[kind] if deltas else FORMATS[kind]
+
+
+def _refused(formats: Formats, retry_ms: tuple[int, int] = OVERLOAD_RETRY_MS) -> Response:
+    farewell = formats.plain.drain(random.randint(*retry_ms))
+    return Response(farewell, headers=HEADERS, media_type=MEDIA_TYPE)
 
 
 class HandedOverStream(Response):
@@ -147,6 +189,7 @@ class PortableStream(EventSourceResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Here rather than in the generator, whose `finally` would not run if it were never started.
         self.viewer.host.attach(self.viewer)
+        self.viewer.opened()
         try:
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
@@ -156,7 +199,7 @@ class PortableStream(EventSourceResponse):
             self.viewer.host.detach(self.viewer)
 
     async def _frames(self) -> AsyncIterator[bytes]:
-        yield SSE.retry(random.randint(*RETRY_MS))
+        yield self.viewer.format.retry(random.randint(*RETRY_MS))
         while not self.viewer.closed:
             for frame in self.viewer.frames():
                 yield frame

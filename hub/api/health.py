@@ -10,7 +10,7 @@ from starlette.responses import Response
 from statushub.hub import metrics
 from statushub.hub.http.response import json_response
 from statushub.hub.http.route import Route
-from statushub.hub.http.state import hub_of
+from statushub.hub.http.state import hub_of, routes_of
 
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
@@ -31,7 +31,7 @@ async def ready(request: Request) -> Response:
 async def exposition(request: Request) -> Response:
     """Every metric in the Prometheus text format."""
     return Response(
-        metrics.exposition(hub_of(request).measures()),
+        metrics.exposition(hub_of(request).measures(), routes_of(request)),
         headers=_NO_STORE,
         media_type="text/plain; version=0.0.4; charset=utf-8",
     )

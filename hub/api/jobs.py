@@ -12,11 +12,10 @@ from statushub.hub.api.fields import NameText, Percent
 from statushub.hub.http.body import POLL_BODY_BYTES, read_json
 from statushub.hub.http.client import admit_reader, identify
 from statushub.hub.http.names import check_names
-from statushub.hub.http.response import held_cursor, poll_response
+from statushub.hub.http.response import age_headers, body_response, held_cursor, poll_response
 from statushub.hub.http.route import Route
 from statushub.hub.http.state import hub_of
 from statushub.hub.model import status
-from statushub.hub.model.event import Event
 from statushub.hub.model.vocabulary import JOB_STATUS, Phase
 
 BATCH_IDS: Final = 50
@@ -48,6 +47,8 @@ class JobBatch(msgspec.Struct, forbid_unknown_fields=True):
     jobs: Annotated[dict[str, Job], msgspec.Meta(min_length=1, max_length=BATCH_IDS)]
 
 
+MISSING: Final = Job(status=NOT_FOUND, progress=0, result_url=None, error=None)
+
 _decoder = msgspec.json.Decoder(JobBatchRequest)
 
 
@@ -57,19 +58,26 @@ async def batch_status(request: Request) -> Response:
     asked = (await read_json(request, _decoder, limit=POLL_BODY_BYTES)).job_ids
     check_names(asked, "job_ids")
     admit_reader(request, identity)(len(asked))
-    found = await hub_of(request).lookup(identity, asked, held_cursor(request))
-    return poll_response(
-        request,
-        found.cursor,
-        found.age,
-        lambda: JobBatch(jobs={id: _job(event) for id, event in zip(asked, found.events, strict=True)}),
-    )
+    hub = hub_of(request)
+    found = await hub.lookup(identity, asked, held_cursor(request))
+    known = {event.content_id: event for event in found.events if event}
+    unknown = [id for id in asked if id not in known]
+    # One of a channel that may not be read is asked for, too, so that it takes as long as an unknown one.
+    rows = await hub.rows(identity, unknown) if unknown else {}
+
+    def answer() -> JobBatch:
+        recorded = {id: _job(row.status) for id, row in rows.items() if id not in found.hidden}
+        return JobBatch(
+            jobs={id: _job(status.read(known[id])) if id in known else recorded.get(id, MISSING) for id in asked}
+        )
+
+    if rows:
+        # What the record says may change while the cursor does not.
+        return body_response(request, answer(), found.cursor, age_headers(found.age))
+    return poll_response(request, found.cursor, found.age, answer)
 
 
-def _job(event: Event | None) -> Job:
-    if event is None:
-        return Job(status=NOT_FOUND, progress=0, result_url=None, error=None)
-    known = status.read(event)
+def _job(known: status.Status) -> Job:
     failed = known.phase is Phase.FAILED
     return Job(
         status=JOB_STATUS[known.phase],

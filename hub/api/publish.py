@@ -17,8 +17,10 @@ from statushub.hub.http.client import address_of, identify
 from statushub.hub.http.response import json_response
 from statushub.hub.http.route import Route
 from statushub.hub.http.state import config_of, hub_of, rate_limiter_of
+from statushub.hub.model.cancel import CancelRequest
 from statushub.hub.model.cursor import COUNTER_MAX
-from statushub.hub.model.errors import Forbidden, Invalid, TooLarge, TooManyRequests
+from statushub.hub.model.delta import GROWN_FIELDS, GROWN_ITEMS
+from statushub.hub.model.errors import Forbidden, Invalid, TooManyRequests
 from statushub.hub.model.names import NAME_CHARACTERS
 from statushub.hub.model.publication import (
     BATCH_EVENTS,
@@ -41,7 +43,11 @@ class PublishRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     content_id: Annotated[
         Any, component("Name"), msgspec.Meta(description="Unique in the tenant. A content lives in one channel.")
     ]
-    data: Annotated[Any, component("PublishedData")]
+    data: Annotated[
+        Any,
+        msgspec.Meta(description="The whole state. Missing where there is a `delta`."),
+        component("PublishedData"),
+    ] = msgspec.UNSET
     type: Annotated[
         Any,
         msgspec.Meta(
@@ -75,7 +81,8 @@ class PublishRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     lease: Annotated[
         Any,
         msgspec.Meta(
-            description=f"Seconds within which another event must come, or the content ends as `{STALLED}`; 0 is none.",
+            description=f"Seconds within which another event must come, or the content ends as `{STALLED}`; 0 is none. "
+            "By default that of the hub.",
             extra_json_schema={"type": ["number", "null"], "minimum": 0, "maximum": LEASE_SECONDS_MAX},
         ),
     ] = None
@@ -88,7 +95,7 @@ class PublishRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
                 "type": ["string", "null"],
                 "minLength": 1,
                 "maxLength": RUN_CHARACTERS,
-                "pattern": "^[A-Za-z0-9_.:-]+$",
+                "pattern": "^[A-Za-z0-9_.:/-]+$",
             },
         ),
     ] = None
@@ -103,13 +110,41 @@ class PublishRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     restart: Annotated[
         Any,
         msgspec.Meta(
-            description="The run goes on although its attempt has ended, such as by its lease: it opens the next one.",
+            description="The run opens the next attempt although the last one has ended: a content runs again, or goes "
+            "on after its lease ran out. With a `seq` a repeated request opens only one.",
             extra_json_schema={"type": ["boolean", "null"]},
+        ),
+    ] = None
+    delta: Annotated[
+        Any,
+        msgspec.Meta(
+            description="In the place of `data`: what changed in the open attempt, which is processed, since the event "
+            "with the seq `follows`. `set` has fields with their new values, `append` texts and lists with what is "
+            "appended to them. It needs a `seq` over `follows`.",
+            extra_json_schema={
+                "type": ["object", "null"],
+                "required": ["follows"],
+                "additionalProperties": False,
+                "minProperties": 2,
+                "properties": {
+                    "follows": {"type": "integer", "minimum": 0, "maximum": COUNTER_MAX},
+                    "set": {"type": ["object", "null"], "maxProperties": GROWN_FIELDS},
+                    "append": {
+                        "type": ["object", "null"],
+                        "maxProperties": GROWN_FIELDS,
+                        "additionalProperties": {"type": ["string", "array"], "maxItems": GROWN_ITEMS},
+                    },
+                },
+            },
         ),
     ] = None
 
 
-Events = Annotated[list[PublishRequest], msgspec.Meta(min_length=1, max_length=BATCH_EVENTS)]
+_Event = Annotated[
+    PublishRequest, msgspec.Meta(extra_json_schema={"oneOf": [{"required": ["data"]}, {"required": ["delta"]}]})
+]
+
+Events = Annotated[list[_Event], msgspec.Meta(min_length=1, max_length=BATCH_EVENTS)]
 
 
 class PublishBatchRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -123,7 +158,6 @@ class _Body(PublishRequest, kw_only=True):
 
     channel: Any = msgspec.UNSET
     content_id: Any = msgspec.UNSET
-    data: Any = msgspec.UNSET
     events: Events | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -134,6 +168,9 @@ class Accepted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     accepted: Annotated[bool, msgspec.Meta(extra_json_schema={"const": True})]
     cursor: CursorText
     attempt: Annotated[Count, msgspec.Meta(description="The attempt that the event belongs to.")]
+    cancel_requested: (
+        Annotated[CancelRequest, msgspec.Meta(description="The attempt is to be cancelled.")] | msgspec.UnsetType
+    ) = msgspec.UNSET
 
 
 class Refused(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -146,9 +183,22 @@ class Refused(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         msgspec.Meta(
             description="`superseded`: a later run or attempt, or a later seq, is stored. `closed`: the attempt has "
             "ended. `wrong_channel`: the content lives in another channel. `quota_exceeded`: the tenant or the channel "
-            "stores as much as it may. `occupied`: another program's key lies in the broker where the content would."
+            "stores as much as it may. `removed`: the content was removed on request, and this belongs to what was "
+            "removed. `unknown`: a delta of a content that is not known. `gap`: a delta that does not follow the "
+            "content's last event. `too_large`: a delta that would have the content grow beyond its limits. "
+            "`occupied`: another program's key lies in the broker where the content would."
         ),
     ]
+    channel: Annotated[
+        NameText | msgspec.UnsetType,
+        msgspec.Meta(
+            description="The content's channel, where `wrong_channel` is the reason and the token reads or writes it."
+        ),
+    ] = msgspec.UNSET
+    seq: Annotated[
+        Count | msgspec.UnsetType,
+        msgspec.Meta(description="The content's last seq, where `gap` is the reason and there is one."),
+    ] = msgspec.UNSET
 
 
 class Results(msgspec.Struct, forbid_unknown_fields=True):
@@ -191,13 +241,14 @@ async def publish(request: Request) -> Response:
         limiter.refused(identity.tenant, publisher, error)
         raise
     if isinstance(events, msgspec.UnsetType):
-        return json_response(_result(receipts[0]))
-    results = [_result(receipt, made.content_id) for made, receipt in zip(publications, receipts, strict=True)]
+        return json_response(_result(receipts[0], identity))
+    pairs = zip(publications, receipts, strict=True)
+    results = [_result(receipt, identity, made.content_id) for made, receipt in pairs]
     return json_response(Results(results=results))
 
 
 def _check_complete(body: _Body) -> None:
-    for name in ("channel", "content_id", "data"):
+    for name in ("channel", "content_id"):
         if getattr(body, name) is msgspec.UNSET:
             raise Invalid(f"{name} is missing", field=name)
 
@@ -225,10 +276,12 @@ def _located(error: Forbidden | Invalid, field: str) -> Forbidden | Invalid:
 
 
 def _publication(request: PublishRequest, identity: Identity, settings: Config) -> Publication:
+    if request.data is msgspec.UNSET and request.delta is None:
+        raise Invalid("data is missing", field="data")
     made = publication(
         channel=request.channel,
         content_id=request.content_id,
-        data=request.data,
+        data=None if request.data is msgspec.UNSET else request.data,
         type=request.type,
         attempt=request.attempt,
         seq=request.seq,
@@ -236,6 +289,8 @@ def _publication(request: PublishRequest, identity: Identity, settings: Config) 
         run=request.run,
         age_ms=request.age_ms,
         restart=request.restart,
+        delta=request.delta,
+        max_bytes=settings.max_event,
     )
     for name, value in (("channel", made.channel), ("content_id", made.content_id)):
         if len(value) > settings.max_name:
@@ -244,20 +299,26 @@ def _publication(request: PublishRequest, identity: Identity, settings: Config) 
                 field=name,
                 limit="name",
             )
-    if len(made.data) > settings.max_event:
-        raise TooLarge(
-            f"data has {len(made.data)} bytes; this hub allows at most {settings.max_event}",
-            field="data",
-            limit="event",
-        )
     identity.check_write(made.channel, "channel")
     return made
 
 
-def _result(receipt: Receipt, content_id: str | msgspec.UnsetType = msgspec.UNSET) -> Accepted | Refused:
+def _result(
+    receipt: Receipt, identity: Identity, content_id: str | msgspec.UnsetType = msgspec.UNSET
+) -> Accepted | Refused:
     if receipt.reason is not None:
-        return Refused(content_id=content_id, accepted=False, reason=receipt.reason)
-    return Accepted(content_id=content_id, accepted=True, cursor=str(receipt.cursor), attempt=receipt.attempt or 0)
+        there = receipt.channel
+        known = there is not None and (identity.may_read(there) or identity.may_write(there))
+        channel = there if there is not None and known else msgspec.UNSET
+        seq = msgspec.UNSET if receipt.seq is None else receipt.seq
+        return Refused(content_id=content_id, accepted=False, reason=receipt.reason, channel=channel, seq=seq)
+    return Accepted(
+        content_id=content_id,
+        accepted=True,
+        cursor=str(receipt.cursor),
+        attempt=receipt.attempt or 0,
+        cancel_requested=msgspec.UNSET if receipt.cancel is None else receipt.cancel,
+    )
 
 
 routes: Final = [Route("/api/publish", publish, methods=["POST"])]

@@ -1,5 +1,7 @@
 """The progress of one video, in the vocabulary of videos. Authenticated requests are always answered 200.
 
+Where the hub has no state of a video, the sources beside it are asked: first the keys of video workers.
+
 Players poll this route in a loop that ends at the first error, so a failure inside the hub is answered PENDING and
 logged.
 """
@@ -15,13 +17,15 @@ from starlette.responses import Response
 
 from statushub.hub.api.fields import Count, Percent
 from statushub.hub.auth.identity import Identity
+from statushub.hub.config import Config
 from statushub.hub.http.client import identify
 from statushub.hub.http.response import held_cursor, json_response, poll_response
 from statushub.hub.http.route import Route
-from statushub.hub.http.state import hub_of
+from statushub.hub.http.state import config_of, hub_of
 from statushub.hub.model import status
 from statushub.hub.model.errors import HubBehind, StatushubError
 from statushub.hub.model.names import check_name
+from statushub.hub.model.video_steps import video_steps
 from statushub.hub.model.vocabulary import VIDEO_STATUS, Phase
 
 logger = logging.getLogger(__name__)
@@ -46,7 +50,8 @@ class VideoProgress(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 async def progress(request: Request) -> Response:
-    """`{"id","status","progress","step",…}`; PENDING where the video is unknown."""
+    """`{"id","status","progress","step",…}`, from the hub, else from the keys of video workers; PENDING where the
+    video is unknown."""
     identity = await identify(request)
     try:
         return await _known(request, identity)
@@ -67,21 +72,29 @@ async def _known(request: Request, identity: Identity) -> Response:
         found, age = await hub.lookup(identity, [video]), error.retry_after
     event = found.events[0]
     if event is None:
-        return _pending(request)
-    answer = _progress(event.content_id, status.parse(event))
+        [recorded] = await hub.records(identity, [video])
+        # One of a channel that may not be read is asked for, too, so that it takes as long as an unknown one.
+        if recorded is None or video in found.hidden:
+            return _pending(request)
+        return _uncached(_progress(video, recorded, config_of(request)))
+    answer = _progress(event.content_id, status.parse(event), config_of(request))
     return poll_response(request, found.cursor, max(found.age, age), lambda: answer)
 
 
 def _pending(request: Request) -> Response:
     unknown = status.Status(phase=Phase.PENDING, data={})
-    return json_response(_progress(request.path_params["id"], unknown), headers={"Cache-Control": "no-cache"})
+    return _uncached(_progress(request.path_params["id"], unknown, config_of(request)))
 
 
-def _progress(id: str, said: status.Status) -> VideoProgress:
+def _uncached(answer: VideoProgress) -> Response:
+    return json_response(answer, headers={"Cache-Control": "no-cache"})
+
+
+def _progress(id: str, said: status.Status, settings: Config) -> VideoProgress:
     return VideoProgress(
         id=id,
         status=VIDEO_STATUS[said.phase],
-        progress=said.percent,
+        progress=_percent(said, settings),
         step=said.text("step"),
         step_index=said.count("step_index"),
         total_steps=said.count("total_steps"),
@@ -90,6 +103,13 @@ def _progress(id: str, said: status.Status) -> VideoProgress:
         duration=said.number("duration"),
         error_reason=said.error_message if said.phase is Phase.FAILED else None,
     )
+
+
+def _percent(said: status.Status, settings: Config) -> int | float:
+    """The progress that is said, else that at which the step begins that is said."""
+    if said.progress is None and said.phase in (Phase.PROCESSING, Phase.FAILED):
+        return video_steps(settings.video_steps).percent(said.text("step")) or 0
+    return said.percent
 
 
 routes: Final = [

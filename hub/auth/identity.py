@@ -25,6 +25,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     expires: float = math.inf
     read: Patterns = NONE
     write: Patterns = NONE
+    cancel: Patterns = NONE
     within: Patterns = ALL
     revoke: bool = False
     ticket: bool = False
@@ -34,9 +35,23 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         """Whose rate limit requests count towards: the token's `sub`, else its `jti`; None for `ANONYMOUS`."""
         return None if self is ANONYMOUS else self.sub or self.jti or "-"
 
+    @property
+    def reads_all(self) -> bool:
+        """Whether every channel may be read."""
+        return self.read.everything and self.within.everything
+
     def may_read(self, channel: str) -> bool:
         """Whether the channel and its contents may be read."""
         return self.read.match(channel) and self.within.match(channel)
+
+    def may_write(self, channel: str) -> bool:
+        """Whether the channel may be published into."""
+        return self.write.match(channel)
+
+    def check_cancel(self, channel: str, field: str) -> None:
+        """Raise `Forbidden` naming `field` where contents of the channel may not be cancelled."""
+        if not (self.cancel.match(channel) or self.write.match(channel)):
+            raise Forbidden(f"this token does not allow cancelling in the channel {channel!r}", field=field)
 
     def check_read(self, channel: str, field: str) -> None:
         """Raise `Forbidden` naming `field` where the channel may not be read."""
@@ -45,7 +60,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     def check_write(self, channel: str, field: str) -> None:
         """Raise `Forbidden` naming `field` where the channel may not be written."""
-        if not self.write.match(channel):
+        if not self.may_write(channel):
             raise Forbidden(f"this token does not allow writing the channel {channel!r}", field=field)
 
 

@@ -44,6 +44,11 @@ class Patterns:
         self._names = frozenset(text for text in texts if "*" not in text)
         self._expressions = tuple(_compile(text) for text in texts if "*" in text)
 
+    @property
+    def everything(self) -> bool:
+        """Whether they cover every channel."""
+        return self._everything
+
     def match(self, name: str) -> bool:
         """Whether one of the patterns covers this channel."""
         return (

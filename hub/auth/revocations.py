@@ -69,6 +69,8 @@ class Revocation(msgspec.Struct, frozen=True, kw_only=True):
             type=TYPE,
             data=msgspec.json.encode(self),
             phase=Phase.PROCESSING,
+            # It is in force until its retention ends, without further events.
+            lease=0.0,
         )
 
 

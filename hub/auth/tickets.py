@@ -22,6 +22,9 @@ from statushub.hub.model.errors import Invalid, Unauthorized
 TICKET_CHARACTERS: Final = 2_048
 """Longest ticket: proxies limit the length of a URL."""
 
+PADDING: Final = "="
+"""Stands in no token (RFC 7515, section 2). PyJWT takes it: so a token would have several texts."""
+
 _PURPOSE: Final = b"statushub ticket"
 _ALGORITHM: Final = "HS256"
 
@@ -73,7 +76,7 @@ class Tickets:
             within=narrowed,
         )
         ticket = jwt.encode(msgspec.to_builtins(claims), self._key, _ALGORITHM)
-        if len(ticket) > TICKET_CHARACTERS:
+        if len(ticket) > TICKET_CHARACTERS or PADDING in ticket:
             raise Invalid("the ticket would be too long: name fewer channels or patterns in read", field="read")
         return ticket, expires - now
 

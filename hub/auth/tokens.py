@@ -11,14 +11,14 @@ from typing import Any, Final
 import jwt
 import msgspec
 from cachetools import LRUCache
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 
 from statushub.hub.auth.identity import ANONYMOUS, Identity
 from statushub.hub.auth.keys import Key, KeySet, PublicKey, Secret, Start
 from statushub.hub.auth.origins import Origins
 from statushub.hub.auth.patterns import Patterns
 from statushub.hub.auth.revocations import NAME_CHARACTERS, TOKEN_SECONDS_MAX
-from statushub.hub.auth.tickets import Tickets
+from statushub.hub.auth.tickets import PADDING, Tickets
 from statushub.hub.model.errors import Forbidden, Invalid, Unauthorized
 from statushub.hub.model.names import DEFAULT_TENANT, check_tenant
 
@@ -47,6 +47,7 @@ class _Claims(msgspec.Struct, kw_only=True):
     iat: float = 0.0
     read: list[str] = []
     write: list[str] = []
+    cancel: list[str] = []
     revoke: bool = False
 
 
@@ -75,8 +76,9 @@ class Authenticator:
         self._known: LRUCache[str, tuple[Identity, float]] = LRUCache(KNOWN)
         self._ahead: LRUCache[tuple[str, str], float] = LRUCache(KNOWN)
 
-    async def identify(self, request: HTTPConnection) -> Identity:
-        """The identity behind a request, by the first it has of header, ticket and cookie. It may be revoked.
+    async def identify(self, request: HTTPConnection, offered: str | None = None) -> Identity:
+        """The identity behind a request, by the first it has of header, `offered` token, ticket and cookie. It may be
+        revoked.
 
         Raises `Unauthorized` where it has none of them or an invalid one, `Forbidden` where the cookie was sent by
         a foreign page (CSRF), and `KeysUnavailable`.
@@ -89,6 +91,8 @@ class Authenticator:
             if scheme.lower() != "bearer":
                 raise Unauthorized("Authorization must be a bearer token")
             return await self.verify(token.strip())
+        if offered is not None:
+            return await self.verify(offered)
         ticket = request.query_params.get("ticket")
         if ticket is not None:
             identity = self.tickets.read(ticket)
@@ -131,6 +135,8 @@ class Authenticator:
     async def _verified(self, token: str) -> Identity:
         if len(token) > TOKEN_BYTES:
             raise Unauthorized(f"the token has more than {TOKEN_BYTES} bytes")
+        if PADDING in token:
+            raise Unauthorized("the token is invalid: it is padded")
         options: Any = {
             # Checked in `verify`, at each use and without leeway.
             "verify_exp": False,
@@ -167,11 +173,27 @@ class Authenticator:
             # A page's request with another method always has an origin (Fetch standard, section 3.1), and a foreign
             # page cannot read the answer to one without. Newer browsers tell in this field where it comes from.
             site = request.headers.get("sec-fetch-site", "same-origin")
-            if isinstance(request, Request) and request.method in SAFE and site in ("same-origin", "none"):
+            # A handshake is a GET, whose origin browsers always name.
+            method = request.scope.get("method", "GET")
+            if method in SAFE and site in ("same-origin", "none"):
                 return
-        elif origin in _own_origins(request) or self._origins.trust(origin):
+        elif self._trusts(request, origin):
             return
         raise Forbidden("the cookie was sent by a page of an origin that is not listed in --cors-origin")
+
+    def check_page(self, request: HTTPConnection) -> None:
+        """Raise `Forbidden` where the page that opens a socket is neither ours nor of a listed origin.
+
+        Browsers let any page read from any socket: CORS does not apply (RFC 6455, section 10.2).
+        """
+        origin = request.headers.get("origin")
+        # A proxy may not pass the host on; newer browsers tell that the page is of the same origin.
+        own = origin is None or request.headers.get("sec-fetch-site") == "same-origin"
+        if not own and self._origins.named and not self._trusts(request, str(origin)):
+            raise Forbidden("the page's origin is not listed in --cors-origin", field="origin")
+
+    def _trusts(self, request: HTTPConnection, origin: str) -> bool:
+        return origin in _own_origins(request) or self._origins.trust(origin)
 
 
 def _own_origins(request: HTTPConnection) -> tuple[str, ...]:
@@ -181,7 +203,8 @@ def _own_origins(request: HTTPConnection) -> tuple[str, ...]:
     on the network can forge one.
     """
     host = request.headers.get("host")
-    return (f"{request.url.scheme}://{host}", f"https://{host}") if host else ()
+    scheme = "https" if request.url.scheme in ("https", "wss") else "http"
+    return (f"{scheme}://{host}", f"https://{host}") if host else ()
 
 
 def open_auth(
@@ -240,5 +263,6 @@ def _identity(claims: _Claims) -> Identity:
         expires=claims.exp,
         read=Patterns(claims.read, "read"),
         write=Patterns(claims.write, "write"),
+        cancel=Patterns(claims.cancel, "cancel"),
         revoke=claims.revoke,
     )

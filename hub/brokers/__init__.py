@@ -14,8 +14,15 @@ _FILE: Final = "sqlite:///"
 _MEMORY: Final = "memory:"
 
 
-def open_broker(url: str, *, retention: float = RETENTION_SECONDS, limits: StorageLimits = StorageLimits()) -> Broker:
-    """The broker at `url`, not yet entered; `retention` in seconds, `limits` are those of each tenant.
+def open_broker(
+    url: str,
+    *,
+    retention: float = RETENTION_SECONDS,
+    default_lease: float = 0.0,
+    limits: StorageLimits = StorageLimits(),
+) -> Broker:
+    """The broker at `url`, not yet entered; `retention` and `default_lease` in seconds (0: none), `limits` are those of
+    each tenant.
 
     `sqlite:///relative.db` and `sqlite:////absolute.db` are files, `memory:` stores nothing on disk, the other
     schemes are those of Redis. Raises `ConfigError` for any other URL, and for a malformed one.
@@ -23,7 +30,8 @@ def open_broker(url: str, *, retention: float = RETENTION_SECONDS, limits: Stora
     if url == _MEMORY or url.startswith(_FILE):
         from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
 
-        return EmbeddedBroker(None if url == _MEMORY else _file(url), retention=retention, limits=limits)
+        path = None if url == _MEMORY else _file(url)
+        return EmbeddedBroker(path, retention=retention, default_lease=default_lease, limits=limits)
     # Imported only here: a hub with an embedded broker needs nothing of Redis.
     from statushub.hub.brokers.redis.url import SCHEMES
 
@@ -31,7 +39,7 @@ def open_broker(url: str, *, retention: float = RETENTION_SECONDS, limits: Stora
     if url.startswith(redis):
         from statushub.hub.brokers.redis.broker import RedisBroker
 
-        return RedisBroker(url, retention=retention, limits=limits)
+        return RedisBroker(url, retention=retention, default_lease=default_lease, limits=limits)
     # Without the rest of the URL, which may hold a password.
     scheme = url.partition(":")[0]
     allowed = ", ".join((f"{_FILE}FILE", _MEMORY, *redis))

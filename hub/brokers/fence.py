@@ -11,7 +11,8 @@ from statushub.hub.model.receipt import Refusal
 
 class FenceState(msgspec.Struct, frozen=True, kw_only=True):
     """What the fence knows of a content. `seq_offset` is the offset of the event that brought `seq`; `runs` are the
-    former runs, the latest first; `began` is when the attempt's run began, in milliseconds of the clock's time."""
+    former runs, the latest first; `began` is when the attempt's run began, in milliseconds of the clock's time;
+    `processing` tells whether the content is, and so can grow."""
 
     channel: str
     attempt: int
@@ -21,6 +22,17 @@ class FenceState(msgspec.Struct, frozen=True, kw_only=True):
     run: str | None = None
     runs: tuple[str, ...] = ()
     began: int = 0
+    processing: bool = True
+
+
+class RemovedState(msgspec.Struct, frozen=True, kw_only=True):
+    """What the fence knows of a content that was removed on request; `removed` is when, in milliseconds."""
+
+    attempt: int
+    seq: int | None
+    run: str | None
+    runs: tuple[str, ...]
+    removed: int
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,17 +58,46 @@ def evaluate(state: FenceState | None, publication: Publication, now: int) -> Ac
     content."""
     attempt, run = publication.attempt, publication.run
     began = now - publication.age_ms
+    if state is None and publication.delta is not None:
+        return Refusal.UNKNOWN
     if state is None:
         return Accepted(attempt=1 if attempt is None else attempt, seq=publication.seq, run=run, began=began)
     if publication.channel != state.channel:
         return Refusal.WRONG_CHANNEL
     if run is not None and run != state.run:
-        if run in state.runs or began <= state.began:
+        # A restart that comes in the millisecond in which the content's run began comes after it.
+        later = began > state.began or (publication.restart and began == state.began)
+        if run in state.runs or not later:
             return Refusal.SUPERSEDED
+        if publication.delta is not None:
+            return Refusal.GAP
         return _opened(state, publication, state.attempt + 1, began)
     if run is None and attempt is not None and attempt != state.attempt:
-        return Refusal.SUPERSEDED if attempt < state.attempt else _opened(state, publication, attempt, began)
+        if attempt < state.attempt:
+            return Refusal.SUPERSEDED
+        return _opened(state, publication, attempt, began) if publication.delta is None else Refusal.GAP
     return _joined(state, publication, began)
+
+
+def evaluate_removed(state: RemovedState, publication: Publication, now: int) -> Accepted | Refusal:
+    """As `evaluate`, given the state of a content that was removed on request."""
+    attempt, run, seq = publication.attempt, publication.run, publication.seq
+    began = now - publication.age_ms
+    if run is not None:
+        former = run == state.run or run in state.runs
+        later = began > state.removed or (publication.restart and not former and began == state.removed)
+        old = not later or (former and not publication.restart)
+    elif attempt is not None:
+        old = attempt <= state.attempt
+    else:
+        old = seq is not None and state.seq is not None and seq <= state.seq
+    if old:
+        return Refusal.REMOVED
+    if publication.delta is not None:
+        return Refusal.UNKNOWN
+    runs = tuple(it for it in (state.run, *state.runs) if it is not None and it != run)[:FORMER_RUNS]
+    opened = state.attempt + 1 if attempt is None else attempt
+    return Accepted(attempt=opened, seq=seq, run=run, runs=runs, began=began)
 
 
 def _opened(state: FenceState, publication: Publication, attempt: int, began: int) -> Accepted:
@@ -75,6 +116,8 @@ def _joined(state: FenceState, publication: Publication, began: int) -> Accepted
         if not publication.restart:
             return Refusal.CLOSED
         attempt += 1
+    if publication.delta is not None and (not state.processing or publication.delta.follows != state.seq):
+        return Refusal.GAP
     return Accepted(
         attempt=attempt,
         seq=state.seq if seq is None else seq,

@@ -11,25 +11,39 @@ import click
 
 from statushub.extras import MissingExtra, required
 from statushub.hub import __version__
+from statushub.hub.cli.bridge import bridge
+from statushub.hub.cli.cancel import cancel
+from statushub.hub.cli.check import check
 from statushub.hub.cli.demo import demo
 from statushub.hub.cli.encode import encode
 from statushub.hub.cli.failure import INTERRUPTED, TROUBLE, USAGE, Failure
+from statushub.hub.cli.generate import generate
+from statushub.hub.cli.get import get
+from statushub.hub.cli.ls import ls
 from statushub.hub.cli.publish import publish
+from statushub.hub.cli.remove import remove
+from statushub.hub.cli.revoke import revoke
 from statushub.hub.cli.serve import serve
+from statushub.hub.cli.source import source
+from statushub.hub.cli.terminal import echo, tolerate
 from statushub.hub.cli.token import token
 from statushub.hub.cli.watch import watch
 from statushub.hub.model.errors import StatushubError
 
-USAGE_CODES: Final = frozenset({"config", "denied", "invalid", "malformed", "too_large"})
+USAGE_CODES: Final = frozenset(
+    {"config", "denied", "forbidden", "invalid", "malformed", "not_found", "too_large", "unauthorized"}
+)
 """Codes of the errors that the caller has to fix, and for which a retry is useless."""
 
 EPILOG: Final = """\b
 Examples:
   statushub demo
   statushub serve --broker redis://localhost:6379/0 --workers 4
-  statushub publish encodes clip-1 generating --progress 40
+  statushub publish encodes clip-15 generating --progress 40
   statushub watch encodes
   statushub encode clip.mp4 --destination /srv/video/clip
+  statushub generate article.html
+  statushub check
 """
 
 
@@ -46,12 +60,29 @@ def cli() -> None:
     """
 
 
-for _command in (demo, serve, publish, watch, encode, token):
+for _command in (
+    demo,
+    serve,
+    publish,
+    watch,
+    get,
+    ls,
+    cancel,
+    remove,
+    encode,
+    generate,
+    token,
+    revoke,
+    check,
+    bridge,
+    source,
+):
     cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line, by default that of the process, and end the process with its exit code."""
+    tolerate()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -77,7 +108,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _report(message: str, code: int, hint: str = "") -> int:
-    click.echo(f"statushub: {' '.join(message.split())}{hint}", err=True)
+    echo(f"statushub: {' '.join(message.split())}{hint}", err=True)
     return code
 
 

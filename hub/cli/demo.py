@@ -1,4 +1,4 @@
-"""`statushub demo`: a hub, and encodes to watch on it."""
+"""`statushub demo`: a hub, and encodes and a summary to watch on it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import threading
 import webbrowser
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from statushub.hub.cli.encode import require_encoder
+from statushub.hub.cli.terminal import echo
 from statushub.hub.config import Config
 from statushub.hub.environment import load
 from statushub.hub.logs import logging_config
@@ -24,11 +26,15 @@ from statushub.hub.model.errors import ConfigError
 
 DEMO: Final[Mapping[str, Any]] = {
     **{"host": "127.0.0.1", "broker": "memory:", "workers": 1, "log_level": "warning"},
-    **{"secret": "", "secret_file": "", "public_key": "", "jwks_url": ""},
+    **{"secret": "", "secret_file": "", "public_key": "", "jwks_url": "", "issuer": "", "audience": ""},
+    "results_url": "",
 }
 """Settings of a demo, which override the environment's: no sign-in, and no data that outlives it."""
 
 DEMO_PORT: Final = 8000
+
+RESULTS: Final = "results"
+"""The folder, within that of the demo, in which the hub serves what was encoded."""
 
 CLIPS: Final = 20
 """Encodes of one demo. They are limited because a demo may be left running for days."""
@@ -66,7 +72,7 @@ DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
 )
 @click.pass_obj
 def demo(environ: Mapping[str, str], /, port: int | None, no_browser: bool, clips: int, seconds: float) -> None:
-    """Run a hub and a few real encodes, and open the page that shows them.
+    """Run a hub, a few real encodes and a summary, and open the page that shows them.
 
     Statuses are kept in memory and results in a temporary folder, which is removed at the end. Ctrl+C ends the demo.
     """
@@ -78,14 +84,14 @@ def demo(environ: Mapping[str, str], /, port: int | None, no_browser: bool, clip
     # has SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    settings = _settings(environ, port)
-    logging.config.dictConfig(logging_config(settings.log_level))
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="statushub-demo-"))
+        settings = _settings(environ, port, folder)
+        logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
 
         def ready(url: str) -> None:
-            stack.enter_context(demo_worker(url, folder, clips, seconds))
-            click.echo(_welcome(url))
+            stack.enter_context(demo_worker(url, folder, settings.results_dir, clips, seconds))
+            echo(_welcome(url))
             if not no_browser and _has_browser(environ):
                 # In a thread, because the call returns only once the browser has started.
                 threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
@@ -93,14 +99,15 @@ def demo(environ: Mapping[str, str], /, port: int | None, no_browser: bool, clip
         # A signal that arrives before the server handles signals.
         with contextlib.suppress(KeyboardInterrupt):
             server.serve(settings, ready=ready)
-    click.echo("The demo has ended.")
+    echo("The demo has ended.")
 
 
-def _settings(environ: Mapping[str, str], port: int | None) -> Config:
-    settings = load(environ, **DEMO, port=DEMO_PORT if port is None else port)
+def _settings(environ: Mapping[str, str], port: int | None, folder: str) -> Config:
+    results = str(Path(folder, RESULTS))
+    settings = load(environ, **DEMO, results_dir=results, port=DEMO_PORT if port is None else port)
     if port is None and _in_use(settings):
-        click.echo(f"Port {DEMO_PORT} is in use; using a free one.")
-        return load(environ, **DEMO, port=0)
+        echo(f"Port {DEMO_PORT} is in use; using a free one.")
+        return load(environ, **DEMO, results_dir=results, port=0)
     return settings
 
 
@@ -116,13 +123,13 @@ def _in_use(settings: Config) -> bool:
 
 def _welcome(url: str) -> str:
     address = click.style(f"Open {url}", bold=True, fg="green")
-    return f"\n    {address}\n\nIt shows videos while they are encoded. Ctrl+C ends the demo.\n"
+    return f"\n    {address}\n\nIt shows encodes and a summary while they are made. Ctrl+C ends the demo.\n"
 
 
 @contextlib.contextmanager
-def demo_worker(url: str, folder: str, clips: int, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+def demo_worker(url: str, folder: str, results: str, clips: int, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
     """The encoding process, which ends with the block."""
-    arguments = (url, folder, str(clips), str(seconds))
+    arguments = (url, folder, results, str(clips), str(seconds))
     # In a session of its own, so that Ctrl+C does not reach it: it ends when its stdin is closed.
     # -P: modules in the current folder must not shadow its imports.
     process = subprocess.Popen(

@@ -1,12 +1,13 @@
-"""The worker of the demo: encodes generated clips, one after another.
+"""The worker of the demo: encodes generated clips, one after another, and summarizes an article beside them.
 
-A separate process, as workers are: `python -m statushub.hub.cli.demo_worker URL FOLDER CLIPS SECONDS`. It ends
+A separate process, as workers are: `python -m statushub.hub.cli.demo_worker URL FOLDER RESULTS CLIPS SECONDS`. It ends
 when its stdin is closed, and so never outlives the demo, which holds the other end.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import sys
@@ -17,7 +18,10 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
+from statushub.extras import MissingExtra
 from statushub.hub.model.errors import BrokerUnavailable
+from statushub.hub.model.names import DEFAULT_TENANT
+from statushub.hub.model.results import result_folder, result_path
 from statushub.producers.clip import write_clip
 from statushub.producers.encode import EncodeError, Options, encode
 from statushub.producers.producer import Producer
@@ -38,9 +42,15 @@ SIZE: Final = (854, 480)
 """Width and height: a modest machine encodes it in about real time."""
 
 
-async def run(url: str, folder: Path, clips: int, seconds: float) -> None:
-    """Encode `clips` clips of about `seconds` into `folder`, and publish them to the hub at `url`."""
-    async with Producer(url) as producer:
+async def run(url: str, folder: Path, results: Path, clips: int, seconds: float) -> None:
+    """Encode `clips` clips of about `seconds`, made in `folder`, into `results`, and publish them to the hub at `url`,
+    which serves them."""
+    async with Producer(url) as producer, anyio.create_task_group() as tasks:
+        # Optional: an installation may lack its extra.
+        with contextlib.suppress(MissingExtra):
+            from statushub.hub.cli.demo_article import summarize
+
+            tasks.start_soon(summarize, producer, folder, CHANNEL)
         for number in range(min(QUEUED, clips)):
             # Optional: an encode is shown without having been pending, too.
             with contextlib.suppress(BrokerUnavailable):
@@ -48,23 +58,22 @@ async def run(url: str, folder: Path, clips: int, seconds: float) -> None:
         for number in range(clips):
             if number >= QUEUED:
                 await anyio.sleep(PAUSE_SECONDS)
-            await _encode(producer, folder / str(number), number, seconds * LENGTHS[number % len(LENGTHS)])
+            length = seconds * LENGTHS[number % len(LENGTHS)]
+            await _encode(producer, folder / str(number), results, number, length)
 
 
-async def _encode(producer: Producer, folder: Path, number: int, seconds: float) -> None:
+async def _encode(producer: Producer, folder: Path, results: Path, number: int, seconds: float) -> None:
     source = await anyio.to_thread.run_sync(_clip, folder, number, seconds)
-    options = Options(scratch=folder, threads=1)
+    name = _name(number)
+    options = Options(scratch=folder, threads=1, public_url=result_path(CHANNEL, name))
     try:
         await encode(
             source,
             channel=CHANNEL,
-            content_id=_name(number),
-            destination=folder / "result",
+            content_id=name,
+            destination=results / result_folder(DEFAULT_TENANT, CHANNEL, name),
             producer=producer,
             options=options,
-            # The result is deleted with its folder, so no page may link to it.
-            hls_path=None,
-            poster=None,
         )
     except EncodeError as error:
         # The page shows the failure; go on with the next clip.
@@ -97,8 +106,10 @@ def _end_with_stdin() -> None:
 def main() -> None:
     """Run the worker with the arguments of the process."""
     threading.Thread(target=_end_with_stdin, daemon=True).start()
-    url, folder, clips, seconds = sys.argv[1:]
-    anyio.run(run, url, Path(folder), int(clips), float(seconds))
+    # The hub ends before this process, which would say that it is away.
+    logging.getLogger("statushub").addHandler(logging.NullHandler())
+    url, folder, results, clips, seconds = sys.argv[1:]
+    anyio.run(run, url, Path(folder), Path(results), int(clips), float(seconds))
 
 
 if __name__ == "__main__":

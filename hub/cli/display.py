@@ -1,26 +1,24 @@
-"""Output of a watched channel: bars in a terminal, lines in a pipe, JSON for programs."""
+"""Output of a watch: a table in a terminal, lines in a pipe, JSON for programs."""
 
 from __future__ import annotations
 
+import json
+import math
+import sys
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Protocol, Self
 
-import click
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
-from rich.table import Column
 
 from statushub.hub.cli.board import Row
-from statushub.hub.cli.follow import Message
-from statushub.hub.model.vocabulary import Phase
-
-TITLE_CHARACTERS: Final = 32
-"""Longest title beside a bar: it leaves room for the bar in a terminal of 80 columns."""
+from statushub.hub.cli.keys import Key
+from statushub.hub.cli.terminal import echo, printable, shows
+from statushub.hub.model.line import one_line
+from statushub.producers.following.change import RESET, Change
 
 
 class Display(Protocol):
-    """Shows messages while its `with` block runs."""
+    """Shows changes while its `with` block runs."""
 
     def __enter__(self) -> Self: ...
 
@@ -28,12 +26,24 @@ class Display(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def show(self, message: Message, row: Row | None) -> None:
-        """Show a message; `row` is the row it changed, or None for a control event."""
+    def show(self, change: Change, row: Row | None) -> None:
+        """Show a change; `row` is the row it changed, or None where there is none."""
+
+    def notice(self, sentence: str) -> None:
+        """Show a sentence about the stream."""
+
+    def press(self, key: Key) -> None:
+        """A key was pressed."""
+
+    def draw(self) -> float:
+        """Draw what is due; returns for how many seconds nothing has to be drawn."""
 
 
 class Lines:
-    """One line for each event."""
+    """One line for each event, with its channel where there are several."""
+
+    def __init__(self, *, channels: bool) -> None:
+        self._channels = channels
 
     def __enter__(self) -> Self:
         return self
@@ -41,73 +51,42 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, message: Message, row: Row | None) -> None:
+    def show(self, change: Change, row: Row | None) -> None:
         if row is not None:
-            progress = None if row.progress is None else f"{row.progress:g}%"
-            parts = (row.timestamp, row.content_id, row.status, progress, row.detail)
-            click.echo("  ".join(part for part in parts if part))
-        elif message.type == "reset":
-            click.echo("reset: the cursor is void; the whole state follows")
+            echo(line(row, channel=self._channels))
+        elif change.type == RESET:
+            echo("reset: the cursor is void; the whole state follows")
+        elif change.removed:
+            channel = f"{printable(change.channel)}  " if self._channels else ""
+            echo(f"{channel}{printable(change.content_id)}  removed")
+
+    def notice(self, sentence: str) -> None:
+        echo(f"statushub: {sentence}", err=True)
+
+    def press(self, key: Key) -> None:
+        pass
+
+    def draw(self) -> float:
+        return math.inf
 
 
 class JsonLines(Lines):
     """One JSON object for each event: `id` (the cursor; null for `ready` and `reset`), `type`, `data`."""
 
-    def show(self, message: Message, row: Row | None) -> None:
-        click.echo(msgspec.json.encode(message).decode())
+    def show(self, change: Change, row: Row | None) -> None:
+        # The cursor of an event is its id; that of `ready` is within its data.
+        id = str(change.cursor) if change.content_id and change.cursor else None
+        echo(as_json({"id": id, "type": change.type, "data": change.data}))
 
 
-class Bars:
-    """A progress bar for each content, as many as the terminal has lines. Finished ones are removed first."""
+def line(row: Row, *, channel: bool = False) -> str:
+    """A row as one line of text, with its channel or without."""
+    progress = None if row.progress is None else f"{row.progress:g}%"
+    parts = (row.timestamp, row.channel if channel else "", row.content_id, row.status, progress, row.detail)
+    return "  ".join(part for part in parts if part)
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._tasks: dict[str, TaskID] = {}
-        self._progress = Progress(
-            TextColumn("{task.fields[title]}", markup=False, table_column=Column(max_width=TITLE_CHARACTERS)),
-            BarColumn(bar_width=None),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[status]}", style="bold", markup=False),
-            TextColumn("{task.fields[detail]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
-            console=console,
-            expand=True,
-        )
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, message: Message, row: Row | None) -> None:
-        if row is not None:
-            self._update(row)
-        elif message.type == "reset":
-            while self._tasks:
-                self._remove(next(iter(self._tasks)))
-
-    def _update(self, row: Row) -> None:
-        progress = 100.0 if row.phase is Phase.COMPLETED else row.progress
-        # rich draws a bar without a total as a moving one.
-        total = None if progress is None and row.phase is Phase.PROCESSING else 100.0
-        if row.content_id not in self._tasks:
-            self._make_room()
-            self._tasks[row.content_id] = self._progress.add_task("", total=total, title="", status="", detail="")
-        self._progress.update(
-            self._tasks[row.content_id],
-            total=total,
-            completed=progress or 0.0,
-            title=row.title,
-            status=row.status,
-            detail=row.detail,
-        )
-
-    def _make_room(self) -> None:
-        if len(self._tasks) >= max(1, self._console.height - 2):
-            finished = {task.id for task in self._progress.tasks if task.finished}
-            ended = (content_id for content_id, task in self._tasks.items() if task in finished)
-            self._remove(next(ended, next(iter(self._tasks))))
-
-    def _remove(self, content_id: str) -> None:
-        self._progress.remove_task(self._tasks.pop(content_id))
+def as_json(value: object) -> str:
+    """`value` as JSON in one line; what stdout cannot show is escaped, so that it can still be parsed."""
+    text = one_line(msgspec.json.encode(value)).decode()
+    return text if shows(text, sys.stdout.encoding) else json.dumps(json.loads(text), separators=(",", ":"))

@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import re
 import signal
 import tempfile
 from contextlib import suppress
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from statushub.hub.cli.failure import INTERRUPTED, TERMINATED, USAGE, Failure
+from statushub.hub.cli.failure import INTERRUPTED, TERMINATED, USAGE, Failure, cancelled
+from statushub.hub.cli.refusal import refused
 from statushub.hub.cli.target import producer, target_options
+from statushub.hub.cli.terminal import echo
+from statushub.hub.model import variables
+from statushub.hub.model.names import DEFAULT_TENANT, check_name, check_tenant
+from statushub.hub.model.results import result_folder, result_path
+from statushub.hub.settings import SETTINGS
 
 if TYPE_CHECKING:
     from anyio import CancelScope
 
+    from statushub.hub.model.receipt import Refusal
     from statushub.producers.encode import Options
 
 EPILOG: Final = """\b
 Examples:
   statushub encode clip.mp4
+  statushub encode clip.mp4 --results-dir results
   statushub encode https://example.com/clip.mov --destination s3://videos/clip --hub https://hub.example.com
   statushub encode clip.mp4 --broker redis://localhost:6379/0 --preset medium --crf 20
   statushub encode --sample 30
 
-Prints the path of the playlist. The video is encoded even while the hub cannot be reached.
+Prints the path of the playlist. The video is encoded even while the hub cannot be reached. Exit codes:
+  1  the encode failed
+  2  the command line is invalid
+  3  the encode was cancelled on request; nothing of it is kept
+  4  the video is encoded, and the hub refused its status, such as for an id of another channel
 """
+
+RESULTS_DIR: Final = SETTINGS["results_dir"].variable
+"""The variable of the hub's setting, so that one environment serves both."""
 
 NAME_CHARACTERS: Final = 60
 """Longest part of a source's name that is used in a content id: ids stay readable in a log and a table."""
@@ -52,6 +68,13 @@ NAME_CHARACTERS: Final = 60
     help="Folder or URL for the result.  [default: a folder in encodes/, named after SOURCE]",
 )
 @click.option("--public-url", metavar="URL", help="URL at which the destination is served; published as hls_path.")
+@click.option(
+    "--results-dir",
+    metavar="FOLDER",
+    envvar=RESULTS_DIR,
+    help="Folder of results that a hub serves: the result goes into it, and the dashboard plays it. Without effect "
+    f"with --destination.  [env var: {RESULTS_DIR}]",
+)
 @click.option("--preset", default="veryfast", show_default=True, help="Preset of x264, from ultrafast to veryslow.")
 @click.option("--crf", type=int, default=23, show_default=True, help="Quality of x264: 18 is high, 28 is low.")
 @click.option("--threads", type=int, default=0, help="Threads of each encoder.  [default: half of the cores]")
@@ -82,6 +105,7 @@ def encode(
     channel: str,
     content_id: str | None,
     destination: str | None,
+    results_dir: str | None,
     **rest: Any,
 ) -> None:
     """Encode SOURCE, a file or a URL, to HLS, and publish each step."""
@@ -90,6 +114,12 @@ def encode(
         raise Failure("give either a SOURCE or --sample SECONDS", USAGE)
     target = {name: rest.pop(name) for name in ("hub", "broker", "tenant", "token")}
     named = content_id or default_name(source or "sample.mp4")
+    served = destination is None and bool(results_dir) and rest["public_url"] is None
+    if served and results_dir:
+        tenant = target["tenant"] or os.environ.get(variables.TENANT) or DEFAULT_TENANT
+        parts = check_name(channel, "channel"), check_name(named, "content_id")
+        destination = str(Path(results_dir) / result_folder(check_tenant(tenant), *parts))
+        rest["public_url"] = result_path(*parts)
     with tempfile.TemporaryDirectory(prefix="statushub-") as scratch:
         job = {
             "source": source or sample_clip(Path(scratch), sample or 0),
@@ -97,7 +127,9 @@ def encode(
             "content_id": named,
             "destination": destination or str(Path("encodes", default_name(source or "sample.mp4"))),
         }
-        code = asyncio.run(_until_signalled(target, job, _options(rest)))
+        code, refusal = asyncio.run(_until_signalled(target, job, _options(rest), is_local=served))
+    if refusal is not None:
+        raise refused(refusal, channel, named)
     context.exit(code)
 
 
@@ -106,9 +138,9 @@ def require_encoder() -> None:
     importlib.import_module("statushub.producers.encode")
 
 
-def default_name(source: str) -> str:
+def default_name(source: str, kind: str = "video") -> str:
     """A content id for a source: always the same for one path or URL, and different for another of the same name."""
-    from statushub.producers.encode.location import title
+    from statushub.producers.sources.location import title
 
     path = source
     if "://" not in source:
@@ -116,14 +148,14 @@ def default_name(source: str) -> str:
         with suppress(OSError, RuntimeError, ValueError):
             path = str(Path(source).resolve())
     stem = re.sub(r"[^\w.-]+", "-", Path(title(source)).stem)[:NAME_CHARACTERS].strip("-.")
-    return f"{stem or 'video'}-{sha256(path.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    return f"{stem or kind}-{sha256(path.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
 def sample_clip(folder: Path, seconds: float) -> str:
     """The path of a generated clip of this length in `folder`."""
     from statushub.producers.clip import write_clip
 
-    click.echo(f"Generating a clip of {seconds:g} s", err=True)
+    echo(f"Generating a clip of {seconds:g} s", err=True)
     return str(write_clip(folder / "sample.mp4", seconds=seconds))
 
 
@@ -136,26 +168,37 @@ def _options(chosen: dict[str, Any]) -> Options:
     return Options(**chosen)
 
 
-async def _until_signalled(target: dict[str, Any], job: dict[str, Any], options: Options) -> int:
-    """Encode, and return the exit code. A signal cancels the work, which publishes that it was cancelled."""
+async def _until_signalled(
+    target: dict[str, Any], job: dict[str, Any], options: Options, *, is_local: bool
+) -> tuple[int, Refusal | None]:
+    """Encode, and return the exit code, and why the hub refused the status, if it did.
+
+    A signal cancels the work, which publishes that it was cancelled. `is_local`: what is published is not the path of
+    the playlist on this machine, which is printed.
+    """
     import anyio
 
     from statushub.hub.cli.encode_progress import EncodeProgressView
+    from statushub.producers.cancelled import Cancelled
     from statushub.producers.encode import encode
 
     signals: list[int] = []
     # A scope rather than the task: the encoding thread checks whether its scope is cancelled.
     with anyio.CancelScope() as scope, EncodeProgressView() as view:
-        _cancel_on_signals(scope, signals)
+        cancel_on_signals(scope, signals)
         async with producer(**target) as publisher:
-            result = await encode(**job, producer=view.observe(publisher), options=options)
+            try:
+                result = await encode(**job, producer=view.observe(publisher), options=options)
+            except Cancelled as error:
+                raise cancelled(error.message, error.request) from error
     if scope.cancelled_caught:
-        return INTERRUPTED if signal.SIGINT in signals else TERMINATED
-    click.echo(result.hls_path)
-    return 0
+        return INTERRUPTED if signal.SIGINT in signals else TERMINATED, None
+    name = PurePosixPath(result.hls_path).name
+    echo(str(Path(job["destination"], name)) if is_local else result.hls_path)
+    return 0, view.refused
 
 
-def _cancel_on_signals(scope: CancelScope, received: list[int]) -> None:
+def cancel_on_signals(scope: CancelScope, received: list[int]) -> None:
     """Cancel `scope` on SIGINT and SIGTERM, and append the signal to `received`."""
 
     def cancel(number: int) -> None:

@@ -7,34 +7,27 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
-from statushub.hub.cli.failure import REFUSED, Failure
+from statushub.hub.cli.refusal import refused
 from statushub.hub.cli.target import producer, target_options
+from statushub.hub.cli.terminal import echo
 from statushub.hub.model.errors import Malformed
-from statushub.hub.model.receipt import Refusal
 
 if TYPE_CHECKING:
     from statushub.hub.model.receipt import Receipt
 
 EPILOG: Final = """\b
 Examples:
-  statushub publish encodes clip-1 generating --progress 40
-  statushub publish encodes clip-1 error --data '{"error_message": "disk full"}'
-  statushub publish jobs import-7 processing --lease 60 --broker redis://localhost
+  statushub publish encodes clip-16 generating --progress 40
+  statushub publish encodes clip-16 error --data '{"error_message": "disk full"}'
+  statushub publish jobs import-17 processing --lease 60 --broker redis://localhost
+  statushub publish jobs import-17 processing --restart
 
 \b
 Prints the cursor of the stored event. Exit codes:
   1  the hub or the broker cannot be reached
   2  the status or the command line is invalid
-  3  refused: superseded, closed, wrong_channel, quota_exceeded or occupied
+  4  refused: superseded, closed, removed, wrong_channel, quota_exceeded or occupied
 """
-
-REASONS: Final = {
-    Refusal.SUPERSEDED: "a later run or attempt, or a later seq of this one, is already stored",
-    Refusal.CLOSED: "the attempt has ended; a later --run or a higher --attempt reopens the content",
-    Refusal.WRONG_CHANNEL: "the content belongs to another channel",
-    Refusal.QUOTA_EXCEEDED: "the tenant or the channel stores as much as it may",
-    Refusal.OCCUPIED: "another program's key lies where the content would be stored",
-}
 
 
 @click.command(epilog=EPILOG, short_help="Publish the status of a content.")
@@ -47,13 +40,14 @@ REASONS: Final = {
 @click.option("--attempt", type=int, metavar="NUMBER", help="Number of the attempt; a higher one supersedes a lower.")
 @click.option("--run", metavar="NAME", help="Name of this try of the work; one that began later supersedes it.")
 @click.option("--age", type=float, metavar="SECONDS", help="For how long the run has been running.")
-@click.option("--restart", is_flag=True, help="The run goes on although its attempt has ended.")
+@click.option("--restart", is_flag=True, help="Begin a new attempt, although the last one has ended.")
 @click.option("--seq", type=int, metavar="NUMBER", help="Number within the attempt; it must be higher than the last.")
 @click.option(
     "--lease",
     type=float,
     metavar="SECONDS",
-    help="Time within which another status must follow, or the content stalls.",
+    help="Time within which another status must follow, or the content stalls; 0 for none.  "
+    "[default: that of the hubs]",
 )
 @click.option("--data", default="{}", metavar="JSON", help="JSON object with further fields.")
 @target_options
@@ -67,8 +61,9 @@ def publish(
 ) -> None:
     """Publish STATUS of CONTENT_ID in CHANNEL.
 
-    STATUS is idle, generating, complete or error, or its equivalent for videos (PENDING, PROCESSING, READY, FAILED)
-    or jobs (pending, processing, completed, failed).
+    STATUS is idle, generating, complete or error, or a word for one of them: that of a video (PENDING, PROCESSING,
+    READY, FAILED), of a job (pending, processing, completed, failed), or of another system, such as SUCCESS, running
+    or cancelled.
     """
     import anyio
 
@@ -78,8 +73,8 @@ def publish(
     fence["age_ms"] = None if age is None else round(age * 1_000)
     receipt: Receipt = anyio.run(_publish, rest, content_id, {**event, **fence})
     if receipt.reason is not None:
-        raise Failure(f"refused, {receipt.reason}: {REASONS[receipt.reason]}", REFUSED)
-    click.echo(receipt.cursor)
+        raise refused(receipt.reason, channel, content_id, home=receipt.channel)
+    echo(receipt.cursor)
 
 
 async def _publish(target: dict[str, Any], content_id: str, event: dict[str, Any]) -> Receipt:

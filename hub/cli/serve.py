@@ -11,10 +11,13 @@ from typing import Any, Final
 import click
 
 from statushub.hub.cli.setting_options import given, setting_options
-from statushub.hub.config import Config, is_loopback
-from statushub.hub.environment import load
+from statushub.hub.config import Config
+from statushub.hub.environment import load, unknown_variables
 from statushub.hub.logs import logging_config
+from statushub.hub.model.addresses import is_loopback
+from statushub.hub.model.errors import ConfigError
 from statushub.hub.model.redaction import redacted
+from statushub.hub.settings import SETTINGS
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +42,13 @@ def serve(environ: Mapping[str, str], /, **flags: Any) -> None:
     from statushub.hub import server
 
     settings = load(environ, **given(flags))
-    logging.config.dictConfig(logging_config(settings.log_level))
-    server.serve(settings, ready=partial(announce, settings))
+    logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
+    for sentence in unknown_variables(environ):
+        logger.warning("%s", sentence)
+    try:
+        server.serve(settings, ready=partial(announce, settings))
+    except ConfigError as error:
+        raise _named(error) from error
 
 
 def announce(settings: Config, url: str) -> None:
@@ -52,3 +60,11 @@ def announce(settings: Config, url: str) -> None:
         logger.info("No signing key: every client on this machine may read and publish; serving loopback only.")
     else:
         logger.warning("No signing key: every client that reaches %s may read and publish.", url)
+
+
+def _named(error: ConfigError) -> ConfigError:
+    """The error, whose message names its setting."""
+    setting = SETTINGS.get(error.field or "")
+    if setting is None or setting.variable in error.message:
+        return error
+    return ConfigError(f"{setting.label}: {error.message}", field=error.field)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -34,6 +34,18 @@ def setting_options(command: Command) -> Command:
         if setting.flag:
             command = _option(setting)(command)
     return command
+
+
+def options_of(names: Collection[str]) -> Callable[[Command], Command]:
+    """As `setting_options`, for the settings with these names."""
+
+    def give(command: Command) -> Command:
+        for setting in reversed(SETTINGS.values()):
+            if setting.name in names:
+                command = _option(setting)(command)
+        return command
+
+    return give
 
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:

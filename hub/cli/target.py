@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -35,15 +36,18 @@ def target_options(command: Command) -> Command:
     return command
 
 
-def producer(*, hub: str | None, broker: str | None, tenant: str | None, token: str | None) -> Producer:
-    """The producer for the options, and for the environment variables of those that are None.
+def producer(*, hub: str | None, broker: str | None, tenant: str | None, token: str | None, **options: Any) -> Producer:
+    """The producer for the options, and for the environment variables of those that are None; `options` are further
+    ones of `Producer`.
 
     Raises `Failure` where the options contradict each other, `ConfigError` and `Invalid` where one is invalid.
     """
+    from statushub.producers.address import HTTP_SCHEMES, settings
     from statushub.producers.producer import Producer
 
     if hub and broker:
         raise Failure("--hub and --broker exclude each other: a status is published to one of them", USAGE)
-    if tenant and hub:
-        raise Failure("--tenant is for --broker: a hub takes the tenant from the token", USAGE)
-    return Producer(broker or hub, tenant=tenant, token=token)
+    address = broker or hub or settings(os.environ)["url"]
+    if tenant and address.lower().startswith(tuple(f"{scheme}:" for scheme in HTTP_SCHEMES)):
+        raise Failure("--tenant has no effect without --broker: a hub takes the tenant from the token", USAGE)
+    return Producer(broker or hub, tenant=tenant, token=token, **options)

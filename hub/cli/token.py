@@ -13,6 +13,7 @@ import click
 from statushub.hub.auth.patterns import Patterns
 from statushub.hub.auth.revocations import TOKEN_SECONDS_MAX
 from statushub.hub.cli.failure import USAGE, Failure
+from statushub.hub.cli.terminal import echo
 from statushub.hub.environment import load
 from statushub.hub.model.errors import Invalid
 from statushub.hub.model.names import DEFAULT_TENANT, check_tenant
@@ -53,6 +54,12 @@ class Duration(click.ParamType[float]):
 @click.option("--sub", metavar="NAME", help="Subject, whose tokens can be revoked together.")
 @click.option("--read", multiple=True, metavar="PATTERN", help="Channels that the token may read. May be repeated.")
 @click.option("--write", multiple=True, metavar="PATTERN", help="Channels that the token may write. May be repeated.")
+@click.option(
+    "--cancel",
+    multiple=True,
+    metavar="PATTERN",
+    help="Channels whose contents it may cancel, as one that writes may. May be repeated.",
+)
 @click.option("--revoke", is_flag=True, help="The token may revoke tokens of its tenant.")
 @click.option("--ttl", type=Duration(), default="1h", show_default=True, help="Lifetime, such as 30s, 15m, 1h or 7d.")
 @click.option(
@@ -68,6 +75,7 @@ def token(
     sub: str | None,
     read: tuple[str, ...],
     write: tuple[str, ...],
+    cancel: tuple[str, ...],
     revoke: bool,
     ttl: float,
     secret_file: str | None,
@@ -82,9 +90,9 @@ def token(
     settings = load(environ, secret_file=secret_file)
     if not settings.secret:
         raise Failure("no secret to sign with: export STATUSHUB_SECRET=$(openssl rand -hex 32)", USAGE)
-    if not (read or write or revoke):
-        raise Failure("this token would allow nothing: give --read, --write or --revoke", USAGE)
-    for patterns, option in ((read, "--read"), (write, "--write")):
+    if not (read or write or cancel or revoke):
+        raise Failure("this token would allow nothing: give --read, --write, --cancel or --revoke", USAGE)
+    for patterns, option in ((read, "--read"), (write, "--write"), (cancel, "--cancel")):
         Patterns(patterns, option)
     if sub is not None and not sub.isprintable():
         raise Invalid("--sub must hold only printable characters", field="--sub")
@@ -97,6 +105,6 @@ def token(
         "read": list(read),
         "write": list(write),
     }
-    optional = {"sub": sub, "revoke": revoke, "iss": settings.issuer, "aud": settings.audience}
+    optional = {"sub": sub, "cancel": list(cancel), "revoke": revoke, "iss": settings.issuer, "aud": settings.audience}
     claims.update((name, value) for name, value in optional.items() if value)
-    click.echo(jwt.encode(claims, settings.secret, "HS256"))
+    echo(jwt.encode(claims, settings.secret, "HS256"))

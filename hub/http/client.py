@@ -6,25 +6,25 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from statushub.hub.auth.identity import Identity
 from statushub.hub.http.state import authenticator_of, hub_of, read_limiter_of
 from statushub.hub.model.errors import Unauthorized
 
 
-async def identify(request: Request) -> Identity:
-    """The identity behind a request, which is neither expired nor revoked.
+async def identify(request: HTTPConnection, offered: str | None = None) -> Identity:
+    """The identity behind a request, which is neither expired nor revoked; `offered` is a token beside its headers.
 
     Raises `Unauthorized`, `Forbidden` and `KeysUnavailable` as `Authenticator.identify`.
     """
-    identity = await authenticator_of(request).identify(request)
+    identity = await authenticator_of(request).identify(request, offered)
     if not hub_of(request).trusts(identity):
         raise Unauthorized("the token has been revoked, or has expired")
     return identity
 
 
-def address_of(request: Request) -> str:
+def address_of(request: HTTPConnection) -> str:
     """The client's address, as told by the proxies that are trusted; empty where it is unknown."""
     # Interned: each viewer keeps its address, and many share one.
     return sys.intern(request.client.host) if request.client else ""

@@ -1,4 +1,5 @@
-"""Whether the installed uvicorn has the private parts that `connection`, `outlet`, `pace` and `handover` use.
+"""Whether the installed uvicorn has the private parts that `hub/http/` uses: `close_delimited`, `connection`,
+`handover`, `outlet` and `pace`.
 
 A minor version of uvicorn may rename them. The hub then serves on uvicorn's own h11 protocol, where streams take the
 portable path, instead of failing.
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 from statushub.hub.config import Config
 from statushub.hub.http.unread import Unread
+from statushub.hub.wire.frames import MESSAGE_BYTES
 
 PARTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "uvicorn.protocols.http.flow_control": {
@@ -24,6 +26,8 @@ PARTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "_start_asgi_task",
             "_unset_keepalive_if_required",
             "_unsupported_upgrade_warning",
+            "access_log",
+            "access_logger",
             "app_state",
             "connections",
             "cycle",
@@ -46,6 +50,7 @@ PARTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "RequestResponseCycle": (
             "chunked_encoding",
             "disconnected",
+            "expected_content_length",
             "keep_alive",
             "message_event",
             "more_body",
@@ -53,6 +58,7 @@ PARTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "response_started",
             "scope",
             "send",
+            "waiting_for_100_continue",
         ),
     },
 }
@@ -60,6 +66,9 @@ PARTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
 
 PORTABLE: Final = "h11"
 """uvicorn's name of the protocol to serve on instead. It has a limit on heads, which its httptools protocol lacks."""
+
+PORTABLE_WEBSOCKET: Final = "websockets-sansio"
+"""uvicorn's name of the protocol for WebSocket beside it; with hand-over uvicorn needs none."""
 
 
 def missing_parts() -> list[str]:
@@ -81,6 +90,14 @@ def http_protocol(settings: Config) -> Any:
         stall_seconds=settings.stall_timeout,
         unread=Unread(settings.max_unread),
     )
+
+
+def websocket_options(http: Any) -> dict[str, Any]:
+    """uvicorn's settings of WebSocket beside its `http` setting. Its own protocol would bypass the limits of
+    connections, so it is used only where there is no hand-over."""
+    if http != PORTABLE:
+        return {"ws": "none"}
+    return {"ws": PORTABLE_WEBSOCKET, "ws_max_size": MESSAGE_BYTES, "ws_per_message_deflate": False}
 
 
 def _missing() -> Iterator[str]:

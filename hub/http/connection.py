@@ -12,20 +12,23 @@ Private parts of uvicorn used here (`compatibility` checks them):
   requests that wait for the answer before theirs).
 - `RequestResponseCycle`: `response_started`, `response_complete` and `more_body` tell how far a request is;
   `chunked_encoding` is False for an answer of a known length; `keep_alive` is cleared to close after its answer;
-  `disconnected` and `message_event` tell it that its client is gone.
+  `disconnected` and `message_event` tell it that its client is gone; `scope` has the request's version.
 - `FlowControl`: `resume_reading` is overridden; `pause_reading`, `read_paused` and `write_paused` are used.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from statushub.hub.config import HEAD_BYTES, REQUEST_SECONDS
+from statushub.hub.http.close_delimited import CHUNKED_SINCE, CloseDelimited
 from statushub.hub.http.errors import error_body
 from statushub.hub.http.outlet import LINGER_SECONDS, Outlet
 from statushub.hub.http.pace import Pace
@@ -79,6 +82,7 @@ class Connection(Outlet):
         self._body_open = False
         self._body_due: asyncio.TimerHandle | None = None
         self._answer_unread = False
+        self._upgrade_end: int | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -106,6 +110,11 @@ class Connection(Outlet):
             piece = data[start : start + PIECE_BYTES]
             self._framing_received += len(piece)
             super().data_received(piece)
+            if self._upgrade_end is not None:
+                # In another protocol, or discarded where that is refused.
+                self.unparsed += data[start + self._upgrade_end :]
+                self._upgrade_end = None
+                return
             if self._head_due is None and self._idle():
                 # Empty lines before a request begin none, and stop the timer of an idle connection.
                 self._expect_head()
@@ -193,16 +202,23 @@ class Connection(Outlet):
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before and self.parser.should_upgrade():
-            # The protocol asked for is not spoken here. What follows may be in it, and is not read.
+            # What follows is in the protocol that is asked for, whether or not it is spoken here.
             self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._current = cycle
         paced: Any = Pace(app, cycle, self)
-        super()._start_asgi_task(cycle, paced)
+        framed: Any = paced if cycle.scope["http_version"] >= CHUNKED_SINCE else CloseDelimited(paced, cycle)
+        super()._start_asgi_task(cycle, framed)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """No warning: a server may ignore an upgrade and answer in HTTP/1.1 (RFC 9110, section 7.8)."""
+        """No warning: a server may ignore an upgrade and answer in HTTP/1.1 (RFC 9110, section 7.8).
+
+        uvicorn calls this while it handles the parser's exception, whose argument is where the request ends.
+        """
+        error = sys.exception()
+        if isinstance(error, HttpParserUpgrade):
+            self._upgrade_end = error.args[0]
 
     def _expect_head(self) -> None:
         self._framing_received = 0

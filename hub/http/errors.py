@@ -10,10 +10,13 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from statushub.hub.http.response import json_response
 from statushub.hub.http.state import hub_of
 from statushub.hub.model.errors import (
+    BadHandshake,
     BrokerUnavailable,
     Forbidden,
     HubBehind,
@@ -27,10 +30,14 @@ from statushub.hub.model.errors import (
     TooManyRequests,
     Unauthorized,
     UnsupportedMediaType,
+    UpgradeRequired,
 )
 
 RETRY_AFTER_SECONDS: Final = 3
 """When to retry while the broker or the keys are away: long enough to let them start, too short to be seen as down."""
+
+_VERSION: Final = {"Sec-WebSocket-Version": "13"}
+"""The version of WebSocket that is spoken here (RFC 6455, section 4.4)."""
 
 _CODES: Final[Mapping[int, str]] = {
     kind.status: kind.code
@@ -82,10 +89,24 @@ def _advice(error: StatushubError) -> dict[str, str] | None:
         return {"Retry-After": str(math.ceil(error.retry_after) or 1)}
     if isinstance(error, BrokerUnavailable | KeysUnavailable):
         return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    if isinstance(error, UpgradeRequired):
+        return {"Upgrade": "websocket", "Connection": "Upgrade", **_VERSION}
+    if isinstance(error, BadHandshake):
+        return _VERSION
     if isinstance(error, Unauthorized):
         # RFC 9110, section 11.6.1; for a page's fetch, browsers show no log-in window for this scheme.
         return {"WWW-Authenticate": 'Bearer realm="statushub"'}
     return None
+
+
+async def refuse(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request with its error; a WebSocket is not accepted, which is a 403 where the server cannot say more."""
+    if scope["type"] == "http":
+        await error_response(error)(scope, receive, send)
+    elif "websocket.http.response" in scope.get("extensions", {}):
+        await WebSocket(scope, receive, send).send_denial_response(error_response(error))
+    else:
+        await send({"type": "websocket.close", "code": 1008, "reason": ""})
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

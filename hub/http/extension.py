@@ -11,8 +11,8 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, Final, Protocol
 
 EXTENSION: Final = "statushub.handover"
-"""The extension's name. It has two entries: `"take"`, a `Take` or None, and `"transport"`, which returns the transport
-or None where it is gone."""
+"""The extension's name. It has three entries: `"take"`, a `Take` or None; `"upgrade"`, an `Upgrade`, or None where the
+request asks for no other protocol; and `"transport"`, which returns the transport or None where it is gone."""
 
 MakeProtocol = Callable[[set[Any], bool], asyncio.Protocol]
 """Given the server's set of connections and whether writing is paused, makes the connection's new protocol."""
@@ -27,6 +27,22 @@ class Take(Protocol):
         The protocol that `make` returns has its `connection_made` called here, and `shutdown()` called when
         the server stops. Does nothing where the client has disconnected. The caller sends no more.
         """
+
+
+class Upgrade(Protocol):
+    """Takes the connection of a request that asks for another protocol."""
+
+    def __call__(self, make: MakeProtocol, head: bytes) -> None:
+        """As `Take`, before any response: `head` is the whole response, which switches protocols (101).
+
+        What the client has sent after its request is passed to the new protocol's `data_received`.
+        """
+
+
+def upgrader(scope: MutableMapping[str, Any]) -> Upgrade | None:
+    """The upgrade that this request's server offers, or None."""
+    extension = scope.get("extensions", {}).get(EXTENSION)
+    return extension["upgrade"] if extension else None
 
 
 def taker(scope: MutableMapping[str, Any]) -> Take | None:

@@ -1,15 +1,18 @@
 """Hand-over: a connection leaves uvicorn's HTTP protocol for one of our own, as a WebSocket upgrade does.
 
 An idle viewer then costs a socket and a viewer: the request, its task, its parser and its scope are freed.
-The response head has gone out in the ordinary way by then, so middleware has seen it.
+The head of a stream has gone out in the ordinary way by then, so middleware has seen it. That of an upgrade is written
+here: uvicorn would add `transfer-encoding` to it.
 
 Private parts of uvicorn used here (`compatibility` checks them):
 
 - `HttpToolsProtocol`: `on_headers_complete` makes the request, `cycle`, in whose scope the extension is put;
-  `_unset_keepalive_if_required` stops the keep-alive timer; `parser` is dropped; `transport` goes to the new protocol;
-  `connections` are the protocols that are told when the server stops.
+  `_unset_keepalive_if_required` stops the keep-alive timer; `parser` tells of an upgrade, and is dropped; `transport`
+  goes to the new protocol; `connections` are the protocols that are told when the server stops; where there is an
+  `access_log`, an upgrade is logged with `access_logger`.
 - `RequestResponseCycle`: `scope`; `chunked_encoding` and `disconnected` tell whether there is a stream to hand
-  over; `response_complete` tells `run_asgi` that the response is not unfinished, and `message_event` wakes `receive`.
+  over; `response_started` and `response_complete` tell `run_asgi` that the response is not unfinished, and
+  `message_event` wakes `receive`.
 - `FlowControl`: `write_paused`, by way of the protocol's `flow`, is what the new protocol begins with.
 """
 
@@ -18,20 +21,24 @@ from __future__ import annotations
 import asyncio
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
+from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
+
+from statushub.hub.http.close_delimited import CHUNKED_SINCE
 from statushub.hub.http.connection import Connection
 from statushub.hub.http.extension import EXTENSION, MakeProtocol
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-CHUNKED_SINCE: Final = "1.1"
-"""The HTTP version that has chunked bodies; earlier ones are served the portable way."""
-
 
 class Offer:
-    """A `Take`. Its references are weak: a request must be freed with its response, not by the garbage collector."""
+    """A `Take` and an `Upgrade`.
+
+    Its references are weak: a request must be freed with its response, not by the garbage collector.
+    """
 
     __slots__ = ("_cycle", "_protocol")
 
@@ -39,10 +46,10 @@ class Offer:
         self._protocol = weakref.ref(protocol)
         self._cycle = weakref.ref(cycle)
 
-    def __call__(self, make: MakeProtocol) -> None:
+    def __call__(self, make: MakeProtocol, head: bytes = b"") -> None:
         protocol, cycle = self._protocol(), self._cycle()
         if protocol is not None and cycle is not None:
-            protocol.hand_over(cycle, make)
+            protocol.hand_over(cycle, make, head)
 
 
 class HandoverProtocol(Connection):
@@ -53,16 +60,18 @@ class HandoverProtocol(Connection):
         super().on_headers_complete()
         cycle = self.cycle
         if cycle is not before:
-            # The application's task starts in a later iteration of the event loop.
+            # The application's task starts in a later iteration of the event loop. Earlier versions are served the
+            # portable way.
             take = Offer(self, cycle) if cycle.scope["http_version"] == CHUNKED_SINCE else None
+            upgrade = take if self.parser.should_upgrade() else None
             transport = partial(_transport_of, weakref.ref(self))
-            cycle.scope["extensions"] = {EXTENSION: {"take": take, "transport": transport}}
+            cycle.scope["extensions"] = {EXTENSION: {"take": take, "upgrade": upgrade, "transport": transport}}
 
-    def hand_over(self, cycle: RequestResponseCycle, make: MakeProtocol) -> None:
-        """As `Take`, for the request of this cycle."""
-        if not cycle.chunked_encoding and not cycle.disconnected:
-            raise RuntimeError("a connection is handed over after the head of a chunked response")
-        cycle.response_complete = True
+    def hand_over(self, cycle: RequestResponseCycle, make: MakeProtocol, head: bytes) -> None:
+        """As `Take`, for the request of this cycle; where there is a `head`, as `Upgrade`."""
+        if not (cycle.chunked_encoding or (head and not cycle.response_started) or cycle.disconnected):
+            raise RuntimeError("a connection is handed over after the head of a chunked response, or with a head")
+        cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
         cycle.scope["extensions"] = {}
         if cycle.disconnected or self.transport.is_closing():
@@ -70,13 +79,33 @@ class HandoverProtocol(Connection):
         self._unset_keepalive_if_required()
         self._have_head()
         self.stop_watching()
+        # What follows an upgrade is in the new protocol; what follows the request of a stream is discarded.
+        rest = bytes(self.unparsed) if head else b""
         self.discard_pipelined()
         self.connections.discard(self)
         # The parser holds its callbacks, and with them this protocol: a cycle that only the collector would free.
         self.parser = None  # type: ignore[assignment]
+        transport = self.transport
         protocol = make(self.connections, self.flow.write_paused)
-        self.transport.set_protocol(protocol)
-        protocol.connection_made(self.transport)
+        if head:
+            self._log_upgrade(cycle)
+            transport.write(head)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if rest:
+            protocol.data_received(rest)
+
+    def _log_upgrade(self, cycle: RequestResponseCycle) -> None:
+        """As uvicorn logs the answers that it writes."""
+        if self.access_log:
+            self.access_logger.info(
+                '%s - "%s %s HTTP/%s" %d',
+                get_client_addr(cycle.scope),
+                cycle.scope["method"],
+                get_path_with_query_string(cycle.scope),
+                cycle.scope["http_version"],
+                HTTPStatus.SWITCHING_PROTOCOLS,
+            )
 
 
 def _transport_of(protocol: weakref.ref[HandoverProtocol]) -> asyncio.Transport | None:

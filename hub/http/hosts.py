@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from statushub.hub.config import is_loopback
+from statushub.hub.model.addresses import is_loopback
 
 ANY: Final = "*"
 """Listed, it stands for every name."""

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from statushub.hub.http.errors import error_response
+from statushub.hub.http.errors import refuse
 from statushub.hub.http.hosts import Hosts
 from statushub.hub.model.errors import Forbidden, HeadTooLarge, Malformed, StatushubError
 
@@ -31,9 +31,9 @@ class RequestMiddleware:
         self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (error := self._fault(scope)) is not None:
+        if scope["type"] != "lifespan" and (error := self._fault(scope)) is not None:
             self._refused(error)
-            await error_response(error)(scope, receive, send)
+            await refuse(error, scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

@@ -12,6 +12,15 @@ QUERY_BYTES: Final = 4096
 """Longest query string. The longest sensible one, 64 channel names of ordinary length, has about 2 KiB."""
 
 
+def limit_of(request: Request, most: int) -> int:
+    """The query parameter `limit`, `most` where it is missing. Raises `Invalid` where it is not from 1 to `most`."""
+    text = query_value(request, "limit") or str(most)
+    # More digits than a limit has would be a number that takes long to parse.
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
+        raise Invalid(f"limit must be a whole number from 1 to {most}", field="limit")
+    return int(text)
+
+
 def query_value(request: Request, name: str) -> str | None:
     """The query parameter `name`, or None where it is missing. Other parameters are ignored.
 

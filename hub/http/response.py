@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from statushub.hub.http.entity_tags import held_tags, holds
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import Invalid
 
@@ -23,8 +24,11 @@ BATCH_ITEMS: Final = 8
 PIECE_BYTES: Final = 64 * 1024
 """Least bytes that are encoded before the client reads on. A shorter answer is one piece."""
 
-_ENTITY_TAG = re.compile(r'"([^"]*)"|(\*)')
-"""A tag in a list of them, whether weak (`W/` before it) or not."""
+DIGEST_BYTES: Final = 8
+"""Of the digest in an entity tag: enough that two bodies with one cursor do not share it."""
+
+_DIGEST: Final = "."
+"""Between the cursor and the digest in an entity tag; no cursor has it."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -119,36 +123,40 @@ def poll_response(request: Request, cursor: Cursor, age: float, answer: Callable
     return unchanged(request, cursor, age) or json_response(answer(), headers=poll_headers(cursor, age))
 
 
-def unchanged(request: Request, cursor: Cursor, age: float) -> Response | None:
-    """The 304 where the client holds what is tagged with `cursor`, else None.
+def body_response(request: Request, value: object, cursor: Cursor, headers: Mapping[str, str]) -> Response:
+    """`value` as JSON, tagged with the cursor of what was read and a digest; 304 where the client holds it.
 
-    If-None-Match compares weakly (RFC 9110, section 13.1.2), since proxies that compress weaken tags.
+    For a body that may change while its cursor does not.
     """
-    held = _held(request)
-    return Response(None, 304, poll_headers(cursor, age)) if str(cursor) in held or "*" in held else None
+    body = _encoder.encode(value)
+    tag = f"{cursor}{_DIGEST}{blake2b(body, digest_size=DIGEST_BYTES).hexdigest()}"
+    return unchanged(request, tag, 0.0) or Response(
+        body, headers={**poll_headers(tag, 0.0), **headers}, media_type="application/json"
+    )
 
 
-def poll_headers(cursor: Cursor, age: float) -> dict[str, str]:
+def unchanged(request: Request, tag: Cursor | str, age: float) -> Response | None:
+    """The 304 where the client holds what has this entity tag, mostly its cursor; else None."""
+    return Response(None, 304, poll_headers(tag, age)) if holds(request.headers, str(tag)) else None
+
+
+def poll_headers(tag: Cursor | str, age: float) -> dict[str, str]:
     """The headers of an answer to a poll."""
-    headers = {"ETag": f'"{cursor}"', "Cache-Control": "no-cache", "Vary": "Authorization"}
-    if age > 0:
-        # Rounded up: a stale answer must not claim to be fresh.
-        headers["Age"] = str(math.ceil(age))
-    return headers
+    return {"ETag": f'"{tag}"', "Cache-Control": "no-cache", "Vary": "Authorization", **age_headers(age)}
+
+
+def age_headers(age: float) -> dict[str, str]:
+    """The header of an answer that is so many seconds old."""
+    # Rounded up: a stale answer must not claim to be fresh.
+    return {"Age": str(math.ceil(age))} if age > 0 else {}
 
 
 def held_cursor(request: Request) -> Cursor | None:
     """The latest cursor among the entity tags in If-None-Match: that of what the client holds."""
     latest: Cursor | None = None
-    for tag in _held(request):
+    for tag in held_tags(request.headers):
         with suppress(Invalid):
-            cursor = Cursor.parse(tag)
+            cursor = Cursor.parse(tag.partition(_DIGEST)[0])
             if latest is None or latest.precedes(cursor):
                 latest = cursor
     return latest
-
-
-def _held(request: Request) -> set[str]:
-    """The entity tags in If-None-Match; `*` for any."""
-    lines = request.headers.getlist("if-none-match")
-    return {tag or star for line in lines for tag, star in _ENTITY_TAG.findall(line)}

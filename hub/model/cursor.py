@@ -77,5 +77,6 @@ def next_epoch(stored: str | None, microseconds: int) -> str:
     one clock begin the same.
     """
     last = int(stored, 36) if stored and len(stored) <= _EPOCH_DIGITS else 0
-    drawn = last + 1 + microseconds % _SECOND
-    return epoch_at(max(microseconds, drawn) if last < COUNTER_MAX - _SECOND else microseconds)
+    if microseconds > last or last >= COUNTER_MAX - _SECOND:
+        return epoch_at(microseconds)
+    return epoch_at(last + 1 + microseconds % _SECOND)

@@ -3,13 +3,17 @@
 StatushubError
 ├── Invalid                 422  a field of the input breaks a rule; `field` names it
 │   ├── Malformed           400  the input cannot be parsed at all
-│   └── TooLarge            413  the input, or a part of it, is over its limit
+│   │   └── BadHandshake    400  a request to upgrade breaks the rules of WebSocket
+│   ├── TooLarge            413  the input, or a part of it, is over its limit
+│   └── MatchLimit          422  patterns name more channels than one stream may follow
 ├── Unauthorized            401  a token is missing, invalid, expired or revoked
-├── Forbidden               403  the token does not permit this
-├── NotFound                404  no such route
+├── Forbidden               403  the token does not permit this, or the hub does not serve this host or origin
+├── NotFound                404  no such route, or no such content to cancel
 ├── MethodNotAllowed        405  the route exists, the method does not
+├── Ended                   409  the content has ended, so that there is nothing to cancel
 ├── RequestTimeout          408  the request did not arrive in time
 ├── UnsupportedMediaType    415  the body is not application/json
+├── UpgradeRequired         426  the route speaks WebSocket, and the request asks for no upgrade
 ├── TooManyRequests         429  a rate limit, or the quota of followed channels, is exceeded
 ├── HeadTooLarge            431  the request's head is over its limit
 ├── BrokerUnavailable       503  the broker cannot be reached, or does not answer in time
@@ -22,6 +26,7 @@ StatushubError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -55,11 +60,30 @@ class Malformed(Invalid):
     status = 400
 
 
+class BadHandshake(Malformed):
+    """Raised when a request to upgrade breaks the rules of WebSocket (RFC 6455, section 4.2.1); `field` names the
+    header at fault."""
+
+
 class TooLarge(Invalid):
     """Raised when the input, or a part of it, is over its limit."""
 
     code = "too_large"
     status = 413
+
+
+class MatchLimit(Invalid):
+    """Raised when patterns name more channels than one stream, or one subscription, may follow."""
+
+    code = "match_limit"
+
+    def __init__(self, patterns: Sequence[str], most: int) -> None:
+        named = ", ".join(map(repr, patterns))
+        super().__init__(
+            f"{named} names more than {most} channels, which a stream may follow at most: name fewer",
+            field="match",
+            limit="match",
+        )
 
 
 class Unauthorized(StatushubError):
@@ -70,14 +94,15 @@ class Unauthorized(StatushubError):
 
 
 class Forbidden(StatushubError):
-    """Raised when a request asks for what its token does not permit; `field` names what."""
+    """Raised when a request asks for what its token does not permit, or comes under a name or from an origin that the
+    hub does not serve; `field` names what."""
 
     code = "forbidden"
     status = 403
 
 
 class NotFound(StatushubError):
-    """Raised when no route has this path."""
+    """Raised when no route has this path, or a channel has no content of this name; `field` names what."""
 
     code = "not_found"
     status = 404
@@ -88,6 +113,13 @@ class MethodNotAllowed(StatushubError):
 
     code = "method_not_allowed"
     status = 405
+
+
+class Ended(StatushubError):
+    """Raised when a content is to be cancelled whose attempt has ended."""
+
+    code = "ended"
+    status = 409
 
 
 class RequestTimeout(StatushubError):
@@ -105,6 +137,13 @@ class UnsupportedMediaType(StatushubError):
 
     code = "unsupported_media_type"
     status = 415
+
+
+class UpgradeRequired(StatushubError):
+    """Raised when a route speaks WebSocket and the request does not ask for that protocol."""
+
+    code = "upgrade_required"
+    status = 426
 
 
 class TooManyRequests(StatushubError):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from statushub.hub.model.errors import Invalid
-from statushub.hub.model.vocabulary import CONTENT_REMOVED
+from statushub.hub.model.vocabulary import CONTENT_DELTA, CONTENT_REMOVED
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
@@ -15,6 +15,9 @@ _encode = msgspec.json.Encoder().encode
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One status of one content, as the broker stored it. `data` is a JSON object, whole and opaque.
+
+    Only announcements have deltas: events of the type `content_delta`, whose `data` are those of `delta.encode`. They
+    build on the content's event at the offset `after`.
 
     It refers to nothing that could refer to it, so the garbage collector need not look at a channel's 100,000.
     """
@@ -24,6 +27,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     offset: int
     type: str
     data: bytes
+    after: int = 0
+
+    @property
+    def delta(self) -> bool:
+        """Whether it says only what changed since the content's event at `after`."""
+        return self.type == CONTENT_DELTA
 
     @property
     def removed(self) -> bool:
@@ -32,12 +41,18 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as the broker announces it; `prev` is the channel's offset before it."""
+    """An event as the broker announces it; `prev` is the channel's offset before it, 0 where the channel was empty.
+
+    Where the whole tenant is followed, `before` is the offset of its clock before the event, and `floor` that of its
+    empty channels.
+    """
 
     tenant: str
     epoch: str
     prev: int
     event: Event
+    before: int | None = None
+    floor: int = 0
 
 
 def tombstone(channel: str, content_id: str, offset: int) -> Event:

@@ -44,6 +44,19 @@ def check_name(value: object, field: str) -> str:
     return value
 
 
+def check_prefix(value: object, field: str) -> str:
+    """Return `value` if it is the beginning of a legal name, or empty; else raise `Invalid` naming `field`."""
+    if not isinstance(value, str):
+        raise Invalid(f"{field} must be a string", field=field)
+    if len(value) > NAME_CHARACTERS:
+        raise Invalid(f"{field} has {len(value)} characters; at most {NAME_CHARACTERS} are allowed", field=field)
+    if not value.isprintable() or value != value.lstrip(" /") or "*" in value:
+        raise Invalid(
+            f"{field} may hold only printable characters, no '*', and no space or slash at its beginning", field=field
+        )
+    return value
+
+
 def check_published_channel(value: object) -> str:
     """As `check_name`, for a channel that is published into: its last segment may not be that of a route.
 

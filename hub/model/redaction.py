@@ -7,6 +7,11 @@ from typing import Final
 
 HIDDEN: Final = "…"
 
+_SECRET: Final = re.compile(
+    r"(?<=://)[^\s@]*@"  # the user and the password of a URL
+    r"|\beyJ[\w-]+\.[\w-]*\.?[\w-]*"  # a JSON Web Token
+    r"|(?i:(?<=bearer )|(?<=basic )|(?<=ticket=)|(?<=token=)|(?<=password=))[^\s&'\",;]+"
+)
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -26,3 +31,17 @@ def redacted(url: str) -> str:
     if "@" in path or "@" in rest[len(shown) :]:
         return scheme + HIDDEN
     return scheme + authority.rpartition("@")[2] + slash + path
+
+
+def hides_authority(url: str) -> bool:
+    """Whether an unescaped `/`, `?` or `#` before an `@` leaves open which part of `url` is a password."""
+    match = _SCHEME.match(url)
+    rest = url[match.end() :] if match else url
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    # Without an authority it names a file or a socket, whose path may hold an `@`.
+    return bool(authority) and "@" in rest[len(authority) :]
+
+
+def censored(text: str) -> str:
+    """`text` of a library or a server, without what may be a secret: users in URLs, bearer tokens and tickets."""
+    return _SECRET.sub(HIDDEN, text)

@@ -6,21 +6,20 @@ and their data may lack fields, hold some of a wrong type, or be no JSON at all.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
 from statushub.hub.model.errors import Invalid
 from statushub.hub.model.event import Event, decode
-from statushub.hub.model.timestamp import timestamp
+from statushub.hub.model.timestamp import estimated_completion
 from statushub.hub.model.vocabulary import (
     CONTENT_STATUS,
     ERROR_TEXTS,
-    PHASES,
     TYPE_PHASES,
     ContentStatus,
     Phase,
+    meaning_of,
     phase_of,
 )
 
@@ -70,14 +69,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def estimated_completion(self) -> str | None:
         """When the work will be done (ISO 8601): as its producer says, else reckoned from what remains."""
-        said = self.text("estimated_completion")
-        remaining, moment = self.number("remaining_seconds"), self.text("timestamp")
-        if said is not None or remaining is None or moment is None:
+        said, moment = self.text("estimated_completion"), self.text("timestamp")
+        if said is not None or moment is None:
             return said
-        try:
-            return timestamp(datetime.fromisoformat(moment) + timedelta(seconds=remaining))
-        except (ValueError, OverflowError):
-            return None
+        return estimated_completion(moment, self.data.get("remaining_seconds"))
 
 
 class _Shape(msgspec.Struct, gc=False):
@@ -93,6 +88,12 @@ class _Line(_Shape, gc=False):
     id: str
 
 
+class _Own(msgspec.Struct, gc=False):
+    """The field that a producer may have set, and that its event's type replaces."""
+
+    type: Any = msgspec.UNSET
+
+
 class _Words(msgspec.Struct, gc=False):
     """The fields that a phase follows from, of any type."""
 
@@ -102,6 +103,7 @@ class _Words(msgspec.Struct, gc=False):
 
 _shape_decoder = msgspec.json.Decoder(_Shape)
 _line_decoder = msgspec.json.Decoder(_Line)
+_own_decoder = msgspec.json.Decoder(_Own)
 _words_decoder = msgspec.json.Decoder(_Words)
 _encode = msgspec.json.Encoder().encode
 
@@ -164,6 +166,31 @@ def line(event: Event) -> bytes:
     return text
 
 
+def typed(event: Event) -> bytes:
+    """The event's data, whose first field is the event's type, in place of the producer's own `type`.
+
+    Data without one are spliced unread, as in `line`, but for their grammar.
+    """
+    data = event.data
+    try:
+        own = _own_decoder.decode(_text(data)).type
+    except _UNREADABLE:
+        own = None
+    if own is msgspec.UNSET and data.startswith(b'{"'):
+        return b'{"type":%b,%b' % (_encode(event.type), data[1:])
+    fields = read(event).data or _repaired(event)
+    return _encode({"type": event.type} | fields | {"type": event.type})
+
+
+def sound(event: Event) -> bytes:
+    """The event's data as they are, where they are a JSON object in UTF-8; else what can be read of them."""
+    try:
+        _own_decoder.decode(_text(event.data))
+    except _UNREADABLE:
+        return _encode(_repaired(event))
+    return event.data
+
+
 def _text(data: bytes) -> bytes:
     """`data`, if they are UTF-8, which msgspec leaves unchecked in what it skips."""
     if not data.isascii():
@@ -187,7 +214,6 @@ def _status(event: Event, data: dict[str, Any]) -> Status:
 
 
 def _phase(event: Event, data: dict[str, Any]) -> Phase:
-    said = data.get("status")
-    if isinstance(said, str) and said in PHASES:
+    if meaning_of(data.get("status")) is not None:
         return phase_of(data)
     return TYPE_PHASES.get(event.type, Phase.PROCESSING)

@@ -1,13 +1,26 @@
 """The vocabularies in which producers and pages say what a status is, and what their words mean.
 
-This is the source. JavaScript and Lua repeat some of it; tests/unit/test_vocabulary.py compares them.
+This is the source. JavaScript and Lua repeat some of it; tests/unit/test_vocabulary.py compares them. `words` has the
+words of other systems.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Final, Literal
+
+import msgspec
+
+from statushub.hub.model import words
+
+WORD_CHARACTERS: Final = 40
+"""Longest word that is compared with the known ones for a suggestion: comparing takes the product of their lengths."""
+
+SIMILARITY: Final = 0.8
+"""Least similarity of a suggestion: `runing` is like `running`, and `dancing` is like none."""
 
 
 class Phase(StrEnum):
@@ -98,18 +111,22 @@ TYPE_PHASES: Final[Mapping[str, Phase]] = {
 CONTENT_REMOVED: Final = "content_removed"
 """The type of a tombstone, the last event of a content that was removed."""
 
+CONTENT_DELTA: Final = "content_delta"
+"""The type of an event that says only what changed in a content that grows."""
+
 CONTROL_TYPES: Final = frozenset({"ready", "reset", "heartbeat", "drain"})
 """The types of a stream's own events."""
 
-_FUTURE_TYPES: Final = frozenset(
-    {"content_delta", "limit", "subscribe", "subscribed", "unsubscribe", "unsubscribed", "ping", "pong"}
-)
+LIMIT: Final = "limit"
+"""The type that says that a stream's patterns name more channels than it follows."""
+
+_FUTURE_TYPES: Final = frozenset({"subscribe", "subscribed", "unsubscribe", "unsubscribed", "ping", "pong"})
 """Types that the protocol keeps for itself."""
 
 EVENT_SOURCE_TYPES: Final = frozenset({"open", "error", "message"})
 """The types of the events that a browser's `EventSource` makes itself."""
 
-RESERVED_TYPES: Final = CONTROL_TYPES | EVENT_SOURCE_TYPES | _FUTURE_TYPES | {CONTENT_REMOVED}
+RESERVED_TYPES: Final = CONTROL_TYPES | EVENT_SOURCE_TYPES | _FUTURE_TYPES | {CONTENT_REMOVED, CONTENT_DELTA, LIMIT}
 """Types that producers may not use."""
 
 ERROR_TEXTS: Final = ("error_message", "error", "error_reason")
@@ -118,10 +135,69 @@ ERROR_TEXTS: Final = ("error_message", "error", "error_reason")
 STALLED: Final = "stalled"
 """The `error_code` of a content whose lease ran out."""
 
+CANCELLED: Final = "cancelled"
+"""The `error_code` of a content whose work was cancelled."""
+
+TIMEOUT: Final = "timeout"
+"""The `error_code` of a content whose work exceeded its own time limit."""
+
+
+class Meaning(msgspec.Struct, frozen=True):
+    """What a word for a status means: its phase, and the `error_code` of a failure that the word names."""
+
+    phase: Phase
+    error_code: str | None = None
+
+
+WORDS: Final[Mapping[str, Meaning]] = {
+    **dict.fromkeys(words.PENDING, Meaning(Phase.PENDING)),
+    **dict.fromkeys(words.PROCESSING, Meaning(Phase.PROCESSING)),
+    **dict.fromkeys(words.COMPLETED, Meaning(Phase.COMPLETED)),
+    **dict.fromkeys(words.FAILED, Meaning(Phase.FAILED)),
+    **dict.fromkeys(words.CANCELLED, Meaning(Phase.FAILED, CANCELLED)),
+    **dict.fromkeys(words.TIMEOUT, Meaning(Phase.FAILED, TIMEOUT)),
+}
+"""Every word of other systems that may be published as a `status`."""
+
+_SEPARATORS: Final = re.compile(r"[-_ ]")
+
+
+def _plain(word: str) -> str:
+    """The word without its case and its separators: systems write IN_PROGRESS, in-progress and InProgress."""
+    return _SEPARATORS.sub("", word).lower()
+
+
+_EXACT: Final = {**{word: Meaning(phase) for word, phase in PHASES.items()}, **WORDS}
+
+# Without `READY`: in small letters other systems say it of work that has not begun.
+_PLAIN: Final = {_plain(word): meaning for word, meaning in _EXACT.items() if word != "READY"}
+
+
+def meaning_of(word: object) -> Meaning | None:
+    """What a `status` means, in any vocabulary, case and spelling; None where it is unknown."""
+    if not isinstance(word, str):
+        return None
+    if (known := _EXACT.get(word)) is not None:
+        return known
+    return _PLAIN.get(_plain(word)) if len(word) <= WORD_CHARACTERS else None
+
 
 def phase_of(data: Mapping[str, Any]) -> Phase:
     """The phase of a stored status. An unknown `status` counts as processing."""
-    phase = PHASES.get(str(data.get("status")), Phase.PROCESSING)
+    meaning = meaning_of(data.get("status"))
+    phase = Phase.PROCESSING if meaning is None else meaning.phase
     if phase is Phase.IDLE and data.get("processing_status") == Phase.PENDING:
         return Phase.PENDING
     return phase
+
+
+def advice(word: object) -> str:
+    """What to do about an unknown `status`: a sentence, or more, that begins with a space; empty where nothing is
+    like it."""
+    if not isinstance(word, str) or len(word) > WORD_CHARACTERS:
+        return ""
+    if word in PROCESSING_PHASES:
+        return f" {word!r} is a processing_status, which details a status such as 'generating'."
+    known = {_plain(name): name for name in (*WORDS, *PHASES)}
+    close = get_close_matches(_plain(word), known, n=1, cutoff=SIMILARITY)
+    return "".join(f" Did you mean {known[name]!r}?" for name in close)

@@ -44,6 +44,10 @@ class Auditor:
     async def _audit(self, tenant: str, replicas: Sequence[Replica]) -> None:
         known = [replica.last for replica in replicas]
         told = await self._broker.offsets(tenant, [replica.channel for replica in replicas])
+        directory = self._registry.directory(tenant)
+        if directory is not None and directory.misses(told.cursor):
+            self._synchronizer.resync(tenant)
+            return
         for replica, offset, before in zip(replicas, told.offsets, known, strict=True):
             if replica.live and (
                 offset > replica.last or told.cursor.epoch != replica.epoch or told.cursor.offset < before

@@ -11,6 +11,7 @@ import msgspec
 from statushub.hub.model import status
 from statushub.hub.model.event import Event
 from statushub.hub.model.vocabulary import Phase
+from statushub.hub.replicas.growth import Grown
 
 HOLES: Final = 64
 """Holes that are always tolerated; beyond that, a log is at most a third holes."""
@@ -85,22 +86,21 @@ class Log:
 
     def page(self, below: int | None, limit: int) -> Page:
         """At most `limit` contents that are not removed, the newest first, with offsets lower than `below`."""
-        events: list[Event] = []
-        phases: list[Phase] = []
-        place = len(self._events) if below is None else bisect_left(self._offsets, below)
-        more = False
-        while place > 0 and not more:
-            place -= 1
-            event = self._events[place]
-            if event is None or event.removed:
-                continue
-            if len(events) == limit:
-                more = True
-            else:
-                events.append(event)
-                if place < len(self._codes):
-                    phases.append(PHASES[self._codes[place]])
-        return Page(events=events, phases=phases, next=events[-1].offset if more else None)
+        events, codes = self._events, self._codes
+        place = len(events) if below is None else bisect_left(self._offsets, below)
+        places: list[int] = []
+        while place > 0 and len(places) <= limit:
+            start = max(place - SLICE, 0)
+            places += [
+                at for at in range(place - 1, start - 1, -1) if (it := events[at]) is not None and not it.removed
+            ]
+            place = start
+        shown = [it for at in places[:limit] if (it := events[at]) is not None]
+        return Page(
+            events=shown,
+            phases=[PHASES[codes[at]] for at in places[:limit] if at < len(codes)],
+            next=shown[-1].offset if len(places) > limit else None,
+        )
 
     @property
     def uncounted(self) -> int:
@@ -111,7 +111,7 @@ class Log:
         """Count the phases of at most `limit` more events."""
         counted = len(self._codes)
         for event in self._events[counted : counted + limit]:
-            code = _REMOVED if event is None or event.removed else _CODES[status.phase(event)]
+            code = _REMOVED if event is None or event.removed else _CODES[_phase(event)]
             self._codes.append(code)
             if event is not None:
                 self._totals[code] += 1
@@ -128,3 +128,8 @@ class Log:
         self._offsets = [event.offset for event in kept]
         self._events = list[Event | None](kept)
         self._holes = 0
+
+
+def _phase(event: Event) -> Phase:
+    # Only what is processed grows, and its data would be composed.
+    return Phase.PROCESSING if type(event) is Grown else status.phase(event)

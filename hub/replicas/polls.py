@@ -12,6 +12,7 @@ from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable, HubBehind
 from statushub.hub.model.event import Event
 from statushub.hub.model.vocabulary import Phase
+from statushub.hub.replicas.growth import Grown
 from statushub.hub.replicas.log import Page
 from statushub.hub.replicas.lookup import LookupBatcher
 from statushub.hub.replicas.registry import Registry
@@ -48,11 +49,12 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 class Lookup(msgspec.Struct, frozen=True, kw_only=True):
     """The latest events of some contents, in the order asked, None where unknown; `cursor` is that of the latest of
-    them, and `age` as in `Reading`."""
+    them, and `age` as in `Reading`. `hidden` has those that are known and may not be read."""
 
     cursor: Cursor
     events: Sequence[Event | None]
     age: float
+    hidden: frozenset[str] = frozenset()
 
 
 class Polls:
@@ -88,7 +90,7 @@ class Polls:
         found: Page = replica.log.page(below, page.limit)
         return Reading(
             cursor=Cursor(epoch=epoch, offset=replica.changed),
-            events=found.events,
+            events=_whole(found.events) if replica.growing else found.events,
             phases=found.phases,
             totals=replica.log.totals(),
             next=None if found.next is None else Cursor(epoch=epoch, offset=found.next),
@@ -125,10 +127,11 @@ class Polls:
             raise HubBehind
         events: list[Event | None] = [read.events.get(content_id) for content_id in content_ids]
         channels = {event.channel for event in events if event}
-        hidden = {channel for channel in channels if not identity.may_read(channel)}
-        if hidden:
-            channels -= hidden
-            events = [None if event and event.channel in hidden else event for event in events]
+        unreadable = {channel for channel in channels if not identity.may_read(channel)}
+        hidden = frozenset(event.content_id for event in events if event and event.channel in unreadable)
+        if unreadable:
+            channels -= unreadable
+            events = [None if event and event.channel in unreadable else event for event in events]
         if len(channels) <= FOLLOWED_CHANNELS:
             for channel in channels:
                 self._synchronizer.obtain(identity.tenant, channel)
@@ -137,6 +140,7 @@ class Polls:
             cursor=_cursor(read.clock.epoch, [event for event in events if event]),
             events=[None if event and event.removed else event for event in events],
             age=self._synchronizer.age,
+            hidden=hidden,
         )
 
     def _held(self, identity: Identity, content_ids: Sequence[str]) -> tuple[str, list[Event]] | None:
@@ -153,8 +157,13 @@ class Polls:
             return None
         for replica in replicas:
             replica.touch()
-        return replicas[0].epoch or "", events
+        return replicas[0].epoch or "", _whole(events)
 
 
 def _cursor(epoch: str | None, events: Sequence[Event]) -> Cursor:
     return Cursor(epoch=epoch or "", offset=max([event.offset for event in events], default=0))
+
+
+def _whole(events: Sequence[Event]) -> list[Event]:
+    """The events as they are at this moment, for a reader that encodes them later."""
+    return [event.whole() if type(event) is Grown else event for event in events]

@@ -11,7 +11,9 @@ from typing import Final, Protocol
 from statushub.hub.metrics import Counts
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Event
-from statushub.hub.replicas.replica import Replica, merged
+from statushub.hub.replicas.growth import Grown
+from statushub.hub.replicas.replica import Replica
+from statushub.hub.replicas.scope import Channels, Scope, ScopeHost
 
 FRAME_BYTES: Final = 100
 """What an event takes on a connection beside its data, about: its id, its type, and what separates it."""
@@ -38,32 +40,21 @@ class Resync(Enum):
         return self in (Resync.WAIT, Resync.BEHIND)
 
 
-class ReaderHost(Protocol):
+class ReaderHost(ScopeHost, Protocol):
     """What a reader needs of the hub."""
 
     counts: Counts
 
-    def live(self, replicas: Sequence[Replica]) -> bool:
-        """Whether announcements keep all of these true, on one epoch."""
-
-    def readable(self, replicas: Sequence[Replica]) -> bool:
-        """Whether these stand at one moment of the clock."""
-
-    def verify(self, replica: Replica) -> None:
-        """Find out whether cursors ahead of this replica are ahead of the clock, and void."""
-
-    def expect(self, replica: Replica, epoch: str) -> bool:
-        """Look for another epoch of the replica's clock than the known one; False where it is void."""
-
 
 class Reader(ABC):
-    """Reads replicas of one tenant from a cursor on. The offsets that it reads grow until it is reset."""
+    """Reads channels of one tenant from a cursor on. The offsets that it reads grow until it is reset."""
 
-    __slots__ = ("began", "epoch", "host", "offset", "replicas")
+    __slots__ = ("began", "epoch", "host", "offset", "scope")
 
-    def __init__(self, host: ReaderHost, replicas: Sequence[Replica], since: Cursor | None) -> None:
+    def __init__(self, host: ReaderHost, scope: Scope | Sequence[Replica], since: Cursor | None) -> None:
+        """`scope` may be the replicas of a fixed set of channels."""
         self.host = host
-        self.replicas = replicas
+        self.scope: Scope = Channels(scope) if isinstance(scope, Sequence) else scope
         self.epoch = since.epoch if since else None
         self.offset = since.offset if since else 0
         self.began = 0
@@ -72,7 +63,7 @@ class Reader(ABC):
     @property
     def position(self) -> int:
         """How far the tenant's clock is known here, for this reader's channels."""
-        return max(replica.last for replica in self.replicas)
+        return self.scope.position
 
     @property
     def cursor(self) -> Cursor:
@@ -81,7 +72,7 @@ class Reader(ABC):
 
     @property
     def spans_channels(self) -> bool:
-        return len(self.replicas) > 1
+        return self.scope.spans_channels
 
     @abstractmethod
     def pause(self) -> None:
@@ -96,15 +87,15 @@ class Reader(ABC):
 
     def resync(self) -> Resync:
         """Bring the cursor into the replicas' epoch."""
-        epoch = self.replicas[0].epoch
-        if epoch is None or not self.host.readable(self.replicas):
+        epoch = self.scope.epoch
+        if epoch is None or not self.scope.readable(self.host):
             return Resync.WAIT
         if self.epoch == epoch and not self._below_floor():
             if self.offset <= self.position:
                 return Resync.RESUME
-            self.host.verify(self.replicas[0])
+            self.scope.verify(self.host)
             return Resync.WAIT
-        if self.epoch and self.epoch != epoch and self.host.expect(self.replicas[0], self.epoch):
+        if self.epoch and self.epoch != epoch and self.scope.expect(self.host, self.epoch):
             return Resync.BEHIND
         fresh = self.epoch is None
         self.epoch, self.offset, self.began = epoch, 0, self.position
@@ -120,14 +111,20 @@ class Reader(ABC):
 
     def backlog(self) -> Iterator[Event]:
         """What this reader has not read, in offset order; without what was removed before it began."""
-        events, began = merged(self.replicas, self.offset), self.began
-        if self.offset < began and any(replica.has_removals for replica in self.replicas):
+        events, began = self.scope.after(self.offset), self.began
+        if self.scope.grows:
+            events = map(self.read, events)
+        if self.offset < began and self.scope.has_removals:
             return (event for event in events if event.offset > began or not event.removed)
         return events
 
+    def read(self, event: Event) -> Event:
+        """What this reader gets of an event of its replicas: its whole state."""
+        return event.whole() if type(event) is Grown else event
+
     def _below_floor(self) -> bool:
         """Whether a removal may have been forgotten that this reader has not read."""
-        floor = max(replica.floor for replica in self.replicas)
+        floor = self.scope.floor
         return self.offset < floor and (self.offset >= self.began or self.began < floor)
 
     def take(self, limit: float = math.inf) -> tuple[Resync, list[Event]]:

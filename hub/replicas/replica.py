@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from operator import attrgetter
+from typing import Protocol
 
 from msgspec.structs import force_setattr
 
@@ -15,12 +16,21 @@ from statushub.hub.brokers.contract import Snapshot
 from statushub.hub.model.cursor import Cursor, epoch_precedes
 from statushub.hub.model.event import Announcement, Event
 from statushub.hub.model.vocabulary import CONTENT_REMOVED
+from statushub.hub.replicas.growth import Grown, Growth, is_delta
 from statushub.hub.replicas.log import Log
 from statushub.hub.replicas.scheduler import STEP_EVENTS
-from statushub.hub.replicas.subscriber import Subscriber
+from statushub.hub.replicas.subscriber import Paced, Recipient, Subscriber
 from statushub.hub.wire.format import WireFormat
 
 Write = Callable[[bytes], None]
+
+
+class Audience(Protocol):
+    """Subscribers that are told of the events of several replicas."""
+
+    writers: dict[WireFormat, dict[Recipient, Write]]
+    pollers: set[Subscriber]
+    held: set[Paced]
 
 
 class Replica:
@@ -33,7 +43,11 @@ class Replica:
     the same loss stand at the same moment of the clock.
 
     `subscribers` are all that read it. Of them, `writers` are those that get each event as it is applied, by the
-    format in which they get it, and `pollers` those that are told to catch up with each event.
+    format in which they get it, and `pollers` those that are told to catch up with each event. `audiences` are
+    selections that hold it, with writers and pollers of their own. `held` are viewers that wait until they may be sent
+    the whole state of a content that grows.
+
+    `growing` counts the contents that are kept in parts, and `grew` tells that one has grown since it was last read.
 
     `contents` is the index of its tenant: the latest event of each content in any of the tenant's replicas.
     """
@@ -42,12 +56,16 @@ class Replica:
         "_contents",
         "_life",
         "_removals",
+        "audiences",
         "changed",
         "channel",
         "epoch",
         "events",
         "floor",
         "frozen",
+        "grew",
+        "growing",
+        "held",
         "idle_since",
         "last",
         "live",
@@ -76,8 +94,12 @@ class Replica:
         self.waiting: list[Announcement] = []
         self.settled = asyncio.Event()
         self.subscribers: set[Subscriber] = set()
-        self.writers: dict[WireFormat, dict[Subscriber, Write]] = {}
+        self.writers: dict[WireFormat, dict[Recipient, Write]] = {}
         self.pollers: set[Subscriber] = set()
+        self.held: set[Paced] = set()
+        self.growing = 0
+        self.grew = False
+        self.audiences: list[Audience] = []
         self.idle_since = time.monotonic()
         self._contents = contents
         # Tombstones, with the moment of the monotonic clock at which each was applied.
@@ -98,16 +120,34 @@ class Replica:
 
     def follows(self, announcement: Announcement) -> bool:
         """Whether it is the next event of this channel: of its epoch, newer, and with nothing missing before it."""
+        event = announcement.event
         return (
             self.live
             and announcement.epoch == self.epoch
-            and announcement.prev <= self.last < announcement.event.offset
+            and announcement.prev <= self.last < event.offset
+            and (not event.after or self.fits(event))
         )
 
+    def fits(self, event: Event) -> bool:
+        """Whether the event, where it is a delta, builds on what is here."""
+        former = self.events.get(event.content_id)
+        return not event.after or (former is not None and former.offset == event.after and is_delta(event))
+
     def apply(self, event: Event) -> Event:
-        """Take in an event that is newer than everything here, and return it."""
+        """Take in an event that is newer than everything here, and that fits; returns what is kept of it."""
         content_id = event.content_id
         former = self.events.get(content_id)
+        if event.after:
+            if former is None:
+                raise ValueError(f"{content_id!r} is not here, and cannot grow")
+            if type(former) is Grown:
+                event = former.growth.grow(event)
+            else:
+                event = Growth(former).grow(event)
+                self.growing += 1
+            self.grew = True
+        elif type(former) is Grown:
+            self.growing -= 1
         if former is None:
             self.log.append(event)
         else:
@@ -123,6 +163,14 @@ class Replica:
         if event.type == CONTENT_REMOVED:
             self._removals.append((time.monotonic(), event))
         return event
+
+    def begin(self, epoch: str, before: int, floor: int) -> None:
+        """Be live without a read: nothing of this channel was there when the clock came to `before`, and everything
+        that comes from now on is announced. `floor` is that of empty channels."""
+        self.epoch, self.last, self.floor = epoch, before, floor
+        self.changed = floor
+        self.live = True
+        self.settled.set()
 
     def load(self, snapshot: Snapshot) -> None:
         """Take in what the broker read since `cursor`, or, in another epoch, everything anew."""
@@ -168,7 +216,7 @@ class Replica:
                     return False
                 continue  # of a former life of the clock
             if announcement.event.offset > self.last:
-                if announcement.prev > self.last:
+                if announcement.prev > self.last or not self.fits(announcement.event):
                     return False
                 self.apply(announcement.event)
         return True
@@ -203,7 +251,7 @@ class Replica:
         former, self.events, self.log = self.events, {}, Log()
         self._removals.clear()
         self._life += 1
-        self.last = self.changed = self.floor = 0
+        self.last = self.changed = self.floor = self.growing = 0
         return former
 
     def _disowning(self, events: dict[str, Event]) -> Generator[None]:
@@ -229,11 +277,11 @@ class Replica:
         self.pollers.discard(subscriber)
         self.touch()
 
-    def add_writer(self, format: WireFormat, subscriber: Subscriber, write: Write) -> None:
+    def add_writer(self, format: WireFormat, subscriber: Recipient, write: Write) -> None:
         """Write each event in `format` to this subscriber as it is applied."""
         self.writers.setdefault(format, {})[subscriber] = write
 
-    def remove_writer(self, format: WireFormat, subscriber: Subscriber) -> None:
+    def remove_writer(self, format: WireFormat, subscriber: Recipient) -> None:
         """Undo `add_writer`."""
         self.writers[format].pop(subscriber, None)
 
@@ -242,4 +290,5 @@ def merged(replicas: Sequence[Replica], offset: int) -> Iterator[Event]:
     """The events of all these replicas with a greater offset, in offset order; they cost what is read of them."""
     if len(replicas) == 1:
         return replicas[0].log.after(offset)
-    return heapq.merge(*(replica.log.after(offset) for replica in replicas), key=attrgetter("offset"))
+    changed = [replica.log.after(offset) for replica in replicas if replica.changed > offset]
+    return heapq.merge(*changed, key=attrgetter("offset"))

@@ -26,3 +26,23 @@ class Subscriber(Protocol):
 
     def invalidate(self) -> None:
         """Its cursor is void: it is reset before it reads on."""
+
+
+class Paced(Protocol):
+    """May have to wait until it is sent whole states of contents that grow."""
+
+    def release(self) -> None:
+        """An ending has come: it waits no longer."""
+
+
+class Recipient(Subscriber, Paced, Protocol):
+    """A subscriber that events are written to."""
+
+    def due(self, size: int) -> float:
+        """In how many seconds it may be sent a whole state of so many bytes; 0.0 is now."""
+
+    def show(self) -> None:
+        """It is sent such a state now."""
+
+    def hold(self, offset: int, seconds: float) -> None:
+        """It has been written everything up to `offset`, and is written nothing more before `seconds` have passed."""

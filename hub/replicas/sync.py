@@ -6,6 +6,7 @@ is back. Meanwhile announcements wait in it, and its subscribers are paused.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -128,12 +129,16 @@ class Synchronizer:
             # Polls that wait for it may be answered with what it holds.
             replica.settled.set()
             replica.settled.clear()
+        for directory in self._registry.directories():
+            directory.lose(self._losses)
 
     def restored(self) -> None:
         """The broker is back: everything that was missed is read."""
         self.lost_at = None
         for replica in self._registry:
             self.sync(replica)
+        for directory in self._registry.directories():
+            directory.begin_survey()
 
     def sync(self, replica: Replica) -> None:
         """Read what is missing here, and be live again; returns immediately."""
@@ -170,6 +175,25 @@ class Synchronizer:
             owner.epoch = epoch
         for replica in self._registry.of(tenant):
             self.sync(replica)
+        directory = self._registry.directory(tenant)
+        if directory is not None and directory.epoch != epoch:
+            directory.begin_survey()
+
+    def read_again(self, tenant: str) -> None:
+        """Read what is missing in any channel of a tenant, also where a read is under way: it may be older than what
+        was lost."""
+        self._losses += 1
+        for replica in self._registry.of(tenant):
+            self.sync(replica)
+
+    def resync(self, tenant: str) -> None:
+        """Read what is missing in any channel of a tenant that is followed: announcements were lost, which shows before
+        a later one was passed on."""
+        for replica in self._registry.of(tenant):
+            self.sync(replica)
+        directory = self._registry.directory(tenant)
+        if directory is not None:
+            directory.begin_survey()
 
     def verify(self, replica: Replica) -> None:
         """Find out whether cursors ahead of what is known here are ahead of the clock, too, and so void."""
@@ -179,7 +203,7 @@ class Synchronizer:
     async def verified(self, replica: Replica) -> Cursor | None:
         """As `verify`; returns the clock when it is found out, or None when a sync that is under way will find out."""
         self._verifying.add(replica)
-        asked = [subscriber for subscriber in replica.subscribers if subscriber.cursor.epoch == replica.epoch]
+        asked = [(it, it.cursor.offset) for it in replica.subscribers if it.cursor.epoch == replica.epoch]
         try:
             snapshot = await self._loader.changes(replica)
         except BrokerUnavailable:
@@ -198,8 +222,8 @@ class Synchronizer:
         elif replica.live:
             # Nothing was read of other channels: to raise their `last` would hide what they may have missed.
             replica.last = max(replica.last, snapshot.cursor.offset)
-        for subscriber in asked:
-            if subscriber.cursor.offset > snapshot.cursor.offset:
+        for subscriber, offset in asked:
+            if offset > snapshot.cursor.offset:
                 # Ahead of the clock: it was never issued.
                 subscriber.invalidate()
         for subscriber in tuple(replica.subscribers):
@@ -247,16 +271,27 @@ class Synchronizer:
                 if self.lost_at is None:
                     with suppress(BrokerUnavailable):
                         clock = (await self._broker.offsets(tenant, [])).cursor
-                        if any(replica.epoch != clock.epoch for replica in self._registry.of(tenant)):
+                        directory = self._registry.directory(tenant)
+                        if any(replica.epoch != clock.epoch for replica in self._registry.of(tenant)) or (
+                            directory is not None and directory.epoch != clock.epoch
+                        ):
                             self.begin_anew(tenant, clock.epoch)
                 await anyio.sleep(LOOK_SECONDS)
                 # Those whose cursors have become void are reset.
                 for replica in tuple(self._registry.of(tenant)):
                     for subscriber in tuple(replica.subscribers):
                         subscriber.catch_up()
+                if (directory := self._registry.directory(tenant)) is not None:
+                    directory.catch_up()
         finally:
             self._looking.discard(tenant)
             del self._expected[tenant]
+
+    def void(self, tenant: str, clock: Cursor) -> None:
+        """What was known of a later clock is void: the clock went back to this one."""
+        owner = self._registry.tenants[tenant]
+        self._lag.void(tenant, owner.epoch)
+        owner.epoch = clock.epoch
 
     def outdated(self, tenant: str, clock: Cursor) -> bool:
         """Whether a read of the tenant came from a server that is behind what is known of its clock."""
@@ -296,6 +331,18 @@ class Synchronizer:
                 subscriber.pause()
                 subscriber.invalidate()
 
+    def _invalidate_passed(self, replica: Replica, snapshot: Snapshot) -> None:
+        """Reset the subscribers that saw later offsets of other channels than those of what is only read now: of a
+        tenant that is followed, holes show by the announcements of any channel."""
+        if snapshot.cursor.epoch != replica.epoch or self._registry.directory(replica.tenant) is None:
+            return
+        first = min((event.offset for event in snapshot.events if event.offset > replica.last), default=math.inf)
+        for subscriber in replica.subscribers:
+            cursor = subscriber.cursor
+            if subscriber.spans_channels and cursor.epoch == replica.epoch and cursor.offset >= first:
+                subscriber.pause()
+                subscriber.invalidate()
+
     async def _take_in(self, replica: Replica, snapshot: Snapshot, losses: int) -> bool:
         """Take in what was read, and what was announced meanwhile. Returns whether the replica is live then; where
         something is missing, it is synced again. Few contents are taken in without letting other tasks run.
@@ -319,6 +366,7 @@ class Synchronizer:
             self._loader.add(replica.tenant, [replica])
             return False
         owner.epoch = snapshot.cursor.epoch
+        self._invalidate_passed(replica, snapshot)
         await self._perform(replica.loading(snapshot), len(replica.events) + len(snapshot.events))
         overtaken = losses != self._losses or replica not in self._registry or owner.epoch != snapshot.cursor.epoch
         # All of it may have happened while it was taken in.

@@ -14,22 +14,22 @@ from statushub.hub.auth import revocations
 from statushub.hub.auth.identity import Identity
 from statushub.hub.auth.revocations import RevocationLimits, Revocations
 from statushub.hub.model.event import Event
-from statushub.hub.viewers.viewer import Viewer
+from statushub.hub.viewers.session import Session
 
 logger = logging.getLogger(__name__)
 
 
 class StreamExpiry:
-    """Follows the revocations, and checks the token of every viewer periodically."""
+    """Follows the revocations, and checks the token of every session periodically."""
 
     def __init__(
         self,
-        viewers: Iterable[Viewer],
+        sessions: Iterable[Session],
         follow: Callable[[str, str], AsyncGenerator[Event]],
         limits: RevocationLimits,
     ) -> None:
         """`follow` yields the events of a tenant's channel."""
-        self._viewers = viewers
+        self._sessions = sessions
         self._follow = follow
         self.revocations = Revocations(limits)
 
@@ -44,9 +44,9 @@ class StreamExpiry:
             while True:
                 await anyio.sleep(interval)
                 self.revocations.tidy()
-                for viewer in tuple(self._viewers):
-                    if not self.trusts(viewer.identity):
-                        viewer.expire()
+                for session in tuple(self._sessions):
+                    if not self.trusts(session.identity):
+                        session.expire()
 
     async def _learn(self) -> None:
         # What was revoked stays revoked after a reset, even where the broker lost it.

@@ -1,11 +1,26 @@
-"""Fan-out: passes what a replica applied on to its subscribers."""
+"""Fan-out: passes what a replica applied on to its subscribers.
+
+What grows is written as deltas to those that take them. The others are written its whole state where that is due, and
+otherwise are held before the events of this call.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from statushub.hub.model.event import Event
-from statushub.hub.replicas.replica import Replica
+from statushub.hub.replicas.growth import Grown, announced
+from statushub.hub.replicas.replica import Replica, Write
+from statushub.hub.replicas.subscriber import Recipient
+from statushub.hub.viewers.viewer import ends
+from statushub.hub.wire.format import WireFormat
+
+FanOut = Callable[[Replica, Sequence[Event]], int]
+"""As `fan_out`."""
+
+Delivered = Callable[[Event, int, int], None]
+"""Is told of an event, since when it was being written (Unix nanoseconds), and to how many viewers."""
 
 
 def fan_out(replica: Replica, events: Sequence[Event]) -> int:
@@ -13,6 +28,10 @@ def fan_out(replica: Replica, events: Sequence[Event]) -> int:
 
     Each event is encoded once per format, and each subscriber gets one write, which costs a system call.
     """
+    if replica.grew or replica.held:
+        return _fan_out_grown(replica, events)
+    if replica.audiences:
+        return _fan_out_widely(replica, events)
     epoch = replica.epoch or ""
     reached = len(replica.pollers)
     for format, writers in replica.writers.items():
@@ -28,3 +47,87 @@ def fan_out(replica: Replica, events: Sequence[Event]) -> int:
     for subscriber in replica.pollers:
         subscriber.catch_up()
     return len(events) * reached
+
+
+def _fan_out_widely(replica: Replica, events: Sequence[Event]) -> int:
+    """As `fan_out`, to the viewers of selections, too."""
+    epoch, reached = replica.epoch or "", 0
+    encoded: dict[WireFormat, bytes] = {}
+    for audience in (replica, *replica.audiences):
+        for format, writers in audience.writers.items():
+            if not writers:
+                continue
+            reached += len(writers)
+            data = encoded.get(format)
+            if data is None:
+                data = encoded[format] = b"".join([format.event(epoch, event) for event in events])
+            for write in tuple(writers.values()):
+                write(data)
+        reached += len(audience.pollers)
+        for subscriber in audience.pollers:
+            subscriber.catch_up()
+    return len(events) * reached
+
+
+def _fan_out_grown(replica: Replica, events: Sequence[Event]) -> int:
+    """As `fan_out`, of events of which some are deltas, or while viewers are held."""
+    replica.grew = False
+    epoch, delivered = replica.epoch or "", 0
+    ending = any(type(event) is not Grown and ends(event) for event in events)
+    size = max((event.growth.size for event in events if type(event) is Grown), default=0)
+    encoded: dict[WireFormat, bytes] = {}
+    for audience in (replica, *replica.audiences):
+        for format, writers in audience.writers.items():
+            due = tuple(writers.values())
+            if due and size and not format.deltas:
+                due = _due(writers, events[0].offset - 1, 0 if ending else size)
+            if not due:
+                continue
+            data = encoded.get(format)
+            if data is None:
+                entries = announced(events, epoch) if format.deltas else _conflated(replica, events)
+                data = encoded[format] = b"".join([format.event(epoch, event) for event in entries])
+            delivered += len(due) * len(events)
+            for write in due:
+                write(data)
+        delivered += len(audience.pollers) * len(events)
+        for subscriber in audience.pollers:
+            subscriber.catch_up()
+        if ending:
+            for viewer in tuple(audience.held):
+                viewer.release()
+    return delivered
+
+
+def _conflated(replica: Replica, events: Sequence[Event]) -> list[Event]:
+    """The events as whole states, of each content that has grown only the last one."""
+    latest = replica.events
+    kept = [event for event in events if type(event) is not Grown or latest.get(event.content_id) is event]
+    return [event.whole() if type(event) is Grown else event for event in kept]
+
+
+def _due(writers: dict[Recipient, Write], offset: int, size: int) -> tuple[Write, ...]:
+    """How to write to those that may be sent a whole state of so many bytes now, where 0 is any. The others are held at
+    `offset`."""
+    due: list[Write] = []
+    for recipient, write in tuple(writers.items()):
+        if size and (seconds := recipient.due(size)):
+            recipient.hold(offset, seconds)
+        else:
+            recipient.show()
+            due.append(write)
+    return tuple(due)
+
+
+def traced(fan_out: FanOut, delivered: Delivered) -> FanOut:
+    """As `fan_out`; tells of each event that was written."""
+
+    def fan_out_traced(replica: Replica, events: Sequence[Event]) -> int:
+        began = time.time_ns()
+        deliveries = fan_out(replica, events)
+        if deliveries:
+            for event in events:
+                delivered(event, began, deliveries // len(events))
+        return deliveries
+
+    return fan_out_traced

@@ -1,4 +1,4 @@
-"""Viewers that ask: portable streams and long polls."""
+"""Sessions that are asked: portable streams and long polls."""
 
 from __future__ import annotations
 
@@ -12,27 +12,36 @@ from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Event
 from statushub.hub.replicas.reader import Resync
 from statushub.hub.replicas.replica import Replica
-from statushub.hub.viewers.viewer import CATCH_UP_BYTES, RETRY_MS, Host, State, Viewer
-from statushub.hub.wire.format import WireFormat
+from statushub.hub.replicas.scope import Scope
+from statushub.hub.viewers.pulling import PullingViewer
+from statushub.hub.viewers.session import RETRY_MS, Host, Session
+from statushub.hub.viewers.viewer import State
+from statushub.hub.wire.format import StreamFormat
 from statushub.hub.wire.sse import SSE
 
 
-class PullViewer(Viewer):
-    """Never live: it is woken by every event, and takes what it has not been given."""
+class PullViewer(PullingViewer, Session):
+    """A stream or a long poll: one viewer, woken by every event."""
 
-    __slots__ = ("_heartbeat", "_retry_ms", "wake")
+    __slots__ = ("_heartbeat", "_retry_ms", "address", "heartbeat_slot", "identity", "wake")
+
+    format: StreamFormat
 
     def __init__(
         self,
         host: Host,
-        replicas: Sequence[Replica],
+        scope: Scope | Sequence[Replica],
         since: Cursor | None,
-        format: WireFormat = SSE,
+        format: StreamFormat = SSE,
         *,
+        heartbeat: float | None = None,
         identity: Identity = ANONYMOUS,
         address: str = "",
     ) -> None:
-        super().__init__(host, replicas, since, format, identity=identity, address=address)
+        super().__init__(host, scope, since, format, heartbeat=heartbeat)
+        self.identity = identity
+        self.address = address
+        self.heartbeat_slot = 0
         self.wake = asyncio.Event()
         self._heartbeat = b""
         self._retry_ms = RETRY_MS
@@ -41,14 +50,6 @@ class PullViewer(Viewer):
     def closed(self) -> bool:
         """Whether its stream ends."""
         return self.state is State.CLOSED
-
-    def join(self) -> None:
-        for replica in self.replicas:
-            replica.subscribers.add(self)
-            replica.pollers.add(self)
-
-    def pause(self) -> None:
-        """It takes when it can; there is nothing to stop."""
 
     def catch_up(self) -> None:
         self.wake.set()
@@ -72,31 +73,16 @@ class PullViewer(Viewer):
         return super().take(limit)
 
     def frames(self) -> Iterator[bytes]:
-        """What came since the last call, with `reset`, `ready` and heartbeats where they belong.
-
-        Of much, a part; then `wake` is set when the next part is due.
-        """
+        """As `told`, with heartbeats."""
+        self.wake.clear()
         if not self.closed:
-            yield from self._news()
+            yield from self._merged()
         if self._heartbeat:
-            # After `_news`, which clears `wake`: one that comes from now on wakes again.
+            # After `told`, which clears `wake`: one that comes from now on wakes again.
             heartbeat, self._heartbeat = self._heartbeat, b""
             yield heartbeat
 
-    def _news(self) -> Iterator[bytes]:
-        outcome, events = self.take(CATCH_UP_BYTES)
-        if outcome is Resync.RESET:
-            self.ready = False
-            yield self.format.reset()
-        elif outcome is Resync.BEHIND:
-            # A client that hears nothing would give the stream up.
-            yield self.format.heartbeat()
-        if events:
-            yield b"".join(self.host.encodings.encode(self.format, self.epoch or "", events))
-        if outcome.waits or self.closed:
-            return
-        if not self.finished:
-            self.host.scheduler.later(self.catch_up)
-        elif not self.ready and self.host.live(self.replicas):
-            self.ready = True
-            yield self.format.ready(self.cursor, self.host.heartbeat_interval)
+    def _merged(self) -> Iterator[bytes]:
+        """The news in one piece: each is sent by itself."""
+        if news := b"".join(self.told()):
+            yield news

@@ -1,4 +1,4 @@
-"""Viewers that own their connection: the protocol of a socket that was handed over."""
+"""Streams that own their connection: the protocol of a socket that was handed over."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Final
 
 from statushub.hub.auth.identity import ANONYMOUS, Identity
 from statushub.hub.model.cursor import Cursor
-from statushub.hub.replicas.reader import Resync
 from statushub.hub.replicas.replica import Replica
-from statushub.hub.viewers.viewer import CATCH_UP_BYTES, RETRY_MS, Host, State, Viewer
-from statushub.hub.wire.format import WireFormat
+from statushub.hub.replicas.scope import Scope
+from statushub.hub.viewers.pushing import PushingViewer
+from statushub.hub.viewers.session import RETRY_MS, Host, Session
+from statushub.hub.viewers.viewer import State
+from statushub.hub.wire.format import StreamFormat
 from statushub.hub.wire.sse import CHUNKED_SSE
 
 WRITE_BUFFER: Final = 16 * 1024
@@ -24,53 +26,36 @@ FAREWELL_SECONDS: Final = 5.0
 """For a client to read the last frame of its stream: longer than a lost packet takes to be sent again."""
 
 
-class PushViewer(Viewer, asyncio.Protocol):
-    """Written to while it is live; otherwise it waits until it can catch up."""
+class PushViewer(PushingViewer, Session, asyncio.Protocol):
+    """A stream: one viewer that owns its connection."""
 
-    __slots__ = ("_connections", "_stalled_at", "_transport", "_waits")
+    __slots__ = ("_connections", "_stalled_at", "address", "heartbeat_slot", "identity")
+
+    format: StreamFormat
 
     def __init__(
         self,
         host: Host,
-        replicas: Sequence[Replica],
+        scope: Scope | Sequence[Replica],
         since: Cursor | None,
-        format: WireFormat = CHUNKED_SSE,
+        format: StreamFormat = CHUNKED_SSE,
         *,
         connections: set[object],
         stalled: bool = False,
+        heartbeat: float | None = None,
         identity: Identity = ANONYMOUS,
         address: str = "",
     ) -> None:
         """`connections` is the server's set, whose members it shuts down; `stalled` tells that the socket is full."""
-        state = State.STALLED if stalled else State.BEHIND
-        super().__init__(host, replicas, since, format, identity=identity, address=address, state=state)
+        super().__init__(host, scope, since, format, stalled=stalled, heartbeat=heartbeat)
+        self.identity = identity
+        self.address = address
+        self.heartbeat_slot = 0
         self._connections = connections
-        self._stalled_at = time.monotonic()
-        self._transport: asyncio.Transport | None = None
-        # Whether the next step of its catch-up is scheduled.
-        self._waits = False
+        # A number of its own only while it is stalled: there are many viewers.
+        self._stalled_at = time.monotonic() if stalled else 0.0
 
     # What the hub calls
-
-    def join(self) -> None:
-        for replica in self.replicas:
-            replica.subscribers.add(self)
-
-    def leave(self) -> None:
-        self.pause()
-        super().leave()
-
-    def pause(self) -> None:
-        if self.state is State.LIVE:
-            self.state = State.BEHIND
-            self.offset = self.position
-            for replica in self.replicas:
-                replica.remove_writer(self.format, self)
-
-    def catch_up(self) -> None:
-        transport = self._transport
-        if self.state is State.BEHIND and not self._waits and transport is not None and not transport.is_closing():
-            self._advance(transport, [])
 
     def beat(self, heartbeat: bytes, stalled_before: float) -> None:
         transport = self._transport
@@ -79,13 +64,14 @@ class PushViewer(Viewer, asyncio.Protocol):
         if self.state is not State.STALLED:
             transport.write(heartbeat)
         elif self._stalled_at < stalled_before:
+            self.host.counts.stall_timeouts += 1
             transport.abort()
 
     def close(self, retry_ms: tuple[int, int]) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        self.pause()
+        self._withdraw()
         if self.state is State.STALLED:
             # The farewell could not be read before what is already stuck in the socket.
             transport.abort()
@@ -103,7 +89,8 @@ class PushViewer(Viewer, asyncio.Protocol):
         self._transport = transport
         self._connections.add(self)
         self.host.attach(self)
-        self._advance(transport, [self.format.retry(random.randint(*RETRY_MS))])
+        self.opened()
+        self.advance(transport, [self.format.retry(random.randint(*RETRY_MS))])
         if self.host.draining:
             # The hub began to stop while the head was on its way.
             self.shutdown()
@@ -123,45 +110,9 @@ class PushViewer(Viewer, asyncio.Protocol):
         """What a client sends after its request has no meaning here."""
 
     def pause_writing(self) -> None:
-        self.pause()
-        self.state = State.STALLED
+        self.host.counts.stalls += 1
+        self.stall()
         self._stalled_at = time.monotonic()
 
     def resume_writing(self) -> None:
-        if self.state is State.STALLED:
-            self.state = State.BEHIND
-            self.catch_up()
-
-    def _advance(self, transport: asyncio.Transport, frames: list[bytes]) -> None:
-        """Write `frames`, then what was missed: all of it, and be live, or a part, and go on in another step.
-
-        In one write, since uvloop makes a system call of each immediately.
-        """
-        outcome, events = self.take(CATCH_UP_BYTES)
-        if outcome is Resync.RESET:
-            self.ready = False
-            frames.append(self.format.reset())
-        elif outcome is Resync.BEHIND:
-            # A client that hears nothing would give the stream up.
-            frames.append(self.format.heartbeat())
-        if events:
-            frames += self.host.encodings.encode(self.format, self.epoch or "", events)
-        live = not outcome.waits and self.finished and self.host.live(self.replicas)
-        if live and not self.ready:
-            self.ready = True
-            frames.append(self.format.ready(self.cursor, self.host.heartbeat_interval))
-        if frames:
-            transport.write(b"".join(frames))
-        if self.state is not State.BEHIND:
-            return
-        if live:
-            self.state = State.LIVE
-            for replica in self.replicas:
-                replica.add_writer(self.format, self, transport.write)
-        elif not outcome.waits and not self.finished:
-            self._waits = True
-            self.host.scheduler.later(self._go_on)
-
-    def _go_on(self) -> None:
-        self._waits = False
-        self.catch_up()
+        self.resume()

@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from statushub.hub.auth.identity import Identity
+from statushub.hub.replicas.selection import Selection
 
 K = TypeVar("K")
 
@@ -75,11 +76,14 @@ class ChannelLimits(msgspec.Struct, frozen=True, kw_only=True):
 class ChannelQuota:
     """Counts the channels that viewers follow, by tenant and by identity. A channel counts once, however many of their
     viewers follow it. An identity without a `sub` is its token, and without a token its address.
+
+    Selections count for an identity only, each with all of its channels: those of a tenant are limited by its replicas.
     """
 
     def __init__(self, limits: ChannelLimits) -> None:
         self._limits = limits
         self._followed: dict[tuple[str, str | None], Counter[str]] = {}
+        self._selected: dict[tuple[str, str | None], Counter[Selection]] = {}
 
     def full(self, identity: Identity, address: str, channels: Collection[str]) -> str | None:
         """The name of the limit that keeps out a viewer of these channels; None where there is room for it."""
@@ -89,15 +93,39 @@ class ChannelQuota:
             return "channels_sub"
         return None
 
+    def full_with(self, identity: Identity, address: str, selection: Selection) -> str | None:
+        """As `full`, for a viewer of this selection."""
+        follower = _follower(identity, address)
+        there = self._selected.get(follower, ())
+        if selection in there:
+            return None
+        count = len(self._followed.get(follower, ())) + sum(map(len, there)) + len(selection)
+        return "channels_sub" if count > self._limits.sub else None
+
     def take(self, identity: Identity, address: str, channels: Sequence[str]) -> None:
         """Count a viewer of these channels in."""
+        if not channels:
+            return
         for key in (_tenant(identity), _follower(identity, address)):
             followed = self._followed.setdefault(key, Counter())
             for channel in channels:
                 followed[channel] += 1
 
+    def select(self, identity: Identity, address: str, selection: Selection) -> None:
+        """Count a viewer of this selection in."""
+        self._selected.setdefault(_follower(identity, address), Counter())[selection] += 1
+
+    def deselect(self, identity: Identity, address: str, selection: Selection) -> None:
+        """Undo `select`."""
+        follower = _follower(identity, address)
+        _less(self._selected[follower], selection)
+        if not self._selected[follower]:
+            del self._selected[follower]
+
     def leave(self, identity: Identity, address: str, channels: Sequence[str]) -> None:
         """Count a viewer out that was counted in."""
+        if not channels:
+            return
         for key in (_tenant(identity), _follower(identity, address)):
             followed = self._followed[key]
             for channel in channels:
@@ -108,7 +136,8 @@ class ChannelQuota:
     def _over(self, key: tuple[str, str | None], channels: Collection[str], limit: int) -> bool:
         followed = self._followed.get(key, ())
         further = sum(channel not in followed for channel in channels)
-        return further > 0 and len(followed) + further > limit
+        selected = sum(map(len, self._selected.get(key, ())))
+        return further > 0 and len(followed) + selected + further > limit
 
 
 def _tenant(identity: Identity) -> tuple[str, str | None]:

@@ -1,39 +1,67 @@
-"""The open viewers of a hub."""
+"""The open sessions of a hub."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
+from statushub.hub.auth.patterns import Patterns
 from statushub.hub.metrics import Counts
+from statushub.hub.model.errors import StatushubError, TooManyRequests
+from statushub.hub.replicas.directories import Directories
 from statushub.hub.replicas.encodings import Encodings
+from statushub.hub.replicas.loader import Start
 from statushub.hub.replicas.replica import Replica
 from statushub.hub.replicas.scheduler import Scheduler
+from statushub.hub.replicas.selection import Selection
 from statushub.hub.replicas.sync import Synchronizer
+from statushub.hub.viewers.attempts import Attempts
 from statushub.hub.viewers.heartbeat import Heartbeat
 from statushub.hub.viewers.quotas import ChannelQuota, StreamQuota
-from statushub.hub.viewers.viewer import Host, Viewer
+from statushub.hub.viewers.session import Host, Session, Then
+
+FULL_SECONDS: Final = 10.0
+"""When a client that was refused may come back: others have left by then, and idle replicas were evicted."""
+
+DRAIN_MS: Final = (500, 4_000)
+"""Least and most milliseconds before a viewer of a stopping hub reconnects: all of its viewers are closed
+simultaneously, and a restart takes a few seconds."""
+
+RETURNS_PER_SECOND: Final = 2_500
+"""Viewers of a stopping hub that come back in a second where they are many: the other hubs open as many streams, and
+go on delivering to those that they have."""
 
 
 class Viewers:
-    """Lets viewers in and out, and is their `Host`."""
+    """Lets sessions in and out, and is their `Host`."""
 
     def __init__(
         self,
         synchronizer: Synchronizer,
+        directories: Directories,
+        start: Start,
         heartbeat: Heartbeat,
         streams: StreamQuota,
         channels: ChannelQuota,
         counts: Counts,
-        drain_ms: tuple[int, int],
         scheduler: Scheduler,
         encodings: Encodings,
+        *,
+        grace: float,
+        alone: bool,
     ) -> None:
+        """`grace` are the seconds in which a stopping hub ends; `alone` tells that no other hub takes its viewers."""
         self.counts = counts
+        self.attempts = Attempts(counts.live_attempts)
         self.scheduler = scheduler
         self.encodings = encodings
-        self.drain_ms = drain_ms
+        self.drain_ms = DRAIN_MS
         self.draining = False
+        self._grace = grace
+        self._alone = alone
         self._synchronizer = synchronizer
+        self._directories = directories
+        self._start = start
         self._heartbeat = heartbeat
         self._streams = streams
         self._channels = channels
@@ -41,7 +69,7 @@ class Viewers:
     def __len__(self) -> int:
         return len(self._streams)
 
-    def __iter__(self) -> Iterator[Viewer]:
+    def __iter__(self) -> Iterator[Session]:
         return iter(self._heartbeat)
 
     @property
@@ -60,23 +88,71 @@ class Viewers:
     def expect(self, replica: Replica, epoch: str) -> bool:
         return self._synchronizer.expect(replica, epoch)
 
-    def attach(self, viewer: Viewer) -> None:
-        self._streams.take(viewer.identity, viewer.address)
-        self._channels.take(viewer.identity, viewer.address, viewer.channels)
-        viewer.join()
-        self._heartbeat.add(viewer)
+    def attach(self, session: Session, *, lasting: bool = True) -> None:
+        self._streams.take(session.identity, session.address)
+        self._channels.take(session.identity, session.address, session.channels)
+        for selection in session.selections:
+            self._channels.select(session.identity, session.address, selection)
+        session.join()
+        self._heartbeat.add(session)
+        if lasting:
+            self.attempts.began(session)
 
-    def detach(self, viewer: Viewer) -> None:
-        self._streams.leave(viewer.identity, viewer.address)
-        self._channels.leave(viewer.identity, viewer.address, viewer.channels)
-        viewer.leave()
-        self._heartbeat.discard(viewer)
+    def detach(self, session: Session) -> None:
+        self._streams.leave(session.identity, session.address)
+        self._channels.leave(session.identity, session.address, session.channels)
+        for selection in session.selections:
+            self._channels.deselect(session.identity, session.address, selection)
+        session.leave()
+        self._heartbeat.discard(session)
+        self.attempts.ended(session)
+
+    def follow(self, session: Session, channel: str) -> Replica:
+        identity, address = session.identity, session.address
+        if limit := self._channels.full(identity, address, (channel,)):
+            raise TooManyRequests("too many channels are followed at this hub", retry_after=FULL_SECONDS, limit=limit)
+        self._channels.take(identity, address, (channel,))
+        return self._synchronizer.obtain(identity.tenant, channel)
+
+    def unfollow(self, session: Session, channel: str) -> None:
+        self._channels.leave(session.identity, session.address, (channel,))
+
+    def match(self, session: Session, patterns: Patterns, then: Then, *, resumes: bool) -> None:
+        self._start(self._match, session, patterns, then, resumes)
+
+    async def _match(self, session: Session, patterns: Patterns, then: Then, resumes: bool) -> None:
+        try:
+            selection = await self._directories.select(session.identity, patterns, resumes=resumes)
+        except StatushubError as error:
+            then(None, error)
+        else:
+            then(selection, None)
+
+    def select(self, session: Session, selection: Selection) -> Selection:
+        identity, address = session.identity, session.address
+        if limit := self._channels.full_with(identity, address, selection):
+            raise TooManyRequests("too many channels are followed at this hub", retry_after=FULL_SECONDS, limit=limit)
+        selection = self._directories.current(identity, selection)
+        self._channels.select(identity, address, selection)
+        return selection
+
+    def deselect(self, session: Session, selection: Selection) -> None:
+        self._channels.deselect(session.identity, session.address, selection)
 
     def drain(self) -> None:
-        """Close every viewer; those that come from now on are closed immediately."""
+        """Close every session; those that come from now on are closed immediately."""
+        if not self.draining:
+            self.drain_ms = self._drain_ms()
         self.draining = True
-        for viewer in tuple(self):
-            viewer.shutdown()
+        for session in tuple(self):
+            session.shutdown()
+
+    def _drain_ms(self) -> tuple[int, int]:
+        """When its viewers come back: within the grace period, and soon where this hub is the only one, since it will
+        be up again; else they are spread for the others, the longer the more they are."""
+        least, most = DRAIN_MS
+        spread = 0 if self._alone else round(1000 * len(self) / RETURNS_PER_SECOND)
+        return least, max(least, min(round(1000 * self._grace), max(most, spread)))
 
 
 _fits: type[Host] = Viewers

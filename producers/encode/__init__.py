@@ -13,11 +13,13 @@ with required("statushub.encode"):
 
 from statushub.producers.encode.conversion import convert
 from statushub.producers.encode.errors import (
+    ContentLost,
     DestinationUnwritable,
     EncodeError,
     NotAVideo,
     ProcessDied,
     ResourcesExhausted,
+    ScratchUnwritable,
     SourceNotFound,
     SourceTooLarge,
     SourceUnreadable,
@@ -33,6 +35,7 @@ from statushub.producers.encode.result import Result
 
 __all__ = [
     "LADDER",
+    "ContentLost",
     "DestinationUnwritable",
     "EncodeError",
     "NotAVideo",
@@ -43,6 +46,7 @@ __all__ = [
     "ResourcesExhausted",
     "Result",
     "Rung",
+    "ScratchUnwritable",
     "SourceNotFound",
     "SourceTooLarge",
     "SourceUnreadable",

@@ -10,8 +10,6 @@ from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
-from statushub.producers.encode.frame_rate import check_gap
-
 RATE: Final = 48_000
 """Samples a second of the result: every device plays it."""
 
@@ -33,32 +31,43 @@ class AudioConverter:
         self._format: tuple[str, str, int] | None = None
         self._written = 0
         self._read = 0
+        self._dropped = 0
 
     @property
     def seconds(self) -> float:
         """Duration of what was taken so far."""
         return self._written / RATE
 
+    @property
+    def count(self) -> int:
+        """Number of samples taken so far."""
+        return self._written
+
+    @property
+    def lost(self) -> float:
+        """Seconds of the source that were dropped, because their time had passed."""
+        return self._dropped / RATE
+
     def feed(self, frame: AudioFrame) -> Iterator[AudioFrame]:
-        """Take the source's next frame; yields whole AAC frames. Raises `TranscodeFailed` where time jumps."""
+        """Take the source's next frame; yields whole AAC frames."""
         frame_format = (frame.format.name, frame.layout.name, frame.sample_rate)
         if frame_format != self._format:
             # A broadcast may switch between stereo and surround; a resampler takes one format only.
-            self._flush()
+            yield from self._flush()
             self._format, self._resampler = frame_format, AudioResampler(format="fltp", layout="stereo", rate=RATE)
         for resampled in self._resample(frame):
-            self._append(resampled)
-        yield from self._whole_frames()
+            yield from self._append(resampled)
 
-    def pad(self, seconds: float) -> Iterator[AudioFrame]:
-        """Fill up to `seconds` with silence; yields whole AAC frames. Raises `TranscodeFailed` where time jumps."""
-        self._write_silence(round(seconds * RATE) - self._written)
-        yield from self._whole_frames()
+    def finish(self) -> Iterator[AudioFrame]:
+        """End the source; yields whole AAC frames."""
+        yield from self._flush()
 
-    def finish(self, seconds: float) -> Iterator[AudioFrame]:
-        """End the source: fill up to `seconds` with silence, and yield everything that is left."""
-        self._flush()
-        yield from self.pad(seconds)
+    def fill(self, seconds: float) -> Iterator[AudioFrame]:
+        """Fill up to `seconds` with silence; yields whole AAC frames."""
+        yield from self._silence(round(seconds * RATE) - self._written)
+
+    def rest(self) -> Iterator[AudioFrame]:
+        """Yield the last frame, which may be shorter."""
         rest = self._fifo.read(0, partial=True) if self._fifo.samples else None
         if rest is not None:
             yield self._stamped(rest)
@@ -66,39 +75,38 @@ class AudioConverter:
     def _resample(self, frame: AudioFrame | None) -> list[AudioFrame]:
         return self._resampler.resample(frame) if self._resampler else []
 
-    def _flush(self) -> None:
+    def _flush(self) -> Iterator[AudioFrame]:
         for resampled in self._resample(None):
-            self._append(resampled)
+            yield from self._append(resampled)
         self._resampler = None
         self._format = None
 
-    def _append(self, frame: AudioFrame) -> None:
+    def _append(self, frame: AudioFrame) -> Iterator[AudioFrame]:
         if frame.pts is not None and frame.time_base is not None:
             ahead = round((float(frame.pts * frame.time_base) - self._start) * RATE) - self._written
             if ahead < -TOLERANCE:
+                self._dropped += frame.samples
                 return
             if ahead > TOLERANCE:
-                self._write_silence(ahead)
-        self._write(frame)
+                yield from self._silence(ahead)
+        yield from self._write(frame)
 
-    def _write_silence(self, samples: int) -> None:
-        check_gap(samples / RATE)
+    def _silence(self, samples: int) -> Iterator[AudioFrame]:
         while samples > 0:
             frame = AudioFrame(format="fltp", layout="stereo", samples=min(samples, RATE))
             frame.sample_rate = RATE
             for plane in frame.planes:
                 plane.update(bytes(plane.buffer_size))
             samples -= frame.samples
-            self._write(frame)
+            yield from self._write(frame)
 
-    def _write(self, frame: AudioFrame) -> None:
-        frame.pts = None
+    def _write(self, frame: AudioFrame) -> Iterator[AudioFrame]:
+        # The queue takes frames of one time base only; a source that is 48 kHz stereo already has its own.
+        frame.pts, frame.time_base = None, Fraction(1, RATE)
         self._fifo.write(frame)
         self._written += frame.samples
-
-    def _whole_frames(self) -> Iterator[AudioFrame]:
-        while (frame := self._fifo.read(FRAME_SAMPLES)) is not None:
-            yield self._stamped(frame)
+        while (whole := self._fifo.read(FRAME_SAMPLES)) is not None:
+            yield self._stamped(whole)
 
     def _stamped(self, frame: AudioFrame) -> AudioFrame:
         frame.pts, frame.time_base = self._read, Fraction(1, RATE)

@@ -23,7 +23,7 @@ import msgspec
 
 from statushub.producers.encode.decoder_log import DecoderLog
 from statushub.producers.encode.download import from_filesystem
-from statushub.producers.encode.errors import EncodeError, ResourcesExhausted, reason
+from statushub.producers.encode.errors import EncodeError, ResourcesExhausted
 from statushub.producers.encode.ladder import renditions
 from statushub.producers.encode.messages import (
     Advanced,
@@ -40,13 +40,16 @@ from statushub.producers.encode.messages import (
     raw,
     request,
 )
+from statushub.producers.encode.options import Options
 from statushub.producers.encode.playlist import MASTER, Variant, master
 from statushub.producers.encode.poster import poster
-from statushub.producers.encode.probe import probe
-from statushub.producers.encode.process_limits import ProcessLimits
+from statushub.producers.encode.probe import Video, probe
 from statushub.producers.encode.result import EncodedRendition
+from statushub.producers.encode.scratch import check_free, explained, is_full, scratch_unwritable
 from statushub.producers.encode.transcode import transcode
 from statushub.producers.encode.validate import validate
+from statushub.producers.sources.errors import reason
+from statushub.producers.sources.process_limits import ProcessLimits
 
 ADVANCE_SECONDS: Final = 0.02
 """Least time between two messages of progress: a source has thousands of packets a second."""
@@ -96,6 +99,8 @@ class Exchange:
 
     def fail(self, error: Exception, *locations: str) -> None:
         """Answer that the request failed."""
+        if is_full(error):
+            error = scratch_unwritable(error)
         if isinstance(error, EncodeError):
             self._write(Failed(code=error.code, message=error.message, field=error.field))
         elif isinstance(error, MemoryError):
@@ -154,15 +159,22 @@ def _encode(exchange: Exchange, job: Probe, log: DecoderLog) -> None:
 
     work = exchange.expect(Transcode)
     folder = Path(os.fsdecode(work.folder))
-    chosen = renditions(video.width, video.height, work.options.ladder)
-    with _checked(log, job.pixels):
-        seconds = transcode(
-            video, chosen, folder, work.options, partial(_advance, exchange, log, job.pixels), job.pixels
-        )
-    exchange.done(seconds)
+    folder.mkdir()
+    # libav takes a percent sign in a path for a pattern, and has no way to quote it: the paths are relative.
+    os.chdir(folder)
+    with explained(Path()):
+        _make(exchange, log, video, work.options, job.pixels)
+
+
+def _make(exchange: Exchange, log: DecoderLog, video: Video, options: Options, pixels: int) -> None:
+    """Make the result in the working folder."""
+    folder, chosen = Path(), renditions(video.width, video.height, options.ladder)
+    with _checked(log, pixels):
+        written = transcode(video, chosen, folder, options, partial(_advance, exchange, log, pixels), pixels)
+    exchange.done(written.seconds)
 
     exchange.expect(Validate)
-    variants = validate(video, chosen, folder, seconds, exchange.advance)
+    variants = validate(video, chosen, folder, written, exchange.advance)
     exchange.done([_encoded(variant) for variant in variants])
 
     exchange.expect(Poster)
@@ -183,6 +195,8 @@ def _checked(log: DecoderLog, pixels: int) -> Iterator[None]:
 def _advance(exchange: Exchange, log: DecoderLog, pixels: int, fraction: float) -> None:
     if exchange.advance(fraction):
         log.check(pixels)
+        # libav goes on without the segments that it cannot write, for hours.
+        check_free(Path())
 
 
 def _encoded(variant: Variant) -> EncodedRendition:

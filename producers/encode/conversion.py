@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -23,21 +22,21 @@ from statushub.producers.encode.errors import (
     SourceUnreadable,
     TranscodeFailed,
     ValidationFailed,
-    cause,
-    reason,
 )
-from statushub.producers.encode.location import shown, title
 from statushub.producers.encode.messages import Facts, Poster, Probe, Transcode, Validate
 from statushub.producers.encode.options import Options
 from statushub.producers.encode.playlist import MASTER
 from statushub.producers.encode.poster import POSTER
 from statushub.producers.encode.process import Process
-from statushub.producers.encode.process_limits import ProcessLimits
 from statushub.producers.encode.progress import Progress, Step
 from statushub.producers.encode.reporter import Report, Reporter
 from statushub.producers.encode.result import EncodedRendition, Result
+from statushub.producers.encode.scratch import is_full, scratch_folder, scratch_unwritable
 from statushub.producers.encode.source import local_file
 from statushub.producers.encode.upload import Destination
+from statushub.producers.sources.errors import cause, reason
+from statushub.producers.sources.location import shown, title
+from statushub.producers.sources.process_limits import ProcessLimits
 
 _ERRORS: Final[Mapping[Step, type[EncodeError]]] = {
     Step.DOWNLOADING: SourceUnreadable,
@@ -49,6 +48,9 @@ _ERRORS: Final[Mapping[Step, type[EncodeError]]] = {
     Step.UPLOADING: DestinationUnwritable,
 }
 """What any other error counts as, by the step that raised it: each file system and codec has its own classes."""
+
+_OF_THE_DESTINATION: Final = frozenset({Step.PREPARING, Step.UPLOADING})
+"""The steps that write to the destination instead of the scratch folder."""
 
 FILE_BYTES: Final = 4 * 1024**3
 """Largest file that an encode writes, which is one segment: half a minute at 1 Gbit/s."""
@@ -73,8 +75,8 @@ async def convert(
     options, progress = options or Options(), progress or Progress()
     reporter = Reporter(progress, report, options.report_seconds)
     outcome: Result | EncodeError | None = None
-    with tempfile.TemporaryDirectory(prefix="statushub-", dir=options.scratch) as scratch:
-        conversion = _Conversion(str(source), str(destination), Path(scratch), options, progress, reporter)
+    with scratch_folder(options.scratch) as scratch:
+        conversion = _Conversion(str(source), str(destination), scratch, options, progress, reporter)
 
         async def run() -> None:
             nonlocal outcome
@@ -137,6 +139,8 @@ class _Conversion:
         except EncodeError:
             raise
         except Exception as error:  # noqa: BLE001 - raised again, as an error of the encode
+            if is_full(error) and step not in _OF_THE_DESTINATION:
+                raise scratch_unwritable(error) from cause(error, self._source)
             why = reason(error, self._source, self._destination)
             text = f"The step {step.value} failed: {why}."
             raise _ERRORS[step](text) from cause(error, self._source, self._destination)

@@ -1,4 +1,4 @@
-"""Sources that are files: a local one stays where it is, that of any other file system is copied to a scratch file."""
+"""Sources in file systems of fsspec, copied to a scratch file."""
 
 from __future__ import annotations
 
@@ -9,40 +9,16 @@ from typing import Any, Final
 import fsspec
 from fsspec.registry import known_implementations
 
-from statushub.producers.encode.errors import SourceNotFound, SourceTooLarge, SourceUnreadable, cause, reason
-from statushub.producers.encode.location import printable
+from statushub.producers.encode.errors import SOURCE_ERRORS, SourceNotFound, SourceUnreadable
 from statushub.producers.encode.progress import OnProgress
-
-CHUNK_BYTES: Final = 1024 * 1024
-"""Read at a time: large enough for throughput, small enough that a cancelled download ends within a moment."""
-
-SLOW_BYTES: Final = 256 * 1024
-"""Bytes that must arrive to count as progress. A source that sends a byte a second makes none."""
+from statushub.producers.sources.errors import cause
+from statushub.producers.sources.web import CHUNK_BYTES, SLOW_BYTES
 
 OF_THIS_PROCESS: Final = "memory"
 """The file system whose files other processes do not see."""
 
 NAMES_OTHERS: Final = "reference"
 """The file system whose files name other files, on any host: a source could read with it what it must not (SSRF)."""
-
-
-def check_local(path: Path, limit: int, source: str) -> Path:
-    """Return `path`, which `source` names, if it is a readable file of at most `limit` bytes.
-
-    Raises `SourceNotFound`, `SourceUnreadable`, `SourceTooLarge`.
-    """
-    name = printable(source)
-    try:
-        if not path.exists():
-            raise SourceNotFound(f"{name} does not exist.", field="source")
-        if not path.is_file():
-            raise SourceUnreadable(f"{name} is not a file.", field="source")
-        with path.open("rb") as file:
-            file.read(1)
-        check_size(path.stat().st_size, limit)
-    except OSError as error:
-        raise SourceUnreadable(f"{name} cannot be read: {reason(error)}.", field="source") from error
-    return path
 
 
 def needs_this_process(source: str) -> bool:
@@ -70,7 +46,7 @@ def from_filesystem(
     try:
         filesystem, path = fsspec.core.url_to_fs(source)
         size = filesystem.info(path).get("size")
-        check_size(size or 0, limit)
+        SOURCE_ERRORS.check_size(size or 0, limit)
         with filesystem.open(path, "rb") as stream, target.open("wb") as file:
             _copy(stream, file, size, limit, on_progress, on_chunk)
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -84,7 +60,7 @@ def _copy(
     while chunk := stream.read(CHUNK_BYTES):
         file.write(chunk)
         done += len(chunk)
-        check_size(done, limit)
+        SOURCE_ERRORS.check_size(done, limit)
         on_chunk()
         if done - told >= SLOW_BYTES:
             told = done
@@ -93,9 +69,3 @@ def _copy(
 
 def _protocols(source: str) -> set[str]:
     return {link.partition("://")[0] for link in source.split("::")}
-
-
-def check_size(size: int, limit: int) -> None:
-    """Raise `SourceTooLarge` where `size` exceeds `limit`."""
-    if size > limit:
-        raise SourceTooLarge(f"The source has more than {limit} bytes, which is the limit.", field="source")

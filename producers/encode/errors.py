@@ -6,7 +6,9 @@ EncodeError
 ├── SourceTooLarge          the source exceeds a limit of size, duration or resolution
 ├── NotAVideo               the source has no video track that can be decoded
 ├── DestinationUnwritable   the destination folder cannot be written
+├── ScratchUnwritable       the folder for temporary files cannot be written, or its disk is full
 ├── TranscodeFailed         decoding or encoding failed midway
+├── ContentLost             the result would lack more than a second, or 1 %, of a track
 ├── ValidationFailed        the result does not play, or is shorter than its source
 ├── ResourcesExhausted      the source takes more memory, CPU time or time than it may
 └── ProcessDied             the process that works on the source ended without an answer
@@ -14,11 +16,10 @@ EncodeError
 
 from __future__ import annotations
 
-import os
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from statushub.hub.model.errors import StatushubError
-from statushub.producers.encode.location import has_secret
+from statushub.producers.sources.errors import SourceErrors
 
 
 class EncodeError(StatushubError):
@@ -57,10 +58,22 @@ class DestinationUnwritable(EncodeError):
     code = "destination_unwritable"
 
 
+class ScratchUnwritable(EncodeError):
+    """Raised when the folder for temporary files cannot be written: it does not exist, or its disk is full."""
+
+    code = "scratch_unwritable"
+
+
 class TranscodeFailed(EncodeError):
     """Raised when decoding or encoding fails midway."""
 
     code = "transcode_failed"
+
+
+class ContentLost(EncodeError):
+    """Raised when the result would lack more than a second, or 1 %, of the picture or sound of the source."""
+
+    code = "content_lost"
 
 
 class ValidationFailed(EncodeError):
@@ -81,17 +94,5 @@ class ProcessDied(EncodeError):
     code = "process_died"
 
 
-def reason(error: BaseException, *locations: str) -> str:
-    """What went wrong, without the scratch path that libraries append.
-
-    Where one of the `locations` holds a secret, the library's text, which may quote it, is left out.
-    """
-    if any(has_secret(location) for location in locations):
-        number = getattr(error, "errno", None)
-        return os.strerror(number) if isinstance(number, int) and number > 0 else type(error).__name__
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def cause(error: Exception, *locations: str) -> Exception | None:
-    """`error` as the cause of another; None where its text may quote a secret of the `locations`."""
-    return None if any(has_secret(location) for location in locations) else error
+SOURCE_ERRORS: Final = SourceErrors(not_found=SourceNotFound, unreadable=SourceUnreadable, too_large=SourceTooLarge)
+"""The errors of a source that cannot be read."""

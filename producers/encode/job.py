@@ -9,12 +9,14 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from statushub.hub.model.cancel import CancelRequest
 from statushub.producers.encode.conversion import convert
 from statushub.producers.encode.errors import EncodeError
-from statushub.producers.encode.location import title
 from statushub.producers.encode.options import Options
 from statushub.producers.encode.progress import Progress
 from statushub.producers.encode.result import Result
+from statushub.producers.sources.location import title
+from statushub.producers.until_cancelled import until_cancelled
 from statushub.producers.work import LEASE_SECONDS
 
 PROCESSING: Final = "PROCESSING"
@@ -23,6 +25,8 @@ PROCESSING: Final = "PROCESSING"
 
 class Work(Protocol):
     """What `encode` needs of a producer's work."""
+
+    async def cancelled(self) -> CancelRequest | None: ...
 
     async def update(self, status: str | None = None, /, **fields: Any) -> None: ...
 
@@ -55,17 +59,19 @@ async def encode(
     `source` and `destination` are local paths, or URLs of any kind that fsspec knows. `fields` are published in
     addition, and override the encode's own fields of the same name, such as `title`.
     The producer renews the lease, in seconds, while the encode runs.
-    Raises `EncodeError` after it has been published as `error_message` and `error_code`.
+    Raises `EncodeError` after it has been published as `error_message` and `error_code`, and `Cancelled` after a
+    request to cancel: the encode stops immediately, and its temporary files are removed.
     """
     progress = Progress()
-    begin = {"status": PROCESSING, "title": title(str(source)), **fields}
+    begin = {"status": PROCESSING, "title": title(str(source)), **progress.snapshot(), **fields}
 
     async def report(state: Mapping[str, Any]) -> None:
         await work.update(PROCESSING, **{**state, **fields})
 
     async with producer.work(content_id, channel=channel, lease=lease, **begin) as work:
         try:
-            result = await convert(source, destination, report=report, options=options, progress=progress)
+            converting = convert(source, destination, report=report, options=options, progress=progress)
+            result = await until_cancelled(work, converting)
         except EncodeError as error:
             reasons = {"error_reason": error.message, "error_code": error.code}
             await work.fail(error.message, **{**progress.failure(), **fields, **reasons})
@@ -75,5 +81,4 @@ async def encode(
 
 
 def _completion(progress: Progress, result: Result) -> dict[str, Any]:
-    done = {"progress": 100, "remaining_seconds": 0, "estimated_completion": None}
-    return {**progress.snapshot(), **done, **msgspec.to_builtins(result)}
+    return {**progress.completion(), **msgspec.to_builtins(result)}

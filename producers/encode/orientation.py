@@ -1,32 +1,64 @@
-"""Rotation and deinterlacing: frames as a player shows them."""
+"""Rotation, mirroring and deinterlacing: frames as a player shows them."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from av.filter import Graph
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 
 _Filters = tuple[tuple[str, str], ...]
 """ffmpeg filters: their names and arguments."""
 
-_ROTATIONS: Final[Mapping[int, _Filters]] = {
-    0: (),
-    90: (("transpose", "cclock"),),
-    180: (("hflip", ""), ("vflip", "")),
-    270: (("transpose", "clock"),),
+_TRANSPOSITIONS: Final[Mapping[tuple[bool, bool], str]] = {
+    (False, False): "cclock_flip",
+    (True, False): "clock",
+    (False, True): "cclock",
+    (True, True): "clock_flip",
 }
+"""The arguments of the filter `transpose`, which rotates by a quarter: by whether the result is mirrored, flipped."""
+
+
+class Orientation(msgspec.Struct, frozen=True):
+    """How to turn a frame: rows become columns where it is transposed, then left and right or top and bottom swap."""
+
+    transposed: bool = False
+    mirrored: bool = False
+    """Left and right swap."""
+    flipped: bool = False
+    """Top and bottom swap."""
+
+
+def orientation(frame: VideoFrame) -> Orientation:
+    """The orientation that the display matrix of `frame` asks for, to the nearest quarter of a turn."""
+    matrix: Any = frame.side_data.get(Type.DISPLAYMATRIX.name)
+    if matrix is None:
+        return Orientation()
+    # x' = a x + c y, y' = b x + d y
+    a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return Orientation(False, a < 0, d < 0)
+    return Orientation(True, c < 0, b < 0)
+
+
+def _filters(turn: Orientation) -> _Filters:
+    if turn.transposed:
+        return (("transpose", _TRANSPOSITIONS[turn.mirrored, turn.flipped]),)
+    return ((("hflip", ""),) if turn.mirrored else ()) + ((("vflip", ""),) if turn.flipped else ())
 
 
 class OrientationFilter:
-    """Rotates frames by `rotation` degrees counter-clockwise (0, 90, 180, 270), and deinterlaces on request."""
+    """Turns frames upright, and deinterlaces on request."""
 
-    def __init__(self, rotation: int, interlaced: bool) -> None:
+    def __init__(self, turn: Orientation, interlaced: bool) -> None:
         deinterlace = (("yadif", "deint=interlaced"),) if interlaced else ()
-        self._filters: _Filters = deinterlace + _ROTATIONS[rotation]
+        self._filters: _Filters = deinterlace + _filters(turn)
         self._graph: Graph | None = None
         self._format: tuple[int, int, str] | None = None
 

@@ -43,7 +43,7 @@ class Output:
     def __init__(
         self, video: Video, rendition: Rendition, folder: Path, options: Options, interleave_seconds: float
     ) -> None:
-        """Writes into `folder`, which is created.
+        """Writes into `folder`, which is created. Its path has no percent sign, which libav takes for a pattern.
 
         `interleave_seconds` is how much video the muxer buffers while it waits for audio.
         """
@@ -141,6 +141,6 @@ def _hls(folder: Path, segment_seconds: float, interleave_seconds: float) -> dic
         "hls_segment_type": "fmp4",
         "hls_flags": "independent_segments",
         "hls_fmp4_init_filename": INIT,
-        "hls_segment_filename": str(folder / SEGMENT).replace("%", "%%").replace("%%05d", "%05d"),
+        "hls_segment_filename": str(folder / SEGMENT),
         "max_interleave_delta": str(int(interleave_seconds * 1_000_000)),
     }

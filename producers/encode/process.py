@@ -17,11 +17,13 @@ import anyio.abc
 import msgspec
 
 from statushub.producers.encode.errors import (
+    ContentLost,
     DestinationUnwritable,
     EncodeError,
     NotAVideo,
     ProcessDied,
     ResourcesExhausted,
+    ScratchUnwritable,
     SourceNotFound,
     SourceTooLarge,
     SourceUnreadable,
@@ -29,8 +31,8 @@ from statushub.producers.encode.errors import (
     ValidationFailed,
 )
 from statushub.producers.encode.messages import MESSAGE_BYTES, Advanced, Done, Failed, Reply, Request, line, reply
-from statushub.producers.encode.process_limits import ProcessLimits
 from statushub.producers.encode.progress import OnProgress
+from statushub.producers.sources.process_limits import ProcessLimits
 
 CHILD: Final = "statushub.producers.encode.child"
 """The module that the process runs; it imports the codecs, and so is not imported here."""
@@ -46,7 +48,9 @@ _CLASSES: Final = {
         SourceTooLarge,
         NotAVideo,
         DestinationUnwritable,
+        ScratchUnwritable,
         TranscodeFailed,
+        ContentLost,
         ValidationFailed,
         ResourcesExhausted,
     )

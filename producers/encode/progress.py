@@ -1,15 +1,13 @@
-"""Progress of an encode: its steps, the weighted percentage, and the estimate of the time left."""
+"""Progress of an encode: its steps, and what is known of its source."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from statushub.hub.model.timestamp import timestamp
+from statushub.producers.steps import Steps
 
 OnProgress = Callable[[float], object]
 """Called between packets with the part of the step that is done, 0 to 1; raises where the work is cancelled."""
@@ -30,7 +28,7 @@ class Step(StrEnum):
 
 STEPS: Final = tuple(Step)
 
-WEIGHTS: Final[Mapping[Step, int]] = {
+WEIGHTS: Final[Mapping[str, int]] = {
     Step.DOWNLOADING: 5,
     Step.PROBING: 1,
     Step.PREPARING: 1,
@@ -41,56 +39,8 @@ WEIGHTS: Final[Mapping[Step, int]] = {
 }
 """Percent of the whole for each step, near the share of time that an encode spends in it."""
 
-PROGRESS_RUNNING_MAX: Final = 99
-"""Highest progress of an encode that runs: only its completion reports 100."""
-
 MEASURED: Final = frozenset({Step.TRANSCODING, Step.UPLOADING})
 """Steps whose speed predicts the rest. The others are too short, or depend on something else."""
-
-MEASURE_SECONDS: Final = 0.5
-"""Time into a step before its speed counts: codecs fill their look-ahead first."""
-
-MEASURE_FRACTION: Final = 0.02
-"""Part of a step that must be done before its speed counts."""
-
-SMOOTHING_SECONDS: Final = 5.0
-"""Time constant with which the estimate follows a changed speed: users distrust a countdown that jumps."""
-
-
-class RemainingTime:
-    """Estimates the seconds left from the measured speed, exponentially smoothed."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._step: Step | None = None
-        self._began = 0.0
-        self._base = 0.0
-        self._pace: float | None = None
-        self._value: float | None = None
-        self._at = 0.0
-
-    def observe(self, step: Step, fraction: float) -> int | None:
-        """Take that `fraction` of `step` is done; returns the seconds left, None while no speed is known."""
-        now = self._clock()
-        if step is not self._step:
-            self._step, self._began, self._base = step, now, fraction
-        self._measure(step, fraction, now)
-        if self._pace is None:
-            return None
-        measured = self._pace * _weight_left(step, fraction)
-        self._value = measured if self._value is None else self._follow(measured, now)
-        self._at = now
-        return math.ceil(round(self._value, 3))
-
-    def _measure(self, step: Step, fraction: float, now: float) -> None:
-        elapsed, done = now - self._began, fraction - self._base
-        if step in MEASURED and elapsed >= MEASURE_SECONDS and done >= MEASURE_FRACTION:
-            self._pace = elapsed / (WEIGHTS[step] * done)
-
-    def _follow(self, measured: float, now: float) -> float:
-        passed = now - self._at
-        expected = max(0.0, (self._value or 0.0) - passed)
-        return expected + (measured - expected) * (1 - math.exp(-passed / SMOOTHING_SECONDS))
 
 
 class Progress:
@@ -102,18 +52,19 @@ class Progress:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began = clock()
-        self._position: tuple[Step, float] = (STEPS[0], 0.0)
+        self._steps = Steps(WEIGHTS, measured=MEASURED, clock=clock)
+        self._step = STEPS[0]
+        self._steps.begin(self._step)
         self._facts: dict[str, Any] = {"duration": None, "hls_path": None, "error_reason": None}
-        self._remaining = RemainingTime(clock)
 
     def begin(self, step: Step) -> None:
         """Begin `step`; the one before is done."""
-        self._position = (step, 0.0)
+        self._steps.reach(step)
+        self._step = step
 
     def advance(self, fraction: float) -> None:
         """Set the part of the step that is done, 0 to 1; a lower value than before is ignored."""
-        step, before = self._position
-        self._position = (step, max(before, min(1.0, fraction)))
+        self._steps.advance(self._step, fraction)
 
     def learn(self, **facts: Any) -> None:
         """Add fields to every later report: duration, title, resolution."""
@@ -126,27 +77,14 @@ class Progress:
 
     def snapshot(self) -> dict[str, Any]:
         """The whole state, ready to publish; `progress` never decreases from one snapshot to the next."""
-        step, fraction = self._position
-        remaining = self._remaining.observe(step, fraction)
-        return {
-            "progress": min(PROGRESS_RUNNING_MAX, int(100 - _weight_left(step, fraction))),
-            "step": step.value,
-            "step_index": STEPS.index(step) + 1,
-            "total_steps": len(STEPS),
-            "remaining_seconds": remaining,
-            "estimated_completion": None if remaining is None else _in(remaining),
-            **self._facts,
-        }
+        return {**self._steps.fields(), **self._facts}
+
+    def completion(self) -> dict[str, Any]:
+        """The state to publish with the result."""
+        self._steps.finish()
+        return {**self.snapshot(), "progress": 100, "remaining_seconds": 0}
 
     def failure(self) -> dict[str, Any]:
         """The state to publish with a failure: the progress so far, without an estimate."""
-        return {**self.snapshot(), "remaining_seconds": None, "estimated_completion": None}
-
-
-def _weight_left(step: Step, fraction: float) -> float:
-    later = STEPS[STEPS.index(step) + 1 :]
-    return WEIGHTS[step] * (1 - fraction) + sum(WEIGHTS[other] for other in later)
-
-
-def _in(seconds: float) -> str:
-    return timestamp(datetime.now(UTC) + timedelta(seconds=seconds))
+        self._steps.finish(failed=True)
+        return self.snapshot()

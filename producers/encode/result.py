@@ -14,6 +14,14 @@ class EncodedRendition(msgspec.Struct, frozen=True, kw_only=True):
     bandwidth: int
 
 
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """What each rendition holds: the duration in seconds, and the numbers of frames and of stereo samples."""
+
+    seconds: float
+    frames: int
+    samples: int
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What an encode made. Paths begin with the destination, or with `Options.public_url`; times are in seconds."""
 

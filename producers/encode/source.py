@@ -10,15 +10,16 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
-from statushub.producers.encode.download import CHUNK_BYTES, check_local, from_filesystem, needs_this_process
-from statushub.producers.encode.errors import SourceUnreadable
-from statushub.producers.encode.location import local_path, printable, web_part
+from statushub.producers.encode.download import from_filesystem, needs_this_process
+from statushub.producers.encode.errors import SOURCE_ERRORS, SourceUnreadable
 from statushub.producers.encode.messages import Fetch
 from statushub.producers.encode.options import Options
 from statushub.producers.encode.process import Process
-from statushub.producers.encode.process_limits import ProcessLimits
 from statushub.producers.encode.progress import OnProgress
-from statushub.producers.encode.web import from_web
+from statushub.producers.sources.local import check_local
+from statushub.producers.sources.location import local_path, printable, web_part
+from statushub.producers.sources.process_limits import ProcessLimits
+from statushub.producers.sources.web import CHUNK_BYTES, from_web
 
 
 async def local_file(source: str, scratch: Path, options: Options, on_progress: OnProgress) -> Path:
@@ -30,15 +31,15 @@ async def local_file(source: str, scratch: Path, options: Options, on_progress: 
     """
     path = local_path(source)
     if path is not None:
-        return await anyio.to_thread.run_sync(check_local, path, options.source_bytes, source)
+        return await anyio.to_thread.run_sync(check_local, path, options.source_bytes, source, SOURCE_ERRORS)
     target, url = scratch / "source", source
     match web_part(source):
         case ("", _):
-            await from_web(source, target, options, on_progress)
+            await from_web(source, target, options, on_progress, SOURCE_ERRORS)
             return target
         case (links, archive):
             # By our rules of redirects and speed, instead of those of fsspec's HTTP client.
-            await from_web(archive, scratch / "archive", options, on_progress)
+            await from_web(archive, scratch / "archive", options, on_progress, SOURCE_ERRORS)
             url = f"{links}::file://{scratch / 'archive'}"
     copy = _in_thread if needs_this_process(url) else _in_process
     await copy(url, printable(source), target, options, on_progress)

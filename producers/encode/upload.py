@@ -9,10 +9,11 @@ from typing import Any
 
 import fsspec
 
-from statushub.producers.encode.errors import DestinationUnwritable, cause, reason
-from statushub.producers.encode.location import printable
+from statushub.producers.encode.errors import DestinationUnwritable
 from statushub.producers.encode.playlist import MASTER
 from statushub.producers.encode.progress import OnProgress
+from statushub.producers.sources.errors import cause, reason
+from statushub.producers.sources.location import printable
 
 
 class Destination:

@@ -9,58 +9,48 @@ from typing import Final
 
 import av
 from av.error import FFmpegError
-from av.video.frame import VideoFrame
 
-from statushub.producers.encode.errors import ValidationFailed, reason
+from statushub.producers.encode.audio import FRAME_SAMPLES, RATE
+from statushub.producers.encode.errors import ValidationFailed
 from statushub.producers.encode.ladder import Rendition
-from statushub.producers.encode.playback import frames
+from statushub.producers.encode.playback import Held, held
 from statushub.producers.encode.playlist import MEDIA, Media, Segment, Variant, codecs, read
 from statushub.producers.encode.probe import Video
 from statushub.producers.encode.progress import OnProgress
+from statushub.producers.encode.result import Written
+from statushub.producers.sources.errors import reason
 
 DURATION_TOLERANCE: Final = 0.5
 """Seconds by which a playlist may differ from what was encoded: audio ends between two frames."""
 
-SOURCE_TOLERANCE: Final = 0.05
-"""Part of its stated duration that a source may lack. More is missing where a file was truncated."""
-
-SOURCE_TOLERANCE_SECONDS: Final = 1.0
-"""The same in seconds, for short sources: their headers round."""
+AUDIO_TOLERANCE: Final = 4 * FRAME_SAMPLES
+"""Samples by which a rendition's sound may differ from what was encoded: AAC begins with a frame or two of silence, and
+its last frame is filled up."""
 
 GAP_TOLERANCE: Final = 0.1
 """Seconds between two segments; players bridge as much without a visible pause."""
 
 
 def validate(
-    video: Video, renditions: Sequence[Rendition], folder: Path, seconds: float, on_progress: OnProgress
+    video: Video, renditions: Sequence[Rendition], folder: Path, written: Written, on_progress: OnProgress
 ) -> list[Variant]:
-    """Check every rendition in `folder`, of which `seconds` were encoded; returns them for the master playlist.
+    """Check every rendition in `folder`, which holds `written`; returns them for the master playlist.
 
     Raises `ValidationFailed`.
     """
-    check_whole(video, seconds)
     variants = []
     for index, rendition in enumerate(renditions):
         media = read(folder / rendition.name / MEDIA)
-        _check_playlist(media, seconds)
-        for done in _checked_segments(media):
-            on_progress((index + done) / len(renditions))
+        _check_playlist(media, written.seconds)
+        found = []
+        for each in _checked_segments(media):
+            found.append(each)
+            on_progress((index + len(found) / len(media.segments)) / len(renditions))
+        _check_count(media, found, written)
         variants.append(_variant(video, rendition, media))
     for one, other in pairwise(variants):
         _check_aligned(one.media, other.media)
     return variants
-
-
-def check_whole(video: Video, seconds: float) -> None:
-    """Raise `ValidationFailed` where `seconds` is clearly less than the stated duration of the source."""
-    if video.duration is None:
-        return
-    missing = video.duration - seconds
-    if missing > max(SOURCE_TOLERANCE_SECONDS, SOURCE_TOLERANCE * video.duration):
-        raise ValidationFailed(
-            f"Only {seconds:.1f} s of the source's {video.duration:.1f} s can be played: it seems to be truncated.",
-            field="source",
-        )
 
 
 def _check_playlist(media: Media, seconds: float) -> None:
@@ -80,21 +70,30 @@ def _check_playlist(media: Media, seconds: float) -> None:
         raise ValidationFailed(f"{name} plays for {playable:.1f} s instead of {seconds:.1f} s.")
 
 
-def _checked_segments(media: Media) -> Iterator[float]:
-    """Yields the part of the segments that has been checked, after each."""
+def _checked_segments(media: Media) -> Iterator[Held]:
+    """Yields what each segment holds, once it has been checked."""
     shift: float | None = None
-    for number, segment in enumerate(media.segments, 1):
-        start = _first_frame(media, segment).time
+    for segment in media.segments:
+        found = _held(media, segment)
         # B-frames delay the whole stream by a few frames; what counts is that nothing moves within it.
-        shift = start if shift is None else shift
-        if abs(start - shift - segment.start) > GAP_TOLERANCE:
+        shift = found.start if shift is None else shift
+        if abs(found.start - shift - segment.start) > GAP_TOLERANCE:
             raise ValidationFailed(f"{segment.path.name} of {media.path.parent.name} does not follow the one before.")
-        yield number / len(media.segments)
+        yield found
 
 
-def _first_frame(media: Media, segment: Segment) -> VideoFrame:
+def _check_count(media: Media, found: Sequence[Held], written: Written) -> None:
+    video, audio = sum(each.video for each in found), sum(each.audio for each in found) * FRAME_SAMPLES
+    name = media.path.parent.name
+    if video != written.frames:
+        raise ValidationFailed(f"{name} has {video} frames instead of {written.frames}.")
+    if abs(audio - written.samples) > AUDIO_TOLERANCE:
+        raise ValidationFailed(f"{name} has {audio / RATE:.1f} s of sound instead of {written.samples / RATE:.1f} s.")
+
+
+def _held(media: Media, segment: Segment) -> Held:
     try:
-        return next(frames(media, segment))
+        return held(media, segment)
     except (FFmpegError, OSError, StopIteration, IndexError) as error:
         raise ValidationFailed(f"{segment.path.name} of {media.path.parent.name} cannot be decoded.") from error
 

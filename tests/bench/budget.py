@@ -49,8 +49,8 @@ def _value(workload: str, label: str, name: str, *, scale: float = 1) -> Callabl
     return lambda results: [value / scale for value in results.values(workload, label, HUB, name)]
 
 
-def _ratio(workload: str, label: str, other: str, name: str) -> Callable[[Results], Sequence[float]]:
-    return lambda results: results.ratios(workload, label, HUB, other, name)
+def _ratio(workload: str, label: str, other: str, name: str, *, of: str = HUB) -> Callable[[Results], Sequence[float]]:
+    return lambda results: results.ratios(workload, label, of, other, name)
 
 
 def _across(name: str, case: tuple[str, str, str], other: tuple[str, str, str]) -> Callable[[Results], Sequence[float]]:
@@ -164,6 +164,30 @@ LINES: Final = (
         unit="events/s",
         numbers=_value("h", "Redis", "per_second"),
         at_least=True,
+    ),
+    Line(
+        name="index-page",
+        words="the index: CPU of hub and Redis for the first page of 1,000 among 100,000 channels",
+        limit=20,
+        unit="ms",
+        numbers=_value("index", "100,000 channels, first page of 1,000", "page_ms"),
+    ),
+    Line(
+        name="index-publish",
+        words="the index: Redis' CPU per event in 1,000 of 100,000 channels, to that without it",
+        limit=1.1,
+        unit="times",
+        numbers=_value("index", "100,000 channels, publishing into 1,000", "to_bare"),
+    ),
+    *(
+        Line(
+            name=f"i-{name}",
+            words=f"(i) {what} of a WebSocket, to that of a stream",
+            limit=1.15,
+            unit="times",
+            numbers=_ratio("i", "5,000 viewers", HUB, name, of="hub-websocket"),
+        )
+        for name, what in (("cpu_us", "CPU per delivery"), ("open_us", "CPU to open"), ("viewer_bytes", "memory"))
     ),
 )
 """In the order of the workloads, whose letters they begin with."""

@@ -41,8 +41,8 @@ static void subscribe(int fd, int number) {
 
 static void publish(Channel *channel, const char *body, size_t size) {
     static char frame[REQUESTS], chunk[REQUESTS + 16];
-    int length = snprintf(frame, sizeof frame, "id: floor-%lu\nevent: content_status_update\ndata: %.*s\n\n",
-        ++last_id, (int)size, body);
+    int length = snprintf(frame, sizeof frame, "event: content_status_update\ndata: %.*s\nid: floor-%lu\n\n",
+        (int)size, body, ++last_id);
     int total = snprintf(chunk, sizeof chunk, "%x\r\n%s\r\n", (unsigned)length, frame);
     for (int i = 0; i < channel->count; i++) send(channel->fds[i], chunk, (size_t)total, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

@@ -59,6 +59,20 @@ class Waits(msgspec.Struct, frozen=True, kw_only=True):
     """As `worst`, from the cut on."""
 
 
+class Beside(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tenant's polls and deliveries take beside a neighbour, in milliseconds.
+
+    A poll counts from its first request to its first 200, a delivery from when its event was due at the publisher.
+    """
+
+    poll_p99: float
+    poll_worst: float
+    delivery_p99: float
+    delivery_worst: float
+    refused: int
+    """Publishes of the tenant that were not accepted."""
+
+
 class Results(msgspec.Struct, kw_only=True):
     """All measurements of one run of the harness."""
 
@@ -69,6 +83,8 @@ class Results(msgspec.Struct, kw_only=True):
     skipped: dict[str, str]
     counters: dict[str, dict[str, float]] = {}
     neighbours: dict[str, Waits] = {}
+    beside: dict[str, dict[str, Beside]] = {}
+    """By what the neighbour does, and by version."""
 
     def values(self, workload: str, label: str, server: str, name: str) -> list[float]:
         """The values of this name, by round."""

@@ -1,4 +1,4 @@
-/* The load generator: many event streams, one publisher, one thread, one epoll.
+/* The load generator: many event streams or WebSockets, one publisher, one thread, one epoll.
  *
  * It takes one command a line on stdin and answers each with one line of JSON on stdout:
  *
@@ -14,9 +14,10 @@
  * that publishes; its placeholders are filled in without changing its length, so it suits any protocol:
  *
  *   @@@@@@@@@@  n      ~~~~~~~~~~~~~~~~~~~  t      %%%%%%  channel      &&&&&&  content
+ *   $$$$$$$$$$  n, where it begins no event           ^^^^^^^^^^  the n before
  *
  * An event n goes to channel n modulo the channels, content n modulo the contents; stream i is of channel
- * i modulo the channels. A template may hold several events: each placeholder of an n begins another.
+ * i modulo the channels; with --spanning 1 each stream follows all channels. A template may hold several events: each placeholder of an n begins another.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -61,7 +62,8 @@ static const char *path = "/%s", *header = "", *ready_word = "";
 static uint32_t channels = 1, contents = 1;
 
 static Viewer *viewers;
-static uint32_t viewer_count, opened, under_way, next_to_open, failed, *audience;
+static uint32_t viewer_count, opened, under_way, next_to_open, failed, *audience, watching;
+static int spanning;
 static char last_event_id[128];
 
 static char *template;
@@ -119,7 +121,7 @@ static void open_some(void) {
 }
 
 static void ask(Viewer *viewer, uint32_t index) {
-    char name[16], target[512], request[2048];
+    char name[16], target[2048], request[4096];
     snprintf(name, sizeof name, "ch-%06u", viewer->channel);
     snprintf(target, sizeof target, path, name);
     int size = snprintf(request, sizeof request,
@@ -188,7 +190,8 @@ static void read_viewer(Viewer *viewer) {
     ssize_t got = recv(viewer->fd, buffer + TAIL, READ, 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) { close_viewer(viewer); return; }
-    if (viewer->state == HEAD && !held && memcmp(buffer + TAIL, "HTTP/1.1 200", 12)) {
+    if (viewer->state == HEAD && !held && memcmp(buffer + TAIL, "HTTP/1.1 200", 12)
+        && memcmp(buffer + TAIL, "HTTP/1.1 101", 12)) {
         snprintf(refusal, sizeof refusal, "%.*s", (int)strcspn(buffer + TAIL, "\r\n"), buffer + TAIL);
         close_viewer(viewer);
         return;
@@ -208,7 +211,7 @@ static void read_template(const char *file) {
     fclose(stream);
     for (size_t at = 0; at < template_size; at++) {
         char mark = template[at];
-        size_t width = mark == '@' ? N_DIGITS : mark == '~' ? T_DIGITS : mark == '%' || mark == '&' ? PLACE_DIGITS : 0;
+        size_t width = mark == '@' || mark == '$' || mark == '^' ? N_DIGITS : mark == '~' ? T_DIGITS : mark == '%' || mark == '&' ? PLACE_DIGITS : 0;
         char run[T_DIGITS];
         memset(run, mark, sizeof run);
         if (!width || at + width > template_size || memcmp(template + at, run, width)) continue;
@@ -238,9 +241,10 @@ static void write_events(void) {
         case '%': fill(at, next_n % channels, PLACE_DIGITS); break;
         case '&': fill(at, next_n % contents, PLACE_DIGITS); break;
         case '~': fill(at, t, T_DIGITS); break;
-        case '@': fill(at, N_BASE + next_n, N_DIGITS); break;
+        case '@': case '$': fill(at, N_BASE + next_n, N_DIGITS); break;
+        case '^': fill(at, N_BASE + next_n - 1, N_DIGITS); break;
         }
-        if (places[i].mark == '~') expected += audience[next_n++ % channels];
+        if (places[i].mark == '~') expected += spanning ? (next_n++, watching) : audience[next_n++ % channels];
     }
 }
 
@@ -333,8 +337,9 @@ static void answer(uint64_t began) {
 
 static void count_audience(void) {
     memset(audience, 0, channels * sizeof *audience);
+    watching = 0;
     for (uint32_t i = 0; i < viewer_count; i++)
-        if (viewers[i].state != CLOSED && !viewers[i].stalled) audience[viewers[i].channel]++;
+        if (viewers[i].state != CLOSED && !viewers[i].stalled) audience[viewers[i].channel]++, watching++;
 }
 
 static void open_all(uint32_t from) {
@@ -403,7 +408,8 @@ static void command_idle(double seconds) {
     answer(began);
 }
 
-typedef struct { int fd; size_t got; uint64_t sent_at; char text[64 * 1024]; } Poller;
+/* The largest answer is a page of 1,000 channels, under 200 KB. */
+typedef struct { int fd; size_t got; uint64_t sent_at; char text[512 * 1024]; } Poller;
 
 static void send_request(Poller *poller) {
     poller->got = 0;
@@ -486,6 +492,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(name, "--header")) header = value;
         else if (!strcmp(name, "--ready")) ready_word = value;
         else if (!strcmp(name, "--channels")) channels = (uint32_t)atoi(value);
+        else if (!strcmp(name, "--spanning")) spanning = atoi(value);
         else if (!strcmp(name, "--contents")) contents = (uint32_t)atoi(value);
         else if (!strcmp(name, "--template")) read_template(value);
         else { errno = EINVAL; die(name); }

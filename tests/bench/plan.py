@@ -1,10 +1,11 @@
-"""The plan: the workloads (a) to (h) at their sizes, the growth curves, and the counters."""
+"""The plan: the workloads (a) to (j) at their sizes, the growth curves, and the counters."""
 
 from __future__ import annotations
 
 import shutil
 from typing import Final
 
+from tests.bench.index import first_page, keeping
 from tests.bench.polls import batch, polling, publishing, single
 from tests.bench.workloads import (
     ALL,
@@ -15,12 +16,15 @@ from tests.bench.workloads import (
     one_at_a_time,
     one_viewer_each,
     reconnects,
+    sockets,
+    spanning,
     stalled,
     system_calls,
     unwatched,
 )
 
 HUB: Final = "hub-redis"
+SOCKETS: Final = "hub-websocket"
 PEERS: Final = ("hub-redis", "nchan", "floor")
 FAST: Final = (*PEERS, "hub-embedded")
 STREAMERS: Final = (*FAST, "better-sse", "sse-starlette")
@@ -32,6 +36,14 @@ POLL_SECONDS: Final = 3.0
 GROWTH_DELIVERIES: Final = 60_000
 
 
+NAMED: Final = "/api/events?" + "&".join(f"channel=ch-{number:06}" for number in range(64))
+MATCHED: Final = "/api/events?match=ch-*"
+SPANNING: Final = (
+    ("64 channels by their names", 64, NAMED),
+    ("64 channels by a pattern", 64, MATCHED),
+    ("1,000 channels by a pattern", 1_000, MATCHED),
+)
+
 TITLES: Final = {
     "a": "one channel, one event at a time",
     "b": "1,000 channels with one viewer each",
@@ -41,6 +53,9 @@ TITLES: Final = {
     "f": "half of 500 viewers read nothing for a minute, at 20 events/s of 5 KB",
     "g": "polls over 32 keep-alive connections",
     "h": "publishing through the SDK, one process",
+    "i": "streams and WebSockets: opening, an idle viewer, and one event at a time",
+    "index": "the index: the first page of the list of channels, and publishing with and without it",
+    "j": "20 streams of many channels each, 5,000 events/s over all",
     "growth-viewers": "cost of a delivery against viewers of one channel",
     "growth-channels": "cost of an event against channels with one viewer each, at 4,000 events/s over all",
     "growth-unwatched": "cost of an event against channels without viewers, at 4,000 events/s over all",
@@ -91,6 +106,17 @@ def _viewers() -> list[Case]:
     return [
         Case(workload="d", label="10,000 viewers", size=1e4, measure=reconnects(10_000, 500, 10), servers=STREAMERS),
         Case(workload="e", label="10,000 viewers", size=1e4, measure=idle(10_000, 15), servers=STREAMERS),
+        Case(workload="i", label="5,000 viewers", size=5e3, measure=sockets(5_000), servers=(HUB, SOCKETS)),
+        *(
+            Case(
+                workload="j",
+                label=label,
+                size=channels,
+                measure=spanning(channels, path, 20, 5_000),
+                servers=(HUB,),
+            )
+            for label, channels, path in SPANNING
+        ),
         Case(workload="f", label="none stalled", size=0, measure=none, servers=keepers),
         Case(workload="f", label="250 stalled", size=250, measure=half, servers=keepers),
     ]
@@ -113,6 +139,21 @@ def _requests() -> list[Case]:
         ),
         Case(workload="g", label="one GET for an id", size=1, measure=polling(single(), POLL_SECONDS), servers=polled),
         Case(workload="h", label="Redis", size=1, measure=publishing(50_000, over_http=False), servers=(HUB,)),
+        *(
+            Case(
+                workload="index",
+                label=f"100,000 channels, {label}",
+                size=1e5,
+                measure=measure,
+                servers=(HUB,),
+            )
+            for label, measure in (
+                ("first page of 1,000", first_page(100_000, POLL_SECONDS)),
+                ("first page of 100", first_page(100_000, POLL_SECONDS, "?limit=100")),
+                ("publishing into 1,000", keeping(100_000, 1_000, 200)),
+                ("publishing into all", keeping(100_000, 100_000, 200)),
+            )
+        ),
         Case(workload="h", label="HTTP", size=2, measure=publishing(50_000, over_http=True), servers=hubs),
     ]
 

@@ -66,6 +66,10 @@ FAILURES: Final[dict[str, str]] = {
 """For measurements that failed: the reason."""
 
 GROWTH: Final[dict[str, str]] = {
+    "index": (
+        "With each event the channel moves to the end of a sorted set. What that costs depends on how many channels "
+        "are published into: among a hundred thousand at random, nearly each move reads memory that no cache holds."
+    ),
     "growth-viewers": (
         "It rises by two fifths to a half between 300 and 3,000 viewers, twice that in a quiet hour, and so do the "
         "bare loop's and nchan's: the cost of a send() in the kernel grows, not what the hub adds."
@@ -84,45 +88,46 @@ GROWTH: Final[dict[str, str]] = {
 }
 """For a curve: why it bends, or that it is flat."""
 
-UNREAD: Final = """
-What one client takes from all others, before and after the hub was changed against it. Measured once each, by hand, on
-the machine below while it was busy; `tests/hostile` has the cases as tests. The hub has the embedded broker and
-`--stall-timeout 5`; the clients ask, read nothing, and have the smallest receive buffer.
+BESIDE: Final = """
+What another tenant's deliveries and polls take while one token misuses a hub over Redis, for ten seconds: 50 events and
+50 polls a second, each poll of another channel. A delivery counts from when its event was due at the publisher, a poll
+from its first request to its first 200; what was refused is in the last columns. `before` is the version before the hub
+was changed against it, measured once; `now` is the median of three runs, by p99 of the deliveries. Pages are new, so
+that there is nothing to compare them with. `python -m tests.bench.bystander` measures it, with `--python` another
+version, and `--write` puts it here. The neighbour reads without a rate limit and comes again at once when it is
+refused, from ten connections (thirty where it reads nothing; 600 streams of 64 channels). The hub has a core, all
+clients and Redis the other, and `--stall-timeout 5`.
+"""
+"""For docs/benchmarks.md, as the next."""
 
-| unread answers | memory at peak, before | after | all closed, before | after |
+ACTS: Final[dict[str, str]] = {
+    "nothing": "does nothing",
+    "unread changes": "reads nothing of `/changes`, 12,000 contents, 12.9 MB",
+    "unread batches": "reads nothing of a batch of 100 contents, 5 MB",
+    "status": "polls `/status` of 100,000 contents",
+    "contents": "polls the whole contents of them",
+    "pages": "walks the pages of `/status` of them",
+    "changes": "reads all `/changes` of them",
+    "streams": "opens a stream of them, and again once it is ready",
+    "streams 1.0": "the same over HTTP/1.0",
+    "channels": "opens streams of 38,400 channels that do not exist",
+    "fills": "fills Redis (48 MB; now its tenant has 24 MiB)",
+}
+"""What the neighbour does, for the table."""
+
+MEMORY: Final = """
+What is not read takes memory, too; measured by hand, once. The hub has the embedded broker and `--stall-timeout 5`; the
+clients ask, read nothing, and have the smallest receive buffer.
+
+| unread answers | memory at peak, before | now | all closed, before | now |
 | --- | --- | --- | --- | --- |
 | 30 of 12.9 MB: a channel of 12,000 contents | 368 MB more | 36 MB more | never (45 s watched) | 8.8 s |
 | 30 of 6 MB: a batch of 100 contents | 207 MB more | 39 MB more | never | 6.0 s |
 | 800 of 81 KB: `/openapi.json`, without a token | 8 MB more | 18 MB more | never | 6.8 s |
 
 Before, an answer was kept whole in the buffer of its socket. Now one that holds whole contents is encoded in pieces of
-64 KiB, each once the one before it was accepted; what is left is an answer's references to the contents, a piece, and
-one whole answer at a time to learn its length. The 800 cost more than before, as long as they last: `/openapi.json` is
-larger than a piece, so that a task waits for each, which a buffer did not need.
-
-That was before pages, of which the largest has 1,000 contents; the length is reckoned now without a whole answer.
-"""
-"""For docs/benchmarks.md: measured by hand, and not part of a run."""
-
-BIG_CHANNEL: Final = """
-A channel of 100,000 contents with data of 326 bytes, over Redis. Ten clients read it over and over, without a read
-limit, while a viewer of another channel is sent 100 events/s. Measured by hand, on two cores that other programs
-shared; `tests/hostile/test_big_channel.py` does the same with two tenants.
-
-| ten clients that read | | before | now |
-| --- | --- | --- | --- |
-| nothing | p99 delivery of the other channel | 8.1 ms | 3.6 ms |
-| `/status` | median delivery | 1,513 ms | 2.4 ms |
-| `/status` | p99 delivery | 3,852 ms | 36 ms |
-| `/status` | longest hold of the event loop, in CPU time | 3,665 ms | 17 ms |
-| the whole contents | p99 delivery | | 15 ms |
-| `/changes` without a cursor | p99 delivery | | 50 ms |
-| `/changes` without a cursor | longest hold of the event loop, in CPU time | | 42 ms |
-| streams over HTTP/1.1 | longest hold of the event loop, in CPU time | 829 ms | 28 ms |
-| streams over HTTP/1.0 | longest hold of the event loop, in CPU time | | 38 ms |
-
-The cores were busy with other programs: in other runs p99 came to 250 ms, with readers and without, where the median
-and the holds stayed the same. The longest holds that are left are collections of the interpreter's garbage.
+64 KiB, each once the one before it was accepted. The 800 cost more than before, as long as they last:
+`/openapi.json` is larger than a piece, so that a task waits for each, which a buffer did not need.
 
 | bytes per content, data of 326 bytes | before | now | at most |
 | --- | --- | --- | --- |
@@ -130,7 +135,7 @@ and the holds stayed the same. The longest holds that are left are collections o
 | after ten streams | 1,331 | 730 | 791 |
 | after an update of each content | 1,521 | 779 | 798 |
 """
-"""As `UNREAD`."""
+"""For docs/benchmarks.md: measured by hand, and not part of a run."""
 
 NEIGHBOURS: Final = """
 One token opens 600 streams of 64 channels each that do not exist, 50 at a time, over one Redis. Another tenant polls

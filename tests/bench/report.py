@@ -9,10 +9,10 @@ from typing import Final
 import msgspec
 
 from tests.bench.budget import Verdict, verdicts
-from tests.bench.harness import Results, Sample, Spread, spread
+from tests.bench.harness import Beside, Results, Sample, Spread, spread
 from tests.bench.picture import Bars, Curves, picture
 from tests.bench.plan import TITLES
-from tests.bench.remarks import BIG_CHANNEL, FAILURES, GROWTH, METHOD, NEIGHBOURS, REMARKS, UNREAD
+from tests.bench.remarks import ACTS, BESIDE, FAILURES, GROWTH, MEMORY, METHOD, NEIGHBOURS, REMARKS
 from tests.bench.servers import LABELS, SERVERS
 
 PEERS: Final = ("nchan", "floor")
@@ -23,6 +23,10 @@ PICTURE: Final = "benchmarks.svg"
 COLUMNS: Final = {
     "per_second": ("per second", 1.0),
     "cpu_us": ("CPU, µs each", 1.0),
+    "page_ms": ("CPU of hub and Redis, ms per page", 1.0),
+    "bare_us": ("Redis' CPU without the index", 1.0),
+    "to_bare": ("to without", 1.0),
+    "open_us": ("CPU to open, µs", 1.0),
     "to_single": ("to one at a time", 1.0),
     "redis_us": ("Redis' CPU, µs per event", 1.0),
     "p50_ms": ("p50, ms", 1.0),
@@ -41,7 +45,15 @@ COLUMNS: Final = {
 }
 """The values that are reported, in this order: the head of the column, and the divisor."""
 
-RATIOS: Final = {"a": PEERS, "b": PEERS, "c": PEERS, "d": PEERS, "e": ("nchan",), "g": ("nothing",)}
+RATIOS: Final = {
+    "a": PEERS,
+    "b": PEERS,
+    "c": PEERS,
+    "d": PEERS,
+    "e": ("nchan",),
+    "g": ("nothing",),
+    "i": ("hub-redis",),
+}
 """Workloads whose first value is also reported as ratios, and to which servers."""
 
 
@@ -154,9 +166,8 @@ def _rounds(samples: Sequence[Sample]) -> str:
 def _neighbours(results: Results) -> Iterator[str]:
     yield "## A neighbour that misbehaves"
     yield ""
-    yield UNREAD.strip()
-    yield ""
-    yield BIG_CHANNEL.strip()
+    yield from _beside(results)
+    yield MEMORY.strip()
     yield ""
     if not results.neighbours:
         return
@@ -184,6 +195,37 @@ def _neighbours(results: Results) -> Iterator[str]:
         "worst poll after the cut, ms",
     )
     yield from _table(heads, rows)
+
+
+def _beside(results: Results) -> Iterator[str]:
+    if not results.beside:
+        return
+    yield BESIDE.strip()
+    yield ""
+    kinds = ("before", "now")
+    rows = [
+        (
+            ACTS.get(act, act),
+            *(_waits(found.get(kind), "delivery_p99", "delivery_worst") for kind in kinds),
+            *(_waits(found.get(kind), "poll_p99", "poll_worst") for kind in kinds),
+            *(f"{found[kind].refused:,}" if kind in found else "" for kind in kinds),
+        )
+        for act, found in results.beside.items()
+    ]
+    heads = (
+        "the neighbour",
+        "deliveries, p99 (worst), ms: before",
+        "now",
+        "polls, p99 (worst), ms: before",
+        "now",
+        "publishes refused: before",
+        "now",
+    )
+    yield from _table(heads, rows)
+
+
+def _waits(found: Beside | None, p99: str, worst: str) -> str:
+    return "" if found is None else f"{getattr(found, p99):,.0f} ({getattr(found, worst):,.0f})"
 
 
 def _counted(results: Results) -> Iterator[str]:

@@ -21,6 +21,7 @@ from tests.bench.measure import LOAD_CORE, SERVER_CORE, family, on_core
 from tests.support.command import environment
 from tests.support.ports import free_port, wait_for_port
 from tests.support.redis_server import RedisServer
+from tests.support.socket_client import UPGRADE as UPGRADE_LINES
 
 STREAMS_MAX: Final = 20_000
 """Limit of streams of a hub: more than any workload opens."""
@@ -65,7 +66,8 @@ http {{
 
 
 class Running(msgspec.Struct, kw_only=True):
-    """A running server. `path` has a `%s` for the channel; `ready` is what a stream sends once it has caught up."""
+    """A running server. `path` has a `%s` for the channel; `ready` is what a stream sends once it has caught up, and
+    `header` are lines of its request."""
 
     port: int
     process: subprocess.Popen[bytes]
@@ -73,6 +75,7 @@ class Running(msgspec.Struct, kw_only=True):
     template: Callable[[int], bytes]
     publish_port: int
     ready: str = ""
+    header: str = ""
     redis: RedisServer | None = None
 
     @property
@@ -148,6 +151,17 @@ def hub_redis(folder: Path) -> Iterator[Running]:
         with _process(*_hub_words(port, redis.url), env=environment(HUB_ENVIRONMENT)) as process:
             wait_for_port(port, process)
             yield _hub(port, process, redis)
+
+
+UPGRADE: Final = "\r\n".join(UPGRADE_LINES)
+"""The lines of a request that opens a WebSocket."""
+
+
+@contextlib.contextmanager
+def hub_websocket(folder: Path) -> Iterator[Running]:
+    """The same over WebSocket: the load generator finds the events in the frames, and sends none."""
+    with hub_redis(folder) as hub:
+        yield msgspec.structs.replace(hub, path="/api/contents/%s/ws", ready='{"type":"ready"', header=UPGRADE)
 
 
 @contextlib.contextmanager
@@ -271,6 +285,7 @@ def floor(folder: Path) -> Iterator[Running]:
 
 SERVERS: Final[Mapping[str, Start]] = {
     "hub-redis": hub_redis,
+    "hub-websocket": hub_websocket,
     "hub-embedded": hub_embedded,
     "nchan": nchan,
     "floor": floor,
@@ -282,6 +297,7 @@ SERVERS: Final[Mapping[str, Start]] = {
 
 LABELS: Final[Mapping[str, str]] = {
     "hub-redis": "Statushub over Redis",
+    "hub-websocket": "the same over WebSocket",
     "hub-embedded": "Statushub embedded",
     "hub-portable": "Statushub, portable path",
     "nchan": "nchan (nginx, C)",

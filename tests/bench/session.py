@@ -37,15 +37,20 @@ class Session:
         self._stack = contextlib.ExitStack()
         self.fresh_bytes = self.memory()
 
-    def load(self, *, channels: int = 1, contents: int | None = None, template: bytes | None = None) -> Load:
-        """Start a load generator against the server; it runs until the session ends."""
+    def load(
+        self, *, channels: int = 1, contents: int | None = None, template: bytes | None = None, path: str = ""
+    ) -> Load:
+        """Start a load generator against the server; it runs until the session ends. With a `path`, each of its viewers
+        follows every channel by it."""
         file = self.folder / f"template-{next(self._numbers)}"
         file.write_bytes(template or self.server.template(0))
         options = {
             "port": self.server.port,
             "publish_port": self.server.publish_port,
-            "path": self.server.path,
+            "path": path or self.server.path,
+            "spanning": int(bool(path)),
             "ready": self.server.ready,
+            "header": self.server.header,
             "template": file,
             "channels": channels,
             "contents": contents or channels,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
-from tests.bench import budget, counters, report
+from tests.bench import budget, bystander, counters, growth, index, readers, report
 from tests.bench.harness import Results, Sample, run
 from tests.bench.load import Lost
 from tests.bench.servers import SERVERS
@@ -43,7 +45,7 @@ def test_competitors_are_measured_in_turn() -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", ["hub-embedded", "floor"])
+@pytest.mark.parametrize("name", ["hub-embedded", "floor", pytest.param("hub-websocket", marks=pytest.mark.redis)])
 def test_every_delivery_is_counted(name: str, tmp_path: Path) -> None:
     """So many streams and events make so many deliveries, each in order."""
     with session(SERVERS[name], tmp_path) as opened:
@@ -71,6 +73,30 @@ def test_counters_repeat() -> None:
     assert first["calls"] >= 1
 
 
+@needs_compiler
+@pytest.mark.redis
+def test_the_index_is_measured_with_and_without_it(tmp_path: Path) -> None:
+    """Each page has its cost; the library without the index keeps none, and publishes the same."""
+    with session(SERVERS["hub-redis"], tmp_path) as opened:
+        page = index.first_page(50, 0.2)(opened, "hub-redis")
+        assert min(page.values()) > 0
+        assert len(httpx.get(f"http://127.0.0.1:{opened.server.port}/api/channels").json()["channels"]) == 50
+        found = index.keeping(50, 50, 2)(opened, "hub-redis")
+        assert min(found.values()) > 0
+        assert opened.server.redis is not None
+        told = opened.server.redis.command("--raw", "keys", "hub:{bare}:*").split()
+        assert {name.split(":")[2] for name in told} == {
+            "clock",
+            "leases",
+            "ends",
+            "rates",
+            "content",
+            "channel",
+            "counts",
+        }
+        assert opened.server.redis.command("zcard", "hub:{default}:index").strip() == "50"
+
+
 def test_the_report_judges_by_medians(tmp_path: Path) -> None:
     """A budget line is met or missed by the median of its ratios, each made within one round."""
     results = empty()
@@ -92,3 +118,28 @@ def test_the_report_judges_by_medians(tmp_path: Path) -> None:
     assert report.read(tmp_path) == results
     assert "| met | (a) CPU per delivery, 1,000 viewers, to nchan's" in (tmp_path / report.MARKDOWN).read_text()
     assert (tmp_path / report.PICTURE).read_text().startswith("<svg")
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("act", ["unread batches", "fills"])
+def test_a_tenant_is_measured_beside_its_neighbour(act: str) -> None:
+    """Its polls and deliveries are counted, and none of its publishes is refused."""
+    found = bystander.measure(act, sys.executable, seconds=0.5)
+    assert 0 < found.poll_p99 <= found.poll_worst
+    assert 0 < found.delivery_p99 <= found.delivery_worst
+    assert found.refused == 0
+
+
+@pytest.mark.anyio
+async def test_deltas_onto_both_texts_are_measured() -> None:
+    """Each call is accepted, and has a cost."""
+    cost = await growth.measure("memory:", calls=2)
+    assert min(cost.short_us, cost.long_us, cost.times) > 0
+
+
+def test_a_growing_text_is_measured_before_its_readers(tmp_path: Path) -> None:
+    """Every delta reaches those that take them, the others get some whole states, and plain events are compared."""
+    costs = readers.measure(viewers=5, deltas=40, rate=100, plain=20, programs=tmp_path)
+    assert (costs.plain.deliveries, costs.deltas.deliveries) == (100, 200)
+    assert 5 <= costs.wholes.deliveries < 200
+    assert min(costs.plain.cpu_us, costs.deltas.cpu_us, costs.deltas.viewer_bytes, costs.memory) > 0

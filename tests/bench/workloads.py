@@ -72,6 +72,29 @@ def one_at_a_time(viewers: int, deliveries: int = DELIVERIES) -> Callable[[Sessi
     return measure
 
 
+def sockets(viewers: int, deliveries: int = DELIVERIES) -> Callable[[Session, str], Values]:
+    """(i) Opening, an idle viewer's memory, and delivery, of streams and of WebSockets."""
+
+    def measure(session: Session, server: str) -> Values:
+        load = session.load(contents=MANY_CONTENTS)
+        load.ask("connect", 100).checked()
+        opening = session.cost(load, "connect", viewers)
+        opening.answer.checked()
+        load.ask("idle", 2)
+        memory = session.memory() - session.fresh_bytes
+        events = max(deliveries // viewers, 10)
+        load.ask("publish", max(events // 10, 2), 0).checked()
+        cost = session.cost(load, "publish", events, 0)
+        return {
+            "cpu_us": micros(cost, cost.answer.checked().delivered),
+            "open_us": micros(opening, viewers),
+            "viewer_bytes": memory / (viewers + 100),
+            **_observed(cost, events),
+        }
+
+    return measure
+
+
 def one_viewer_each(channels: int, rate: int, seconds: float = RATE_SECONDS) -> Callable[[Session, str], Values]:
     """(b) Many channels with one viewer each, at a total rate of events."""
 
@@ -90,6 +113,21 @@ def one_viewer_each(channels: int, rate: int, seconds: float = RATE_SECONDS) -> 
             "skipped": 1 - cost.answer.delivered / cost.answer.expected,
             **_observed(cost, events),
         }
+
+    return measure
+
+
+def spanning(channels: int, path: str, viewers: int, rate: int) -> Callable[[Session, str], Values]:
+    """(j) Viewers that each follow many channels over one stream, at a total rate of events."""
+
+    def measure(session: Session, server: str) -> Values:
+        load = session.load(channels=channels, path=path)
+        load.ask("publish", channels, 2000)
+        load.ask("connect", viewers).checked()
+        load.ask("publish", rate, rate).checked()
+        events = round(rate * RATE_SECONDS)
+        cost = session.cost(load, "publish", events, rate)
+        return {"cpu_us": micros(cost, cost.answer.checked().delivered), **_observed(cost, events)}
 
     return measure
 
@@ -153,7 +191,8 @@ def last_event_id(session: Session, load: Load) -> str:
             while session.server.ready.encode() not in text[-65536:]:
                 text += stream.recv(65536)
         load.ask("publish", 1, 0)
-        while b'"t":1' not in text.rpartition(b"event: ready")[2]:
+        # Up to the end of the frame, in which the id may follow the data.
+        while not re.search(rb'"t":1[^\n]*\n(?:[^\n]+\n)*?\r?\n', text.rpartition(b"event: ready")[2]):
             text += stream.recv(65536)
     ids: list[bytes] = re.findall(rb"^id: (.+?)\r?$", text, re.MULTILINE)
     return ids[-1].decode() if ids else "-"

@@ -4,6 +4,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -91,6 +92,13 @@ def titles(page: Page, section: str) -> Locator:
 # The stream
 
 
+def test_the_step_of_questions_and_answers_reads_well(page: Page, hub_url: str, channel: str) -> None:
+    """The hub's own word for it begins with an abbreviation."""
+    show(page, hub_url, channel)
+    publish(hub_url, channel, f"{channel}-qa", status="generating", processing_status="qa_generating")
+    expect(row(page, f"{channel}-qa").locator(".step")).to_have_text("Q&A generating")
+
+
 def test_progress_and_completion_show_as_they_happen(page: Page, hub_url: str, channel: str) -> None:
     """The stream brings progress, step and remaining time, then the completion with its result."""
     show(page, hub_url, channel)
@@ -116,11 +124,10 @@ def test_progress_and_completion_show_as_they_happen(page: Page, hub_url: str, c
     expect(bar).to_have_attribute("aria-valuenow", "45")
     expect(page.locator("#total-processing")).to_have_text("1")
 
-    publish(hub_url, channel, f"{channel}-1", title="clip.mp4", status="completed", hls_path="/media/1/master.m3u8")
+    address = "https://media.example.com/1/master.m3u8"
+    publish(hub_url, channel, f"{channel}-1", title="clip.mp4", status="completed", hls_path=address)
     expect(shown.locator(".badge")).to_have_text("Completed")
-    expect(page.get_by_role("link", name="Open the result of clip.mp4")).to_have_attribute(
-        "href", f"{hub_url}/media/1/master.m3u8"
-    )
+    expect(page.get_by_role("link", name="Open the result of clip.mp4")).to_have_attribute("href", address)
     expect(page.locator("#total-completed")).to_have_text("1")
     expect(page.locator("#processing")).to_be_hidden()
     expect(connection(page, "live")).to_be_visible()
@@ -193,7 +200,7 @@ def test_a_silent_connection_is_replaced(page: Page, hub_url: str, channel: str)
     page.clock.install()
     publish(hub_url, channel, f"{channel}-1", status="generating", progress=10)
     show(page, hub_url, channel)
-    with page.expect_request(re.compile(r"/events\?since=[a-z0-9]+-\d+$")):
+    with page.expect_request(re.compile(r"/events\?since=[a-z0-9]+-\d+&")):
         page.clock.fast_forward(40_000)
     expect(connection(page, "live")).to_be_visible()
     publish(hub_url, channel, f"{channel}-1", status="generating", progress=11)
@@ -233,6 +240,28 @@ def test_a_stream_that_stays_silent_turns_into_polling(page: Page, hub_url: str,
     page.route("**/events*", lambda route: None)
     show(page, hub_url, channel, "polling")
     expect(row(page, f"{channel}-1").locator(".percent")).to_have_text("45%")
+
+
+def test_a_page_that_polls_tells_the_hub(page: Page, channel: str, tolerated: list[str]) -> None:
+    """Its interval with each poll, and an attempt that failed with one; once live it has nothing to tell."""
+    tolerated.append(FORBIDDEN)
+    with live_hub("memory:") as hub:
+        page.route("**/events*", refuse)
+        with page.expect_request("**/changes*") as polled:
+            show(page, hub.base_url, channel, "polling")
+        assert "polling=10000" in polled.value.url
+        assert "failed=1" in polled.value.url
+        publish(hub.base_url, channel, f"{channel}-1", status="generating")
+        page.clock.install()
+        with page.expect_request("**/changes*") as polled:
+            page.clock.fast_forward(12_000)
+        assert "failed=" not in polled.value.url
+        expect(row(page, f"{channel}-1")).to_be_visible()
+        counts = hub.hub.counts
+        # The second interval may be that of a channel in which something is processed.
+        assert counts.polling_seconds in (13, 20)
+        assert counts.live_attempts["failed"] == 1
+        page.goto("about:blank")
 
 
 def test_a_full_hub_is_polled(page: Page, channel: str) -> None:
@@ -380,8 +409,19 @@ def test_an_empty_channel_shows_commands(page: Page, hub_url: str, channel: str)
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     command = page.evaluate("navigator.clipboard.readText()")
     subprocess.run(["sh", "-ec", command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    expect(row(page, "clip-1").locator(".percent")).to_have_text("42%")
+    expect(page.locator(".row .percent")).to_have_text("42%")
     expect(page.locator("#empty")).to_be_hidden()
+
+
+def test_commands_of_another_channel_name_other_contents(page: Page, hub_url: str, channel: str) -> None:
+    """A content lives in one channel, and one that has ended stays ended: the commands of each page work."""
+    seen: set[str] = set()
+    for number in range(2):
+        show(page, hub_url, f"{channel}-{number}")
+        for command in ("encode-command", "publish-command"):
+            text = page.locator(f"#{command}").inner_text()
+            seen |= set(re.findall(r"clip-[0-9a-f]{8}", text))
+    assert len(seen) == 4
 
 
 def test_the_channel_is_chosen_in_the_page_and_kept_in_its_address(page: Page, hub_url: str, channel: str) -> None:
@@ -477,7 +517,7 @@ def test_only_endings_are_announced(page: Page, hub_url: str, channel: str) -> N
 
 
 def test_the_remaining_time_counts_down(page: Page, hub_url: str, channel: str) -> None:
-    """The page counts between two reports, and shows no negative time."""
+    """The page counts between two reports; what is past its end is overdue, and shows no negative time."""
     page.clock.install()
     show(page, hub_url, channel)
     publish(hub_url, channel, f"{channel}-1", status="generating", remaining_seconds=1800)
@@ -486,7 +526,53 @@ def test_the_remaining_time_counts_down(page: Page, hub_url: str, channel: str) 
     page.clock.fast_forward(600_000)
     expect(left).to_have_text(re.compile(r"^(20:00|19:\d\d) left$"))
     page.clock.fast_forward(1_800_000)
-    expect(left).to_have_text("any moment now")
+    expect(left).to_have_text("overdue")
+
+
+def test_a_silent_content_says_so(page: Page, hub_url: str, channel: str) -> None:
+    """A reader who waits learns for how long there was no news; work that has not begun may wait."""
+    page.clock.install()
+    show(page, hub_url, channel)
+    publish(hub_url, channel, f"{channel}-1", status="generating", progress=50)
+    publish(hub_url, channel, f"{channel}-2", status="pending")
+    publish(hub_url, channel, f"{channel}-3", status="complete")
+    updated = [row(page, f"{channel}-{number}").locator(".updated") for number in (1, 2, 3)]
+    expect(updated[0]).to_have_text(re.compile("^updated (just now|. s ago)$"))
+    page.clock.fast_forward(24 * 60_000)
+    expect(updated[0]).to_have_text("no news for 24 min")
+    expect(updated[1]).to_have_text("updated 24 min ago")
+    expect(updated[2]).to_have_text("24 min ago")
+    publish(hub_url, channel, f"{channel}-1", status="generating", progress=51)
+    expect(updated[0]).to_have_text(re.compile("^updated (just now|. s ago)$"))
+
+
+@pytest.mark.parametrize("skew", [-3 * 3600, -90, 90, 3 * 3600], ids=lambda seconds: f"{seconds:+} s")
+def test_times_go_by_the_hub_s_clock(page: Page, channel: str, skew: int) -> None:
+    """A browser's clock that is wrong makes neither old what is new, nor new what is old."""
+    with live_hub("memory:", heartbeat=0.2) as hub:
+        old = datetime.now(UTC) - timedelta(minutes=10)
+        publish(hub.base_url, channel, "old", status="complete", timestamp=old.isoformat())
+        ends = datetime.now(UTC) + timedelta(minutes=30)
+        publish(hub.base_url, channel, "ends", status="generating", estimated_completion=ends.isoformat())
+        page.clock.install(time=time.time() + skew)
+        show(page, hub.base_url, channel)
+        page.clock.run_for(3_000)
+        expect(row(page, "old").locator(".updated")).to_have_text("10 min ago")
+        expect(row(page, "ends").locator(".left")).to_have_text(re.compile(r"^29:\d\d left$"))
+        expect(row(page, "ends").locator(".updated")).to_have_text(re.compile("^updated (just now|[0-9]+ s ago)$"))
+        publish(hub.base_url, channel, "new", status="generating")
+        expect(row(page, "new").locator(".updated")).to_have_text(re.compile("^updated (just now|[0-9] s ago)$"))
+
+
+def test_the_first_times_go_by_the_hub_s_clock(page: Page, channel: str) -> None:
+    """The page does not wait for the first heartbeat."""
+    with live_hub("memory:", heartbeat=3600.0) as hub:
+        old = datetime.now(UTC) - timedelta(minutes=10)
+        publish(hub.base_url, channel, "old", status="complete", timestamp=old.isoformat())
+        page.clock.install(time=time.time() - 7200)
+        show(page, hub.base_url, channel)
+        page.clock.run_for(3_000)
+        expect(row(page, "old").locator(".updated")).to_have_text("10 min ago")
 
 
 def test_a_burst_of_events_ends_in_the_last_state(page: Page, hub_url: str, channel: str) -> None:

@@ -33,15 +33,17 @@ IMPORT = 'import { StatusStream } from "/assets/client.js";'
 """The import for a snippet that shows only a call."""
 
 SETTINGS = {
-    'new EventSource("http': Setting(foreign=True, channel="drafts", prelude=f"const show = {SHOW};"),
-    'new StatusStream("drafts"': Setting(
-        foreign=True, channel="drafts", prelude=f"const show = ({{ data }}) => ({SHOW})(data);"
-    ),
+    'new EventSource("http': Setting(foreign=True, channel="drafts", prelude=""),
+    'new StatusStream("drafts"': Setting(foreign=True, channel="drafts", prelude=""),
+    'new WebSocket("wss': Setting(foreign=True, channel="drafts", prelude=f"const token = 'any', show = {SHOW};"),
     'new EventSource("/api': Setting(
         foreign=False, channel="encodes", prelude=f"const render = {SHOW}, clear = () => {{}}, poll = () => {{}};"
     ),
     'new StatusStream("encodes"': Setting(
-        foreign=False, channel="encodes", prelude=f"{IMPORT} const fetchTicketFromMyBackend = async () => 'ticket';"
+        foreign=False,
+        channel="encodes",
+        prelude=f"{IMPORT} const fetchTicketFromMyBackend = async () => 'ticket', render = {SHOW}, clear = () => {{}}, "
+        "remove = () => {}, showConnection = () => {}, setClock = () => {};",
     ),
 }
 """The setting of each snippet, by a part of its text."""
@@ -66,6 +68,7 @@ def test_javascript(snippet: Snippet, hub: LiveHub, page: Page) -> None:
     assert len(found) == 1, f"{snippet} is in {len(found)} classes of this module; it needs exactly one"
     [setting] = found
     script = re.sub(r"http://localhost:8000|https://hub\.example", hub.base_url, snippet.text)
+    script = script.replace("wss://hub.example", hub.base_url.replace("http", "ws", 1))
     listen = LISTEN if "StatusStream" in script and "addEventListener" not in script else ""
     body = f"""<!doctype html>
         <link rel="icon" href="data:,">
@@ -79,7 +82,7 @@ def test_javascript(snippet: Snippet, hub: LiveHub, page: Page) -> None:
             base_url = hub.base_url
             page.route(f"{base_url}/snippet", lambda route: route.fulfill(content_type="text/html", body=body))
         page.goto(f"{base_url}/snippet")
-        shown = page.locator("#shown")
+        shown = page.locator("body")
         expect(shown).to_contain_text(f"{setting.channel}-1 generating")
         done = f"done-{snippet.line}"
         publish(hub, done, "complete", setting.channel)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
@@ -14,7 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from statushub.hub.brokers import open_broker
 from statushub.hub.brokers.contract import Broker
+from statushub.hub.model.cancel import CancelRequest, encode
 from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.delta import composed
+from statushub.hub.model.delta import decode as decode_delta
 from statushub.hub.model.event import Event, decode
 from statushub.hub.model.publication import Publication, publication
 from tests.support.effort import part
@@ -60,6 +64,27 @@ publications = st.builds(
     seq=counters,
     lease=st.none() | st.sampled_from([2.0, 7.0, 60.0]),
 )
+
+
+fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "text": st.sampled_from(["", "a", "\u2028\U0001f600"]),
+        "log": st.lists(st.sampled_from([1, "b", [], {"c": None}]), max_size=2),
+        "other": st.sampled_from(["o", 5]) | st.lists(st.just("o"), max_size=1),
+    },
+)
+
+
+@st.composite
+def growths(draw: st.DrawFn) -> dict[str, Any]:
+    """A delta of random fields, or a whole event that names some of them, after the last seq or another one."""
+    said = {"after": draw(st.sampled_from([0, 0, 0, 0, 0, 1, -1])), "lease": draw(st.sampled_from([None, 7.0]))}
+    if draw(st.integers(0, 4)) == 0:
+        return said | {"status": draw(st.sampled_from(["generating", "pending", "complete"])), "data": draw(fields)}
+    appends = {name: it for name, it in draw(fields).items() if isinstance(it, str | list)}
+    sets = {name: it for name, it in draw(fields).items() if name not in appends}
+    return said | {"delta": {"append": appends, "set": {"progress": draw(st.integers(0, 9))} | sets}}
 
 
 class Machine(RuleBasedStateMachine):
@@ -114,6 +139,32 @@ class Machine(RuleBasedStateMachine):
                 self.cursors.append(receipt.cursor)
         self.last = batch
 
+    @rule(
+        channel=st.sampled_from([CHANNELS[0], CHANNELS[0], CHANNELS[0], CHANNELS[1]]),
+        content_id=st.sampled_from(CONTENTS),
+        said=st.lists(growths(), min_size=1, max_size=5),
+        run=st.sampled_from([None, None, "open", "open", *BEGINS]),
+    )
+    def grow(self, channel: str, content_id: str, said: list[dict[str, Any]], run: str | None) -> None:
+        """Deltas and whole events, mostly each after the one before, of the run that is open or any other."""
+        content = self.reference.contents.get(content_id)
+        seq = content.seq if content and content.seq is not None else 0
+        run = content.run if content and run == "open" else None if run == "open" else run
+        batch = []
+        for it in said:
+            rest: dict[str, Any] = {"channel": channel, "content_id": content_id, "lease": it["lease"], "run": run}
+            if run is not None:
+                rest["age_ms"] = round((time.time() - BEGINS[run]) * 1000)
+            if "delta" in it:
+                follows = max(seq + it["after"], 0)
+                batch.append(
+                    publication(seq=seq + 1 + max(it["after"], 0), delta=it["delta"] | {"follows": follows}, **rest)
+                )
+            else:
+                batch.append(publication(seq=seq + 1, data={"status": it["status"]} | it["data"], **rest))
+            seq += it["after"] == 0
+        self.publish(batch)
+
     @rule()
     def repeat(self) -> None:
         """The last batch again, as from a producer whose answer was lost."""
@@ -124,29 +175,59 @@ class Machine(RuleBasedStateMachine):
         """From any cursor of a receipt, and from none."""
         since = data.draw(st.none() | st.sampled_from(self.cursors))
         snapshot = self.runner.run(self.broker.changes(TENANT, channel, since))
-        read = [(event.offset, event.content_id, event.type, event.data) for event in snapshot.events]
-        assert read == self.reference.changes(channel, since.offset if since else 0)
+        expected = self.reference.changes(channel, since.offset if since else 0)
+        assert [(it.offset, it.content_id, it.type) for it in snapshot.events] == [it[:3] for it in expected]
+        for event, (*_, state) in zip(snapshot.events, expected, strict=True):
+            assert shown(event.data, state) == state
         assert snapshot.cursor == Cursor(epoch=self.cursors[0].epoch, offset=self.reference.offset)
         self.compare_announcements()
+
+    @rule(channel=st.sampled_from(CHANNELS), content_id=st.sampled_from((*CONTENTS, "unknown")), by=st.integers(0, 9))
+    def cancel(self, channel: str, content_id: str, by: int) -> None:
+        """Ask for any content to be cancelled; its data have the first request until the attempt ends."""
+        before = time.time()
+        request = CancelRequest(by=str(by), at="now", reason=None)
+        receipt = self.runner.run(self.broker.cancel(TENANT, channel, content_id, request))
+        expected = self.reference.cancel(channel, content_id, encode(request), (before - 0.002, time.time()))
+        assert (receipt.cursor.offset if receipt.cursor else receipt.reason) == expected
+
+    @rule(
+        channel=st.sampled_from(CHANNELS),
+        content_ids=st.lists(st.sampled_from((*CONTENTS, "unknown")), min_size=1, max_size=3),
+    )
+    def remove(self, channel: str, content_ids: list[str]) -> None:
+        """Any contents, of which those of the channel are removed."""
+        removal = self.runner.run(self.broker.remove(TENANT, channel, content_ids))
+        assert removal.removed == self.reference.remove(channel, content_ids)
+        assert removal.cursor.offset == self.reference.offset
+
+    @rule(data=st.data())
+    def remove_all(self, data: st.DataObject) -> None:
+        """Mostly not, lest every example begins anew all the time."""
+        if data.draw(st.integers(0, 3)) == 0:
+            removal = self.runner.run(self.broker.remove(TENANT, CHANNELS[0]))
+            assert removal.removed == self.reference.remove(CHANNELS[0], self.reference.members(CHANNELS[0]))
 
     @rule(content_ids=st.lists(st.sampled_from((*CONTENTS, "unknown")), max_size=5))
     def lookup(self, content_ids: list[str]) -> None:
         """Look up any contents in any order."""
         found = self.runner.run(self.broker.lookup(TENANT, content_ids))
-        read = [event and (event.channel, event.offset, event.data) for event in found.events]
-        assert read == self.reference.lookup(content_ids)
+        for event, expected in zip(found.events, self.reference.lookup(content_ids), strict=True):
+            assert (event and (event.channel, event.offset)) == (expected and expected[:2])
+            assert not event or not expected or shown(event.data, expected[2]) == expected[2]
         assert found.cursor.offset == self.reference.offset
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 3.0, 4.0, 4.5, 8.0, 3_600.0]))
     def sweep(self, seconds: float) -> None:
-        """Some time later, before or after a sweep gap: each overdue content ends once."""
+        """Some time later, before or after a sweep gap: each overdue content, and each that is to be cancelled, ends
+        once."""
         self.now += seconds
         ended = self.runner.run(self.broker.expire(self.now))
         must, may = self.reference.overdue(self.now)
         events = {
             event.content_id: event
             for event in self.runner.run(self.broker.lookup(TENANT, (*CONTENTS, LEASED))).events
-            if event
+            if event and not event.removed
         }
         stalled = sorted((event for event in events.values() if self.moved(event)), key=lambda event: event.offset)
         names = {event.content_id for event in stalled}
@@ -155,13 +236,20 @@ class Machine(RuleBasedStateMachine):
         for event in stalled:
             self.stall(event)
 
+    @rule()
+    def sweep_for_long(self) -> None:
+        """For as long as a request to cancel may take, without a gap."""
+        for _ in range(18):
+            self.sweep(4.0)
+
     def moved(self, event: Event) -> bool:
         return event.offset != self.reference.contents[event.content_id].offset
 
     def stall(self, event: Event) -> None:
-        said = decode(self.reference.contents[event.content_id].data)
+        said = self.reference.contents[event.content_id].whole
         says = decode(event.data)
-        assert (says["status"], says["error_code"]) == ("error", "stalled")
+        assert says["status"] == "error"
+        assert says["error_code"] in self.reference.codes(event.content_id, self.now)
         untouched = said.keys() - {"status", "processing_status", "timestamp"}
         assert {key: says[key] for key in untouched} == {key: said[key] for key in untouched}
         self.reference.stall(event.content_id, event.type, event.data)
@@ -171,6 +259,29 @@ class Machine(RuleBasedStateMachine):
         """All announcements have come, in order and chained."""
         heard = [(it.prev, it.event.offset, it.event.content_id, it.event.type) for it in self.recorder.announcements]
         assert heard == self.reference.announced
+        self.compare_reader()
+
+    def compare_reader(self) -> None:
+        """A reader who applies all announcements has the broker's state of each content."""
+        held: dict[str, Event] = {}
+        for event in self.recorder.events:
+            before = held.get(event.content_id)
+            if event.delta:
+                assert before
+                assert (before.offset, before.removed) == (event.after, False)
+                data = composed(before.data, decode_delta(event.data))
+                event = msgspec.structs.replace(event, data=data, type=before.type)
+            held[event.content_id] = event
+        latest = self.runner.run(self.broker.lookup(TENANT, (*CONTENTS, LEASED))).events
+        for there in latest:
+            mine = there and held.get(there.content_id)
+            assert not there or (mine and (mine.offset, mine.type) == (there.offset, there.type))
+            assert not there or not mine or decode(mine.data) == decode(there.data)
+
+
+def shown(data: bytes, expected: bytes | dict[str, Any]) -> bytes | dict[str, Any]:
+    """The data as they are, or decoded where the order of their fields is not known."""
+    return data if isinstance(expected, bytes) else decode(data)
 
 
 def test_the_embedded_broker_agrees_with_the_reference() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
+from statushub.hub.brokers.sqlite.file import SCHEMA_VERSION
 from statushub.hub.brokers.sqlite.mark import SUFFIX
 from statushub.hub.model.errors import BrokerInUse, ConfigError
 from tests.support.publications import accepted, update
@@ -128,7 +129,7 @@ async def test_a_newer_layout_is_refused(file: Path) -> None:
     """A file with a higher schema version is refused."""
     async with EmbeddedBroker(file):
         pass
-    alter(file, "PRAGMA user_version = 3")
+    alter(file, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     assert "newer" in await refused(file)
 
 

@@ -9,23 +9,26 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import pytest
 from redis.exceptions import ResponseError
 
+from statushub import Producer
 from statushub.hub.brokers.contract import TOMBSTONE_SECONDS
 from statushub.hub.brokers.redis import commands
 from statushub.hub.brokers.redis.broker import PAGE_EVENTS, RedisBroker
 from statushub.hub.brokers.redis.pubsub import PubSubConnection
 from statushub.hub.brokers.redis.topology import open_topology
 from statushub.hub.brokers.redis.url import parse_redis_url
+from statushub.hub.brokers.redis.wants import Wants
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import Announcement
-from statushub.hub.model.publication import Publication
+from statushub.hub.model.publication import Publication, publication
 from statushub.hub.model.retention import RETENTION_SECONDS
 from statushub.hub.model.vocabulary import Phase
+from tests.support.command import command
 from tests.support.listening import admin, listening, until_answer, update
 from tests.support.offsets import consecutive
 from tests.support.ports import free_port
@@ -494,8 +497,8 @@ async def test_the_documented_permissions_suffice(own_server: RedisServer) -> No
         *("on", ">pw", "resetchannels", "~hub*", "&hub*"),
         *("+fcall", "+fcall_ro", "+function|load", "+function|delete", "+ssubscribe", "+sunsubscribe", "+ping"),
         *("+spublish", "+info", "+time", "+del", "+exists", "+hdel", "+hget", "+hincrby", "+hlen", "+hmget", "+hset"),
-        *("+hsetnx", "+hstrlen", "+persist", "+pttl", "+zadd", "+zcard", "+zrange", "+zrem", "+zscore"),
-        *("+sadd", "+smembers"),
+        *("+hsetnx", "+hstrlen", "+persist", "+pttl", "+zadd", "+zcard", "+zrange", "+zrem", "+zscore", "+zmscore"),
+        *("+append", "+get", "+set", "+strlen", "+sadd", "+smembers"),
     )
     async with admin(own_server.url) as client:
         await client.execute_command("ACL", "SETUSER", "hub", *rules)
@@ -505,7 +508,17 @@ async def test_the_documented_permissions_suffice(own_server: RedisServer) -> No
             assert await broker.expire(time.time() + 60) == 1
             assert len((await broker.changes("t", "c")).events) == 2
             assert len((await broker.lookup("t", ["a", "b"])).events) == 2
-            assert recorder.contents == ["a", "b", "a"]
+            growing: dict[str, Any] = {"channel": "c", "content_id": "b"}
+            await broker.publish(
+                "t",
+                [
+                    publication(**growing, seq=1, data={"status": "generating"}),
+                    publication(**growing, seq=2, delta={"follows": 1, "append": {"text": "a"}}),
+                    publication(**growing, seq=3, delta={"follows": 2, "append": {"text": "b"}}),
+                ],
+            )
+            await recorder.count(6)
+            assert recorder.contents == ["a", "b", "a", "b", "b", "b"]
             await broker.expire(time.time() + RETENTION_SECONDS + 60)
             await broker.expire(time.time() + RETENTION_SECONDS + 2 * TOMBSTONE_SECONDS)
             assert (await broker.changes("t", "c")).events == []
@@ -599,10 +612,15 @@ async def test_tls_works(tmp_path: Path) -> None:
     )
     arguments = ("--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key))
     with running_redis(tmp_path, arguments=(*arguments, "--tls-auth-clients", "no")) as server:
-        async with listening(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}") as (broker, recorder):
+        url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}"
+        async with listening(url) as (broker, recorder):
             await broker.subscribe("t", ["c"])
             await broker.publish("t", [update()])
-            await recorder.count(1)
+            async with Producer(url, tenant="t") as producer:
+                assert (await producer.publish("of-the-sdk", channel="c", status="idle")).accepted
+            said = ("publish", "c", "of-the-command-line", "idle", "--broker", url, "--tenant", "t")
+            assert (await anyio.to_thread.run_sync(lambda: command(*said))).returncode == 0
+            await recorder.count(3)
             server.kill()
             await recorder.until(lambda: recorder.reports == ["lost"])
             server.start()
@@ -651,8 +669,10 @@ async def test_only_a_busy_connection_coalesces_reads(
         reading.add(writer is not None and cast(asyncio.Transport, writer.transport).is_reading())
 
     opened = topology.connection("")
+    wants = Wants(topology.root)
+    wants.add(tenant, ["c"])
     connection = PubSubConnection(
-        {name: (tenant, "c")},
+        wants,
         announced=announced,
         lost=lambda _: None,
         deadline=5.0,

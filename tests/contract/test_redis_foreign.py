@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from statushub.hub.brokers import open_broker
-from statushub.hub.brokers.contract import Broker
+from statushub.hub.brokers.contract import TOMBSTONE_SECONDS, Broker
 from statushub.hub.brokers.sweeper import sweep
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import decode
@@ -81,6 +81,36 @@ async def test_a_foreign_key_in_a_channel_s_place_costs_that_channel(server: Red
         offsets = (await broker.offsets(TENANT, [CHANNEL, "books"])).offsets
         assert offsets[0] == 0
         assert offsets[1] > 0
+
+
+async def test_a_foreign_member_of_a_channel_s_key_hides_nothing(server: RedisServer) -> None:
+    """A channel that begins where one lies is in the index in both orders, and has the floor of empty ones."""
+    async with open_broker(server.url) as broker, admin(server.url) as client:
+        await broker.publish(TENANT, [update("gone", channel="books")], retention=1)
+        await broker.expire(time.time() + 60)
+        await broker.expire(time.time() + 2 * TOMBSTONE_SECONDS)
+        floor = (await broker.offsets(TENANT, [])).floor
+        await client.zadd(f"{P}:channel:{CHANNEL}", {"foreign": 1})
+        await publish_one(broker, TENANT, update("a"))
+        for by_name in (False, True):
+            page = await broker.channels(TENANT, by_name=by_name, limit=10)
+            assert [(entry.channel, entry.processing) for entry in page.entries] == [(CHANNEL, 1)]
+        snapshot = await broker.changes(TENANT, CHANNEL)
+        assert [event.content_id for event in snapshot.events] == ["a"]
+        assert 0 < floor == snapshot.floor
+
+
+async def test_foreign_counts_of_a_known_channel_leave_it_as_it_is(server: RedisServer) -> None:
+    """Further events of it are refused as a whole, and its contents are not removed; other channels are."""
+    async with open_broker(server.url) as broker, admin(server.url) as client:
+        await broker.publish(TENANT, [update("a"), update("b", channel="books")], retention=1)
+        before = await broker.changes(TENANT, CHANNEL)
+        await client.delete(f"{P}:counts:{CHANNEL}")
+        await occupy(client, f"{P}:counts:{CHANNEL}", OTHERS[0])
+        assert (await publish_one(broker, TENANT, update("a"))).reason is Refusal.OCCUPIED
+        await broker.expire(time.time() + 60)
+        assert (await broker.changes(TENANT, CHANNEL)).events == before.events
+        assert [event.removed for event in (await broker.changes(TENANT, "books")).events] == [True]
 
 
 @pytest.mark.parametrize("name", ["clock", "leases", "ends", "index", "rates"])
@@ -188,8 +218,10 @@ async def test_data_of_the_former_version_is_taken_over(server: RedisServer) -> 
             assert (repeat.accepted, late.reason, new.accepted) == (True, Refusal.CLOSED, True)
             assert [await client.ttl(f"{P}:content:{name}") for name in ("open", "done", "new")] == [-1, -1, -1]
             assert await client.ttl(f"{P}:channel:{CHANNEL}") == -1
-            counts = await client.hgetall(f"{P}:counts:{CHANNEL}")
-            assert counts == {b"processing": b"2", b"completed": b"1"}
+            [entry] = (await broker.channels(TENANT, limit=10)).entries
+            assert (entry.channel, entry.processing, entry.completed) == (CHANNEL, 2, 1)
+            assert new.cursor is not None
+            assert entry.offset == new.cursor.offset
             assert await client.hget(f"{P}:clock", "contents") == b"3"
             assert await broker.expire(time.time() + 60) == 1
             await broker.expire(time.time() + 8 * 24 * 3600)
@@ -205,7 +237,7 @@ async def test_producers_of_the_former_version_go_on(server: RedisServer) -> Non
             answer = await former(client, CHANNEL, "a", "processing_error", "1", "3", "1", "", '{"status":"error"}')
             assert answer[0] == 1
             assert (await publish_one(broker, TENANT, update("a", attempt=3, seq=2))).reason is Refusal.CLOSED
-            assert await client.hgetall(f"{P}:counts:{CHANNEL}") == {b"failed": b"1"}
+            assert await client.hget(f"{P}:counts:{CHANNEL}", "failed") == b"1"
             assert await client.execute_command("FCALL_RO", "statushub_version", 0) > 4
             for name in ("changes", "lookup", "due"):
                 with pytest.raises(Exception, match="Function not found"):

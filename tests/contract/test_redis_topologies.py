@@ -6,12 +6,14 @@ import asyncio
 import itertools
 import random
 import subprocess
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 from msgspec.structs import replace
 from redis.crc import key_slot
@@ -20,16 +22,23 @@ from statushub import Denied, SyncProducer
 from statushub.hub.brokers.contract import Found
 from statushub.hub.brokers.redis.broker import RedisBroker
 from statushub.hub.brokers.redis.errors import reported
+from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.hub import Hub
+from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.names import DEFAULT_TENANT
 from statushub.hub.model.publication import publication
 from statushub.hub.model.vocabulary import COMPLETE
 from statushub.producers.redis_transport import RedisTransport
+from tests.support.command import command
+from tests.support.frames import Frame
 from tests.support.listening import PATIENCE_SECONDS, admin, listening, until_answer, update
+from tests.support.live import LiveHub, live_hub
 from tests.support.ports import free_port, wait_for_port
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer, running_redis
+from tests.support.sse_client import open_stream
+from tests.support.tokens import SECRET, bearer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis, pytest.mark.slow]
 
@@ -61,6 +70,12 @@ def publish_with_the_sdk(url: str, tenant: str) -> None:
     """Publish one event with a lease, from a program without an event loop."""
     with SyncProducer(url, tenant=tenant) as producer:
         assert producer.publish("of-the-sdk", channel="c", status="generating", lease=60).accepted
+
+
+def publish_with_the_command_line(url: str, tenant: str) -> None:
+    """Publish one event with `statushub publish --broker`."""
+    ended = command("publish", "c", "of-the-command-line", "generating", "--broker", url, "--tenant", tenant)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 async def until_it_serves(broker: RedisBroker) -> None:
@@ -112,8 +127,9 @@ async def test_a_producer_publishes_through_sentinel(pair: tuple[RedisServer, Re
     _, _, url = pair
     async with listening(url) as (broker, _):
         await asyncio.to_thread(publish_with_the_sdk, url, "t")
-        [event] = (await broker.changes("t", "c")).events
-        assert event.content_id == "of-the-sdk"
+        await asyncio.to_thread(publish_with_the_command_line, url, "t")
+        events = (await broker.changes("t", "c")).events
+        assert [event.content_id for event in events] == ["of-the-sdk", "of-the-command-line"]
 
 
 async def test_a_dead_master_is_replaced(pair: tuple[RedisServer, RedisServer, str]) -> None:
@@ -301,8 +317,24 @@ async def test_a_producer_publishes_into_a_cluster(cluster: ClusterOfThree) -> N
         for number in range(3):
             tenant = cluster.tenant_of(number)
             await asyncio.to_thread(publish_with_the_sdk, cluster.url, tenant)
-            [event] = (await broker.changes(tenant, "c")).events
-            assert event.content_id == "of-the-sdk"
+            await asyncio.to_thread(publish_with_the_command_line, cluster.url, tenant)
+            events = (await broker.changes(tenant, "c")).events
+            assert [event.content_id for event in events] == ["of-the-sdk", "of-the-command-line"]
+
+
+async def test_a_cluster_with_a_prefix_and_stale_connections(
+    cluster: ClusterOfThree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call over a new connection, each key under the prefix, each tenant on its node."""
+    monkeypatch.setattr("statushub.hub.brokers.redis.client.STALE_SECONDS", 0.0)
+    async with listening(f"{cluster.url}?prefix=myapp") as (broker, recorder):
+        for number in range(3):
+            tenant = cluster.tenant_of(number)
+            await broker.subscribe(tenant, ["c"])
+            await broker.publish(tenant, [update(f"a{number}")])
+            await recorder.count(number + 1)
+    keys = [key for master in cluster.masters for key in master.command("KEYS", "*").split()]
+    assert all(key.startswith("myapp:hub") for key in keys)
 
 
 async def test_a_wrong_password_for_a_cluster_is_denied(cluster: ClusterOfThree) -> None:
@@ -330,6 +362,9 @@ async def test_a_tenant_that_moves_is_followed(cluster: ClusterOfThree) -> None:
         await recorder.count(2)
         snapshot = await broker.changes(tenant, "c")
         assert [event.content_id for event in snapshot.events] == ["before", "after"]
+        for by_name in (False, True):
+            page = await broker.channels(tenant, by_name=by_name, limit=1)
+            assert [(it.channel, it.offset, it.processing) for it in page.entries] == [("c", snapshot.cursor.offset, 2)]
         await cluster.move_slot(key_slot(tenant.encode()), cluster.masters[1], cluster.masters[0])
 
 
@@ -470,10 +505,12 @@ async def reshard(source: RedisServer, target: RedisServer) -> None:
 
 
 class Load:
-    """Producers that end one content after the other, and repeat what was not acknowledged."""
+    """Producers that end one content after the other, and repeat what was not acknowledged. With `births` into new
+    channels all the time, else into three."""
 
-    def __init__(self, tenant: str) -> None:
+    def __init__(self, tenant: str, *, births: bool = False) -> None:
         self.tenant = tenant
+        self.births = births
         self.acknowledged: set[str] = set()
         self.going = True
 
@@ -487,11 +524,12 @@ class Load:
             number = 0
             while self.going:
                 contents = [f"{name}-{number}-{n}" for n in range(3)]
+                channels = [f"ch{n}/{name}/{number // 2}" if self.births else f"ch{n}" for n in range(3)]
                 number += 1
                 for status in ("generating", "complete"):
                     batch = [
-                        publication(channel=f"ch{n}", content_id=it, data={"status": status}, run=name, lease=600)
-                        for n, it in enumerate(contents)
+                        publication(channel=channel, content_id=it, data={"status": status}, run=name, lease=600)
+                        for channel, it in zip(channels, contents, strict=True)
                     ]
                     batch = [replace(it, seq=1 if status == "generating" else 2) for it in batch]
                     while True:
@@ -516,6 +554,39 @@ class Viewer:
                 if self.shown.get(event.content_id) == COMPLETE and event.type != COMPLETE:
                     self.went_back.append(event.content_id)
                 self.shown[event.content_id] = event.type
+
+
+class PatternViewer:
+    """As `Viewer`, of a stream of a pattern, which it resumes where it ends."""
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        self.shown: dict[str, str] = {}
+        self.faults: list[str] = []
+        self.ready = 0
+        self._headers = headers
+        self._cursor = ""
+
+    def run(self, hub: LiveHub, match: str, ends: Callable[[], bool]) -> None:
+        """Read until `ends`."""
+        while not ends():
+            path = f"/api/events?match={match}&lastEventId={self._cursor}"
+            with suppress(OSError, EOFError), open_stream(hub.base_url, path, self._headers) as stream:
+                while not ends():
+                    self._take(stream.frame())
+
+    def _take(self, frame: Frame) -> None:
+        if frame.event == "reset":
+            self._cursor = ""
+        self.ready += frame.event == "ready"
+        if not frame.id:
+            return
+        if self._cursor and not Cursor.parse(self._cursor).precedes(Cursor.parse(frame.id)):
+            self.faults.append(f"{frame.id} after {self._cursor}")
+        self._cursor = frame.id
+        content = frame.json["content_id"]
+        if self.shown.get(content) == COMPLETE and frame.event != COMPLETE:
+            self.faults.append(f"{content} went back")
+        self.shown[content] = frame.event or ""
 
 
 def unfinished(contents: Sequence[str], found: Found) -> list[str]:
@@ -578,3 +649,29 @@ async def test_a_slot_that_moves_under_load_loses_nothing(own_cluster: ClusterOf
         await until(lambda: all(viewer.shown.get(it) == COMPLETE for it in load.acknowledged))
         assert viewer.went_back == []
         viewers.cancel_scope.cancel()
+
+
+async def test_a_followed_tenant_whose_slot_moves_loses_nothing(own_cluster: ClusterOfThree) -> None:
+    """A stream of a pattern shows every acknowledged ending, of channels that are born while the slot moves, too; ids
+    grow from reset to reset."""
+    tenant = next(f"t{n}" for n in itertools.count() if key_slot(f"t{n}".encode()) == 0)
+    load, viewer = Load(tenant, births=True), PatternViewer(bearer(tenant=tenant))
+    first, second = own_cluster.masters[:2]
+    ends = threading.Event()
+    with live_hub(own_cluster.url, http=HandoverProtocol, secret=SECRET, max_channels_match=100_000) as hub:
+        async with anyio.create_task_group() as viewers:
+            viewers.start_soon(anyio.to_thread.run_sync, viewer.run, hub, "ch*/**", ends.is_set)
+            try:
+                await until(lambda: viewer.ready)
+                async with anyio.create_task_group() as producers:
+                    for name in ("one", "two", "three"):
+                        producers.start_soon(load.run, own_cluster.url, name)
+                    for source, target in ((first, second), (second, first)):
+                        await until(load.more(300))
+                        await reshard(source, target)
+                    await until(load.more(150))
+                    load.going = False
+                await until(lambda: all(viewer.shown.get(it) == COMPLETE for it in load.acknowledged))
+            finally:
+                ends.set()
+    assert viewer.faults == []

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,9 +20,10 @@ from statushub.hub.brokers.contract import Broker
 from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
 from statushub.hub.brokers.sqlite.mark import SUFFIX
 from statushub.hub.model.cursor import Cursor, epoch_at, epoch_precedes
+from statushub.hub.model.event import decode
 from tests.support.listening import admin, until_answer
 from tests.support.ports import free_port
-from tests.support.publications import CHANNEL, accepted, update
+from tests.support.publications import CHANNEL, accepted, grown, update
 from tests.support.redis_server import RedisServer, running_redis
 
 pytestmark = pytest.mark.anyio
@@ -265,6 +267,70 @@ async def test_a_file_of_the_former_layout_is_taken_over(file: Path) -> None:
         assert repeat.cursor.offset == 7
         [later] = await broker.publish(TENANT, [update("done", run="r")])
         assert later.attempt == 6
+        [entry] = (await broker.channels(TENANT, limit=10)).entries
+        assert (entry.processing, entry.completed) == (2, 0)
         assert await broker.expire(1e9 + 30) == 0
     async with EmbeddedBroker(file) as broker:
         assert (await clock(broker)).epoch == snapshot.cursor.epoch
+
+
+LAYOUT_2 = """
+CREATE TABLE clocks (
+    tenant TEXT NOT NULL PRIMARY KEY, epoch TEXT NOT NULL, offset INTEGER NOT NULL, now INTEGER NOT NULL,
+    contents INTEGER NOT NULL, bytes INTEGER NOT NULL, floor INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE life (
+    only INTEGER NOT NULL PRIMARY KEY CHECK (only = 1), name TEXT NOT NULL, transactions INTEGER NOT NULL,
+    swept REAL, pause REAL NOT NULL
+);
+CREATE TABLE contents (
+    tenant TEXT NOT NULL, content_id TEXT NOT NULL, channel TEXT NOT NULL, attempt INTEGER NOT NULL, run TEXT,
+    runs TEXT NOT NULL, began INTEGER NOT NULL, seq INTEGER, seq_offset INTEGER, phase TEXT NOT NULL,
+    offset INTEGER NOT NULL, type TEXT NOT NULL, data BLOB NOT NULL, deadline REAL, ends REAL NOT NULL,
+    PRIMARY KEY (tenant, content_id)
+);
+CREATE TABLE channels (
+    tenant TEXT NOT NULL, channel TEXT NOT NULL, offset INTEGER NOT NULL, contents INTEGER NOT NULL,
+    tombstones INTEGER NOT NULL, floor INTEGER NOT NULL, PRIMARY KEY (tenant, channel)
+) WITHOUT ROWID;
+CREATE TABLE tombstones (
+    tenant TEXT NOT NULL, channel TEXT NOT NULL, content_id TEXT NOT NULL, offset INTEGER NOT NULL, ends REAL NOT NULL,
+    PRIMARY KEY (tenant, channel, content_id)
+);
+INSERT INTO clocks VALUES ('acme', 'k3f9a2bc', 9, 0, 2, 4, 0);
+INSERT INTO contents VALUES
+    ('acme', 'a', 'films', 1, NULL, '', 0, NULL, NULL, 'pending', 6, 'x', '{}', NULL, 9e9),
+    ('acme', 'b', 'films', 1, NULL, '', 0, NULL, NULL, 'idle', 7, 'x', '{}', NULL, 9e9);
+INSERT INTO channels VALUES ('acme', 'films', 7, 2, 0, 0), ('acme', 'books', 9, 0, 1, 8);
+INSERT INTO tombstones VALUES ('acme', 'books', 'c', 9, 9e9);
+PRAGMA application_id = 0x53544855;
+PRAGMA user_version = 2;
+"""
+
+
+async def test_channels_of_layout_2_are_counted(file: Path) -> None:
+    """By the phases of their contents; when they changed is not known, and is the time of this."""
+    before = time.time()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(LAYOUT_2)
+    async with EmbeddedBroker(file) as broker:
+        books, films = (await broker.channels(TENANT, limit=10)).entries
+        assert (books.channel, books.offset, books.pending, books.idle) == ("books", 9, 0, 0)
+        assert (films.channel, films.offset, films.pending, films.processing, films.idle) == ("films", 7, 1, 0, 1)
+        assert before - 0.002 <= films.updated_at <= time.time()
+        await accepted(broker, TENANT, update("a", "complete"))
+        assert (await broker.channels(TENANT, limit=1)).entries[0].completed == 1
+        assert (await broker.changes(TENANT, "books")).floor == 8
+
+
+async def test_contents_of_layout_3_can_grow(file: Path) -> None:
+    """They are as they were, and take deltas."""
+    async with EmbeddedBroker(file) as broker:
+        await broker.publish(TENANT, [update("a", seq=1, text="Once")])
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript("DROP TABLE growth; ALTER TABLE contents DROP COLUMN grown; PRAGMA user_version = 3;")
+    async with EmbeddedBroker(file) as broker:
+        [receipt] = await broker.publish(TENANT, [grown("a", seq=2, text=" upon")])
+        assert receipt.accepted
+        [event] = (await broker.changes(TENANT, CHANNEL)).events
+        assert decode(event.data)["text"] == "Once upon"

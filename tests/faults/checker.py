@@ -17,8 +17,13 @@ Within a life, whatever its epochs, these guarantees hold for every viewer, over
 4. at each `ready` the view is exactly what the broker held at its cursor, also after a `reset`; except where
    announcements were dropped, which a hub cannot know yet;
 5. no regular report is refused, and no late one accepted;
-6. the broker holds the last acknowledged state of every content; each content whose worker died ends as stalled,
-   once, and no other does.
+6. a removed content is not stored, and is not shown once its removal was shown, but for a later run; nothing of the
+   removed run is accepted;
+7. a worker whose content is to be cancelled is told so by its receipts;
+8. the broker holds the last acknowledged state of every content; each content whose worker died ends as stalled,
+   once, and no other does;
+9. each state of a content that grows, stored or shown, has the text of all steps up to its own, each character once;
+   and each delta builds on the state that its viewer has.
 
 That each view becomes equal to the broker's state in time is awaited while the viewer runs (`Viewer.until`).
 """
@@ -34,7 +39,7 @@ import msgspec
 
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.receipt import Receipt
-from tests.faults.history import Entry, Rank, Ready, Report, Reset, State, Stored
+from tests.faults.history import Entry, Gone, Misfit, Rank, Ready, Report, Reset, State, Stored, written
 
 NOTHING_LOST: Final = math.inf
 ANYTHING_LOST: Final = -math.inf
@@ -58,6 +63,7 @@ class Watch:
         self.view: dict[str, State] = {}
         self.life = 0
         self.seen: dict[str, Rank] = {}
+        self.gone: dict[str, int] = {}
 
 
 class Checker:
@@ -69,6 +75,12 @@ class Checker:
         self.deliveries = 0
         self.abandoned: set[str] = set()
         self._reported = 0
+        self.episodes: set[str] = set()
+        """Contents that are removed or cancelled, of which rules 3, 4 and 8 do not speak."""
+        self.growing: set[str] = set()
+        """Contents that grow."""
+        self._removed: dict[str, int] = {}
+        self._doubts: list[str] = []
         self._offered: dict[tuple[str, int, int], Report] = {}
         self._acknowledged: list[Acknowledged] = []
         self._last: dict[str, Acknowledged] = {}
@@ -86,9 +98,21 @@ class Checker:
         """Record the broker's answer to a report."""
         if receipt.cursor is not None:
             self.publishes += 1
+            if report.content in self.episodes:
+                if report.late:
+                    self.doubt(f"{report.content} {report.rank} was removed, and was accepted")
+                return
             self._acknowledged.append(Acknowledged(report=report, cursor=receipt.cursor, at=at))
         elif not report.late:
             self._violated(f"{report.content} {report.rank} was refused: {receipt.reason}")
+
+    def record_removal(self, content: str, run: int) -> None:
+        """Record that the broker has removed this run of a content, and all before it."""
+        self._removed[content] = run
+
+    def doubt(self, what: str) -> None:
+        """Record what is a violation where nothing was lost until the end of the round."""
+        self._doubts.append(what)
 
     def evaluate(
         self,
@@ -102,6 +126,7 @@ class Checker:
         self._begin_life(stored, kept_until)
         self._place(stored)
         self._check_kept(stored, kept_until)
+        self._check_removed(stored, kept_until)
         for watch, entries in seen:
             self._follow(watch, entries, announced=announced)
         self._acknowledged.clear()
@@ -131,6 +156,8 @@ class Checker:
     def _place(self, stored: Stored) -> None:
         """Record the offset of each report in this life; there must be only one."""
         for state in stored.states.values():
+            if state.content in self.episodes:
+                continue
             self._put(state.content, state.rank, state.offset)
         for it in self._acknowledged:
             if self._of_this_life(it):
@@ -167,6 +194,15 @@ class Checker:
             if not state.final:
                 self._violated(f"{state.content} {state.rank} is stored, and is not its final state")
 
+    def _check_removed(self, stored: Stored, kept_until: float) -> None:
+        if kept_until == NOTHING_LOST:
+            self.violations += self._doubts
+        self._doubts.clear()
+        for content, run in self._removed.items():
+            state = stored.states.get(content)
+            if state is not None and state.rank[0] <= run:
+                self._violated(f"{content} {state.rank} is stored, and was removed")
+
     def _age(self, it: Acknowledged) -> tuple[int, Rank]:
         return self._lives[it.cursor.epoch], it.report.rank
 
@@ -177,6 +213,8 @@ class Checker:
             self._violated(f"{state.content} {state.rank} is {where} as {state.type}, and was not offered")
         elif stalled and state.content not in self.abandoned:
             self._violated(f"{state.content} {state.rank} is {where} as stalled, and its worker is alive")
+        if state.content in self.growing and state.text != (expected := written(state.content, run, step)):
+            self._violated(f"{state.content} {state.rank} is {where} with {state.text!r}, and {expected!r} was written")
 
     # What viewers see
 
@@ -188,6 +226,15 @@ class Checker:
             elif isinstance(entry, Ready):
                 if announced:
                     self._check_complete(watch, entry.cursor)
+            elif isinstance(entry, Misfit):
+                self._violated(
+                    f"{watch.name} was sent a delta of {entry.content} after {entry.after}, and has {entry.held}"
+                )
+            elif isinstance(entry, Gone):
+                watch.cursor = entry.cursor
+                watch.view.pop(entry.content, None)
+                if entry.content in watch.seen:
+                    watch.gone[entry.content] = watch.seen[entry.content][0]
             else:
                 self.deliveries += 1
                 self._show(watch, entry.state)
@@ -204,11 +251,14 @@ class Checker:
         if life > watch.life:
             watch.life = life
             watch.seen.clear()
+            watch.gone.clear()
         elif life < watch.life:
             self._violated(f"{watch.name} was shown {cursor}, of an earlier life")
         if watch.seen.get(state.content, state.rank) > state.rank:
             self._violated(f"{watch.name} was shown {state.content} {state.rank} after {watch.seen[state.content]}")
-        if life == self._life:
+        if state.rank[0] <= watch.gone.get(state.content, 0):
+            self._violated(f"{watch.name} was shown {state.content} {state.rank}, whose removal it was shown before")
+        if life == self._life and state.content not in self.episodes:
             self._put(state.content, state.rank, state.offset)
         watch.cursor = cursor
         watch.view[state.content] = state

@@ -31,10 +31,21 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return self.run, self.step, False
 
 
+def written(content: str, run: int, step: int) -> str:
+    """The text of a content that grows, after so many steps of a run: no two of its pieces are alike."""
+    return "".join(piece(content, run, it) for it in range(1, step + 1))
+
+
+def piece(content: str, run: int, step: int) -> str:
+    """What a step appends."""
+    return f"{content} {run}.{step} é\u2028😀; "
+
+
 class _Data(msgspec.Struct):
     run: int
     step: int
     error_code: str | None = None
+    text: str | None = None
 
 
 _decoder: Final = msgspec.json.Decoder(_Data)
@@ -50,6 +61,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     data: bytes
     rank: Rank
+    text: str | None = None
+    """That of a content that grows."""
 
     @classmethod
     def of(cls, epoch: str, event: Event) -> State:
@@ -63,6 +76,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
             type=event.type,
             data=event.data,
             rank=(said.run, said.step, said.error_code == STALLED),
+            text=said.text,
         )
 
     @property
@@ -91,7 +105,22 @@ class Shown(msgspec.Struct, frozen=True):
     at: float
 
 
-Entry: TypeAlias = Shown | Reset | Ready
+class Gone(msgspec.Struct, frozen=True):
+    """The viewer was sent that a content was removed, with this cursor."""
+
+    content: str
+    cursor: Cursor
+
+
+class Misfit(msgspec.Struct, frozen=True):
+    """The viewer was sent a delta that builds on the event `after`, and has the one at `held`, or nothing."""
+
+    content: str
+    after: str
+    held: str | None
+
+
+Entry: TypeAlias = Shown | Gone | Reset | Ready | Misfit
 """One entry in the history of a viewer."""
 
 
@@ -116,6 +145,11 @@ def difference(view: dict[str, State], stored: dict[str, State], epoch: str) -> 
             return f"{content} is shown, and is not stored"
         if state.epoch != epoch:
             return f"{content} is shown with epoch {state.epoch}, and the clock's is {epoch}"
-        if (state.offset, state.type, state.data) != (there.offset, there.type, there.data):
+        if (state.offset, state.type) != (there.offset, there.type) or not _equal(state.data, there.data):
             return f"{content} is shown at {state.offset} {state.rank}, and is stored at {there.offset} {there.rank}"
     return None
+
+
+def _equal(data: bytes, other: bytes) -> bool:
+    """Whether these are the same state: one that is made of deltas may be written in another way."""
+    return data == other or msgspec.json.decode(data) == msgspec.json.decode(other)

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import cycle
 from typing import Final, cast
 
 import httpx
@@ -304,15 +305,15 @@ async def storm(scene: Scene) -> Outcome:
             viewer.leave()
         hubs = [proxy.address for proxy in scene.world.fronts]
         crowd = [
-            Viewer(f"crowd-{number}", hubs, scene.viewers[number % len(scene.viewers)].channels, scene.rng)
-            for number in range(STORM_VIEWERS)
+            Viewer(f"crowd-{number}", hubs, model.channels, scene.rng, model.transport)
+            for number, model in zip(range(STORM_VIEWERS), cycle(scene.viewers), strict=False)
         ]
         tasks = [asyncio.create_task(viewer.run()) for viewer in crowd]
         try:
             await scene.lasts(0.3, 1.0)
         finally:
             await end(tasks)
-        scene.passed += [(viewer.watch, viewer.taken()) for viewer in crowd]
+        scene.passed += [taken for viewer in crowd for taken in viewer.taken()]
     return Outcome()
 
 

@@ -13,14 +13,19 @@ from typing import Final
 
 import msgspec
 
+from statushub.hub.auth.patterns import Patterns
 from tests.faults.checker import NOTHING_LOST, Checker
 from tests.faults.history import Stored, difference
 from tests.faults.injections import INJECTIONS, Injection
-from tests.faults.load import CHANNELS, Load
+from tests.faults.load import CHANNELS, STANDING, Load
 from tests.faults.scene import Outcome, Scene
+from tests.faults.transport import EventStream, Transport, WebSocket
 from tests.faults.viewer import Viewer
 from tests.faults.world import EmbeddedWorld, RedisWorld, World
 from tests.support.tasks import end
+
+DELTA_SHARE: Final = 0.6
+"""The share of viewers that take deltas."""
 
 VIEWERS: Final = 18
 PRODUCERS: Final = 8
@@ -36,6 +41,10 @@ TAIL_SECONDS: Final = (0.0, 0.5)
 
 SETTLE_SECONDS: Final = 30.0
 """The time limit for the first convergence, and for acknowledgements and a read of the broker after a fault."""
+
+
+MATCHES: Final = (("jobs/**",), ("jobs/*", "jobs/born/*", "encodes"), ("jobs/born/**",))
+"""The patterns of viewers, which name channels that come into being during the run."""
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,13 +97,22 @@ PLANS: Final = (
 
 
 def viewers_of(world: World, rng: random.Random) -> Iterator[Viewer]:
-    """Viewers of one and of several channels, through proxies and directly, handed over and portable."""
+    """Viewers of one and of several channels, and of patterns, through proxies and directly, by streams, handed over
+    and portable, and by WebSocket; some take deltas."""
     fronts = [proxy.address for proxy in world.fronts]
     direct = [hub.address for hub in world.hubs]
     for number in range(VIEWERS):
-        channels = frozenset(rng.sample(CHANNELS, rng.choice((1, 1, 2, 3, len(CHANNELS)))))
+        channels = frozenset(rng.sample(STANDING, rng.choice((1, 1, 2, 3, len(STANDING)))))
         hubs = direct if number % 2 else fronts
-        yield Viewer(f"viewer-{number}", hubs, channels, rng, portable=number % 4 == 1)
+        matches = rng.choice(MATCHES) if number % 3 == 2 else ()
+        if matches:
+            patterns = Patterns(matches)
+            channels = frozenset(channel for channel in CHANNELS if patterns.match(channel))
+        deltas = rng.random() < DELTA_SHARE
+        portable = number % 4 == 1
+        streams = EventStream(portable=portable, matches=matches, deltas=deltas)
+        transport: Transport = WebSocket(deltas=deltas) if number % 3 == 0 else streams
+        yield Viewer(f"viewer-{number}", hubs, channels, rng, transport)
 
 
 class Lane:
@@ -131,7 +149,7 @@ class Lane:
             await outcome.then()
             stored = await self._settled(outcome)
         if stored is not None:
-            seen = [*scene.passed, *((viewer.watch, viewer.taken()) for viewer in scene.viewers)]
+            seen = [*scene.passed, *(taken for viewer in scene.viewers for taken in viewer.taken())]
             scene.passed.clear()
             checker.evaluate(stored, seen, kept_until=outcome.kept_until, announced=outcome.announced)
             if outcome.mend is not None:

@@ -7,20 +7,32 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
+import httpx
 import msgspec
 
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.names import DEFAULT_TENANT
 from statushub.hub.model.publication import Publication, publication
+from statushub.hub.model.receipt import Receipt, Refusal
 from statushub.producers.http_transport import HttpTransport
 from statushub.producers.redis_transport import RedisTransport
 from statushub.producers.transports import Transport
 from tests.faults.checker import Checker
-from tests.faults.history import Report
+from tests.faults.history import Report, piece, written
 
-CHANNELS: Final = ("encodes", "articles", "jobs/import", "jobs/export")
+STANDING: Final = ("encodes", "articles", "jobs/import", "jobs/export")
+"""Channels that are there from the beginning."""
+
+BORN: Final = tuple(f"jobs/born/{number}" for number in range(96))
+"""Channels that come into being one after the other during the run."""
+
+CHANNELS: Final = (*STANDING, *BORN)
+
+BIRTH_SHARE: Final = 0.2
+"""The share of works that begin a channel, until all are there."""
 
 CONTENTS_PER_PRODUCER: Final = 12
 """Producers work on each content repeatedly, with higher attempts, so that the stored data do not grow with the run."""
@@ -37,6 +49,15 @@ RETRY_SECONDS: Final = (0.1, 0.4)
 KEPT_LEASE: Final = 15.0
 """The lease of live work. It exceeds the 5 s timeout of a transport and the 5 s of an outage that sweeps do not notice,
 so that an expired one is an error."""
+
+GROWTH_SHARE: Final = 0.15
+"""The share of works that write a text, by deltas."""
+
+GROWTH_STEPS: Final = 40
+"""The maximum number of deltas of a text."""
+
+GROWTH_PAUSE_SECONDS: Final = (0.005, 0.06)
+"""The range of seconds between two deltas: about as many a second as the SDK sends."""
 
 LATE_SHARE: Final = 0.1
 """The share of reports that are followed by a late one."""
@@ -59,6 +80,24 @@ def offered(report: Report, lease: float | None, filler: int = 0) -> Publication
     )
 
 
+def grown(report: Report, *, by_delta: bool) -> Publication:
+    """The publication of a report on a content that grows: with its whole text, or with what has been written since the
+    report before."""
+    added = {"text": piece(report.content, report.run, report.step)}
+    delta = {"follows": report.step - 1, "set": {"step": report.step}, "append": added}
+    status, text = "complete" if report.final else "generating", written(report.content, report.run, report.step)
+    data = {"status": status, "run": report.run, "step": report.step, "text": text}
+    return publication(
+        channel=report.channel,
+        content_id=report.content,
+        attempt=report.run,
+        seq=report.step,
+        lease=None if report.final else KEPT_LEASE,
+        data=None if by_delta else data,
+        delta=delta if by_delta else None,
+    )
+
+
 class Abandoned(msgspec.Struct, frozen=True, kw_only=True):
     """A content whose worker died, and the end of its lease on the monotonic clock."""
 
@@ -67,12 +106,37 @@ class Abandoned(msgspec.Struct, frozen=True, kw_only=True):
     ends: float
 
 
+EPISODE_SHARE: Final = 0.2
+"""The share of works that are removed, or cancelled, while they run."""
+
+TOLD_REPORTS: Final = 3
+"""The reports after a request to cancel by which the worker is told of it."""
+
+ASK_SECONDS: Final = 5.0
+"""The time limit for the answer to a request to cancel."""
+
+
 class Producer:
     """Owns some contents, and repeats each report until it is acknowledged, through one of `transports` at a time."""
 
-    def __init__(self, name: str, transports: Sequence[Transport], checker: Checker, rng: random.Random) -> None:
+    def __init__(
+        self,
+        name: str,
+        transports: Sequence[Transport],
+        checker: Checker,
+        rng: random.Random,
+        *,
+        hubs: Sequence[str],
+        unborn: Iterator[str],
+    ) -> None:
         self.name = name
-        self.contents = {f"{name}-{n}": CHANNELS[n % len(CHANNELS)] for n in range(CONTENTS_PER_PRODUCER)}
+        self.gone, self.cancelled = f"{name}-gone", f"{name}-cancelled"
+        self.growing = f"{name}-grows"
+        checker.episodes |= {self.gone, self.cancelled}
+        checker.growing.add(self.growing)
+        self._hubs = hubs
+        self.contents = {f"{name}-{n}": STANDING[n % len(STANDING)] for n in range(CONTENTS_PER_PRODUCER)}
+        self._unborn = unborn
         self._transports = itertools.cycle(transports)
         self._transport = next(self._transports)
         self._checker = checker
@@ -85,7 +149,16 @@ class Producer:
 
         All reports but the last have `filler` bytes, or few where it is 0.
         """
+        if self._rng.random() < EPISODE_SHARE:
+            await self._rng.choice((self._be_removed, self._be_cancelled))()
+            return
+        if self._rng.random() < GROWTH_SHARE:
+            await self._write(goes_on)
+            return
         contents = self._rng.sample([*self.contents], self._rng.choice((1, 1, 1, 2, 5)))
+        if self._rng.random() < BIRTH_SHARE and (channel := next(self._unborn, None)) is not None:
+            contents.append(f"{self.name}-in-{channel}")
+            self.contents[contents[-1]] = channel
         last = self._rng.randrange(1, STEPS)
         for content in contents:
             self._runs[content] = self._runs.get(content, 0) + 1
@@ -104,6 +177,100 @@ class Producer:
         for content in contents:
             self._runs[content] = self._runs.get(content, 0) + 1
             await self._report([content], 1, final=True)
+
+    async def mend(self, contents: Iterable[str]) -> None:
+        """Remove and end again what a broker has lost the removal or the end of."""
+        for content in contents:
+            if content == self.gone:
+                await self._remove()
+            elif content == self.cancelled:
+                await self._say(content, 99, final=True)
+            elif content == self.growing:
+                self._begin(content)
+                await self._tell(1, final=True)
+
+    async def _write(self, goes_on: Callable[[], bool]) -> None:
+        """Write a text; it ends early once `goes_on` is false."""
+        self._begin(self.growing)
+        last = self._rng.randrange(2, GROWTH_STEPS)
+        await self._tell(1)
+        for step in range(2, last):
+            await asyncio.sleep(self._rng.uniform(*GROWTH_PAUSE_SECONDS))
+            await self._tell(step, by_delta=True)
+            if not goes_on():
+                break
+        await self._tell(last, final=True)
+
+    async def _tell(self, step: int, *, by_delta: bool = False, final: bool = False) -> None:
+        """Report a step of the text. What a broker has lost is told whole, as the SDK does."""
+        content = self.growing
+        report = Report(content=content, channel=CHANNELS[0], run=self._runs[content], step=step, final=final)
+        self._checker.offer(report)
+        [receipt] = await self._deliver([grown(report, by_delta=by_delta)])
+        if by_delta and receipt.reason in (Refusal.GAP, Refusal.UNKNOWN):
+            self._checker.doubt(f"{content} {report.rank} was refused as a delta: {receipt.reason}")
+            [receipt] = await self._deliver([grown(report, by_delta=False)])
+        self._checker.record_answer(report, receipt, time.monotonic())
+
+    async def _be_removed(self) -> None:
+        """Run a work that is removed while it runs, and report on it once more."""
+        self._begin(self.gone)
+        for step in range(1, self._rng.randrange(2, STEPS)):
+            await self._say(self.gone, step)
+            await asyncio.sleep(self._rng.uniform(*PAUSE_SECONDS))
+        await self._remove()
+        await self._say(self.gone, 1, late=True)
+
+    async def _remove(self) -> None:
+        run = self._runs[self.gone]
+        while True:
+            try:
+                await self._transport.remove(CHANNELS[0], [self.gone])
+                break
+            except BrokerUnavailable as error:
+                self.waits = error.message
+            self._transport = next(self._transports)
+            await asyncio.sleep(self._rng.uniform(*RETRY_SECONDS))
+        self.waits = ""
+        self._checker.record_removal(self.gone, run)
+
+    async def _be_cancelled(self) -> None:
+        """Run a work that is asked to cancel, and end it when a receipt says so."""
+        self._begin(self.cancelled)
+        await self._say(self.cancelled, 1)
+        asked = await self._ask(self.cancelled)
+        told = False
+        for step in range(2, 2 + TOLD_REPORTS):
+            told = told or await self._say(self.cancelled, step)
+        if asked and not told:
+            self._checker.doubt(f"{self.cancelled} was to be cancelled, and its receipts do not say so")
+        await self._say(self.cancelled, 2 + TOLD_REPORTS, final=True)
+
+    async def _ask(self, content: str) -> bool:
+        """Ask for a content to be cancelled, at any hub that answers; returns whether it is there to be cancelled."""
+        async with httpx.AsyncClient(timeout=ASK_SECONDS) as client:
+            while True:
+                url = f"{self._rng.choice(self._hubs)}/api/contents/{CHANNELS[0]}/cancel"
+                with suppress(httpx.HTTPError):
+                    answer = await client.post(url, json={"content_id": content})
+                    # 409: a server that was promoted may have lost this run, and have the end of the one before.
+                    if answer.status_code in (200, 404, 409):
+                        return answer.status_code == httpx.codes.OK
+                    self.waits = f"{url} answers {answer.status_code}"
+                await asyncio.sleep(self._rng.uniform(*RETRY_SECONDS))
+
+    def _begin(self, content: str) -> None:
+        self._runs[content] = self._runs.get(content, 0) + 1
+
+    async def _say(self, content: str, step: int, *, final: bool = False, late: bool = False) -> bool:
+        """Report a step of an episode; returns whether the receipt asks to cancel."""
+        report = Report(
+            content=content, channel=CHANNELS[0], run=self._runs[content], step=step, final=final, late=late
+        )
+        if not late:
+            self._checker.offer(report)
+        [receipt] = await self._publish([report], KEPT_LEASE)
+        return receipt.cancel is not None
 
     async def abandon(self, content: str, channel: str, lease: float) -> float:
         """Begin the work on a content and die; returns the time since which its lease runs."""
@@ -130,8 +297,15 @@ class Producer:
                 self._checker.offer(report)
         await self._publish(reports, KEPT_LEASE, filler or self._rng.randrange(FILLER_BYTES))
 
-    async def _publish(self, reports: Sequence[Report], lease: float, filler: int = 0) -> None:
-        publications = [offered(report, lease, filler) for report in reports]
+    async def _publish(self, reports: Sequence[Report], lease: float, filler: int = 0) -> list[Receipt]:
+        receipts = await self._deliver([offered(report, lease, filler) for report in reports])
+        moment = time.monotonic()
+        for report, receipt in zip(reports, receipts, strict=True):
+            self._checker.record_answer(report, receipt, moment)
+        return receipts
+
+    async def _deliver(self, publications: Sequence[Publication]) -> list[Receipt]:
+        """The receipts of these, which are repeated until they are answered."""
         while True:
             try:
                 receipts = await self._transport.send(publications)
@@ -140,9 +314,8 @@ class Producer:
                 self.waits = error.message
             self._transport = next(self._transports)
             await asyncio.sleep(self._rng.uniform(*RETRY_SECONDS))
-        moment, self.waits = time.monotonic(), ""
-        for report, receipt in zip(reports, receipts, strict=True):
-            self._checker.record_answer(report, receipt, moment)
+        self.waits = ""
+        return receipts
 
 
 class Load:
@@ -158,6 +331,7 @@ class Load:
         self._quiet.set()
         self._dying = itertools.count()
         self._rng = rng
+        unborn = iter(BORN)
         self.transports: list[Transport] = []
         self.producers: list[Producer] = []
         for number in range(producers):
@@ -165,7 +339,8 @@ class Load:
             names = "redis" if direct else "http"
             transports = list(_transports(hubs, redis if direct else None, rng))
             self.transports += transports
-            self.producers.append(Producer(f"{names}-{number}", transports, checker, random.Random(rng.random())))
+            own = random.Random(rng.random())
+            self.producers.append(Producer(f"{names}-{number}", transports, checker, own, hubs=hubs, unborn=unborn))
 
     def runs(self) -> list[Coroutine[Any, Any, None]]:
         """The coroutines of the producers, which run until they are cancelled."""
@@ -193,6 +368,7 @@ class Load:
         """Run contents again whose final state a broker has lost, while the producers are stopped."""
         for producer in self.producers:
             await producer.finish(content for content in contents if content in producer.contents)
+            await producer.mend(contents)
 
     async def abandon(self, lease: float) -> Abandoned:
         """Let a worker begin a content and die."""

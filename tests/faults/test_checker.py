@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.receipt import Receipt, Refusal
 from tests.faults.checker import ANYTHING_LOST, NOTHING_LOST, Checker, Watch
-from tests.faults.history import Entry, Ready, Report, Reset, Shown, State, Stored, difference
+from tests.faults.history import (
+    Entry,
+    Gone,
+    Misfit,
+    Ready,
+    Report,
+    Reset,
+    Shown,
+    State,
+    Stored,
+    difference,
+    piece,
+    written,
+)
 from tests.faults.resp import ANNOUNCEMENT, Dropper, value_end
 
 CHANNELS = frozenset({"c"})
@@ -196,6 +210,62 @@ def test_a_content_stalls_once(case: Case) -> None:
     ends = [state(offset, 1, content="b", type="stalled") for offset in (4, 5)]
     [violation] = case.evaluate(*ends, kept=stored(case.end, ends[0]))
     assert "two offsets" in violation
+
+
+def test_nothing_of_a_removed_run_is_stored_or_shown(case: Case) -> None:
+    """Once its removal was acknowledged, or shown; a later run may be."""
+    case.checker.episodes.add("b")
+    for run in (1, 2):
+        case.checker.offer(report(1, content="b", run=run))
+    first = state(3, 1, content="b")
+    gone = Gone("b", Cursor(epoch="e", offset=4))
+    case.checker.record_removal("b", 1)
+    assert case.evaluate(case.end, first, gone) == []
+    violations = case.evaluate(state(5, 1, content="b"), kept=stored(case.end, state(5, 1, content="b")))
+    assert any("is stored, and was removed" in violation for violation in violations)
+    assert any("whose removal it was shown before" in violation for violation in violations)
+    end = state(6, 1, content="b", run=2)
+    later = [it for it in case.evaluate(end, kept=stored(case.end, end)) if "final" not in it]
+    assert later == []
+
+
+def test_a_removed_run_is_refused(case: Case) -> None:
+    """A late report of it, unless the broker has lost the removal."""
+    case.checker.episodes.add("b")
+    late = report(1, content="b", late=True)
+    accepted = Receipt(cursor=Cursor(epoch="e", offset=9))
+    case.checker.record_answer(late, Receipt(reason=Refusal.REMOVED), 1.0)
+    assert case.evaluate(case.end) == []
+    case.checker.record_answer(late, accepted, 1.0)
+    [violation] = case.evaluate()
+    assert "was removed, and was accepted" in violation
+    case.checker.record_answer(late, accepted, 1.0)
+    assert "accepted" not in str(case.evaluate(kept=Stored(epoch="f", states={}), until=ANYTHING_LOST))
+
+
+@pytest.mark.parametrize("text", ["", "a1", "a1a2a2", "a2a1"], ids=["none", "a hole", "a repeat", "another order"])
+def test_a_text_has_every_character_once(case: Case, text: str) -> None:
+    """A state that lacks a piece, or has one twice, is found where it is shown and where it is stored."""
+    case.checker.growing.add("b")
+    pieces = {"a1": piece("b", 1, 1), "a2": piece("b", 1, 2)}
+    wrong = "".join(pieces[text[at : at + 2]] for at in range(0, len(text), 2))
+    case.accepted(report(1, content="b"), 3)
+    case.accepted(report(2, content="b", final=True), 4)
+    good = msgspec.structs.replace(state(4, 2, content="b", type="end"), text=written("b", 1, 2))
+    first = msgspec.structs.replace(state(3, 1, content="b"), text=written("b", 1, 1))
+    assert case.evaluate(case.end, first, good, kept=stored(case.end, good)) == []
+    bad = msgspec.structs.replace(good, text=wrong)
+    [violation] = case.evaluate(Reset(), case.end, bad, kept=stored(case.end, good))
+    assert "shown to v" in violation
+    assert "was written" in violation
+    [violation] = case.evaluate(kept=stored(case.end, bad))
+    assert "is stored with" in violation
+
+
+def test_a_delta_that_does_not_fit_is_found(case: Case) -> None:
+    """Its viewer has another state than the one that it builds on, or none."""
+    [violation] = case.evaluate(case.end, Misfit("b", "e-1", None))
+    assert "was sent a delta of b after e-1, and has None" in violation
 
 
 def test_every_difference_of_a_view_is_found() -> None:

@@ -6,18 +6,19 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final
-from urllib.parse import urlencode
+from typing import Any, Final
 
 import msgspec
 
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Event
+from statushub.hub.model.vocabulary import CONTENT_DELTA, CONTENT_REMOVED
+from statushub.producers.following.states import grown
 from tests.faults.checker import Watch
-from tests.faults.history import Entry, Ready, Reset, Shown, State
-from tests.support.frames import Frame, Frames
+from tests.faults.history import Entry, Gone, Misfit, Ready, Reset, Shown, State
+from tests.faults.transport import EVENT, READY, RESET, RETRY, Channels, Message, Transport
 from tests.support.proxy import Address
 
 CONNECT_SECONDS: Final = 3.0
@@ -40,15 +41,17 @@ SLOW_SECONDS: Final = 0.02
 """The bytes and the interval of a slow viewer's reads: 25 KB/s."""
 
 
-class _Ready(msgspec.Struct):
-    cursor: str
+class _Sight:
+    """What is shown of the channels that share a cursor."""
+
+    def __init__(self, name: str, channels: Channels) -> None:
+        self.watch = Watch(name, channels)
+        self.history: list[Entry] = []
+        self.cursor: Cursor | None = None
 
 
 class Viewer:
-    """Streams some channels through one of `hubs` at a time, and records what it is sent.
-
-    A `portable` one uses HTTP/1.0, which is not handed over.
-    """
+    """Follows some channels through one of `hubs` at a time, and records what it is sent."""
 
     def __init__(
         self,
@@ -56,22 +59,19 @@ class Viewer:
         hubs: Sequence[Address],
         channels: frozenset[str],
         rng: random.Random,
-        *,
-        portable: bool = False,
+        transport: Transport,
     ) -> None:
         self.name = name
         self.channels = channels
-        self.history: list[Entry] = []
-        self.watch = Watch(name, channels)
+        self.transport = transport
         self.view: dict[str, State] = {}
-        self.cursor: Cursor | None = None
         self.connections = 0
         self.changed = asyncio.Event()
         self._hubs = hubs
         self._hub = rng.choice(hubs)
         self._heard = time.monotonic()
         self._rng = rng
-        self._portable = portable
+        self._sights = {scope: _Sight(name, scope) for scope in transport.scopes(channels)}
         self._retry = FIRST_RETRY_SECONDS
         self._hurry = asyncio.Event()
         self._transport: asyncio.WriteTransport | None = None
@@ -80,10 +80,11 @@ class Viewer:
         self._reading = asyncio.Event()
         self._reading.set()
 
-    def taken(self) -> list[Entry]:
-        """The entries recorded since the last call."""
-        entries, self.history = self.history, []
-        return entries
+    def taken(self) -> Iterator[tuple[Watch, list[Entry]]]:
+        """The entries recorded since the last call, those of each cursor."""
+        for sight in self._sights.values():
+            entries, sight.history = sight.history, []
+            yield sight.watch, entries
 
     def leave(self) -> None:
         """Drop the connection and reconnect immediately, whatever `retry` is."""
@@ -112,10 +113,10 @@ class Viewer:
             again, refused = refused, True
             with suppress(OSError, EOFError, ValueError, TimeoutError):
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    reader, writer, frames = await self._open(self._hub)
+                    reader, writer, messages = await self._open(self._hub)
                 refused = False
                 try:
-                    await self._read(reader, frames)
+                    await self._read(reader, messages)
                 finally:
                     self._transport = None
                     writer.transport.abort()
@@ -140,7 +141,7 @@ class Viewer:
     def __str__(self) -> str:
         return f"{self.name} (on {self._hub[1]}, heard {time.monotonic() - self._heard:.1f} s ago)"
 
-    async def _open(self, hub: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Frames]:
+    async def _open(self, hub: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, _Messages]:
         connection = socket.socket()
         try:
             connection.setblocking(False)
@@ -153,23 +154,21 @@ class Viewer:
             connection.close()
             raise
         self._transport = writer.transport
-        path = f"/api/events?{urlencode([('channel', channel) for channel in sorted(self.channels)])}"
-        lines = [f"GET {path} HTTP/{'1.0' if self._portable else '1.1'}", f"Host: {hub[0]}:{hub[1]}"]
-        if self.cursor is not None:
-            lines.append(f"Last-Event-ID: {self.cursor}")
-        writer.write("\r\n".join([*lines, "", ""]).encode())
+        cursors = {scope: sight.cursor for scope, sight in self._sights.items()}
+        writer.write(self.transport.request(hub, cursors))
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
         except BaseException:
             writer.transport.abort()
             raise
-        if b" 200 " not in head.split(b"\r\n", 1)[0]:
+        if self.transport.status not in head.split(b"\r\n", 1)[0]:
             writer.transport.abort()
             raise ValueError(f"{self.name} was answered {head!r}")
         self.connections += 1
-        return reader, writer, Frames(chunked=b"transfer-encoding: chunked" in head)
+        writer.write(self.transport.opening(cursors))
+        return reader, writer, self.transport.feed(head)
 
-    async def _read(self, reader: asyncio.StreamReader, frames: Frames) -> None:
+    async def _read(self, reader: asyncio.StreamReader, messages: _Messages) -> None:
         while True:
             await self._reading.wait()
             if self._slow:
@@ -179,34 +178,60 @@ class Viewer:
             if not data:
                 return
             self._heard = time.monotonic()
-            for frame in frames.feed(data):
-                self._take(frame)
+            for message in messages(data):
+                self._take(message)
             self.changed.set()
 
-    def _take(self, frame: Frame) -> None:
-        if frame.retry is not None:
-            self._retry = frame.retry / 1000
-        if frame.event == "reset":
-            self.cursor = None
-            self.view.clear()
-            self.history.append(Reset())
-        elif frame.event == "ready":
-            cursor = Cursor.parse(msgspec.json.decode(frame.data, type=_Ready).cursor)
-            self.history.append(Ready(cursor))
-        elif frame.id:
-            self._show(Cursor.parse(frame.id), frame.event or "", frame.data.encode())
+    def _take(self, message: Message) -> None:
+        if message.kind == RETRY:
+            self._retry = message.retry
+        if message.kind not in (EVENT, READY, RESET):
+            return
+        [sight] = [self._sights[message.channels]] if message.channels else self._sights.values()
+        if message.kind == RESET:
+            self._forget(sight)
+        elif message.cursor is None:
+            raise ValueError(f"{self.name} was sent {message} without a cursor")
+        elif message.kind == READY:
+            sight.history.append(Ready(message.cursor))
+        else:
+            self._show(sight, message.cursor, message.type, message.data)
 
-    def _show(self, cursor: Cursor, event: str, data: bytes) -> None:
+    def _forget(self, sight: _Sight) -> None:
+        """Begin anew with the whole state."""
+        sight.cursor = None
+        for content in [it.content for it in self.view.values() if it.channel in sight.watch.channels]:
+            del self.view[content]
+        sight.history.append(Reset())
+
+    def _show(self, sight: _Sight, cursor: Cursor, event: str, data: bytes) -> None:
         place = msgspec.json.decode(data, type=_Place)
+        if event == CONTENT_DELTA:
+            held = self.view.get(place.content_id)
+            there = None if held is None else str(Cursor(epoch=held.epoch, offset=held.offset))
+            if held is None or place.after != there:
+                sight.history.append(Misfit(place.content_id, place.after, there))
+                self._forget(sight)
+                raise ValueError(f"{self.name} was sent a delta after {place.after}, and has {there}")
+            said: dict[str, Any] = msgspec.json.decode(data)
+            event, data = held.type, msgspec.json.encode(grown(msgspec.json.decode(held.data), said))
+        sight.cursor = cursor
+        if event == CONTENT_REMOVED:
+            self.view.pop(place.content_id, None)
+            sight.history.append(Gone(place.content_id, cursor))
+            return
         state = State.of(
             cursor.epoch,
             Event(channel=place.channel_id, content_id=place.content_id, offset=cursor.offset, type=event, data=data),
         )
-        self.cursor = cursor
         self.view[state.content] = state
-        self.history.append(Shown(state, time.monotonic()))
+        sight.history.append(Shown(state, time.monotonic()))
+
+
+_Messages = Callable[[bytes], Iterator[Message]]
 
 
 class _Place(msgspec.Struct):
     channel_id: str
     content_id: str
+    after: str = ""

@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from statushub.hub.brokers.redis.broker import RedisBroker
+from statushub.hub.brokers.sqlite.growth import GrowthRows
+from statushub.hub.brokers.sqlite.sql import STATEMENTS
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import Event
 from statushub.hub.model.names import DEFAULT_TENANT
@@ -34,7 +36,7 @@ REPLICA_SECONDS: Final = 60.0
 """The time limit for a replica to be in sync."""
 
 _CONTENTS: Final = f"""
-SELECT channel, content_id, offset, type, data FROM contents
+SELECT channel, content_id, offset, type, data, grown IS NOT NULL FROM contents
 WHERE channel IN ({", ".join(f"'{channel}'" for channel in CHANNELS)}) ORDER BY offset
 """
 
@@ -122,7 +124,7 @@ class RedisWorld(World):
                 async with RedisBroker(self.redis.url) as broker:
                     snapshots = [await broker.changes(DEFAULT_TENANT, channel) for channel in CHANNELS]
                 epoch = snapshots[0].cursor.epoch
-                events = [event for snapshot in snapshots for event in snapshot.events]
+                events = [event for snapshot in snapshots for event in snapshot.events if not event.removed]
                 return Stored(epoch=epoch, states={event.content_id: State.of(epoch, event) for event in events})
             await asyncio.sleep(ASK_SECONDS)
 
@@ -223,7 +225,11 @@ class EmbeddedWorld(World):
             if there.exists():
                 shutil.copyfile(there, copy.with_name(copy.name + suffix))
         with closing(sqlite3.connect(copy)) as connection:
-            rows = connection.execute(_CONTENTS).fetchall()
+            growth = GrowthRows(lambda name, values: connection.execute(STATEMENTS[name], values))
+            rows = [
+                (channel, content_id, offset, type, growth.state(DEFAULT_TENANT, content_id, data) if grown else data)
+                for channel, content_id, offset, type, data, grown in connection.execute(_CONTENTS)
+            ]
             clocks = connection.execute("SELECT epoch FROM clocks WHERE tenant = ?", (DEFAULT_TENANT,)).fetchall()
         for path in self.folder.glob("copy.db*"):
             path.unlink()

@@ -27,7 +27,6 @@ from tests.support.waiting import WAIT_SECONDS, eventually
 pytestmark = [
     pytest.mark.redis,
     pytest.mark.alone,
-    pytest.mark.timeout(180),
     pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs smaps of Linux"),
 ]
 

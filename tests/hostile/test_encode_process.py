@@ -26,7 +26,7 @@ from statushub.producers.encode.messages import Poster
 from statushub.producers.encode.options import MEMORY_BYTES
 from statushub.producers.encode.probe import probe
 from statushub.producers.encode.process import Process
-from statushub.producers.encode.process_limits import OPEN_FILES, ProcessLimits
+from statushub.producers.sources.process_limits import OPEN_FILES, ProcessLimits
 from tests.support.clips import at, moving, write
 from tests.support.command import command, environment, line_with, started
 from tests.support.encode_processes import alive, encode_processes
@@ -205,9 +205,10 @@ class TestSizes:
         source = tmp_path / "in.mkv"
         write(source, at(moving(1, 32, 18), [n * 500 for n in range(30)]), fps=1)
         data = source.read_bytes()
-        # Matroska's element of the duration becomes a void element.
+        # Matroska's element of the duration becomes a void element, and the tag of the track's another.
         at_duration = data.index(b"\x44\x89\x88")
-        source.write_bytes(data[:at_duration] + b"\xec\x89" + bytes(9) + data[at_duration + 11 :])
+        data = data[:at_duration] + b"\xec\x89" + bytes(9) + data[at_duration + 11 :]
+        source.write_bytes(data.replace(b"DURATION", b"SOMETIME"))
         error = await refusal(source, scratch, source_seconds=1200)
         assert error.code == "source_too_large"
         assert "longer than 1200 s" in error.message
@@ -392,7 +393,7 @@ class TestLimits:
         )
         program = (
             "import msgspec, resource, sys\n"
-            "from statushub.producers.encode.process_limits import ProcessLimits\n"
+            "from statushub.producers.sources.process_limits import ProcessLimits\n"
             "resource.setrlimit(resource.RLIMIT_CPU, (500, 600))\n"
             "msgspec.json.decode(sys.argv[1], type=ProcessLimits).apply()\n"
             "print(*resource.getrlimit(resource.RLIMIT_CPU))\n"

@@ -22,8 +22,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from statushub.hub.cli.encode import default_name
 from statushub.producers.clip import write_clip
 from statushub.producers.encode import EncodeError, Options, convert, encode
-from statushub.producers.encode.location import printable, title
-from statushub.producers.encode.web import redirect_allowed
+from statushub.producers.sources.location import printable, title
+from statushub.producers.sources.web import redirect_allowed
 from tests.support.clips import serving
 from tests.support.command import command
 from tests.support.live import LiveHub
@@ -32,7 +32,7 @@ from tests.support.rogue_server import DRIP_SECONDS, Answer, Connection, rogue_s
 
 pytestmark = pytest.mark.anyio
 
-WEB = "statushub.producers.encode.web"
+WEB = "statushub.producers.sources.web"
 SOON = 20.0
 PASSWORD = "hunter2"
 SIGNATURE = "c0ffee"

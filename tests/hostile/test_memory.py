@@ -15,6 +15,7 @@ import pytest
 from tests.hostile.publishes import CHUNKS, OFFER, chunked, post
 from tests.support.hub_process import HubProcess, hub_process
 from tests.support.publishing import publish_all
+from tests.support.socket_client import UPGRADE, frame
 from tests.support.waiting import eventually
 from tests.support.wire import LAST, Wire, exchange, request, wire
 
@@ -34,6 +35,8 @@ GROWTH: Final = 3 * 1024 * 1024
 little memory, so the process grows to its peak."""
 
 STREAM = request("GET", "/api/contents/quiet/events", PADDING)
+SOCKET = request("GET", "/api/contents/quiet/ws", PADDING, *UPGRADE)
+SUBSCRIBE = b'{"type":"subscribe","channel_ids":["quiet-1","quiet-2"]}'
 POLL = request("GET", "/api/contents/quiet/changes?wait=25", PADDING)
 
 
@@ -69,6 +72,18 @@ def watched(sent: bytes, how: Callable[[Wire], None]) -> Callable[[str, int], No
     return visit
 
 
+def upgraded(sent: bytes, how: Callable[[Wire], None]) -> Callable[[str, int], None]:
+    """A client that disconnects once the socket is open."""
+
+    def visit(base_url: str, number: int) -> None:
+        with wire(base_url) as opened:
+            opened.send(sent)
+            opened.until(b"\r\n\r\n")
+            how(opened)
+
+    return visit
+
+
 VISITORS: Final = {
     "half a head": broken_off(POLL, Wire.finish, at=0.9),
     "half a head, reset": broken_off(POLL, Wire.reset, at=0.9),
@@ -79,6 +94,11 @@ VISITORS: Final = {
     "a stream": watched(STREAM, Wire.finish),
     "a stream, reset": watched(STREAM + LAST, Wire.reset),
     "a stream of HTTP/1.0": watched(STREAM.replace(b"HTTP/1.1", b"HTTP/1.0") + LAST, Wire.reset),
+    "a socket": upgraded(SOCKET, Wire.finish),
+    "a socket that says much, reset": upgraded(SOCKET + frame(SUBSCRIBE) + frame(b"x" * 4_000) * 9, Wire.reset),
+    "a socket within a message, reset": upgraded(SOCKET + frame(b"x" * 4_000, final=False), Wire.reset),
+    "a socket that breaks the protocol": upgraded(SOCKET + frame(b"x" * 4_000, mask=False), Wire.finish),
+    "half an upgrade": broken_off(SOCKET, Wire.reset, at=0.999),
     "two lengths": answered(post("Content-Length: 2", "Content-Length: 3", PADDING, body=b"{}")),
     "a wrong size": answered(chunked(b"x\r\n", PADDING)),
     "another protocol": answered(b"\x16\x03\x01" + b"\0" * 12_000),
@@ -124,7 +144,6 @@ def settled(hub: HubProcess) -> bool:
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(180)
 def test_broken_requests_leak_no_memory(tmp_path: Path) -> None:
     """After thousands of broken requests of every kind the process is as large as after a few."""
     with hub_process(tmp_path, log_level="error") as hub:
@@ -156,6 +175,10 @@ ENDLESS: Final = {
     + b"GET / HTTP/1.1\r\n\r\n" * (MEGABYTES // 18),
     "a request in a stream": STREAM + b"x" * MEGABYTES,
     "a handshake": b"\x16\x03\x01" * (MEGABYTES // 3),
+    "messages on a socket": SOCKET + frame(b'{"type":"ping"}') * (MEGABYTES // 21),
+    "a message on a socket": SOCKET + b"\x81\xff" + (2 * MEGABYTES).to_bytes(8) + b"x" * MEGABYTES,
+    "parts of a message on a socket": SOCKET + frame(b"x", final=False) + frame(b"", 0, final=False) * (MEGABYTES // 6),
+    "frames behind a refused upgrade": SOCKET.replace(b"websocket", b"h2c") + frame(b"{}") * (MEGABYTES // 8),
 }
 
 

@@ -159,6 +159,7 @@ def test_a_slow_client_gets_its_answer() -> None:
         assert len(received) > CONTENTS * CONTENT_BYTES
 
 
+@pytest.mark.timeout(180)
 def test_no_request_is_answered_before_the_former_answer_is_read(patient: LiveHub) -> None:
     """A client that pipelines fifty requests and reads nothing makes the hub answer one; it gets all when it reads."""
     application = patient.application

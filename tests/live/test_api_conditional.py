@@ -21,6 +21,9 @@ POLLS: dict[str, dict[str, Any]] = {
     "video": {"method": "GET", "url": "/api/v1/media/videos/x/progress/"},
 }
 EVENT = {"channel": "ch", "content_id": "x", "data": {"status": "generating"}}
+SUFFIXES = ("-gzip", "--gzip", ";gzip", "-br", "--br", ";br", "-zstd", "-deflate")
+"""What proxies that compress an answer append to its tag."""
+
 polls = pytest.mark.parametrize("poll", POLLS.values(), ids=POLLS)
 
 
@@ -40,6 +43,36 @@ def asking(client: httpx.Client, poll: dict[str, Any], *held: str) -> httpx.Resp
     return client.request(**poll, headers=[("If-None-Match", line) for line in held])
 
 
+def held_forms(tag: str) -> list[list[str]]:
+    """`If-None-Match` headers of a client that holds what has this tag, as proxies between may have changed it."""
+    changed = [tag[:-1] + suffix + '"' for suffix in SUFFIXES]
+    alone = [[form] for form in (tag, *changed, *(f"W/{form}" for form in (tag, *changed)))]
+    return [*alone, [f'"other", {tag}'], ['"other"', f"W/{changed[0]}"], ["*"], [f'"a" ,{tag},']]
+
+
+def other_forms(tag: str) -> list[str]:
+    """`If-None-Match` headers of a client that holds something else."""
+    changed = [tag[:-1] + suffix + '"' for suffix in ("-x", "gzip", "---gzip", ";;gzip", "-gzip-", "-GZIP2", ";br;q=1")]
+    return ['"other"', '"other-gzip"', tag.strip('"'), tag[:-2] + '"', "", "nonsense", *changed]
+
+
+FILES = ["/", "/assets/client.js", "/openapi.json"]
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_a_file_that_the_client_has_is_not_sent_again(client: httpx.Client, path: str) -> None:
+    """Files have tags, too, which are compared as those of polls are; their other headers stay."""
+    full = client.get(path)
+    tag = full.headers["etag"]
+    assert full.headers["cache-control"] == "no-cache"
+    for held in held_forms(tag):
+        answer = client.get(path, headers=[("If-None-Match", line) for line in held])
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag), held
+        assert answer.headers.get("content-security-policy") == full.headers.get("content-security-policy")
+    for other in other_forms(tag):
+        assert client.get(path, headers={"If-None-Match": other}).status_code == 200, other
+
+
 @polls
 def test_a_poll_is_tagged_with_its_cursor(client: httpx.Client, poll: dict[str, Any]) -> None:
     """The tag is the cursor of what was read; the answer may be stored and must be revalidated."""
@@ -55,11 +88,11 @@ def test_a_poll_is_tagged_with_its_cursor(client: httpx.Client, poll: dict[str, 
 def test_an_answer_that_the_client_has_is_not_sent_again(client: httpx.Client, poll: dict[str, Any]) -> None:
     """A matching tag, in each form of the list, is answered 304 without a body; a change is answered 200."""
     tag = f'"{publish(client)}"'
-    for held in ([tag], [f"W/{tag}"], [f'"other", {tag}'], ['"other"', f"W/{tag}"], ["*"], [f'"a" ,{tag},']):
+    for held in held_forms(tag):
         answer = asking(client, poll, *held)
         assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag), held
         assert answer.headers["cache-control"] == "no-cache"
-    for other in ('"other"', tag.strip('"'), tag[:-2] + '"', "", "nonsense"):
+    for other in other_forms(tag):
         assert asking(client, poll, other).status_code == 200, other
     publish(client)
     assert asking(client, poll, tag).status_code == 200

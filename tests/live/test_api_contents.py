@@ -39,6 +39,7 @@ def whole(content_id: str, status: str, processing_status: str | None = None, **
         "status": status,
         "processing_status": processing_status,
         "timestamp": CLOCK,
+        **({"completed_at": CLOCK} if status == "complete" else {}),
         **data,
     }
 
@@ -151,6 +152,23 @@ def test_changes_have_the_events_after_a_cursor(client: httpx.Client) -> None:
     }
     again = client.get("/api/contents/ch/changes", params={"since": third}).json()
     assert again == {"cursor": third, "reset": False, "events": []}
+
+
+@pytest.mark.parametrize("wait", [0, 25])
+def test_changes_resume_from_what_a_stream_resumes_from(client: httpx.Client, wait: int) -> None:
+    """`Last-Event-ID` comes first, then `lastEventId`, then `since`; a void one of the first two is a reset."""
+    first, second = publish(client, "a", "complete"), publish(client, "b", "complete")
+    for header, query, expected in [
+        ({"Last-Event-ID": first}, {"since": second}, (False, ["b"])),
+        ({"Last-Event-ID": first}, {"lastEventId": second}, (False, ["b"])),
+        ({}, {"lastEventId": first, "since": second}, (False, ["b"])),
+        ({}, {"lastEventId": "nonsense", "since": second}, (True, ["a", "b"])),
+        ({"Last-Event-ID": "nonsense"}, {"since": "nonsense"}, (True, ["a", "b"])),
+    ]:
+        params = {"wait": str(wait), **query}
+        answer = client.get("/api/contents/ch/changes", params=params, headers=header).json()
+        found = [event["data"]["content_id"] for event in answer["events"]]
+        assert (answer["reset"], found) == expected, (header, query)
 
 
 @pytest.mark.parametrize("query", ["", "?since=", "?wait=", "?something=else"])

@@ -55,7 +55,7 @@ def test_an_illegal_channel_is_named(client: httpx.Client, name: str, end: str) 
 @pytest.mark.parametrize("end", ["%0A", "%0D%0A"])
 def test_a_line_break_after_a_path_is_a_part_of_it(client: httpx.Client, route: Route, end: str) -> None:
     """It is never cut off: no route answers such a path but as a channel's, whose name is illegal."""
-    path = route.path.replace(":path", "").format(channel_id="c", id="v") + end
+    path = route.path.replace(":path", "").format(channel_id="c", content_id="a", path="p", id="v") + end
     answer = client.get(path)
     expected = (422, "invalid") if path.startswith("/api/contents/") else (404, "not_found")
     assert (answer.status_code, answer.json()["error"]["code"]) == expected

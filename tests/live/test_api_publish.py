@@ -10,6 +10,7 @@ import pytest
 from statushub.hub.config import BODY_BYTES
 from statushub.hub.model.publication import EVENT_BYTES
 from tests.support.live import LiveHub, live_hub
+from tests.support.tokens import SECRET, bearer
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,43 @@ def test_a_refused_event_is_a_result(client: httpx.Client) -> None:
     answer = client.post("/api/publish", json=event("late"))
     assert (answer.status_code, answer.json()) == (200, {"accepted": False, "reason": "closed"})
     answer = client.post("/api/publish", json=event("late") | {"channel": "another"})
-    assert answer.json() == {"accepted": False, "reason": "wrong_channel"}
+    assert answer.json() == {"accepted": False, "reason": "wrong_channel", "channel": "publish"}
+
+
+def delta(content_id: str, seq: int, **more: Any) -> dict[str, Any]:
+    """A publish request of a delta that follows the seq before its own."""
+    return {"channel": "grown", "content_id": content_id, "seq": seq, "delta": {"follows": seq - 1} | more}
+
+
+def test_a_content_grows_by_deltas(client: httpx.Client) -> None:
+    """Single ones and batches are accepted, and polls answer with the whole state."""
+    client.post("/api/publish", json=event("grows", seq=1, channel="grown"))
+    answer = client.post("/api/publish", json=delta("grows", 2, append={"text": "Once"}, set={"progress": 10}))
+    assert (answer.status_code, answer.json()["accepted"]) == (200, True)
+    batch = [delta("grows", 3, append={"text": " upon", "log": ["a"]}), delta("grows", 4, append={"log": ["b"]})]
+    answer = client.post("/api/publish", json={"events": batch})
+    assert [it["accepted"] for it in answer.json()["results"]] == [True, True]
+    found = stored(client, "grows")
+    assert (found["text"], found["log"], found["progress"]) == ("Once upon", ["a", "b"], 10)
+
+
+def test_a_delta_that_does_not_follow_is_told_the_last_seq(client: httpx.Client) -> None:
+    """A gap names the content's last seq, and an unknown content is told as such."""
+    client.post("/api/publish", json=event("gap", seq=5, channel="grown"))
+    answer = client.post("/api/publish", json=delta("gap", 9, append={"text": "x"}))
+    assert answer.json() == {"accepted": False, "reason": "gap", "seq": 5}
+    answer = client.post("/api/publish", json=delta("never", 2, append={"text": "x"}))
+    assert answer.json() == {"accepted": False, "reason": "unknown"}
+
+
+@pytest.mark.parametrize(("rights", "told"), [({"read": ["a"]}, True), ({"write": ["*"]}, True), ({}, False)])
+def test_the_channel_of_a_content_is_told_to_those_who_may_know_it(rights: dict[str, Any], told: bool) -> None:
+    """A token that neither reads nor writes a channel does not learn that the content is in it."""
+    with live_hub(secret=SECRET) as hub:
+        mine = {"read": [], "write": ["b"], **rights}
+        httpx.post(f"{hub.base_url}/api/publish", json=event("c") | {"channel": "a"}, headers=bearer())
+        late = httpx.post(f"{hub.base_url}/api/publish", json=event("c") | {"channel": "b"}, headers=bearer(**mine))
+        assert late.json() == {"accepted": False, "reason": "wrong_channel"} | ({"channel": "a"} if told else {})
 
 
 def test_a_batch_has_a_result_for_each_event(client: httpx.Client) -> None:
@@ -99,6 +136,10 @@ def test_a_repeated_publish_is_accepted_again(client: httpx.Client) -> None:
         ({"channel": "a/status"}, "channel"),
         ({"channel": "status/batch"}, "channel"),
         ({"lese": 30}, "lese"),
+        ({"delta": {"follows": 1, "set": {"a": 1}}, "seq": 2}, "data"),
+        ({"data": None, "delta": {"follows": 1, "set": {"status": "idle"}}, "seq": 2}, "delta.set.status"),
+        ({"data": None, "delta": {"follows": 1, "append": {"text": 1}}, "seq": 2}, "delta.append.text"),
+        ({"data": None, "delta": {"follows": 2, "append": {"text": "a"}}, "seq": 2}, "seq"),
     ],
 )
 def test_one_invalid_event_refuses_the_whole_batch(client: httpx.Client, wrong: dict[str, Any], field: str) -> None:
@@ -126,6 +167,19 @@ def test_fields_beside_the_events_are_refused(client: httpx.Client) -> None:
     """A channel for the whole batch would otherwise be ignored silently."""
     answer = client.post("/api/publish", json={"channel": "publish", "events": [event("a")]})
     assert (answer.status_code, answer.json()["error"]["field"]) == (422, "channel")
+
+
+def test_a_run_that_restarts_opens_another_attempt(client: httpx.Client) -> None:
+    """The content is open again; the same request, repeated, opens no further attempt, even where it ends the work."""
+    first = {"channel": "again", "content_id": "clip", "data": {"status": "complete"}}
+    assert client.post("/api/publish", json=first).json()["attempt"] == 1
+    assert client.post("/api/publish", json=first).json()["reason"] == "closed"
+    for run, status, attempt in (("second", "generating", 2), ("third", "complete", 3)):
+        again = {**first, "data": {"status": status}, "run": run, "seq": 1, "restart": True}
+        answers = [client.post("/api/publish", json=again).json() for _ in range(3)]
+        assert {(answer["accepted"], answer.get("attempt")) for answer in answers} == {(True, attempt)}
+        assert len({answer["cursor"] for answer in answers}) == 1
+        assert client.get("/api/contents/again").json()["contents"][0]["status"] == status
 
 
 def test_data_over_the_limit_are_refused(client: httpx.Client) -> None:

@@ -66,7 +66,7 @@ def test_a_token_allows_what_its_claims_say(client: httpx.Client) -> None:
     assert error(client.post("/api/publish", json=OFFER, headers=reader)) == (403, "forbidden")
 
 
-READING = ["", "/status", "/status?view=list", "/changes", "/events"]
+READING = ["", "/status", "/status?view=list", "/changes", "/events", "/ws"]
 
 
 @pytest.mark.parametrize("end", READING)
@@ -93,6 +93,7 @@ def test_a_stream_needs_all_of_its_channels(client: httpx.Client) -> None:
         ("GET", "/api/v1/media/videos/v/progress/"),
         ("GET", "/api/v1/media/videos/v/progress"),
         ("GET", "/api/events?channel=c"),
+        ("GET", "/api/ws"),
         ("POST", "/api/publish"),
         ("POST", "/api/tickets"),
         ("POST", "/api/session"),
@@ -317,10 +318,10 @@ def test_fetched_keys_are_used_while_their_url_is_away(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"nonsense", "not a public key"), (None, "not a public key"), ("small", "not RSA")]
+    ("content", "said"), [(b"nonsense", "holds no public key"), (None, "cannot be read"), ("small", "not RSA")]
 )
 def test_a_file_without_a_public_key_is_a_config_error(tmp_path: Path, content: Any, said: str) -> None:
-    """The error says what is wrong and names `public_key`."""
+    """The error says what is wrong and names the setting."""
     file = tmp_path / "key.pem"
     if content == "small":
         key = ec.generate_private_key(ec.SECP384R1()).public_key()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import socket
@@ -47,6 +48,18 @@ def test_a_demo_encodes_and_cleans_up(number: int, tmp_path: Path) -> None:
         code, out, err = ended(process, number)
     assert (code, err) == (0, "")
     assert out.endswith("The demo has ended.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_summarizes_an_article(tmp_path: Path) -> None:
+    """Beside the encodes, on the channel that the page opens; its summary is seen growing."""
+    with started(*demo("--port", 0, "--seconds", 15), env={"TMPDIR": str(tmp_path)}) as process:
+        url = line_with(process, r"Open (http://\S+)")[1]
+        with started("watch", "encodes", "tides", "--json", "--hub", url) as watch:
+            first = line_with(watch, r'"summary":\s*"([^"]+)"')[1]
+            longer = line_with(watch, rf'"summary":\s*"({re.escape(first)}[^"]+)"')[1]
+        assert len(longer) > len(first)
+        assert ended(process, signal.SIGINT)[0] == 0
     assert list(tmp_path.iterdir()) == []
 
 

@@ -64,6 +64,25 @@ def test_a_terminal_shows_a_bar(hub: str, tmp_path: Path) -> None:
     assert "━" in seen
 
 
+@pytest.mark.parametrize("by", ["flag", "variable"])
+def test_an_encode_into_a_hub_s_results_is_served(by: str, tmp_path: Path) -> None:
+    """The published path is that below the hub's results, and every file that it names is there."""
+    arguments = ("--results-dir", "results") if by == "flag" else ()
+    env = {} if by == "flag" else {"STATUSHUB_RESULTS_DIR": "results"}
+    with live_hub(results_dir=str(tmp_path / "results")) as live:
+        options = ("--hub", live.base_url, "--channel", "a/b", "--content-id", "50% done", *arguments)
+        result = command(*SAMPLE, *options, cwd=tmp_path, env=env)
+        assert result.returncode == 0, result.stderr
+        assert (tmp_path / result.stdout.strip()).is_file()
+        [content] = httpx.get(f"{live.base_url}/api/contents/a%2Fb").json()["contents"]
+        address = httpx.URL(f"{live.base_url}/results/").join(content["hls_path"])
+        master = httpx.get(address).raise_for_status()
+        playlist = httpx.get(address.join(master.text.split()[-1])).raise_for_status()
+        segment = httpx.get(playlist.url.join(playlist.text.split()[-2])).raise_for_status()
+        assert segment.headers["content-type"] == "video/iso.segment"
+        assert httpx.get(address.join("poster.jpg")).headers["content-type"] == "image/jpeg"
+
+
 @pytest.mark.redis
 def test_an_encode_publishes_straight_to_redis(redis_server: RedisServer, tmp_path: Path) -> None:
     """With --broker no hub is needed; any hub on that Redis shows the final state."""
@@ -80,8 +99,21 @@ def test_an_unreachable_hub_does_not_stop_an_encode(tmp_path: Path) -> None:
     result = command(*SAMPLE, "--hub", url, "--destination", "out", cwd=tmp_path)
     assert result.returncode == 0
     assert (tmp_path / "out/master.m3u8").is_file()
-    assert f"statushub: {url}: " in result.stderr
+    assert f"statushub: {url} cannot be reached" in result.stderr
+    assert all(line.startswith((" ", "Generating", "100%", "statushub: ")) for line in result.stderr.splitlines())
     assert "Traceback" not in result.stderr
+
+
+def test_an_id_of_another_channel_ends_with_4(hub: str, tmp_path: Path) -> None:
+    """The video is written and its path printed; a line names both channels."""
+    event = {"channel": "taken", "content_id": "shared", "data": {"status": "generating"}}
+    httpx.post(f"{hub}/api/publish", json=event).raise_for_status()
+    arguments = ("--hub", hub, "--channel", "mine", "--content-id", "shared", "--destination", "out")
+    result = command(*SAMPLE, *arguments, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (4, "out/master.m3u8\n")
+    assert (tmp_path / "out/master.m3u8").is_file()
+    assert re.search(r"belongs to channel 'taken', .* in channel 'mine': give it another id", result.stderr)
+    assert result.stderr.splitlines()[-1].startswith("statushub: refused, wrong_channel: ")
 
 
 def test_a_failed_encode_is_one_line(hub: str, tmp_path: Path) -> None:

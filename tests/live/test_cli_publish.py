@@ -15,7 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from tests.support.asgi_server import live_server
@@ -59,12 +60,143 @@ def test_watch_exits_with_1_if_a_content_failed(hub: str) -> None:
 
 
 def test_json_lines_hold_id_type_and_data(hub: str) -> None:
-    """Each line has one object: states with their cursors, then `ready`."""
-    cursor = publish(hub, "json", "clip", "READY", "--data", '{"hls_path": "/a"}').stdout.strip()
+    """Each line, as `str.splitlines` reads them, has one object: states with their cursors, then `ready`."""
+    cursor = publish(hub, "json", "clip", "READY", "--data", r'{"hls_path": "/a\u2028"}').stdout.strip()
     result = command("watch", "json", "--json", "--until-done", "--hub", hub)
     event, ready = map(json.loads, result.stdout.splitlines())
-    assert (event["id"], event["type"], event["data"]["hls_path"]) == (cursor, "processing_complete", "/a")
+    assert (event["id"], event["type"], event["data"]["hls_path"]) == (cursor, "processing_complete", "/a\u2028")
     assert (ready["id"], ready["type"], ready["data"]["cursor"]) == (None, "ready", cursor)
+
+
+def test_a_watch_of_named_contents_shows_only_them(hub: str) -> None:
+    """It ends when they are done, whatever the others do."""
+    for name in ("one", "two", "three"):
+        publish(hub, "named", name, "generating")
+    publish(hub, "named", "two", "complete")
+    publish(hub, "named", "three", "complete")
+    result = command("watch", "named", "two", "three", "--until-done", "--hub", hub)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [line.split()[1] for line in result.stdout.splitlines()] == ["two", "three"]
+
+
+@pytest.mark.parametrize(
+    ("contents", "sentence"),
+    [((), "waiting: nothing is there in 'empty' yet"), (("clip",), "waiting for clip: not there in 'empty' yet")],
+)
+def test_until_done_waits_for_what_is_not_there_yet(hub: str, contents: tuple[str, ...], sentence: str) -> None:
+    """It says so, and ends when that is there and done; the exit code is 0."""
+    channel = f"empty-{len(contents)}"
+    with started("watch", channel, *contents, "--until-done", "--hub", hub) as watch:
+        line_with(watch, sentence.replace("empty", channel), of="stderr")
+        publish(hub, channel, "clip", "complete")
+        code, out, err = ended(watch)
+    assert (code, err) == (0, "")
+    assert out.endswith("clip  complete\n")
+
+
+def test_a_watch_of_several_channels_names_them(hub: str) -> None:
+    """In each line; without the option a line has no channel."""
+    publish(hub, "several/a", "one", "complete")
+    publish(hub, "several/b", "two", "complete")
+    result = command("watch", "several/a", "--channel", "several/b", "--until-done", "--hub", hub)
+    assert result.returncode == 0
+    assert re.fullmatch(r"\S+  several/a  one  complete\n\S+  several/b  two  complete\n", result.stdout)
+    named = command("watch", "--channel", "several/b", "--json", "--until-done", "--hub", hub)
+    assert json.loads(named.stdout.splitlines()[0])["data"]["channel_id"] == "several/b"
+    assert command("watch", "several/a", "--until-done", "--hub", hub).stdout.endswith("Z  one  complete\n")
+
+
+def test_more_channels_than_a_stream_carries_are_watched(hub: str) -> None:
+    """By several streams, which are ready when all of them are."""
+    channels = [f"part/{number}" for number in range(70)]
+    events = [{"channel": name, "content_id": f"of {name}", "data": {"status": "complete"}} for name in channels]
+    httpx.post(f"{hub}/api/publish", json={"events": events}).raise_for_status()
+    options = [word for name in channels for word in ("--channel", name)]
+    result = command("watch", *options, "--until-done", "--hub", hub)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert sorted(re.findall(r"  of (\S+)  complete", result.stdout)) == sorted(channels)
+
+
+def test_a_watch_needs_something_to_watch(hub: str) -> None:
+    """The exit code is 2, as where the hub refuses a pattern."""
+    result = command("watch", "--hub", hub)
+    assert (result.returncode, result.stderr) == (
+        2,
+        "statushub: nothing to watch: name a CHANNEL, or use --channel or --match\n",
+    )
+    refused = command("watch", "--match", "**/**/**/a", "--hub", hub)
+    assert refused.returncode == 2
+    assert f"{hub} answers 422" in refused.stderr
+
+
+def test_new_shows_only_what_is_published_from_now_on(hub: str) -> None:
+    """An earlier end does not count for --until-done."""
+    publish(hub, "new", "clip", "complete", "--run", "first")
+    with started("watch", "new", "clip", "--new", "--until-done", "--hub", hub) as watch:
+        line_with(watch, "waiting for clip: not published in 'new' yet", of="stderr")
+        publish(hub, "new", "clip", "error", "--run", "second", "--data", '{"error_message": "disk full"}')
+        code, out, err = ended(watch)
+    assert (code, err) == (1, "statushub: failed: clip\n")
+    assert out.endswith("clip  error  disk full\n")
+    assert out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ((), "not done after 0.5 s: clip pending or processing"),
+        (("gone", "clip"), "not done after 0.5 s: clip pending or processing; gone not there"),
+    ],
+)
+def test_a_timeout_ends_a_watch_with_124(hub: str, contents: tuple[str, ...], message: str) -> None:
+    """The last line names what is not done."""
+    publish(hub, "late", "clip", "generating")
+    result = command("watch", "late", *contents, "--until-done", "--timeout", 0.5, "--hub", hub)
+    assert result.returncode == 124
+    assert result.stderr.splitlines()[-1] == f"statushub: {message}"
+    assert command("watch", "late", "--timeout", 0.5, "--hub", hub).returncode == 0
+
+
+def test_since_and_new_exclude_each_other(hub: str) -> None:
+    """The exit code is 2."""
+    result = command("watch", "films", "--since", "a-1", "--new", "--hub", hub)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "--since and --new" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"PYTHONIOENCODING": "ascii"}, "Caf? ?"),
+        ({"PYTHONIOENCODING": "latin-1"}, "Caf\xe9 ?"),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "Caf? ?"),
+        ({"LANG": "C.UTF-8"}, "Caf\xe9 \u6e2f"),
+    ],
+    ids=["ascii", "latin-1", "C", "UTF-8"],
+)
+def test_a_stream_that_lacks_a_character_replaces_it(hub: str, environ: dict[str, str], expected: str) -> None:
+    """Output, errors and JSON are written in the encoding of the stream; JSON escapes what that lacks."""
+    word = "Caf\xe9 \u6e2f"
+    publish(hub, "words", "clip", "error", "--data", json.dumps({"error_message": word}))
+    publish(hub, "words", word, "error")
+    encoding = environ.get("PYTHONIOENCODING", "utf-8" if "LANG" in environ else "ascii")
+
+    def run(*arguments: str) -> tuple[str, str]:
+        result = subprocess.run(
+            [sys.executable, "-m", "statushub", *arguments, "--hub", hub],
+            env=environment(environ),
+            capture_output=True,
+            timeout=20,
+            check=False,
+        )
+        return result.stdout.decode(encoding), result.stderr.decode(encoding)
+
+    out, err = run("watch", "words", "--until-done")
+    assert f"  clip  error  {expected}\n" in out
+    assert err == f"statushub: failed: clip, {expected}\n"
+    lines = [json.loads(line) for line in run("watch", "words", "--until-done", "--json")[0].splitlines()]
+    assert lines[0]["data"]["error_message"] == word
+    assert json.loads(run("get", "words", "clip", "--json")[0])["error_message"] == word
 
 
 def test_ctrl_c_ends_a_watch_quietly(hub: str) -> None:
@@ -108,8 +240,8 @@ def test_since_skips_earlier_events(hub: str) -> None:
     assert "one" not in result.stdout
 
 
-def test_a_terminal_shows_bars(hub: str) -> None:
-    """Each content has a bar with its title and progress."""
+def test_a_terminal_shows_a_table(hub: str) -> None:
+    """Each content has a row with its title and progress."""
     publish(hub, "bars", "clip", "generating", "--progress", "40", "--data", '{"title": "Holiday"}')
     publish(hub, "bars", "early", "generating")
     ours, theirs = pty.openpty()
@@ -137,7 +269,7 @@ def test_an_unreachable_hub_is_one_line() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     for result in (publish(url, "films", "clip", "complete"), command("watch", "films", "--hub", url)):
         assert result.returncode == 1
-        assert re.fullmatch(rf"statushub: {url}: [^\n]+\n", result.stderr)
+        assert re.fullmatch(rf"statushub: {url} cannot be reached: [^\n]+\n", result.stderr)
 
 
 @pytest.mark.parametrize(
@@ -183,20 +315,21 @@ def test_broken_json_is_refused_before_publishing(data: str) -> None:
 
 def test_an_invalid_status_names_the_field(hub: str) -> None:
     """The exit code is 2."""
-    result = publish(hub, "films", "clip", "done")
+    result = publish(hub, "films", "clip", "donne")
     assert result.returncode == 2
-    assert result.stderr.startswith("statushub: data.status must be one of ")
+    assert result.stderr.startswith("statushub: data.status is 'donne', ")
+    assert "Did you mean 'done'" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("then", "reason"),
     [(("--attempt", 1, "--seq", 1), "superseded"), ((), "closed")],
 )
-def test_a_refusal_exits_with_3(hub: str, then: tuple[object, ...], reason: str) -> None:
+def test_a_refusal_exits_with_4(hub: str, then: tuple[object, ...], reason: str) -> None:
     """The line says why the status was not stored."""
     publish(hub, "refusals", reason, "complete", "--attempt", 2, "--seq", 1)
     result = publish(hub, "refusals", reason, "generating", *then)
-    assert result.returncode == 3
+    assert result.returncode == 4
     assert result.stderr.startswith(f"statushub: refused, {reason}: ")
     assert result.stdout == ""
 
@@ -207,7 +340,49 @@ def test_every_option_is_published(hub: str) -> None:
     assert publish(hub, "said", "clip", "generating", *options).returncode == 0
     [content] = httpx.get(f"{hub}/api/contents/said").json()["contents"]
     assert (content["n"], content["progress"]) == (1, 12.5)
-    assert publish(hub, "said", "clip", "generating", "--attempt", 3, "--seq", 3).returncode == 3
+    assert publish(hub, "said", "clip", "generating", "--attempt", 3, "--seq", 3).returncode == 4
+
+
+def test_restart_opens_another_attempt(hub: str) -> None:
+    """Work that has ended is shown again while it runs again, and ends again."""
+    assert publish(hub, "again", "clip", "complete").returncode == 0
+    assert publish(hub, "again", "clip", "generating").returncode == 4
+    assert publish(hub, "again", "clip", "generating", "--restart").returncode == 0
+    assert httpx.get(f"{hub}/api/contents/again").json()["contents"][0]["status"] == "generating"
+    assert publish(hub, "again", "clip", "complete").returncode == 0
+
+
+def test_a_repeated_restart_opens_one_attempt(hub: str) -> None:
+    """A request that a proxy sends twice counts once, also where it ends the work."""
+    sent: list[bytes] = []
+
+    async def twice(request: Request) -> Response:
+        sent.append(await request.body())
+        async with httpx.AsyncClient() as client:
+            for _ in range(2):
+                answer = await client.post(
+                    f"{hub}/api/publish", content=sent[-1], headers={"Content-Type": "application/json"}
+                )
+        return Response(answer.content, media_type="application/json")
+
+    assert publish(hub, "twice", "clip", "complete").returncode == 0
+    with live_server(Starlette(routes=[Route("/{path:path}", twice, methods=["POST"])])) as proxy:
+        assert publish(proxy, "twice", "clip", "complete", "--restart").returncode == 0
+    event = json.loads(sent[0])
+    event = event["events"][0] if "events" in event else event
+    again = httpx.post(f"{hub}/api/publish", json={**event, "data": {"status": "complete"}}).json()
+    assert (again["accepted"], again["attempt"]) == (True, 2)
+
+
+def test_an_id_of_another_channel_names_both(hub: str) -> None:
+    """The exit code is 4, and the line says what to do."""
+    publish(hub, "films", "shared", "generating")
+    result = publish(hub, "clips", "shared", "generating")
+    assert result.returncode == 4
+    assert result.stderr == (
+        "statushub: refused, wrong_channel: the content 'shared' belongs to the channel 'films' and not to 'clips'; "
+        "choose another id\n"
+    )
 
 
 @pytest.mark.redis
@@ -222,7 +397,7 @@ def test_publishing_goes_straight_to_redis(redis_server: RedisServer) -> None:
     ("options", "message"),
     [
         (("--hub", "http://127.0.0.1", "--broker", "redis://127.0.0.1"), "exclude each other"),
-        (("--hub", "http://127.0.0.1", "--tenant", "acme"), "--tenant is for --broker"),
+        (("--hub", "http://127.0.0.1", "--tenant", "acme"), "--tenant has no effect without --broker"),
         (("--broker", "sqlite:///statushub.db"), "belongs to its hub"),
     ],
 )
@@ -242,3 +417,15 @@ def test_a_closed_pipe_ends_a_watch_without_a_traceback(hub: str) -> None:
         publish(hub, "pipe", "clip", "complete")
         assert process.stderr is not None
         assert b"Traceback" not in process.stderr.read()
+
+
+def test_an_unknown_status_is_one_line_with_a_suggestion(hub: str) -> None:
+    """The exit code is 2; the words of other systems are known."""
+    result = publish(hub, "words", "clip", "runing")
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "Did you mean 'running'?" in result.stderr
+    assert publish(hub, "words", "clip", "RUNNING").returncode == 0
+    assert publish(hub, "words", "clip", "timed_out").returncode == 0
+    [content] = httpx.get(f"{hub}/api/contents/words").json()["contents"]
+    assert (content["status"], content["error_code"]) == ("error", "timeout")

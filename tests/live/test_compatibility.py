@@ -5,13 +5,17 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import httpx
 import pytest
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from tests.support.command import ended, environment, line_with
 from tests.support.ports import wait_for_port
 from tests.support.sse_client import open_stream
+from tests.support.tokens import SECRET, bearer, token
 
 SERVE = "from statushub.hub.cli import main; main(['serve', '--port', '0', '--broker', 'memory:'])"
 IMPORT = "import uvicorn.protocols.http.httptools_impl as implementation"
@@ -47,6 +51,38 @@ def test_a_hub_without_a_part_serves_portably(part: str, removal: str) -> None:
         assert code == 0
         assert "lacks" not in log
         assert "Traceback" not in log
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("removal", ["pass", LACKING["_start_asgi_task"]], ids=["handed over", "portable"])
+def test_no_log_has_a_credential_of_a_socket(removal: str) -> None:
+    """A token among the subprotocols, one in a header, and a ticket, at the level that logs most."""
+    serve = SERVE.replace("'memory:'", "'memory:', '--log-level', 'debug', '--access-log'")
+    env = environment({"STATUSHUB_SECRET": SECRET})
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{removal}\n{serve}"], env=env, stderr=subprocess.PIPE, bufsize=0
+    )
+    try:
+        url = line_with(process, r"Serving (http://\S+:(\d+));", of="stderr")
+        wait_for_port(int(url[2]), process)
+        ticket = httpx.post(f"{url[1]}/api/tickets", headers=bearer()).json()["ticket"]
+        address, given = f"{url[1].replace('http', 'ws', 1)}/api/contents/c/ws", token()
+        ways: list[dict[str, Any]] = [
+            {"uri": address, "subprotocols": [Subprotocol("statushub"), Subprotocol(f"bearer.{given}")]},
+            {"uri": address, "additional_headers": {"Authorization": f"Bearer {given}"}},
+            {"uri": f"{address}?ticket={ticket}"},
+        ]
+        for way in ways:
+            with connect(proxy=None, **way) as socket:
+                assert "subscribed" in str(socket.recv(20))
+        process.send_signal(signal.SIGTERM)
+        code, _, log = ended(process)
+        assert code == 0
+        assert log.count("/api/contents/c/ws") == len(ways)
+        assert given not in log
+        assert ticket not in log
     finally:
         process.kill()
         process.communicate()

@@ -529,9 +529,9 @@ def test_without_pyav_the_import_names_the_extra() -> None:
     assert "pip install 'statushub[encode]'" in process.stderr.splitlines()[-1]
 
 
-async def test_a_recording_without_length_shows_progress(tmp_path: Path, options: Options) -> None:
+async def test_a_recording_without_length_shows_progress(tmp_path: Path, scratch: Path) -> None:
     """A browser's recording states no duration; progress is measured by the bytes read."""
-    reports = Reports()
+    reports, options = Reports(), Options(preset="slower", report_seconds=0.01, scratch=scratch)
     path = tmp_path / "recorded.mkv"
     target = OneWay(path)
     write(path, moving(3, 320, 180), target=target, container_format="matroska")

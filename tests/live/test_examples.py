@@ -123,11 +123,11 @@ def test_redis_cli_publishes(hub: LiveHub, redis: RedisServer, status: str) -> N
 
 
 def test_curl_follows(tmp_path: Path) -> None:
-    """The script prints a line for each event, and resumes from its cursor after the hub restarts."""
+    """It prints a line for each event, and resumes after a restart, of a hub whose events have no names by default."""
     port, broker = free_port(), f"sqlite:///{tmp_path}/hub.db"
     address = {"HUB": f"http://127.0.0.1:{port}"}
     with ExitStack() as stack:
-        with live_hub(broker, port=port, grace=1):
+        with live_hub(broker, port=port, grace=1, events="message"):
             script("publish-curl.sh", "followed", "first", "generating", **address)
             process = subprocess.Popen(
                 [EXAMPLES / "follow-curl.sh", "followed"],
@@ -142,7 +142,7 @@ def test_curl_follows(tmp_path: Path) -> None:
             assert '"content_id":"first"' in line_with(process, f"^{STATUS_UPDATE} .*").string
             line_with(process, "^ready ")
         line_with(process, "^drain ")
-        with live_hub(broker, port=port, grace=1):
+        with live_hub(broker, port=port, grace=1, events="message"):
             script("publish-curl.sh", "followed", "second", "complete", **address)
             # The first content is not printed again.
             assert '"content_id":"second"' in line_with(process, f"^({STATUS_UPDATE}|{COMPLETE}) ").string

@@ -103,6 +103,21 @@ def test_invalid_entries_and_announcements_are_skipped(redis: Redis, hub: LiveHu
         assert httpx.post(f"{hub.base_url}/api/contents/status/batch", json=ids).status_code == 200
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_no_separator_that_a_straight_publisher_stored_reaches_a_frame(
+    redis: Redis, hub: LiveHub, version: str
+) -> None:
+    """A live event and a first state are on one line of a frame for readers that split as `str.splitlines` does."""
+    data = '{"content_id":"a","channel_id":"c","status":"complete","text":"\x85\u2028\u2029"}'.encode()
+    with stream(hub, version=version) as live:
+        live.until("ready")
+        execute(redis, *fcall(b"a", "x\u2028".encode(), data))
+        # The reader of the tests refuses frames with such characters.
+        assert live.event().json["text"] == "\x85\u2028\u2029"
+    with stream(hub, version=version) as late:
+        assert late.event().json["text"] == "\x85\u2028\u2029"
+
+
 def test_an_invalid_content_hides_no_other(redis: Redis, hub: LiveHub) -> None:
     """A key of another type or with an invalid offset is unknown, and the other contents are answered."""
     publish(hub, "a", "complete")

@@ -16,6 +16,9 @@ from statushub.extras import EXTRAS
     [
         ("import statushub", {"anyio", "asyncio", "httpx", "msgspec", "redis", *EXTRAS}),
         ("from statushub import Invalid, Receipt", {"anyio", "asyncio", "httpx", "redis", *EXTRAS}),
+        ("from statushub import Change, Contents", {"httpx", "redis", "sqlite3", *EXTRAS}),
+        # Where they are installed, httpx itself imports click and rich.
+        ("from statushub import follow, follow_sync", {"redis", "sqlite3", *EXTRAS} - {"click", "rich"}),
         ("from statushub import Producer", {"httpx", "redis", "sqlite3", *EXTRAS}),
     ],
 )

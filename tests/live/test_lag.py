@@ -73,6 +73,7 @@ def test_polls_of_a_hub_that_is_behind_are_refused(redis: RedisServer) -> None:
             client.get("/api/contents/c/changes", params={"since": cursor, "wait": "0.2"}),
             client.get("/api/contents/c", headers=known),
             client.get("/api/contents/c/status", headers=known),
+            client.get("/api/channels", headers={"If-None-Match": f'"{cursor}.0123456789abcdef"'}),
             client.post("/api/contents/status/batch", json=asked, headers=known),
         ]
         assert [answer.status_code for answer in answers] == [503] * len(answers)

@@ -49,17 +49,50 @@ def statushub(*arguments: str) -> str:
             "statushub: statushub.encode needs av, which is not installed: pip install 'statushub[encode]'",
         ),
         (
+            ["pypdf"],
+            statushub("generate", "a.txt"),
+            "statushub: statushub.generate needs pypdf, which is not installed: pip install 'statushub[generate]'",
+        ),
+        (
             ["jwt"],
             statushub("token", "--read", "**"),
             "statushub: this command needs jwt, which is not installed: pip install 'statushub[server]'",
         ),
+        (
+            ["sqlalchemy"],
+            statushub("serve", "--source", "sqlite:///team.db"),
+            "statushub: the source needs sqlalchemy, which is not installed: pip install 'statushub[sql]'",
+        ),
+        (
+            ["asyncpg"],
+            statushub("serve", "--source", "postgresql://localhost/team"),
+            "statushub: the source needs asyncpg, which is not installed: pip install 'statushub[sql]'",
+        ),
     ],
-    ids=["no command line", "no server", "no encoder", "no tokens"],
+    ids=["no command line", "no server", "no encoder", "no generator", "no tokens", "no record", "no driver"],
 )
 def test_a_command_says_which_extra_is_missing(missing: list[str], code: str, message: str) -> None:
     """The command prints one line on stderr and ends with exit code 1."""
     ended = without(missing, code)
     assert (ended.stderr, ended.stdout, ended.returncode) == (f"{message}\n", "", 1)
+
+
+def test_a_setting_says_which_extra_it_needs() -> None:
+    """The line names the setting, and the exit code is that of settings that cannot work."""
+    ended = without(["opentelemetry"], statushub("serve", "--tracing", "--port", "0", "--broker", "memory:"))
+    message = (
+        "statushub: --tracing (STATUSHUB_TRACING): tracing needs opentelemetry, which is not installed: "
+        "pip install 'statushub[otel]'"
+    )
+    assert (ended.stderr, ended.stdout, ended.returncode) == (f"{message}\n", "", 2)
+
+
+def test_a_hub_that_does_not_trace_imports_nothing_for_it() -> None:
+    """It starts where OpenTelemetry is missing."""
+    ended = without(
+        ["opentelemetry"], "from statushub.hub import app, server\nprint('opentelemetry.sdk' in sys.modules)"
+    )
+    assert (ended.stderr, ended.stdout, ended.returncode) == ("", "False\n", 0)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +107,16 @@ def test_a_command_says_which_extra_is_missing(missing: list[str], code: str, me
             ["av"],
             "import statushub.encode",
             "statushub.encode needs av, which is not installed: pip install 'statushub[encode]'",
+        ),
+        (
+            ["sentencex"],
+            "import statushub.generate",
+            "statushub.generate needs sentencex, which is not installed: pip install 'statushub[generate]'",
+        ),
+        (
+            ["openai"],
+            "import statushub.generate, statushub.producers.generate.model",
+            "statushub.generate needs openai, which is not installed: pip install 'statushub[generate]'",
         ),
     ],
 )

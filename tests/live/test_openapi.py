@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -15,20 +15,23 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 
 from statushub.hub import __version__, config
-from statushub.hub.api import access, contents, events, jobs
+from statushub.hub.api import access, contents, events, jobs, matching, removal
 from statushub.hub.app import ROUTES
 from statushub.hub.auth import patterns, revocations, tickets, tokens
+from statushub.hub.brokers.contract import PAGE_CHANNELS
 from statushub.hub.http import query
 from statushub.hub.model.cursor import COUNTER_MAX, CURSOR_CHARACTERS
+from statushub.hub.model.delta import GROWN_FIELDS, GROWN_ITEMS
 from statushub.hub.model.names import DEFAULT_TENANT, NAME_CHARACTERS
 from statushub.hub.model.publication import BATCH_EVENTS, EVENT_BYTES, LEASE_SECONDS_MAX
 from statushub.hub.model.receipt import Refusal
-from statushub.hub.model.vocabulary import CONTENT_STATUS, PHASES, RESERVED_TYPES
+from statushub.hub.model.vocabulary import CONTENT_STATUS, PHASES, RESERVED_TYPES, WORDS
+from statushub.hub.wire.sse import FORMATS
 from tests.support.live import live_hub
 from tests.support.tokens import SECRET, bearer
 
-UNDESCRIBED = {"/"}
-"""The dashboard, which is a page and not a part of the API."""
+UNDESCRIBED = {"/", "/results/{channel_id}/{content_id}/{path:path}"}
+"""Pages and files, which are no part of the API."""
 
 
 @cache
@@ -113,16 +116,26 @@ def test_described_limits_equal_the_real_ones() -> None:
     wait = next(p for p in paths["/api/contents/{channel_id}/changes"]["get"]["parameters"] if p.get("name") == "wait")
     assert wait["schema"]["maximum"] == contents.WAIT_SECONDS_MAX
     assert schemas["StatusBatchRequest"]["properties"]["content_ids"]["maxItems"] == contents.BATCH_IDS
+    limits = {p["name"]: p["schema"] for p in paths["/api/channels"]["get"]["parameters"] if "name" in p}
+    assert (limits["prefix"]["maxLength"], limits["limit"]["maximum"]) == (NAME_CHARACTERS, PAGE_CHANNELS)
     assert schemas["JobBatchRequest"]["properties"]["job_ids"]["maxItems"] == jobs.BATCH_IDS
     assert schemas["PublishBatchRequest"]["properties"]["events"]["maxItems"] == BATCH_EVENTS
-    assert paths["/api/events"]["get"]["parameters"][0]["schema"]["maxItems"] == events.STREAM_CHANNELS
+    assert schemas["RemoveRequest"]["properties"]["content_ids"]["maxItems"] == removal.REMOVED_IDS
+    assert paths["/api/events"]["get"]["parameters"][0]["schema"]["maxItems"] == matching.STREAM_CHANNELS
+    heartbeat = description()["components"]["parameters"]["Heartbeat"]["schema"]
+    assert (heartbeat["minimum"], heartbeat["maximum"]) == events.HEARTBEAT_SECONDS
+    kinds = description()["components"]["parameters"]["Events"]["schema"]["enum"]
+    assert tuple(kinds) == get_args(config.EventNames) == tuple(FORMATS)
     assert schemas["Name"]["maxLength"] == NAME_CHARACTERS
     assert schemas["Cursor"]["maxLength"] == CURSOR_CHARACTERS
     publication = schemas["PublishRequest"]["properties"]
     assert publication["seq"]["maximum"] == publication["attempt"]["maximum"] == COUNTER_MAX
     assert publication["lease"]["maximum"] == LEASE_SECONDS_MAX
+    delta = publication["delta"]["properties"]
+    assert delta["set"]["maxProperties"] == delta["append"]["maxProperties"] == GROWN_FIELDS
+    assert delta["append"]["additionalProperties"]["maxItems"] == GROWN_ITEMS
     assert set(publication["type"]["not"]["enum"]) == RESERVED_TYPES
-    assert {s for s in schemas["PublishedData"]["properties"]["status"]["enum"] if s} == set(PHASES)
+    assert {s for s in schemas["PublishedData"]["properties"]["status"]["enum"] if s} == {*PHASES, *WORDS}
     assert set(schemas["ContentStatus"]["enum"]) == set(CONTENT_STATUS.values())
     assert set(schemas["Refusal"]["enum"]) == set(Refusal)
     assert schemas["Pattern"]["maxLength"] == patterns.PATTERN_CHARACTERS
@@ -207,7 +220,7 @@ def test_every_answer_has_an_example_and_every_error_one_form() -> None:
 
 
 def publish_everything(client: httpx.Client) -> None:
-    """Publish a content in each phase."""
+    """Publish a content in each phase, and remove one."""
     events = [
         {"channel": "ch", "content_id": "waiting", "data": {"status": "pending"}},
         {"channel": "ch", "content_id": "idle", "data": {"status": "idle"}},
@@ -220,7 +233,9 @@ def publish_everything(client: httpx.Client) -> None:
         {"channel": "ch", "content_id": "done", "data": {"status": "completed", "result_url": "/r", "x": {}}},
         {"channel": "ch", "content_id": "failed", "data": {"status": "error", "error_message": "no"}},
     ]
+    events.append({"channel": "ch", "content_id": "gone", "data": {"status": "idle"}})
     client.post("/api/publish", json={"events": events}).raise_for_status()
+    client.post("/api/contents/ch/remove", json={"content_ids": ["gone"]}).raise_for_status()
 
 
 JSON = {"Content-Type": "application/json"}
@@ -236,10 +251,17 @@ CALLS: list[tuple[int, str, str, dict[str, Any]]] = [
     (200, "GET", f"{CONTENTS}/status", {}),
     (200, "GET", f"{CONTENTS}/status", {"params": {"view": "list"}}),
     (422, "GET", f"{CONTENTS}/status", {"params": {"view": "x"}}),
+    (200, "GET", "/api/channels", {}),
+    (200, "GET", "/api/channels", {"params": {"prefix": "c", "limit": "1"}}),
+    (304, "GET", "/api/channels", {"headers": {"If-None-Match": "*"}}),
+    (422, "GET", "/api/channels", {"params": {"prefix": "/"}}),
     (200, "GET", f"{CONTENTS}/changes", {"params": {"wait": "1"}}),
     (200, "GET", f"{CONTENTS}/changes", {"params": {"since": "zzz-1"}}),
     (422, "GET", f"{CONTENTS}/changes", {"params": {"since": "x"}}),
     (413, "GET", f"{CONTENTS}/changes", {"params": {"x": "x" * 5000}}),
+    (200, "GET", "/api/changes", {"params": {"match": ["ch*", "x/**"], "channel": ["a", "b"], "wait": "0.1"}}),
+    (304, "GET", "/api/changes", {"params": {"match": "ch*"}, "headers": {"If-None-Match": "*"}}),
+    (422, "GET", "/api/changes", {"params": {"channel": "a"}}),
     (422, "GET", "/api/events", {}),
     (422, "GET", f"{CONTENTS}/events", {"params": {"since": "x"}}),
     (200, "POST", "/api/contents/status/batch", {"json": {"content_ids": ALL}}),
@@ -254,6 +276,15 @@ CALLS: list[tuple[int, str, str, dict[str, Any]]] = [
     (200, "POST", "/api/publish", {"json": LATE}),
     (200, "POST", "/api/publish", {"json": {"events": [EVENT, LATE]}}),
     (422, "POST", "/api/publish", {"json": {"lese": 1}}),
+    (200, "POST", f"{CONTENTS}/remove", {"json": {"content_ids": ["failed", "unknown"]}}),
+    (200, "POST", f"{CONTENTS}/remove", {"json": {"all": True}}),
+    (422, "POST", f"{CONTENTS}/remove", {"json": {}}),
+    (200, "POST", f"{CONTENTS}/cancel", {"json": {"content_id": "running", "reason": "x"}}),
+    (404, "POST", f"{CONTENTS}/cancel", {"json": {"content_id": "unknown"}}),
+    (409, "POST", f"{CONTENTS}/cancel", {"json": {"content_id": "done"}}),
+    (422, "POST", f"{CONTENTS}/cancel", {"json": {"content_id": "done", "reason": "a\nb"}}),
+    (200, "GET", "/api/cancels", {}),
+    (422, "GET", "/api/cancels", {"params": {"since": "x"}}),
     (413, "POST", "/api/publish", {"json": EVENT | {"data": {"status": "idle", "x": "x" * 70000}}}),
     (431, "GET", CONTENTS, {"headers": {"X": "x" * 17_000}}),
     (200, "POST", "/api/tickets", {}),
@@ -332,7 +363,7 @@ def test_operations_that_refuse_tickets_are_described(
     ticket = auth_required.post("/api/tickets", headers=bearer()).json()["ticket"]
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {})
     sent = {"json": next(iter(body.values()))["value"]} if body else {}
-    answer = auth_required.request(method, path, params={"ticket": ticket}, **sent)
+    answer = auth_required.request(method, path.format(channel_id="ch"), params={"ticket": ticket}, **sent)
     check_described(answer, path, method)
     assert (answer.status_code in (401, 403)) == bool(operation["security"])
 
@@ -344,6 +375,8 @@ def test_refusals_for_a_token_are_as_described(auth_required: httpx.Client) -> N
         (CONTENTS, "GET", {}),
         (f"{CONTENTS}/events", "GET", {}),
         ("/api/publish", "POST", {"json": EVENT}),
+        (f"{CONTENTS}/remove", "POST", {"json": {"all": True}}),
+        (f"{CONTENTS}/cancel", "POST", {"json": {"content_id": "a"}}),
         ("/api/tickets", "POST", {"json": {"read": ["a"]}}),
         ("/api/revoke", "POST", {"json": {"sub": "x"}}),
     ):
@@ -396,6 +429,15 @@ def test_refusals_for_a_token_are_as_described(auth_required: httpx.Client) -> N
         ("/api/publish", {"events": [EVENT, EVENT | {"channel": 1}]}),
         ("/api/publish", {"events": [EVENT] * 2, "channel": "ch"}),
         ("/api/publish", {"channel": "ch", "content_id": "x"}),
+        (f"{CONTENTS}/remove", {}),
+        (f"{CONTENTS}/remove", {"all": True}),
+        (f"{CONTENTS}/remove", {"all": False}),
+        (f"{CONTENTS}/remove", {"content_ids": ["a"] * 100}),
+        (f"{CONTENTS}/remove", {"content_ids": ["a"] * 101}),
+        (f"{CONTENTS}/remove", {"content_ids": []}),
+        (f"{CONTENTS}/remove", {"content_ids": ["a*"]}),
+        (f"{CONTENTS}/remove", {"content_ids": ["a"], "all": True}),
+        (f"{CONTENTS}/remove", {"content_id": "a"}),
         ("/api/tickets", {}),
         ("/api/tickets", {"read": None}),
         ("/api/tickets", {"read": ["a"] * 16}),
@@ -422,7 +464,7 @@ def test_refusals_for_a_token_are_as_described(auth_required: httpx.Client) -> N
 def test_bodies_are_accepted_as_described(client: httpx.Client, path: str, body: dict[str, Any]) -> None:
     """A body that the description allows is accepted, and one that it forbids is refused."""
     described = valid(body_schema(description()["paths"][path]["post"]), body)
-    answer = client.post(path, json=body)
+    answer = client.post(path.format(channel_id="bodies"), json=body)
     assert answer.status_code == 422 if not described else answer.is_success
 
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from statushub import Denied, Producer
 from statushub.hub.app import create_app
 from statushub.hub.config import Config
-from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid
+from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid, TooLarge
 from statushub.hub.model.publication import Publication, publication
 from statushub.hub.model.receipt import Refusal
 from statushub.producers.http_transport import HttpTransport
@@ -158,7 +158,8 @@ async def test_one_invalid_event_does_not_lose_others() -> None:
             works = [p.work(f"c{n}", channel="ch") for n in range(20)]
             for work in works:
                 await work.update("complete")
-            assert not await p.settled(works[5]._run)
+            await until(works[5]._run.settled.is_set)
+            assert not works[5]._run.delivered
             with pytest.raises(Invalid) as caught:
                 await p.publish("c5", channel="ch", status="idle")
             assert caught.value.field == "events[5].data"
@@ -173,7 +174,8 @@ async def test_a_denial_is_not_retried(status: int, caplog: pytest.LogCaptureFix
             for content_id in ("c", "d"):
                 async with p.work(content_id, channel="ch") as work:
                     assert not await work.complete()
-        assert len(there.requests) == 2
+        # At most the start and the end of each.
+        assert 2 <= len(there.requests) <= 4
     assert len([r for r in caplog.records if "states are dropped" in r.getMessage()]) == 1
 
 
@@ -201,7 +203,8 @@ async def test_the_environment_leads_to_a_hub(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        *((status, Invalid) for status in (400, 413, 422)),
+        *((status, Invalid) for status in (400, 422)),
+        (413, TooLarge),
         *((status, Denied) for status in (401, 403, 404, 410)),
         *((status, BrokerUnavailable) for status in (408, 429, 500, 503)),
     ],
@@ -280,5 +283,5 @@ async def test_large_states_leave_in_several_calls() -> None:
 def test_a_malformed_token_is_refused() -> None:
     """A token with a line break raises in the constructor, not at the first event."""
     with pytest.raises(ConfigError) as caught:
-        Producer("http://127.0.0.1:1", token="secret\n")
+        Producer("http://127.0.0.1:1", token="sec\nret")
     assert caught.value.field == "token"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from importlib import import_module
 from inspect import iscoroutine
 from pathlib import Path
@@ -20,17 +22,32 @@ import anyio
 import httpx
 import msgspec
 import pytest
+import yaml
+from starlette.routing import Route
+from websockets.sync.client import connect
 
+from statushub.hub.app import ROUTES
+from statushub.hub.cli.encode import default_name
 from statushub.hub.config import HEARTBEAT_SECONDS
+from statushub.hub.environment import load, unknown_variables
+from statushub.hub.logs import ACCESS_PATH, TRACE, JsonLine, WithoutQuery
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.vocabulary import RESERVED_TYPES, STATUS_UPDATE
-from tests.support import clips
+from statushub.hub.viewers.session import RETRY_MS
+from tests.support import clips, documents
 from tests.support.asgi_server import live_server
 from tests.support.command import END_SECONDS, ended, environment, line_with, started
+from tests.support.database_server import DatabaseServer
+from tests.support.frames import Frames
+from tests.support.growing import Reader
 from tests.support.live import live_hub
+from tests.support.model_server import model_server, pairs, says
 from tests.support.ports import wait_for_port
+from tests.support.publishing import publish
+from tests.support.record import TeamDatabase, contents_table, row
 from tests.support.redis_server import RedisServer, running_redis
 from tests.support.snippets import ROOT, Snippet, checked_install, checked_make, checked_tool, snippets
+from tests.support.tokens import SECRET
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.redis
@@ -78,6 +95,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 def documented(redis: RedisServer) -> Iterator[Documented]:
     """A hub over that Redis."""
     with live_hub(redis.url) as hub, Documented(hub.base_url, redis) as documented:
+        documented.publish("reports", FOLLOWED, status="complete")
         yield documented
 
 
@@ -104,20 +122,55 @@ def completed(channel: str, content_id: str) -> Callable[[Documented], None]:
     return check
 
 
+FOLLOWED = "report-18"
+"""A content that is there before the snippets run."""
+
+
+def assert_empty(documented: Documented, channel: str) -> None:
+    """The channel has no content, after what the snippet removed."""
+    eventually(lambda: not documented.contents(channel))
+
+
+def arrived(channel: str, content_id: str) -> Callable[[Documented], None]:
+    """The same of a snippet that does not wait for it."""
+
+    def check(documented: Documented) -> None:
+        eventually(lambda: documented.contents(channel).get(content_id, {}).get("status") == "complete")
+
+    return check
+
+
 PYTHON: Mapping[str, Callable[[Documented], None]] = {
-    "producer.work(": completed("drafts", "article-7"),
-    "track(pages": completed("jobs", "import-7"),
+    'producer.work("article-7"': completed("drafts", "article-7"),
+    'content_id="import-7"': completed("jobs", "import-7"),
+    **{f'"{name}", channel="reports"': completed("reports", name) for name in ("report-7", "report-8", "report-9")},
+    **{f'content_id="{name}"': completed("reports", name) for name in ("clean-up", "import")},
+    '"report-10"': completed("reports", "report-10"),
+    'content_id="purge"': completed("reports", "purge"),
+    '"report-15"': completed("reports", "report-15"),
+    '"report-16"': lambda documented: assert_empty(documented, "old-reports"),
+    '"report-11"': completed("reports", "report-12"),
+    # Their loops end when they are told of it.
+    "statushub.follow_sync(": completed("reports", FOLLOWED),
+    "statushub.Contents(": completed("reports", FOLLOWED),
+    '"report-13"': completed("reports", "report-13"),
+    '"report-14"': completed("reports", "report-14"),
+    'content_id="article-20"': completed("drafts", "article-20"),
+    '"article-21"': completed("drafts", "article-21"),
+    '"video:clip-61"': arrived("videos", "clip-61"),
 }
 
 
-@parametrized("python")
-def test_python(snippet: Snippet, documented: Documented, monkeypatch: pytest.MonkeyPatch) -> None:
+# Those of the recipes are programs, which tests/live/test_recipes.py runs.
+@pytest.mark.parametrize("snippet", [it for it in snippets("python") if it.page != "docs/recipes.md"], ids=str)
+def test_python(snippet: Snippet, documented: Documented, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A snippet runs unchanged, with top-level `await`, and publishes the content that the page names."""
     check = only(PYTHON, snippet)
     monkeypatch.setenv("STATUSHUB_URL", documented.base_url)
+    monkeypatch.chdir(tmp_path)
     source = documented.localized(snippet.text)
     code = compile(source, str(snippet), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    outcome = eval(code, {"pages": range(3)})
+    outcome = eval(code, {})
     if iscoroutine(outcome):
         anyio.run(_finished, outcome)
     check(documented)
@@ -133,9 +186,11 @@ async def _finished(work: Coroutine[Any, Any, None]) -> None:
 class Console:
     """A shell in its own folder; exported variables persist to the next command."""
 
-    def __init__(self, documented: Documented, folder: Path) -> None:
+    def __init__(self, documented: Documented, folder: Path, database: Callable[[], DatabaseServer]) -> None:
+        """`database` starts a PostgreSQL, where a page needs one."""
         self.documented = documented
         self.folder = folder
+        self.database = database
         self.stack = ExitStack()
         self.served = ""
         tools = folder / "bin"
@@ -171,12 +226,27 @@ class Console:
     def serve(self, command: str) -> str:
         """Start a hub in place of the previous one; each must stop with exit code 0."""
         self.stack.close()
-        arguments = shlex.split(self.documented.localized(command))[1:]
-        process = self.stack.enter_context(started(*arguments, cwd=self.folder, env=self.environment))
+        words = shlex.split(self.documented.localized(command))
+        start = words.index("statushub")
+        variables = dict(word.split("=", 1) for word in words[:start])
+        process = self.stack.enter_context(
+            started(*words[start + 1 :], cwd=self.folder, env={**self.environment, **variables})
+        )
         url = line_with(process, r"Serving (http://\S+?:(\d+))\b", of="stderr")
         self.served = f"http://127.0.0.1:{url[2]}"
         wait_for_port(int(url[2]), process)
         self.stack.callback(lambda: self._stopped(command, ended(process, signal.SIGTERM)[0]))
+        return ""
+
+    def record(self, command: str) -> str:
+        """Let a database with a table that knows nothing of a status be that of the page."""
+        url = self.environment["STATUSHUB_SOURCE"] = self.database().url
+        TeamDatabase(url).create(contents_table(migrated=False), [row(f"r{n}", age=n) for n in range(50)])
+        return ""
+
+    def migrate(self, command: str) -> str:
+        """Apply the migration that a command prints."""
+        TeamDatabase(self.environment["STATUSHUB_SOURCE"]).execute(self.run(command))
         return ""
 
     def watch(self, command: str) -> str:
@@ -185,12 +255,42 @@ class Console:
         with started(*arguments, cwd=self.folder, env=self.environment) as process:
             return line_with(process, r"article-\d").string
 
+    def back_up(self, command: str) -> str:
+        """Copy the file of a hub that has stopped; a hub on the copy has its state."""
+        self.serve("statushub serve")
+        publish(self.served, "kept", "generating")
+        self.stack.close()
+        self.run(command)
+        self.serve(f"statushub serve --broker sqlite:///{command.split()[-1]}")
+        [content] = httpx.get(f"{self.served}/api/contents/c").json()["contents"]
+        assert content["content_id"] == "kept"
+        return ""
+
+    def redis_cli(self, command: str) -> str:
+        """A command that removes a tenant removes all of its keys."""
+        assert self.documented.redis
+        server = self.documented.redis
+        server.command("SET", "hub:{acme}:clock", "x")
+        said = self.run(command)
+        if "unlink" in command:
+            assert server.command("EXISTS", "hub:{acme}:clock").strip() == "0"
+        return said if " --scan" in command else ""
+
     def encode(self, command: str) -> str:
         """Encode a short clip of the name in the command."""
         clips.write(self.folder / "clip.mp4", clips.moving())
         self.environment |= {"STATUSHUB_URL": self.documented.base_url}
         said = self.run(f"{command} --preset ultrafast")
         assert [content["status"] for content in self.documented.contents("encodes").values()][-1:] == ["complete"]
+        return said
+
+    def generate(self, command: str) -> str:
+        """Summarize an article of the name in the command, by a server of the address in it, where there is one."""
+        (self.folder / "article.html").write_text(documents.html())
+        with model_server(says("It grinds again."), says(pairs(("When?", "Since 2021.")))) as server:
+            said = self.run(re.sub(r"http://\S+/v1", server.url, command))
+        content_id = default_name(str(self.folder / "article.html"), "text")
+        assert self.documented.contents("drafts")[content_id]["status"] == "complete"
         return said
 
     def other_server(self, command: str) -> str:
@@ -248,12 +348,19 @@ COMMANDS: Mapping[str, Callable[[Console, str], str]] = {
     r"pip install ": check_install,
     r"\.venv/bin/": check_tool,
     r"docker compose ": check_compose,
-    r"statushub serve\b": Console.serve,
-    r"statushub watch ": Console.watch,
+    r"(OTEL_\w+=\S+ )*statushub serve\b": Console.serve,
+    r"statushub watch drafts": Console.watch,
     r"statushub encode ": Console.encode,
+    r"statushub generate ": Console.generate,
+    r"cp statushub\.db ": Console.back_up,
+    r"redis-cli ": Console.redis_cli,
+    r"(export CURSOR=\$\()?statushub (get|ls|cancel|check|publish|remove|watch (jobs|films))\b": Console.run,
+    r"eval ": Console.run,
     r"(export STATUSHUB_TOKEN=\$\()?statushub token ": Console.token,
     r"\S+ hypercorn ": Console.other_server,
-    r"(curl |export STATUSHUB_SECRET=)": Console.run,
+    r"(curl |export STATUSHUB_SECRET=|statushub source check)": Console.run,
+    r"export STATUSHUB_SOURCE=": Console.record,
+    r"statushub source sql ": Console.migrate,
 }
 """How each command is run or, where it would install or start too much, checked; by its first words."""
 
@@ -277,9 +384,9 @@ CONSOLE_PAGES = sorted({snippet.page for snippet in snippets("console")})
 
 
 @pytest.mark.parametrize("page", CONSOLE_PAGES)
-def test_console(page: str, documented: Documented, tmp_path: Path) -> None:
+def test_console(page: str, documented: Documented, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The commands of a page, run in order, succeed and print what the page shows; `…` is any text."""
-    console = Console(documented, tmp_path)
+    console = Console(documented, tmp_path, partial(request.getfixturevalue, "postgres_server"))
     with console.stack:
         for snippet in snippets("console"):
             if snippet.page != page:
@@ -314,11 +421,59 @@ def job_status(hub: Documented) -> object:
     return hub.client.post("/v1/ai/jobs/batch-status", json={"job_ids": ["id1", "id2"]}).json()
 
 
+def channel_list(hub: Documented) -> object:
+    """The answer about a channel, with the time and the cursor that the page shows."""
+    for status, count in (("complete", 40), ("pending", 2), ("generating", 1)):
+        for number in range(count):
+            hub.publish("jobs/7", f"{status} {number}", status=status)
+    answer = hub.client.get("/api/channels").json()
+    [channel] = answer["channels"]
+    channel |= {"updated_at": "2025-07-31T13:00:00.000Z", "cursor": "k3f9a2-184"}
+    return answer
+
+
 def video_progress(hub: Documented) -> object:
     """The answer to a poll of a video."""
     steps = {"step": "transcoding", "step_index": 4, "total_steps": 7, "remaining_seconds": 31}
     hub.publish("videos", "v", status="PROCESSING", progress=43, duration=12.5, **steps)
     return hub.client.get("/api/v1/media/videos/v/progress/").json()
+
+
+def socket_event(hub: Documented) -> object:
+    """An event on a socket, with the id that the page shows."""
+    moment = {"timestamp": "2025-07-31T13:00:00.000Z", "remaining_seconds": 30}
+    hub.publish("688a…", "688b…", status="generating", processing_status="summarizing", progress=45, **moment)
+    with connect(f"{str(hub.client.base_url).replace('http', 'ws', 1)}/api/contents/688a…/ws", proxy=None) as socket:
+        while (said := msgspec.json.decode(socket.recv(20)))["type"] != STATUS_UPDATE:
+            pass
+    return said | {"id": "k3f9a2-181"}
+
+
+def removal(hub: Documented) -> object:
+    """What became of a removal, with the cursor that the page shows."""
+    hub.publish("c", "a", status="complete")
+    answer = hub.client.post("/api/contents/c/remove", json={"content_ids": ["a", "b"]}).json()
+    return answer | {"cursor": "k3f9a2-185"}
+
+
+REQUEST = {"by": "user-42", "at": "2025-07-31T13:00:00.000Z", "reason": "wrong file"}
+
+
+def cancel(hub: Documented) -> object:
+    """The answer to a request to cancel, with the cursor, the subject and the time that the page shows."""
+    hub.publish("c", "a", status="generating")
+    asked = {"content_id": "a", "reason": "wrong file"}
+    answer = hub.client.post("/api/contents/c/cancel", json=asked).raise_for_status().json()
+    shown = {name: REQUEST[name] for name in ("by", "at")}
+    return {"cursor": "k3f9a2-186", "cancel_requested": answer["cancel_requested"] | shown}
+
+
+def cancels(hub: Documented) -> object:
+    """The answer to the poll of a worker, likewise."""
+    cancel(hub)
+    answer = hub.client.get("/api/cancels").raise_for_status().json()
+    told = [it | {"cancel_requested": REQUEST} for it in answer["cancels"]]
+    return {"cursor": "k3f9a2-186", "cancels": told}
 
 
 def error(hub: Documented) -> object:
@@ -328,12 +483,39 @@ def error(hub: Documented) -> object:
     return hub.client.post("/api/publish", json={"events": [good, good, good, bad]}).json()
 
 
+def log_line(hub: Documented) -> object:
+    """A line of the log about a request that belongs to a trace, with the time and the port that the page shows."""
+    about = ("127.0.0.1:50123", "GET", "/api/contents/c?ticket=t", "1.1", 200)
+    record = logging.makeLogRecord(
+        {
+            "name": "uvicorn.access",
+            "levelno": logging.INFO,
+            "levelname": "INFO",
+            "msg": '%s - "%s %s HTTP/%s" %d',
+            "args": about,
+        }
+    )
+    token = TRACE.set("0af7651916cd43dd8448eb211c80319c")
+    try:
+        assert WithoutQuery(ACCESS_PATH).filter(record)
+        line: dict[str, str] = msgspec.json.decode(JsonLine().format(record))
+    finally:
+        TRACE.reset(token)
+    return line | {"time": "2025-07-31T13:00:00.000Z"}
+
+
 ANSWERS: Mapping[str, Callable[[Documented], object]] = {
+    '"logger"': log_line,
     "processing_contents": channel_status,
     '"statuses"': batch_status,
     '"jobs"': job_status,
+    '"channels"': channel_list,
     "total_steps": video_progress,
     '"code": "invalid"': error,
+    '"removed"': removal,
+    '"cursor": "k3f9a2-186", "cancel_requested"': cancel,
+    '"cancels"': cancels,
+    '"id": "k3f9a2-181"': socket_event,
 }
 
 
@@ -342,6 +524,9 @@ def test_json(snippet: Snippet) -> None:
     """A publication is accepted; an answer equals the hub's."""
     shown = msgspec.json.decode(snippet.text)
     with live_hub("memory:") as live, Documented(live.base_url) as hub:
+        if "delta" in shown:
+            whole = {name: shown[name] for name in ("channel", "content_id")} | {"data": {"status": "generating"}}
+            hub.client.post("/api/publish", json=whole | {"seq": shown["delta"]["follows"]})
         if "content_id" in shown:
             assert hub.client.post("/api/publish", json=shown).json()["accepted"] is True
         else:
@@ -350,13 +535,18 @@ def test_json(snippet: Snippet) -> None:
 
 @parametrized("sse")
 def test_stream(snippet: Snippet) -> None:
-    """Types are known, ids are cursors, data are JSON, and the heartbeat interval is the default."""
-    frames = [dict(line.split(": ", 1) for line in frame.splitlines()) for frame in snippet.text.split("\n\n")]
-    assert list(frames[0]) == ["retry"]
-    events = {frame["event"]: msgspec.json.decode(frame["data"]) for frame in frames[1:]}
+    """Types are known, ids are cursors, data are JSON, and the heartbeat interval is the default; deltas fit."""
+    frames = Frames(chunked=False).feed(f"{snippet.text}\n".encode())
+    if "content_delta" in snippet.text:
+        reader = Reader()
+        reader.take_frames(frames)
+        assert (reader.wholes, reader.deltas) == (1, 1)
+        return
+    events = {frame.event or frame.json["type"]: frame for frame in frames}
     assert set(events) - RESERVED_TYPES == {STATUS_UPDATE}
-    assert events["ready"]["heartbeat_ms"] == HEARTBEAT_SECONDS * 1000
-    first, ready = Cursor.parse(frames[1]["id"]), Cursor.parse(events["ready"]["cursor"])
+    assert frames[0].retry in range(RETRY_MS[0], RETRY_MS[1] + 1)
+    assert events["ready"].json["heartbeat_ms"] == HEARTBEAT_SECONDS * 1000
+    first, ready = Cursor.parse(frames[0].id or ""), Cursor.parse(events["ready"].json["cursor"])
     assert (first.epoch, first.offset) < (ready.epoch, ready.offset)
 
 
@@ -385,6 +575,23 @@ def test_permissions(snippet: Snippet, tmp_path: Path) -> None:
             hub.publish("c", "a", status="generating")
             assert hub.client.get("/readyz").status_code == 200
             assert set(hub.contents("c")) == {"a"}
+
+
+@parametrized("yaml")
+def test_kubernetes(snippet: Snippet) -> None:
+    """Its variables are valid settings with a key, its probes are routes, and it has time for the hub to drain."""
+    pod = yaml.safe_load(snippet.text)["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    environ = {each["name"]: each.get("value", SECRET) for each in container["env"]}
+    settings = load(environ)
+    assert unknown_variables(environ) == []
+    assert settings.auth_required
+    paths = {route.path for route in ROUTES if isinstance(route, Route)}
+    assert {container[probe]["httpGet"]["path"] for probe in ("readinessProbe", "livenessProbe")} <= paths
+    command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert command == "sleep"
+    assert pod["terminationGracePeriodSeconds"] > int(seconds) + settings.grace
+    assert container["ports"][0]["containerPort"] == settings.port
 
 
 @parametrized("nginx")

@@ -12,14 +12,16 @@ import httpx
 import pytest
 
 from statushub.hub.http.handover import HandoverProtocol
-from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.cursor import Cursor, epoch_after
 from statushub.hub.viewers.push import PushViewer
+from statushub.hub.viewers.session import RETRY_MS
 from tests.support.live import LiveHub, live_hub
 from tests.support.publishing import publish
 from tests.support.sse_client import open_stream, outline, stream
 from tests.support.waiting import eventually
 from tests.support.wire import request, wire
 
+RETRIES = range(RETRY_MS[0], RETRY_MS[1] + 1)
 PATHS = [pytest.param(HandoverProtocol, id="handover"), pytest.param("h11", id="portable")]
 
 
@@ -37,13 +39,13 @@ def hub(http: Any) -> Iterator[LiveHub]:
 
 
 def test_a_stream_begins_with_the_whole_state_and_then_is_live(hub: LiveHub) -> None:
-    """A stream sends `retry`, each content's latest event in offset order, `ready`, then live events."""
+    """A stream sends each content's latest event in offset order, `ready`, then live events; the first has `retry`."""
     publish(hub, "a", "generating", progress=1)
     publish(hub, "b", "PROCESSING")
     last = publish(hub, "a", "generating", progress=2)
     with stream(hub) as client:
-        assert client.frame().retry in range(1_500, 4_001)
         frames = client.until("ready")
+        assert [frame.retry in RETRIES for frame in frames] == [True, False, False]
         assert outline(frames) == [("encoding_progress", "b"), ("content_status_update", "a"), ("ready", "")]
         assert frames[1].json["progress"] == 2
         assert frames[1].id == frames[2].json["cursor"] == last
@@ -51,6 +53,30 @@ def test_a_stream_begins_with_the_whole_state_and_then_is_live(hub: LiveHub) -> 
         end = client.event()
         assert (end.event, end.id) == ("processing_complete", cursor)
         assert end.json["hls_path"] == "/b/master.m3u8"
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("first", ["content_status_update", "reset", "ready", "heartbeat"])
+def test_the_first_frame_has_the_retry(http: Any, first: str, version: str) -> None:
+    """No frame but those with data is sent, since many clients dispatch one, and `retry` is in the first of them."""
+    # No heartbeat comes first on a busy machine, where it is not what is waited for.
+    with live_hub(http=http, heartbeat=0.3 if first == "heartbeat" else 3600.0) as hub:
+        here = Cursor.parse(publish(hub, "a", "generating"))
+        cursors = {
+            "content_status_update": "",
+            "reset": "1-1",
+            "ready": str(here),
+            # Of a life of the clock that this hub does not know yet.
+            "heartbeat": f"{epoch_after(here.epoch, 60)}-1",
+        }
+        headers = {"Last-Event-ID": cursors[first]}
+        with open_stream(hub.base_url, "/api/contents/c/events", headers, version=version) as client:
+            frame = client.frame()
+            assert frame.event == first
+            assert frame.retry in RETRIES
+            # After `ready` comes nothing before the next event.
+            publish(hub, "a", "complete")
+            assert client.frame().retry is None
 
 
 def test_every_event_names_its_content_channel_status_and_time(hub: LiveHub) -> None:
@@ -103,6 +129,32 @@ def test_since_resumes_a_first_connection(hub: LiveHub) -> None:
         assert frames[0].json["cursor"] == second
 
 
+@pytest.mark.parametrize("path", ["/api/contents/c/events?", "/api/events?channel=c&channel=d&"])
+def test_last_event_id_resumes_where_a_client_cannot_send_the_header(hub: LiveHub, path: str) -> None:
+    """`?lastEventId=` comes after the header and before `?since=`; the last of several counts, and an empty one not."""
+    first, second = publish(hub, "a", "complete"), publish(hub, "b", "complete")
+    for query, header, expected in [
+        (f"lastEventId={first}", "", ["b", ""]),
+        (f"lastEventId={second}&since={first}", "", [""]),
+        (f"lastEventId={first}&since={second}", "", ["b", ""]),
+        (f"lastEventId={first}&since=nonsense", "", ["b", ""]),
+        (f"lastEventId={second}&lastEventId={first}", "", ["b", ""]),
+        (f"lastEventId={first}", second, [""]),
+        (f"lastEventId=&since={second}", "", [""]),
+        ("lastEventId=", "", ["a", "b", ""]),
+    ]:
+        with open_stream(hub.base_url, path + query, {"Last-Event-ID": header}) as client:
+            assert [content_id for _, content_id in outline(client.until("ready"))] == expected, query
+
+
+@pytest.mark.parametrize("void", ["other0epoch-3", "nonsense", "9" * 60, "1%20%0a"])
+def test_a_void_last_event_id_in_the_query_resets(hub: LiveHub, void: str) -> None:
+    """It is read as the header is: an error would end an `EventSource`."""
+    publish(hub, "a", "complete")
+    with open_stream(hub.base_url, f"/api/contents/c/events?lastEventId={void}") as client:
+        assert outline(client.until("ready")) == [("reset", ""), ("processing_complete", "a"), ("ready", "")]
+
+
 @pytest.mark.parametrize("void", ["other0epoch-3", "nonsense", "9" * 60])
 def test_a_void_cursor_resets(hub: LiveHub, void: str) -> None:
     """A client with a void cursor is sent `reset` and then the whole state."""
@@ -148,6 +200,10 @@ def test_one_stream_carries_many_channels_in_clock_order(hub: LiveHub) -> None:
         ("/api/contents/a*/events", "channel_id"),
         ("/api/contents/a/events?since=yesterday", "since"),
         ("/api/contents/a/events?since=k-99999999999999999999", "since"),
+        *((f"/api/contents/a/events?heartbeat={text}", "heartbeat") for text in ("1", "61", "-4", "4s", "2.5", "04")),
+        ("/api/events?channel=a&heartbeat=0", "heartbeat"),
+        ("/api/contents/a/events?events=all", "events"),
+        ("/api/events?channel=a&events=Named", "events"),
     ],
 )
 def test_the_error_of_an_invalid_request_names_its_field(hub: LiveHub, query: str, field: str) -> None:
@@ -164,6 +220,53 @@ def test_heartbeats_are_named_events_without_an_id(hub: LiveHub) -> None:
         for _ in range(2):
             beat = client.frame()
             assert (beat.event, beat.id) == ("heartbeat", None)
+
+
+@pytest.mark.parametrize("path", ["/api/contents/c/events?heartbeat=2", "/api/events?channel=c&heartbeat=2"])
+def test_a_stream_may_ask_for_its_own_heartbeats(http: Any, path: str) -> None:
+    """`ready` names the interval; another stream of the hub keeps the hub's own, and an empty value is none."""
+    with live_hub(http=http, heartbeat=3600.0) as hub, open_stream(hub.base_url, path) as client:
+        assert client.until("ready")[-1].json["heartbeat_ms"] == 2_000
+        assert [client.frame().event for _ in range(2)] == ["heartbeat"] * 2
+        with open_stream(hub.base_url, "/api/contents/c/events?heartbeat=") as other:
+            assert other.until("ready")[-1].json["heartbeat_ms"] == 3_600_000
+        publish(hub, "a", "complete")
+        assert client.event().json["content_id"] == "a"
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_client_that_has_only_onmessage_sees_every_event(http: Any, version: str) -> None:
+    """With `events=message` no frame has a name, and the data of each begin with its type."""
+    with live_hub(http=http, heartbeat=0.3) as hub:
+        publish(hub, "a", "generating", type="own")
+        path, headers = "/api/events?channel=c&channel=d&events=message", {"Last-Event-ID": "1-1"}
+        with open_stream(hub.base_url, path, headers, version=version) as client:
+            frames = [client.frame() for _ in range(4)]
+            publish(hub, "b", "complete", channel="d")
+            while frames[-1].json["type"] == "heartbeat":
+                frames.append(client.frame())
+            hub.stop()
+            frames += client.rest()
+    assert {frame.event for frame in frames} == {None}
+    assert all(frame.data.startswith('{"type":"') for frame in frames)
+    said = [frame for frame in frames if frame.json["type"] != "heartbeat"]
+    types = ["reset", "content_status_update", "ready", "processing_complete", "drain"]
+    assert [frame.json["type"] for frame in said] == types
+    assert [bool(frame.retry) for frame in said] == [True, False, False, False, True]
+    assert said[0].id == ""
+    assert said[1].json["content_id"] == "a"
+
+
+def test_a_hub_has_a_default_for_the_names_of_events(http: Any) -> None:
+    """With `--events message` an old page works unchanged, and `events=named` asks for names; so in its refusals."""
+    with live_hub(http=http, events="message", max_streams=1) as hub:
+        for query, name in (("", None), ("?events=", None), ("?events=named", "ready"), ("?events=message", None)):
+            with open_stream(hub.base_url, f"/api/contents/c/events{query}") as client:
+                frame = client.frame()
+                assert (frame.event, frame.json.get("type", "ready")) == (name, "ready")
+                with open_stream(hub.base_url, f"/api/contents/c/events{query}") as refused:
+                    assert refused.frame().event == (name and "drain")
+            eventually(lambda: len(hub.hub.viewers) == 0)
 
 
 def test_a_stopping_hub_sends_drain_and_closes(hub: LiveHub) -> None:

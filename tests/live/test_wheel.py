@@ -132,7 +132,8 @@ def test_the_wheel_holds_one_package(wheel: Path) -> None:
     """The wheel has the three folders whole, under `statushub/`, and nothing else of the repository."""
     names = {name for name in checksums(wheel) if ".dist-info/" not in name}
     sources = {path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()}
-    sources |= {*(ROOT / "statushub").glob("*.py"), ROOT / "statushub" / "py.typed"}
+    face = ROOT / "statushub"
+    sources |= {*face.glob("*.py"), *face.glob("integrations/*.py"), face / "py.typed"}
     paths = {path.relative_to(ROOT) for path in sources if "__pycache__" not in path.parts}
     assert names == {str(path if path.parts[0] == "statushub" else "statushub" / path) for path in paths}
     assert names >= {

@@ -36,7 +36,10 @@ class Frames:
         self._text = b""
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The frames that these bytes complete. Raises `ValueError` where the bytes are malformed."""
+        """The frames that these bytes complete.
+
+        Raises `ValueError` where the bytes are malformed, or a frame is one that clients take differently.
+        """
         if self._chunked:
             self._raw += data
             self._text += b"".join(self._chunks())
@@ -65,6 +68,12 @@ def _frame(text: str) -> Frame:
     for line in text.split("\n"):
         name, _, value = line.partition(":")
         fields[name] = value.removeprefix(" ")
+    if text.splitlines() != text.split("\n"):
+        raise ValueError(f"some clients end a line where no LF is: {text!r}")
+    if "data" not in fields:
+        raise ValueError(f"some clients dispatch a frame without data, and others drop its fields: {text!r}")
+    if "id" in [*fields][:-1]:
+        raise ValueError(f"an id before other fields is taken although the frame may be cut: {text!r}")
     if "retry" in fields:
         fields["retry"] = int(fields["retry"])
     return Frame(**fields)

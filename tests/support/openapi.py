@@ -15,12 +15,12 @@ from typing import Any, Final
 import msgspec
 
 from statushub.hub import __version__
-from statushub.hub.api import access, contents, jobs, publish, videos
+from statushub.hub.api import access, cancel, channels, contents, jobs, lines, publish, removal, videos
 from statushub.hub.http import errors
 
 FILE: Final = Path(__file__).parents[2] / "hub" / "openapi.json"
 
-MODULES: Final = (access, contents, errors, jobs, publish, videos)
+MODULES: Final = (access, cancel, channels, contents, errors, jobs, lines, publish, removal, videos)
 """The modules that declare bodies. Each public structure in them is a component of the same name."""
 
 REFERENCE: Final = "#/components/schemas/{name}"

@@ -44,12 +44,12 @@ def free_port() -> int:
     raise RuntimeError("every port is in use")
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes], *, within: float = START_SECONDS) -> None:
     """Return once something accepts connections on `port`.
 
-    Raises `RuntimeError` where `process` ends first, `TimeoutError` after `START_SECONDS`.
+    Raises `RuntimeError` where `process` ends first, `TimeoutError` after so many seconds.
     """
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + within
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.publication import Publication, publication
@@ -35,6 +37,32 @@ def update(
         run=run,
         age_ms=age_ms,
         restart=restart,
+    )
+
+
+def grown(
+    content_id: str,
+    *,
+    seq: int,
+    follows: int | None = None,
+    channel: str = CHANNEL,
+    attempt: int | None = None,
+    lease: float | None = None,
+    run: str | None = None,
+    age_ms: int | None = None,
+    sets: Mapping[str, object] | None = None,
+    **appends: object,
+) -> Publication:
+    """A delta that sets and appends these fields, and follows the seq before its own unless another one is given."""
+    return publication(
+        channel=channel,
+        content_id=content_id,
+        seq=seq,
+        attempt=attempt,
+        lease=lease,
+        run=run,
+        age_ms=age_ms,
+        delta={"follows": seq - 1 if follows is None else follows, "set": sets, "append": appends},
     )
 
 

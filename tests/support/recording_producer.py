@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
+
+from statushub.hub.model.cancel import CancelRequest
 from statushub.hub.model.publication import publication
 
 
@@ -14,6 +17,7 @@ class RecordingProducer:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.cancel_requested = anyio.Event()
         self.left_by: BaseException | None = None
 
     @asynccontextmanager
@@ -26,6 +30,10 @@ class RecordingProducer:
         except BaseException as error:
             self.left_by = error
             raise
+
+    async def cancelled(self) -> CancelRequest | None:
+        await self.cancel_requested.wait()
+        return CancelRequest(by=None, at="2026-11-30T12:00:00.000Z", reason=None)
 
     async def update(self, status: str | None = None, /, **fields: Any) -> None:
         publication(channel="c", content_id="x", data={"status": status, **fields})

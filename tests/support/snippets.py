@@ -13,12 +13,15 @@ ROOT = Path(__file__).parents[2]
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
+
+CLIENTS_PAGE = ROOT / "docs/clients.md"
+"""Its blocks are whole programs in many languages, which tests/live/clients runs."""
 
 RUNNERS = {
     **dict.fromkeys(
-        ("acl", "console", "json", "nginx", "python", "redis", "sse", "text"), "tests/live/test_snippets.py"
+        ("acl", "console", "json", "nginx", "python", "redis", "sse", "text", "yaml"), "tests/live/test_snippets.py"
     ),
     "js": "tests/browser/test_snippets.py",
 }
@@ -43,12 +46,13 @@ class Snippet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def snippets(*languages: str) -> list[Snippet]:
-    """The blocks of these languages; without any, all blocks."""
-    found = [snippet for page in PAGES for snippet in _snippets(page)]
+    """The blocks of these languages; without any, all blocks. Those of docs/clients.md are not among them."""
+    found = [snippet for page in PAGES if page != CLIENTS_PAGE for snippet in snippets_of(page)]
     return [snippet for snippet in found if not languages or snippet.language in languages]
 
 
-def _snippets(page: Path) -> list[Snippet]:
+def snippets_of(page: Path) -> list[Snippet]:
+    """The blocks of one page."""
     text = page.read_text()
     return [
         Snippet(

@@ -14,12 +14,12 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from statushub.hub.config import Config
-from statushub.hub.http import compatibility, connection, handover, outlet, pace
+from statushub.hub.http import close_delimited, compatibility, connection, handover, outlet, pace
 from statushub.hub.http.compatibility import PARTS, http_protocol, missing_parts
 from statushub.hub.http.handover import HandoverProtocol
 
 KINDS = (FlowControl, HttpToolsProtocol, RequestResponseCycle)
-USERS = (connection, handover, outlet, pace)
+USERS = (close_delimited, connection, handover, outlet, pace)
 SHARED = {"drain", "set"}
 """uvicorn's names that the modules use on other objects: on the hub, and on an event."""
 CHECKED = {part for kinds in PARTS.values() for parts in kinds.values() for part in parts}

@@ -13,14 +13,18 @@ from statushub.hub.cli import cli
 from statushub.hub.cli.setting_options import given
 from statushub.hub.cli.settings_table import BEGIN, COMMAND, END, main, table, updated
 from statushub.hub.config import LOCAL_ORIGINS, Config
-from statushub.hub.environment import load
+from statushub.hub.environment import load, unknown_variables
 from statushub.hub.model.errors import ConfigError
 from statushub.hub.settings import SETTINGS, Setting
 from tests.support.tokens import SECRET
 
 PAGE = Path(__file__).parents[2] / "docs/deployment.md"
 
-COMPATIBLE: dict[str, Any] = {"insecure": True, "broker": "redis://localhost", "ticket_secret": SECRET}
+COMPATIBLE: dict[str, Any] = {
+    **{"insecure": True, "broker": "redis://localhost", "ticket_secret": SECRET},
+    "public_key": "some-key.pem",
+    "video_keys": "redis://localhost",
+}
 """Settings with which any single other setting is valid: rules between settings have tests of their own."""
 
 TEXTS = {
@@ -29,11 +33,23 @@ TEXTS = {
     "jwks_url": ("https://issuer/keys", "https://issuer/keys"),
     "host": ("0.0.0.0", "0.0.0.0"),
     "log_level": ("debug", "debug"),
+    "log_format": ("json", "json"),
+    "tracing": ("on", True),
+    "events": ("message", "message"),
     "insecure": ("on", True),
     "access_log": ("YES", True),
+    "results_url": ("/videos/", "/videos/"),
     "cors_origins": ("https://a, https://b:*,", ("https://a", "https://b:*")),
+    "cors_headers": ("X-Tab, x-source,", ("X-Tab", "x-source")),
     "allowed_hosts": ("hub.example.com, [::2]", ("hub.example.com", "[::2]")),
     "proxies": ("10.0.0.1,10.0.0.2", ("10.0.0.1", "10.0.0.2")),
+    "source_table": ("public.posts", "public.posts"),
+    "source_tenant_column": ("owner", "owner"),
+    "source_columns": ("channel_id=board, id=post,", ("channel_id=board", "id=post")),
+    "source_tenants": ("acme, beta", ("acme", "beta")),
+    "video_tenants": ("acme=4711, beta=b-1,", ("acme=4711", "beta=b-1")),
+    "video_job_tenants": ("acme,beta", ("acme", "beta")),
+    "video_steps": ("probing=1, encoding=2.5", ("probing=1", "encoding=2.5")),
 }
 """A text and its value, for settings that take neither a number nor arbitrary text."""
 
@@ -54,6 +70,8 @@ def sample(setting: Setting, tmp_path: Path) -> tuple[str, Any]:
     if setting.name == "secret_file":
         (tmp_path / "secret").write_text(SECRET)
         return (str(tmp_path / "secret"),) * 2
+    if setting.boolean:
+        return str(not setting.default), not setting.default
     return TEXTS.get(setting.name, ("some-text", "some-text"))
 
 
@@ -78,7 +96,8 @@ def from_flags(*arguments: str) -> dict[str, Any]:
 
 
 def compatible(setting: Setting) -> dict[str, Any]:
-    return {name: value for name, value in COMPATIBLE.items() if name != setting.name}
+    excluded = {setting.name, "public_key" if setting.name == "jwks_url" else ""}
+    return {name: value for name, value in COMPATIBLE.items() if name not in excluded}
 
 
 def test_every_field_is_a_setting() -> None:
@@ -203,17 +222,62 @@ def test_overrides_take_precedence_over_the_environment() -> None:
 
 @pytest.mark.parametrize(
     ("variable", "close"),
-    [("STATUSHUB_PROT", "STATUSHUB_PORT"), ("STATUSHUB_CORS_ORIGIN", "STATUSHUB_CORS_ORIGINS"), ("STATUSHUB_", "")],
+    [
+        ("STATUSHUB_PROT", "STATUSHUB_PORT"),
+        ("STATUSHUB_CORS_ORIGIN", "STATUSHUB_CORS_ORIGINS"),
+        ("STATUSHUB_TOKE", "STATUSHUB_TOKEN"),
+        ("STATUSHUB_", ""),
+    ],
 )
-def test_an_unknown_variable_lists_the_known_ones(variable: str, close: str) -> None:
-    """The error suggests the variable with the most similar spelling."""
-    with pytest.raises(ConfigError) as caught:
-        load({variable: "1"})
-    assert caught.value.message.startswith(f"{variable} is not a setting. ")
-    assert caught.value.message.partition("Did you mean ")[2].partition("?")[0] == close
-    assert all(
-        setting.variable in caught.value.message.partition("The settings are")[2] for setting in SETTINGS.values()
-    )
+def test_an_unknown_variable_is_ignored_with_a_suggestion(variable: str, close: str) -> None:
+    """The sentence names the variable with the most similar spelling."""
+    assert load({variable: "1"}) == Config()
+    [sentence] = unknown_variables({variable: "1", "PATH": "/bin", "STATUSHUB_URL": "http://hub"})
+    assert sentence.startswith(f"{variable} is not a setting, and is ignored.")
+    assert sentence.partition("Did you mean ")[2].rstrip("?") == close
+
+
+SERVICE_LINKS = {
+    "STATUSHUB_SERVICE_HOST": "10.96.0.7",
+    "STATUSHUB_SERVICE_PORT": "8000",
+    "STATUSHUB_SERVICE_PORT_HTTP": "8000",
+    "STATUSHUB_PORT": "tcp://10.96.0.7:8000",
+    "STATUSHUB_PORT_8000_TCP": "tcp://10.96.0.7:8000",
+    "STATUSHUB_PORT_8000_TCP_PROTO": "tcp",
+    "STATUSHUB_PORT_8000_TCP_PORT": "8000",
+    "STATUSHUB_PORT_8000_TCP_ADDR": "10.96.0.7",
+    "STATUSHUB_REDIS_PORT": "tcp://10.96.0.8:6379",
+    "STATUSHUB_REDIS_SERVICE_HOST": "10.96.0.8",
+}
+"""What Kubernetes sets in every container for Services named `statushub` and `statushub-redis`."""
+
+
+def test_service_links_of_kubernetes_are_no_settings() -> None:
+    """A Service named as the hub neither keeps it from starting nor makes it warn."""
+    assert load(SERVICE_LINKS) == Config()
+    assert unknown_variables(SERVICE_LINKS) == []
+    with pytest.raises(ConfigError, match=r"^STATUSHUB_PORT is invalid"):
+        load({"STATUSHUB_PORT": "10.96.0.7:8000"})
+
+
+@pytest.mark.parametrize("setting", [it for it in SETTINGS.values() if it.boolean], ids=by_name)
+def test_a_setting_that_enables_is_a_boolean(setting: Setting) -> None:
+    """Each such variable takes the same words, in any case."""
+    words = {True: ("on", "true", "1", "yes"), False: ("off", "false", "0", "no")}
+    for value, texts in words.items():
+        for text in texts:
+            for spelled in (text, text.upper(), f" {text.title()} "):
+                assert getattr(load({setting.variable: spelled}, **compatible(setting)), setting.name) is value
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [("WARN", "warning"), ("warn", "warning"), (" Info ", "info"), ("DEBUG", "debug"), ("fatal", "critical")],
+)
+def test_a_log_level_is_understood_in_any_case(text: str, level: str) -> None:
+    """Variable and flag take the words of other programs, too."""
+    assert load({"STATUSHUB_LOG_LEVEL": text}).log_level == level
+    assert from_flags("--log-level", text) == {"log_level": level}
 
 
 @pytest.mark.parametrize(
@@ -226,6 +290,8 @@ def test_an_unknown_variable_lists_the_known_ones(variable: str, close: str) -> 
         ({}, {"workers": 2, "broker": "memory:"}, "workers"),
         ({}, {"log_level": "loud"}, "log_level"),
         ({}, {"cookie": "a b"}, "cookie"),
+        ({"STATUSHUB_CORS_HEADERS": "X Tab"}, {}, "cors_headers"),
+        ({}, {"cors_headers": ("*",)}, "cors_headers"),
         ({}, {"cookie": "ab\n"}, "cookie"),
         ({"STATUSHUB_SECRET": "x" * 31}, {}, "secret"),
         ({"STATUSHUB_TICKET_SECRET": "x" * 31}, {}, "ticket_secret"),
@@ -234,7 +300,17 @@ def test_an_unknown_variable_lists_the_known_ones(variable: str, close: str) -> 
         ({}, {"public_key": "a.pem", "jwks_url": "https://a"}, "jwks_url"),
         ({}, {"jwks_url": "http://issuer.example.com/keys"}, "jwks_url"),
         ({}, {"jwks_url": "ftp://issuer.example.com/keys"}, "jwks_url"),
+        ({}, {"issuer": "https://issuer.example.com"}, "issuer"),
+        ({}, {"audience": "hub"}, "audience"),
+        ({}, {"results_dir": "results", "results_url": "/"}, "results_url"),
         ({}, {"public_key": "a.pem", "broker": "redis://localhost"}, "ticket_secret"),
+        ({}, {"video_bridge": True}, "video_bridge"),
+        ({}, {"video_tenants": ("acme=1", "acme=2")}, "video_tenants"),
+        ({}, {"video_tenants": ("acme=1", "beta=1")}, "video_tenants"),
+        ({}, {"video_job_tenants": ("a b",)}, "video_job_tenants"),
+        ({}, {"video_steps": ("probing=0", "encoding=0")}, "video_steps"),
+        ({}, {"video_steps": ("probing=1", "Probing=2")}, "video_steps"),
+        ({}, {"video_channel": "a/status"}, "video_channel"),
         ({}, {"host": "0.0.0.0"}, "host"),
         ({}, {"host": "example.org"}, "host"),
     ],

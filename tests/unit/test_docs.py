@@ -6,20 +6,28 @@ Settings are tested in tests/unit/test_config.py.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.routing import BaseRoute, Mount, Route
 
-from statushub.hub.app import ROUTES
+from statushub.hub.api.jobs import Job
+from statushub.hub.api.lines import FailedLine, ProcessingLine
+from statushub.hub.api.videos import VideoProgress
+from statushub.hub.app import KINDS, ROUTES
 from statushub.hub.cli import cli
 from statushub.hub.config import Config
-from statushub.hub.metrics import LIMITS, Counts, Measures, exposition
+from statushub.hub.metrics import CACHE_RESULTS, CAUSES, LIMITS, LIVE_RESULTS, Counts, Measures, exposition
 from statushub.hub.model import errors
-from statushub.hub.model.vocabulary import PHASES, RESERVED_TYPES
+from statushub.hub.model.variables import PRODUCER_VARIABLES
+from statushub.hub.model.vocabulary import ERROR_TEXTS, PHASES, RESERVED_TYPES
+from statushub.hub.settings import SETTINGS
+from statushub.producers import generate
 from statushub.producers.encode import EncodeError, Options
 from tests.bench import report
-from tests.support.snippets import PAGES, ROOT, RUNNERS, Snippet, checked_install, checked_make, snippets
+from tests.support.snippets import PAGES, ROOT, RUNNERS, Snippet, checked_install, checked_make, snippets, snippets_of
 
 DEPLOYMENT = (ROOT / "docs/deployment.md").read_text()
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
@@ -55,7 +63,8 @@ def test_the_readme_is_short() -> None:
 def test_every_documented_flag_exists() -> None:
     """Every flag on a page belongs to a command of the hub, or to a foreign command that is listed here."""
     there = {flag for command in cli.commands.values() for option in command.params for flag in option.opts}
-    foreign = {"--build"}
+    # The second is no flag but the suffix that Jetty gives to an entity tag.
+    foreign = {"--build", "--gzip", "--help", "--pattern", "--preload", "--scan"}
     # The other pages name flags of the benchmarks and of the fault tests.
     ours = [page for page in PAGES if page.name not in ("benchmarks.md", "reliability.md")]
     named = {flag for page in ours for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())}
@@ -79,9 +88,11 @@ def test_every_route_is_documented(route: BaseRoute) -> None:
 def test_documented_metrics_equal_exported_metrics() -> None:
     """The names in the documents equal the names in the exposition."""
     measures = Measures(counts=Counts(), streams=0, replicas=0, contents=0, skipped=0, evicting=False, lost_seconds=0.0)
-    there = set(re.findall(r"^(statushub_\w+)[ {]", exposition(measures).decode(), re.MULTILINE))
+    families = text_string_to_metric_families(exposition(measures).decode())
+    # The parser takes the `_total` of a counter for a part of its samples' names.
+    there = {it.name + "_total" * (it.type == "counter") for it in families if it.name.startswith("statushub_")}
     documented = set(re.findall(r"`(statushub_\w+)`", DEPLOYMENT)) - {Config().cookie}
-    assert all(f"`{limit}`" in DEPLOYMENT for limit in LIMITS)
+    assert all(f"`{word}`" in DEPLOYMENT for word in (*LIMITS, *CAUSES, *LIVE_RESULTS, *CACHE_RESULTS, *KINDS))
     assert there == documented
 
 
@@ -107,6 +118,15 @@ def test_every_limit_of_an_encode_is_documented() -> None:
     assert all(f"`{name}`" in DEPLOYMENT for name in limits)
 
 
+def test_every_error_and_limit_of_a_generation_is_documented() -> None:
+    """The page on AI explains each code, and lists each limit of the options."""
+    page = (ROOT / "docs/ai.md").read_text()
+    assert all(f"| `{kind.code}` |" in page for kind in generate.GenerateError.__subclasses__())
+    fields = set(generate.Options.__struct_fields__) - {"words_per_second"}
+    limits = [name for name in fields if name.endswith(("_bytes", "_seconds", "_hosts", "_characters"))] + ["pages"]
+    assert all(f"`{name}`" in page for name in limits)
+
+
 def test_every_word_of_the_vocabularies_is_documented() -> None:
     """The pages list each status that may be published and each reserved type."""
     concepts = (ROOT / "docs/concepts.md").read_text()
@@ -125,8 +145,7 @@ def test_every_snippet_is_run(snippet: Snippet) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_fence_belongs_to_a_snippet(page: Path) -> None:
     """The snippet parser misses no code fence of a page."""
-    ours = [snippet for snippet in snippets() if ROOT / snippet.page == page]
-    assert len(re.findall(r"^\s*(```|~~~)", page.read_text(), re.MULTILINE)) == 2 * len(ours)
+    assert len(re.findall(r"^\s*(```|~~~)", page.read_text(), re.MULTILINE)) == 2 * len(snippets_of(page))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -160,6 +179,38 @@ def test_pages_name_their_subjects(page: Path) -> None:
     """No page uses an indefinite personal pronoun or a retired word."""
     words = r"(?i)\b(?:(?:no|some|any|every)body|who(?:so)?ever|doorkeeper|banish\w*)"
     assert re.findall(words, page.read_text()) == []
+
+
+def test_every_variable_of_workers_is_documented() -> None:
+    """The operations page has a row for each, with its default."""
+    rows = re.findall(r"^\| `(STATUSHUB_\w+)` \|.*", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
+    assert set(rows) >= PRODUCER_VARIABLES
+    shared = {SETTINGS[name].variable for name in ("results_dir", "video_keys", "video_tenants", "video_steps")}
+    assert set(rows) - PRODUCER_VARIABLES == shared | {SETTINGS["video_channel"].variable}
+
+
+def test_every_field_that_pages_read_is_documented() -> None:
+    """The table has each field that the dashboard and the polls read, and no other."""
+    text = (ROOT / "docs/pages.md").read_text().partition("## The fields that pages read")[2]
+    listed = {name for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    read = set(re.findall(r"\bdata\.(\w+)", (ROOT / "web/content.js").read_text())) - {"content_id"}
+    read |= set(VideoProgress.__struct_fields__) | set(Job.__struct_fields__) | set(ERROR_TEXTS)
+    read |= set(ProcessingLine.__struct_fields__) | set(FailedLine.__struct_fields__)
+    assert read - {"id"} <= listed
+    assert listed - read == {"error_code"}
+
+
+CONTENT_ID = re.compile(r"\b(?:article|clip|import)-\d+\b")
+
+
+def test_ids_in_examples_are_unique() -> None:
+    """A content lives in one channel, and one that has ended stays ended: each page and example has its own contents,
+    so that a reader who tries one after the other is refused nothing."""
+    files = [*PAGES, *(ROOT / "examples").iterdir(), *(ROOT / "hub/cli").glob("*.py")]
+    found = {file: set(CONTENT_ID.findall(file.read_text())) for file in files if file.is_file()}
+    places = Counter(name for names in found.values() for name in names)
+    assert {name: count for name, count in places.items() if count > 1} == {}
+    assert len(places) >= 8
 
 
 RELIABILITY = (ROOT / "docs/reliability.md").read_text()

@@ -10,19 +10,22 @@ from pathlib import Path
 
 import av
 import pytest
+from msgspec.structs import replace
 
 from statushub.producers.clip import write_clip
 from statushub.producers.encode import Options, Rendition, Rung, Step, ValidationFailed
 from statushub.producers.encode.audio import RATE, AudioConverter
-from statushub.producers.encode.errors import TranscodeFailed
+from statushub.producers.encode.errors import ContentLost, TranscodeFailed
+from statushub.producers.encode.frame_rate import FrameRateConverter
 from statushub.producers.encode.ladder import renditions
-from statushub.producers.encode.location import printable
+from statushub.producers.encode.losses import check_lost, check_read
 from statushub.producers.encode.playlist import Media, Segment, codecs, read
 from statushub.producers.encode.poster import contrast, frame_at, poster
 from statushub.producers.encode.probe import Video, probe
 from statushub.producers.encode.progress import STEPS, WEIGHTS, Progress
 from statushub.producers.encode.transcode import transcode
-from statushub.producers.encode.validate import check_whole, validate
+from statushub.producers.encode.validate import validate
+from statushub.producers.sources.location import printable
 from tests.support.clips import plain, tone, write
 
 SECONDS = 5.0
@@ -151,16 +154,19 @@ class TestAudio:
         """Where recordings overlap, repeated audio is dropped, so that the rest stays in sync."""
         audio = AudioConverter(0.0)
         frames = [converted for frame in [*tone(1), *tone(1, start=0.5)] for converted in audio.feed(frame)]
-        frames += audio.finish(0.0)
+        frames += [*audio.finish(), *audio.rest()]
         assert audio.seconds == pytest.approx(1.5, abs=0.15)
+        assert audio.lost == pytest.approx(0.5, abs=0.15)
         assert sum(frame.samples for frame in frames) == round(audio.seconds * RATE)
         assert [frame.pts for frame in frames] == [number * 1024 for number in range(len(frames))]
 
-    def test_a_jump_of_hours_is_not_filled(self) -> None:
-        """A gap up to a broken timestamp is refused, not filled with silence."""
+    def test_hours_of_silence_take_no_memory(self) -> None:
+        """Silence is made frame by frame, as it is taken."""
         audio = AudioConverter(0.0)
-        with pytest.raises(TranscodeFailed, match="jump"):
-            list(audio.pad(9000))
+        frames = audio.fill(9000)
+        for _ in range(10):
+            next(frames)
+        assert audio.seconds <= 2
 
 
 class TestPlaylists:
@@ -205,7 +211,7 @@ class Transcoded:
     def __init__(self, folder: Path) -> None:
         self.video: Video = probe(write_clip(folder / "in.mp4", seconds=SECONDS, width=160, height=90), 100)
         self.folder = folder / "result"
-        self.seconds = transcode(self.video, CHOSEN, self.folder, Options(preset="ultrafast"), check_fraction)
+        self.written = transcode(self.video, CHOSEN, self.folder, Options(preset="ultrafast"), check_fraction)
 
 
 @pytest.fixture(scope="session")
@@ -265,7 +271,7 @@ def misaligned(folder: Path) -> None:
 class TestValidation:
     def test_a_complete_result_is_valid(self, made: Transcoded) -> None:
         """A fresh result passes, and its variants describe it."""
-        variants = validate(made.video, CHOSEN, made.folder, made.seconds, check_fraction)
+        variants = validate(made.video, CHOSEN, made.folder, made.written, check_fraction)
         assert [variant.rendition.name for variant in variants] == ["90p", "44p"]
         assert [len(variant.media.segments) for variant in variants] == [2, 2]
         assert variants[0].fps == 30
@@ -281,13 +287,47 @@ class TestValidation:
         shutil.copytree(made.folder, folder)
         damage(folder)
         with pytest.raises(ValidationFailed):
-            validate(made.video, CHOSEN, folder, made.seconds, check_fraction)
+            validate(made.video, CHOSEN, folder, made.written, check_fraction)
 
-    def test_less_than_the_stated_duration_is_invalid(self, made: Transcoded) -> None:
-        """A second may be missing; half of the video may not."""
-        check_whole(made.video, SECONDS - 0.9)
+    @pytest.mark.parametrize("lack", [{"frames": 149}, {"samples": 230_000}])
+    def test_a_result_that_lacks_what_was_encoded_is_invalid(self, made: Transcoded, lack: dict[str, int]) -> None:
+        """Every frame and every second of sound that was encoded must be in the files."""
+        assert (made.written.frames, made.written.samples) == (150, 240_640)
+        wanted = {name: 2 * getattr(made.written, name) - count for name, count in lack.items()}
+        with pytest.raises(ValidationFailed, match="instead of"):
+            validate(made.video, CHOSEN, made.folder, replace(made.written, **wanted), check_fraction)
+
+
+class TestLosses:
+    @pytest.mark.parametrize(("seconds", "lost"), [(5, 0.25), (50, 0.5), (7200, 1.0)])
+    def test_a_second_or_a_hundredth_may_be_lost(self, seconds: float, lost: float) -> None:
+        """Of what was read, whichever is less; a quarter of a second where the source is short."""
+        check_lost("sound", seconds, lost)
+        with pytest.raises(ContentLost, match="of the source's sound"):
+            check_lost("sound", seconds, lost + 0.01)
+
+    @pytest.mark.parametrize(("stated", "missing"), [(5, 1.0), (600, 6.0)])
+    def test_less_than_the_stated_duration_is_invalid(self, stated: float, missing: float) -> None:
+        """Headers round, but not by more than a second or a hundredth."""
+        check_read(None, 0)
+        check_read(stated, stated - missing)
         with pytest.raises(ValidationFailed, match="truncated"):
-            check_whole(made.video, SECONDS / 2)
+            check_read(stated, stated - missing - 0.01)
+
+    def test_late_frames_are_counted(self) -> None:
+        """A frame whose time has passed is not shown, and its duration is lost."""
+        converter = FrameRateConverter(Fraction(30), 0.0)
+        frames = list(plain(16, 16, [[20]], count=60))
+        shown = [number for frame in (*frames, *frames[:30]) for number, _ in converter.feed(frame)]
+        assert shown == list(range(59))
+        assert converter.lost == pytest.approx(1)
+
+    def test_frames_before_the_start_are_counted(self) -> None:
+        """One of them is shown at the start; the others are lost."""
+        converter = FrameRateConverter(Fraction(30), 0.5)
+        shown = [number for frame in plain(16, 16, [[20]], count=60) for number, _ in converter.feed(frame)]
+        assert shown == list(range(44))
+        assert converter.lost == pytest.approx(14 / 30)
 
 
 class TestPoster:

@@ -10,7 +10,9 @@ import pytest
 
 import statushub
 import statushub.encode
+import statushub.generate
 import statushub.producers.encode
+import statushub.producers.generate
 
 SOURCE = Path(statushub.__file__).read_text()
 
@@ -39,6 +41,12 @@ def test_the_encoder_is_exported_whole() -> None:
     """`statushub.encode` exports every public name of the package."""
     assert statushub.encode.__all__ == statushub.producers.encode.__all__
     assert all(hasattr(statushub.encode, name) for name in statushub.encode.__all__)
+
+
+def test_the_generator_is_exported_whole() -> None:
+    """`statushub.generate` exports every public name of the package."""
+    assert statushub.generate.__all__ == statushub.producers.generate.__all__
+    assert all(hasattr(statushub.generate, name) for name in statushub.generate.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

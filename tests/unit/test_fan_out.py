@@ -18,6 +18,8 @@ from statushub.hub.model.event import Announcement, Event
 from statushub.hub.model.publication import publication
 from statushub.hub.replicas.replica import Replica
 from statushub.hub.viewers.push import PushViewer
+from statushub.hub.wire.format import StreamFormat
+from statushub.hub.wire.sse import CHUNKED_MESSAGE_SSE, CHUNKED_SSE
 from tests.support.waiting import WAIT_SECONDS
 
 pytestmark = pytest.mark.anyio
@@ -68,10 +70,12 @@ async def running_hub() -> AsyncIterator[Hub]:
         yield hub
 
 
-async def viewing(hub: Hub, *channels: str) -> RecordingTransport:
+async def viewing(hub: Hub, *channels: str, format: StreamFormat = CHUNKED_SSE) -> RecordingTransport:
     """A transport whose viewer has received the current state; the record of it is cleared."""
-    viewer = hub.push_viewer(Identity(tenant=TENANT), "", channels, None, connections=set(), stalled=False)
-    await settled(*viewer.replicas)
+    viewer = hub.push_viewer(
+        Identity(tenant=TENANT), "", channels, None, connections=set(), stalled=False, format=format
+    )
+    await settled(*(replica(hub, channel) for channel in channels))
     transport = RecordingTransport(start(hub))
     viewer.connection_made(transport)
     transport.viewer = viewer
@@ -120,6 +124,18 @@ async def test_events_of_one_channel_leave_in_one_write() -> None:
         for transport in (one, other):
             assert (len(transport.writes), transport.offsets) == (1, [3, 4, 5])
         assert hub.counts.deliveries == 6
+
+
+async def test_an_event_is_encoded_once_for_the_viewers_of_a_format() -> None:
+    """Viewers with names, and those without, share their bytes."""
+    async with running_hub() as hub:
+        named = [await viewing(hub, "a") for _ in range(2)]
+        unnamed = [await viewing(hub, "a", format=CHUNKED_MESSAGE_SSE) for _ in range(2)]
+        hub.ingest.announced(announcements(hub, ("a", 3, 1)))
+        for one, other in (named, unnamed):
+            assert one.writes[0] is other.writes[0]
+        assert b"event: t\n" in named[0].writes[0]
+        assert b'\ndata: {"type":"t",' in unnamed[0].writes[0]
 
 
 async def test_unwatched_channels_do_not_split_a_batch() -> None:

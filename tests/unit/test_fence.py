@@ -157,3 +157,11 @@ def test_eight_former_runs_are_known() -> None:
         )
     assert state is not None
     assert state.runs == tuple(f"r{n}" for n in range(8, 0, -1))
+
+
+def test_a_restart_opens_an_attempt_within_the_millisecond() -> None:
+    """A restart by another run, and only a restart, wins where both runs began at the same time."""
+    tie = update("a", run="c", age_ms=NOW - BEGAN, seq=1, restart=True)
+    assert evaluate(ENDED, tie, NOW) == Accepted(attempt=3, seq=1, run="c", runs=("b", "a"), began=BEGAN)
+    earlier = update("a", run="c", age_ms=NOW - BEGAN + 1, seq=1, restart=True)
+    assert evaluate(ENDED, earlier, NOW) is Refusal.SUPERSEDED

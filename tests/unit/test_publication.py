@@ -124,7 +124,7 @@ def test_an_error_always_has_a_message(data: dict[str, Any], message: str) -> No
         ({"data": []}, "data"),
         ({"data": {}}, "data.status"),
         ({"data": {"status": 7}}, "data.status"),
-        ({"data": {"status": "Complete"}}, "data.status"),
+        ({"data": {"status": "dancing"}}, "data.status"),
         ({"data": {"processing_status": "dancing"}}, "data.status"),
         ({"data": {"status": "generating", "processing_status": "completed"}}, "data.processing_status"),
         ({"data": {"status": "complete", "processing_status": "summarizing"}}, "data.processing_status"),
@@ -212,16 +212,34 @@ def test_a_lease_may_be_none(lease: float | None) -> None:
 
 def test_a_run_is_taken_with_its_age() -> None:
     """Its characters are those that need no quoting; the age is 0 where none is given."""
-    name = "Worker-1_a.b:7" + "x" * 50
+    name = "Worker-1/_a.b:7" + "x" * 49
     plain, _ = made({"status": "generating"}, run=name)
     assert (plain.run, plain.age_ms, plain.restart) == (name, 0, False)
     again, _ = made({"status": "generating"}, run=name, age_ms=1_500, seq=3, restart=True)
     assert (again.run, again.age_ms, again.seq, again.restart) == (name, 1_500, 3, True)
 
 
+@pytest.mark.parametrize("separator", ["\u0085", "\u2028", "\u2029"])
+def test_line_separators_are_stored_as_escapes(separator: str) -> None:
+    """Readers that split lines at them get whole data, of a lease's end too; what they stand for is unchanged."""
+    publication_, data = made({"status": "generating", f"a{separator}": {f"b{separator}": [f"c{separator}"]}})
+    assert data[f"a{separator}"] == {f"b{separator}": [f"c{separator}"]}
+    stored = Event(channel="c", content_id="x", offset=1, type=publication_.type, data=publication_.data)
+    for found in (publication_.data, stalled(stored).data):
+        assert found.count(f"\\u{ord(separator):04x}".encode()) == 3
+        assert separator.encode() not in found
+
+
+def test_the_limit_counts_escaped_separators() -> None:
+    """A text that has room only as raw characters is too large."""
+    made({"status": "idle", "text": "\u2028" * (EVENT_BYTES // 6 - 100)})
+    with pytest.raises(TooLarge):
+        made({"status": "idle", "text": "\u2028" * (EVENT_BYTES // 6)})
+
+
 def test_data_over_the_limit_are_too_large() -> None:
-    """The limit of 64 KiB counts the data as stored."""
-    with pytest.raises(TooLarge, match="at most 65536"):
+    """The limit of 60 KiB counts the data as stored."""
+    with pytest.raises(TooLarge, match="at most 61440"):
         made({"status": "idle", "text": "x" * EVENT_BYTES})
 
 
@@ -319,3 +337,44 @@ def test_an_unknown_status_counts_as_processing() -> None:
     assert phase_of({"status": "dancing"}) is Phase.PROCESSING
     assert phase_of({"status": "idle", "processing_status": "pending"}) is Phase.PENDING
     assert phase_of({"status": "idle"}) is Phase.IDLE
+
+
+MOMENT = "2025-07-31T13:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"status": "generating", "remaining_seconds": 30.5}, "2025-07-31T13:00:30.500Z"),
+        ({"status": "PENDING", "remaining_seconds": 0}, MOMENT),
+        ({"status": "generating", "remaining_seconds": 30, "estimated_completion": None}, "2025-07-31T13:00:30.000Z"),
+        ({"status": "generating", "remaining_seconds": 30, "estimated_completion": "tomorrow"}, "tomorrow"),
+        ({"status": "generating"}, None),
+        ({"status": "complete", "remaining_seconds": 30}, None),
+        ({"status": "error", "remaining_seconds": 30}, None),
+        *[
+            ({"status": "generating", "remaining_seconds": wrong}, None)
+            for wrong in (None, True, "30", -1, [30], 1e300)
+        ],
+    ],
+)
+def test_the_estimated_completion_follows_from_what_remains(data: dict[str, Any], expected: str | None) -> None:
+    """It is stored, so that every transport has it; what the producer says stays."""
+    _, stored = made({**data, "timestamp": MOMENT})
+    assert stored.get("estimated_completion") == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"status": "READY"}, MOMENT),
+        ({"status": "complete", "completed_at": None}, MOMENT),
+        ({"status": "complete", "completed_at": "yesterday"}, "yesterday"),
+        ({"status": "error"}, None),
+        ({"status": "generating"}, None),
+    ],
+)
+def test_a_completed_content_says_when(data: dict[str, Any], expected: str | None) -> None:
+    """`completed_at` is the time of its status, unless the producer says another."""
+    _, stored = made({**data, "timestamp": MOMENT})
+    assert stored.get("completed_at") == expected

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from statushub.hub.auth.patterns import Patterns
 from statushub.hub.brokers.contract import Snapshot
 from statushub.hub.metrics import Counts
 from statushub.hub.model.cursor import Cursor
@@ -17,13 +18,18 @@ from statushub.hub.model.event import Event
 from statushub.hub.replicas.encodings import Encodings
 from statushub.hub.replicas.replica import Replica
 from statushub.hub.replicas.scheduler import Scheduler
+from statushub.hub.replicas.selection import Selection
 from statushub.hub.viewers import push
 from statushub.hub.viewers.fanout import fan_out
 from statushub.hub.viewers.push import PushViewer
-from statushub.hub.viewers.viewer import CATCH_UP_BYTES, State, Viewer
+from statushub.hub.viewers.session import RETRY_MS, Session, Then
+from statushub.hub.viewers.viewer import CATCH_UP_BYTES, State
+from tests.support.frames import Frames
 from tests.support.waiting import WAIT_SECONDS
 
 pytestmark = pytest.mark.anyio
+
+RETRIES = range(RETRY_MS[0], RETRY_MS[1] + 1)
 
 
 class Hosting:
@@ -38,7 +44,7 @@ class Hosting:
         self.heartbeat_interval = 15.0
         self.is_live = True
         self.verified: list[Replica] = []
-        self.attached: set[Viewer] = set()
+        self.attached: set[Session] = set()
 
     def live(self, replicas: Sequence[Replica]) -> bool:
         return self.is_live
@@ -52,13 +58,28 @@ class Hosting:
     def expect(self, replica: Replica, epoch: str) -> bool:
         return False
 
-    def attach(self, viewer: Viewer) -> None:
-        viewer.join()
-        self.attached.add(viewer)
+    def attach(self, session: Session, *, lasting: bool = True) -> None:
+        session.join()
+        self.attached.add(session)
 
-    def detach(self, viewer: Viewer) -> None:
-        viewer.leave()
-        self.attached.discard(viewer)
+    def detach(self, session: Session) -> None:
+        session.leave()
+        self.attached.discard(session)
+
+    def follow(self, session: Session, channel: str) -> Replica:
+        raise NotImplementedError
+
+    def unfollow(self, session: Session, channel: str) -> None:
+        raise NotImplementedError
+
+    def match(self, session: Session, patterns: Patterns, then: Then, *, resumes: bool) -> None:
+        raise NotImplementedError
+
+    def select(self, session: Session, selection: Selection) -> Selection:
+        raise NotImplementedError
+
+    def deselect(self, session: Session, selection: Selection) -> None:
+        raise NotImplementedError
 
 
 class RecordingTransport(asyncio.Transport):
@@ -179,6 +200,26 @@ async def test_a_viewer_that_comes_while_the_hub_stops_is_told_to_leave(host: Ho
     assert b"event: drain" in transport.written
 
 
+@pytest.mark.parametrize("first", ["heartbeat", "drain", "t"])
+async def test_the_retry_waits_for_the_first_frame(host: Hosting, replica: Replica, first: str) -> None:
+    """While the replica is read, `retry` is no frame of its own, but the first line of what comes then."""
+    host.is_live = False
+    viewer, transport = connected(host, replica)
+    frames = Frames(chunked=True)
+    assert frames.feed(transport.written) == []
+    written = len(transport.written)
+    if first == "heartbeat":
+        viewer.beat(viewer.format.heartbeat(), 0.0)
+    elif first == "drain":
+        viewer.close((500, 500))
+    else:
+        host.is_live = True
+        viewer.catch_up()
+    frame = frames.feed(transport.written[written:])[0]
+    assert frame.event == first
+    assert frame.retry == 500 if first == "drain" else frame.retry in RETRIES
+
+
 async def test_a_farewell_that_is_not_read_is_given_up(
     host: Hosting, replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +231,14 @@ async def test_a_farewell_that_is_not_read_is_given_up(
     async with asyncio.timeout(WAIT_SECONDS):
         while not transport.aborted:
             await asyncio.sleep(0)
+
+
+async def test_the_server_can_abort_a_viewers_connection(host: Hosting, replica: Replica) -> None:
+    """It does so with each connection that is left at the end of the grace period, by its `transport`."""
+    viewer, transport = connected(host, replica)
+    assert viewer.transport is transport
+    viewer.connection_lost(None)
+    assert viewer.transport is None
 
 
 async def test_a_half_closed_connection_is_aborted(host: Hosting, replica: Replica) -> None:

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from statushub.hub.brokers.contract import Snapshot
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Announcement, Event, tombstone
+from statushub.hub.model.line import one_line
 from statushub.hub.replicas.replica import Replica, merged
 from statushub.hub.replicas.scheduler import STEP_EVENTS
+from statushub.hub.wire.format import StreamFormat
 from statushub.hub.wire.sse import CHUNKED_SSE, SSE
 
 pytestmark = pytest.mark.anyio
@@ -142,18 +144,27 @@ def test_several_channels_merge_by_offset() -> None:
     assert [found.offset for found in merged((one, other), 1)] == [2, 5, 6]
 
 
-@given(st.binary(max_size=200).filter(lambda data: b"\r" not in data and b"\n" not in data), st.integers(1, 2**53))
+@given(st.binary(max_size=200).map(one_line), st.integers(1, 2**53))
 def test_a_chunk_holds_one_frame(data: bytes, offset: int) -> None:
     """The frame is one chunk of the body, and its data are on one line."""
     frame = SSE.event("e", event(offset, data=data))
     assert CHUNKED_SSE.event("e", event(offset, data=data)) == b"%x\r\n%b\r\n" % (len(frame), frame)
-    assert frame == b"id: e-%d\nevent: t\ndata: %b\n\n" % (offset, data)
+    assert frame == b"event: t\ndata: %b\nid: e-%d\n\n" % (data, offset)
 
 
 def test_line_breaks_in_data_add_no_line_to_a_frame() -> None:
-    """Line breaks between JSON tokens become spaces."""
-    frame = SSE.event("e", event(1, data=b'{\r\n"a": 1,\n\nid: 7\n}'))
-    assert frame == b'id: e-1\nevent: t\ndata: {  "a": 1,  id: 7 }\n\n'
+    """Line breaks between JSON tokens become spaces, and others escapes, in both kinds of frames."""
+    stored = event(1, data='{\r\n"a": "\u2028",\n\nid: 7\v}'.encode())
+    frame = SSE.event("e", stored)
+    assert frame == b'event: t\ndata: {  "a": "\\u2028",  id: 7 }\nid: e-1\n\n'
+    assert frame in CHUNKED_SSE.event("e", stored)
+
+
+@pytest.mark.parametrize("format", [SSE, CHUNKED_SSE], ids=["plain", "chunked"])
+def test_line_breaks_in_a_type_add_no_line_to_a_frame(format: StreamFormat) -> None:
+    """A straight publisher may have stored any text as a type."""
+    stored = Event(channel="c", content_id="a", offset=1, type="x\u2028id: 7\n\ndata: y", data=b"{}")
+    assert b"event: x\xef\xbf\xbdid: 7\xef\xbf\xbd\xef\xbf\xbddata: y\ndata: {}\n" in format.event("e", stored)
 
 
 def test_what_replaces_everything_cannot_be_read_in_part() -> None:

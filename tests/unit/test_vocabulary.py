@@ -27,6 +27,7 @@ from statushub.hub.model.vocabulary import (
     ERROR_TEXTS,
     EVENT_SOURCE_TYPES,
     JOB_STATUS,
+    LIMIT,
     PHASES,
     STATUS_UPDATE,
     TYPE_PHASES,
@@ -34,7 +35,7 @@ from statushub.hub.model.vocabulary import (
     ContentStatus,
     Phase,
 )
-from statushub.hub.viewers.viewer import RETRY_MS
+from statushub.hub.viewers.session import RETRY_MS
 
 ROOT: Final = Path(__file__).parents[2]
 LUA: Final = "hub/brokers/redis/functions.lua"
@@ -143,7 +144,7 @@ def test_the_styles_know_every_phase() -> None:
 def test_a_stream_sends_the_control_types() -> None:
     """The control events that the encoder sends equal the reserved types."""
     encoder = (ROOT / "hub/wire/sse.py").read_text(encoding="utf-8")
-    assert set(re.findall(r'_control\("(\w+)"', encoder)) == CONTROL_TYPES
+    assert set(re.findall(r'_control\("(\w+)"', encoder)) == CONTROL_TYPES | {LIMIT}
     assert not CONTROL_TYPES & EVENT_SOURCE_TYPES
 
 

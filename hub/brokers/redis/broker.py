@@ -7,8 +7,9 @@ the same promises.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from operator import attrgetter
 from types import TracebackType
 from typing import Any, Final, Self
@@ -17,22 +18,40 @@ import anyio
 from cachetools import LRUCache
 from redis.exceptions import ResponseError
 
-from statushub.hub.brokers.contract import STALL_BATCH, Broker, Found, Listener, Offsets, Snapshot
+from statushub.hub.brokers.contract import (
+    FOLLOW_SECONDS,
+    LISTED_CANCELS,
+    STALL_BATCH,
+    Broker,
+    Cancels,
+    ChannelPage,
+    Endings,
+    Found,
+    Listener,
+    Offsets,
+    Removal,
+    Snapshot,
+)
+from statushub.hub.brokers.listing import Listing
 from statushub.hub.brokers.redis import commands
-from statushub.hub.brokers.redis.client import DEADLINE_SECONDS, Client
+from statushub.hub.brokers.redis.client import CONCURRENT_COMMANDS, DEADLINE_SECONDS, Client
 from statushub.hub.brokers.redis.commands import Call, Due, Page, Settings, States
 from statushub.hub.brokers.redis.errors import reported
+from statushub.hub.brokers.redis.index import read_page
 from statushub.hub.brokers.redis.publisher import Publisher
+from statushub.hub.brokers.redis.removal import remove
 from statushub.hub.brokers.redis.subscription import Subscription
+from statushub.hub.brokers.redis.tls import check_tls
 from statushub.hub.brokers.redis.topology import Command, Topology, load_functions, open_topology
 from statushub.hub.brokers.redis.url import parse_redis_url
+from statushub.hub.model.cancel import CancelRequest
 from statushub.hub.model.cursor import COUNTER_MAX, Cursor
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import Event, tombstone
 from statushub.hub.model.limits import PublishRate, StorageLimits
 from statushub.hub.model.names import DEFAULT_TENANT
 from statushub.hub.model.publication import Publication
-from statushub.hub.model.receipt import Receipt
+from statushub.hub.model.receipt import CancelReceipt, Receipt
 from statushub.hub.model.retention import RETENTION_SECONDS
 
 PAGE_EVENTS: Final = 1_000
@@ -55,35 +74,45 @@ logger = logging.getLogger(__name__)
 
 
 class RedisBroker:
-    """Keeps the contract on a Redis. `retention` and `deadline` are in seconds.
+    """Keeps the contract on a Redis. `retention`, `default_lease` (0: none) and `deadline` are in seconds.
 
     `portable`: do not use private parts of redis-py; implied where the installed version lacks them. Raises
-    `ConfigError` where `url` is malformed (its forms are in `url`).
+    `ConfigError` where `url` is malformed (its forms are in `url`), or names files that cannot be used.
     """
 
     durable = True
+    shared = True
+    commands_max = CONCURRENT_COMMANDS
 
     def __init__(
         self,
         url: str,
         *,
         retention: float = RETENTION_SECONDS,
+        default_lease: float = 0.0,
         limits: StorageLimits = StorageLimits(),
         deadline: float = DEADLINE_SECONDS,
         portable: bool = False,
     ) -> None:
-        self._topology = open_topology(parse_redis_url(url), deadline)
+        address = parse_redis_url(url)
+        check_tls(address.options)
+        self._topology = open_topology(address, deadline)
         self._client = Client(self._topology, deadline=deadline, demoted=self._interrupt)
-        self._settings = Settings(retention=retention, limits=limits)
+        self._settings = Settings(retention=retention, default_lease=default_lease, limits=limits)
         self._publisher = Publisher(self._client, self._settings)
         self._skipped: LRUCache[str, bool] = LRUCache(SKIPPED_KEYS)
         self.moves = self._topology.moves
         self.skipped = 0
+        self.endings = Endings()
         self.trouble: str | None = None
         self._deadline = deadline
         self._portable = portable
         self._subscription: Subscription | None = None
         self._stack = AsyncExitStack()
+
+    @property
+    def commands(self) -> int:
+        return self._client.asked
 
     def listen(self, listener: Listener) -> None:
         self._subscription = Subscription(
@@ -122,6 +151,9 @@ class RedisBroker:
     async def subscribe(self, tenant: str, channels: Sequence[str]) -> None:
         if self._subscription is not None:
             await self._subscription.subscribe(tenant, channels)
+            if self._subscription.covers(tenant):
+                # The server may have lost that the tenant is followed.
+                await self._follow(tenant)
             # A publisher that calls the functions itself may not have. A full server refuses it, and can be read.
             with suppress(BrokerUnavailable):
                 await self._client.ask(lambda topology: self._publisher.register(topology, tenant))
@@ -129,6 +161,20 @@ class RedisBroker:
     async def unsubscribe(self, tenant: str, channels: Sequence[str]) -> None:
         if self._subscription is not None:
             self._subscription.unsubscribe(tenant, channels)
+
+    async def follow(self, tenant: str) -> Offsets:
+        if self._subscription is None:
+            return await self._offsets(tenant, [])
+        await self._subscription.follow(tenant)
+        session = self._subscription.session
+        told = await self._follow(tenant)
+        await session.barrier(tenant)
+        self._subscription.cover(tenant)
+        return told
+
+    async def unfollow(self, tenant: str) -> None:
+        if self._subscription is not None:
+            await self._subscription.unfollow(tenant)
 
     async def changes(self, tenant: str, channel: str, since: Cursor | None = None) -> Snapshot:
         # The session from before the read: only its announcements are sure to include all that the read has seen.
@@ -156,6 +202,34 @@ class RedisBroker:
             await session.barrier(tenant)
         return Offsets(cursor=first.cursor, offsets=offsets, floor=floor)
 
+    async def channels(
+        self,
+        tenant: str,
+        *,
+        prefix: str = "",
+        by_name: bool = False,
+        after: str | None = None,
+        since: int = 0,
+        limit: int,
+    ) -> ChannelPage:
+        listing = Listing.of(prefix=prefix, by_name=by_name, after=after, since=since, limit=limit)
+        return await read_page(self._client, self._prefix(tenant), listing, self._skip)
+
+    async def remove(self, tenant: str, channel: str, content_ids: Sequence[str] | None = None) -> Removal:
+        return await remove(self._client, self._prefix(tenant), channel, content_ids)
+
+    async def cancel(self, tenant: str, channel: str, content_id: str, request: CancelRequest) -> CancelReceipt:
+        call = commands.cancel_call(self._prefix(tenant), channel, content_id, request)
+        return commands.cancel_receipt(await self._client.call(call))
+
+    async def cancels(self, tenant: str) -> Cancels:
+        prefix = self._prefix(tenant)
+        cursor, listed = commands.cancels(await self._client.call(commands.cancels_call(prefix, LISTED_CANCELS)))
+        if not listed:
+            return Cancels(cursor=cursor, cancels=[])
+        answer = await self._client.call(commands.requests_call(prefix, listed))
+        return Cancels(cursor=cursor, cancels=commands.requests(listed, answer))
+
     async def expire(self, now: float | None = None) -> int:
         tenants = await self._tenants()
         swept = await self._client.call_all(
@@ -168,7 +242,11 @@ class RedisBroker:
             try:
                 self._check(answer)
                 due = commands.due(answer)
-                ended += await self._stall(tenant, due.overdue, now)
+                stalled = await self._end(tenant, due.overdue, partial(commands.stall_call, now=now))
+                self.endings.stalled += stalled
+                cancelled = await self._end(tenant, due.cancelled, partial(commands.stop_call, now=now))
+                self.endings.cancelled += cancelled
+                ended += stalled + cancelled
                 await self._remove(tenant, due, now)
             except BrokerUnavailable as error:
                 failures.append(error)
@@ -200,16 +278,16 @@ class RedisBroker:
     def _settings_command(self) -> tuple[str, Command]:
         """The command that writes what publishers need to know, and its key."""
         key = commands.settings(self._topology.root)
-        return key, ("HSET", key, commands.RETENTION, commands.milliseconds(self._settings.retention or 0))
+        return key, ("HSET", key, *commands.told(self._settings))
 
     async def _tenants(self) -> list[str]:
         """The tenants that store something. Writes the settings anew where the server has lost them."""
         tenants, settings = commands.tenants(self._topology.root), commands.settings(self._topology.root)
-        names, retention = await self._client.execute_all(
-            [(tenants, ("SMEMBERS", tenants)), (settings, ("HGET", settings, commands.RETENTION))]
+        names, stored = await self._client.execute_all(
+            [(tenants, ("SMEMBERS", tenants)), (settings, ("HMGET", settings, *commands.TOLD))]
         )
         self._check(names)
-        if not isinstance(retention, Exception) and commands.seconds(retention) != self._settings.retention:
+        if not isinstance(stored, Exception) and not commands.tells(stored, self._settings):
             with suppress(BrokerUnavailable):
                 await self._client.execute(*self._settings_command())
         return [str(name, "utf-8", "replace") for name in names]
@@ -274,13 +352,13 @@ class RedisBroker:
             self._skip(commands.content_key(prefix, content_id))
         return read
 
-    async def _stall(self, tenant: str, content_ids: Sequence[str], now: float | None) -> int:
-        """End contents whose lease has run out; returns how many this call ended."""
+    async def _end(self, tenant: str, content_ids: Sequence[str], ending: Callable[..., Call]) -> int:
+        """End contents that are due, by the call that `ending` makes; returns how many this ended."""
         ended = 0
         for start in range(0, len(content_ids), SWEEP_EVENTS):
             batch = content_ids[start : start + SWEEP_EVENTS]
             known = (await self._states(tenant, batch)).events
-            call = commands.stall_call(self._prefix(tenant), now, self._settings, [*zip(batch, known, strict=True)])
+            call = ending(self._prefix(tenant), settings=self._settings, contents=[*zip(batch, known, strict=True)])
             ended += sum(await self._client.call(call))
         return ended
 
@@ -294,6 +372,11 @@ class RedisBroker:
         for start in range(0, len(due.forgotten), SWEEP_EVENTS):
             batch_forgotten = due.forgotten[start : start + SWEEP_EVENTS]
             await self._client.call(commands.forget_call(prefix, now, batch_forgotten))
+
+    async def _follow(self, tenant: str) -> Offsets:
+        answer = await self._client.call(commands.follow_call(self._prefix(tenant), FOLLOW_SECONDS))
+        cursor, floor, offsets = commands.offsets(answer)
+        return Offsets(cursor=cursor, offsets=offsets, floor=floor)
 
     async def _offsets(self, tenant: str, channels: Sequence[str]) -> Offsets:
         prefix = self._prefix(tenant)

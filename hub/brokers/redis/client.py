@@ -7,6 +7,7 @@ raises `BrokerUnavailable` may have been executed.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -29,6 +30,10 @@ CONCURRENT_COMMANDS: Final = 32
 PIPELINE_COMMANDS: Final = 500
 """Commands in one pipeline: few enough to be answered within the deadline many times over."""
 
+STALE_SECONDS: Final = 10.0
+"""Idle time after which a call uses a new connection. The server, or a firewall between, may have dropped the old one
+without a word; it is found out only by a call whose answer never comes, and that is not sent twice."""
+
 T = TypeVar("T")
 
 
@@ -37,6 +42,9 @@ class Client:
 
     losses: int
     """How often the server failed, or lacked the functions: after that it may have lost data."""
+
+    asked: int
+    """Commands in flight, and those that wait for one of `CONCURRENT_COMMANDS` to be answered."""
 
     def __init__(
         self,
@@ -47,10 +55,12 @@ class Client:
     ) -> None:
         """`deadline` is in seconds. `demoted` is called with a reason when the server turns out to be a replica."""
         self.losses = 0
+        self.asked = 0
         self._topology = topology
         self._deadline = deadline
         self._demoted = demoted
         self._in_flight = asyncio.Semaphore(CONCURRENT_COMMANDS)
+        self._used_at = time.monotonic()
 
     @property
     def root(self) -> str:
@@ -86,10 +96,14 @@ class Client:
         return await self.execute_all([(call.keys[0], call.command) for call in calls])
 
     async def ask(self, question: Callable[[Topology], Awaitable[T]]) -> T:
-        """Await `question` within the deadline. It is asked a second time where the functions were missing."""
+        """Await `question` within the deadline. It is asked a second time where the functions were missing or older."""
+        self.asked += 1
         try:
             with reported(self.where):
                 async with asyncio.timeout(self._deadline), self._in_flight:
+                    if time.monotonic() - self._used_at > STALE_SECONDS:
+                        await self._topology.reconnect()
+                    self._used_at = time.monotonic()
                     return await self._with_functions(question)
         except BrokerUnavailable as error:
             self.losses += 1
@@ -98,6 +112,8 @@ class Client:
                 if self._demoted is not None:
                     self._demoted(error.message)
             raise
+        finally:
+            self.asked -= 1
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -108,7 +124,7 @@ class Client:
         try:
             return await question(self._topology)
         except ResponseError as error:
-            if commands.MISSING not in str(error):
+            if commands.MISSING not in str(error) and commands.FORMER_FORM not in str(error):
                 raise
         self.losses += 1
         await load_functions(self._topology)

@@ -24,7 +24,7 @@ PUBLISH_EVENTS: Final = 100
 """Most events in one function call: bounds how long it holds the server, a few milliseconds, and its size."""
 
 REMEMBERED_SECONDS: Final = 30.0
-"""How long the retention that was read and the tenant that was registered are trusted. A server that lost its data
+"""How long the settings that were read and the tenant that was registered are trusted. A server that lost its data
 without an error is told again after that; one round trip in half a minute costs nothing."""
 
 logger = logging.getLogger(__name__)
@@ -78,8 +78,8 @@ class Publisher:
             self._read_at = -math.inf
         # Before anything is stored: a tenant swept in vain costs less than one that is never swept.
         await self.register(topology, tenant)
-        if retention is None and self._follows_hubs:
-            await self._read_retention(topology)
+        if self._follows_hubs:
+            await self._read_settings(topology)
         prefix = commands.prefix(topology.root, tenant)
         call = commands.publish_call(prefix, batch, self._settings, retention=retention, spent=spent)
         return await topology.execute(call.keys[0], call.command)
@@ -95,18 +95,17 @@ class Publisher:
                 self._warn_once(topology, key, "which tenants hubs sweep")
             self._registered[tenant] = now
 
-    async def _read_retention(self, topology: Topology) -> None:
+    async def _read_settings(self, topology: Topology) -> None:
         now = time.monotonic()
         if self._read_at + REMEMBERED_SECONDS > now:
             return
         key = commands.settings(topology.root)
         try:
-            answer = await topology.execute(key, ("HGET", key, commands.RETENTION))
+            answer = await topology.execute(key, ("HMGET", key, *commands.TOLD))
         except NoPermissionError:
-            self._warn_once(topology, key, "the hubs' retention")
+            self._warn_once(topology, key, "the hubs' retention and default lease")
         else:
-            # A server that lost its data has no settings until a hub sweeps; what was read before holds until then.
-            self._settings = Settings(retention=commands.seconds(answer) or self._settings.retention)
+            self._settings = commands.heard(answer, self._settings)
         self._read_at = now
 
     def _warn_once(self, topology: Topology, key: str, meaning: str) -> None:

@@ -17,7 +17,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, cast
 
@@ -27,6 +27,7 @@ from redis.exceptions import NoPermissionError, ReadOnlyError
 
 from statushub.hub.brokers.redis import commands
 from statushub.hub.brokers.redis.portable import PortableTransport
+from statushub.hub.brokers.redis.wants import Wants
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import Announcement
 
@@ -45,9 +46,6 @@ COALESCE_SECONDS: Final = 0.001
 RATE_SECONDS: Final = 0.02
 """Over which the rate is measured: longer than the burst of one batch, short enough to follow the load."""
 
-Wanted = Mapping[bytes, tuple[str, str]]
-"""Tenant and channel by the name of the pub/sub channel, for the channels that are wanted."""
-
 Start = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
 """Starts a task, as a task group's `start_soon` does."""
 
@@ -63,7 +61,7 @@ class PubSubConnection(asyncio.Protocol):
 
     def __init__(
         self,
-        wanted: Wanted,
+        wants: Wants,
         *,
         announced: Callable[[Sequence[Announcement]], None],
         lost: Callable[[str], None],
@@ -73,7 +71,8 @@ class PubSubConnection(asyncio.Protocol):
     ) -> None:
         """Above `busy_rate` announcements a second, measured over `rate_seconds`, reads are coalesced."""
         self.subscribed: set[bytes] = set()
-        self._wanted = wanted
+        self._channels = wants.channels
+        self._tenants = wants.tenants
         self._announced = announced
         self._lost = lost
         self._deadline = deadline
@@ -201,13 +200,18 @@ class PubSubConnection(asyncio.Protocol):
     # Messages of the server
 
     def _read(self, messages: Iterable[Any]) -> Iterator[Announcement]:
-        wanted = self._wanted
+        channels = self._channels
         for message in messages:
             if type(message) is not list or message[0] != b"smessage":
                 self._answered(message)
-            elif (source := wanted.get(message[1])) is not None:
+            elif (source := channels.get(message[1])) is not None:
                 try:
                     yield commands.announcement(*source, message[2])
+                except ValueError:
+                    self._skip(message[1])
+            elif (tenant := self._tenants.get(message[1])) is not None:
+                try:
+                    yield commands.tenant_announcement(tenant, message[2])
                 except ValueError:
                     self._skip(message[1])
 

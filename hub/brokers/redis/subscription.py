@@ -12,12 +12,13 @@ from typing import Final
 import anyio
 import redis
 
-from statushub.hub.brokers.contract import Listener
+from statushub.hub.brokers.contract import FOLLOW_SECONDS, Listener
 from statushub.hub.brokers.redis import commands
 from statushub.hub.brokers.redis.errors import reported
 from statushub.hub.brokers.redis.portable import missing_parts
-from statushub.hub.brokers.redis.pubsub import PubSubConnection, Start, Wanted
+from statushub.hub.brokers.redis.pubsub import PubSubConnection, Start
 from statushub.hub.brokers.redis.topology import Topology
+from statushub.hub.brokers.redis.wants import Wants
 from statushub.hub.model.backoff import Backoff
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.names import DEFAULT_TENANT
@@ -42,7 +43,7 @@ class Session:
         self,
         topology: Topology,
         listener: Listener,
-        wanted: Wanted,
+        wants: Wants,
         *,
         deadline: float,
         prepare: Prepare,
@@ -54,7 +55,7 @@ class Session:
         self.reason = ""
         self._topology = topology
         self._listener = listener
-        self._wanted = wanted
+        self._wants = wants
         self._deadline = deadline
         self._prepare = prepare
         self._start = start
@@ -73,6 +74,7 @@ class Session:
             for tenant, names in missing.items():
                 (await self._connection(tenant)).subscribe(names)
             await self.barriers()
+        await self._follow()
         self._check_over()
         self.opened = True
 
@@ -80,7 +82,8 @@ class Session:
         """Subscribe to pub/sub channels of a tenant. Raises `BrokerUnavailable`, and ends the session then."""
         try:
             connection = await self._connection(tenant)
-            connection.subscribe(name for name in names if name in self._wanted and name not in connection.subscribed)
+            needs, there = self._wants.needs, connection.subscribed
+            connection.subscribe(name for name in names if needs(name) and name not in there)
             # Another call may have subscribed just now, and not be answered yet.
             await self._barrier(connection)
         except BrokerUnavailable as error:
@@ -151,7 +154,7 @@ class Session:
 
     async def _connect(self, node: str) -> PubSubConnection:
         connection = PubSubConnection(
-            self._wanted, announced=self._listener.announced, lost=self.end, deadline=self._deadline
+            self._wants, announced=self._listener.announced, lost=self.end, deadline=self._deadline
         )
         async with asyncio.timeout(self._deadline):
             await connection.connect(self._topology.connection(node), start=self._start)
@@ -165,10 +168,21 @@ class Session:
     def _missing(self) -> dict[str, list[bytes]]:
         there = {name for connection in self._connections.values() for name in connection.subscribed}
         missing = defaultdict(list)
-        for name, (tenant, _) in self._wanted.items():
+        for name, tenant in self._wants.needed():
             if name not in there:
                 missing[tenant].append(name)
         return missing
+
+    async def _follow(self) -> None:
+        """Have followed tenants announced together: the server may have lost that they are."""
+        calls = [
+            commands.follow_call(commands.prefix(self._topology.root, tenant), FOLLOW_SECONDS)
+            for tenant in self._wants.tenants.values()
+        ]
+        with reported(self._topology.where):
+            async with asyncio.timeout(self._deadline):
+                for call in calls:
+                    await self._topology.execute(call.keys[0], call.command)
 
     def _check_node(self, tenant: str) -> None:
         with reported(self._topology.where):
@@ -193,7 +207,7 @@ class Subscription:
         self._deadline = deadline
         self._prepare = prepare
         self._portable = portable
-        self._wanted: dict[bytes, tuple[str, str]] = {}
+        self._wants = Wants(topology.root)
         self._session: Session | None = None
         self._reason = "not connected yet"
         self._flowing = True
@@ -209,20 +223,40 @@ class Subscription:
 
     async def subscribe(self, tenant: str, channels: Sequence[str]) -> None:
         """As in the broker's contract."""
-        names = {self._name(tenant, channel): (tenant, channel) for channel in channels}
-        self._wanted.update(names)
-        await self.session.subscribe(tenant, [*names])
+        names = self._wants.add(tenant, channels)
+        await self.session.subscribe(tenant, names)
 
     def unsubscribe(self, tenant: str, channels: Sequence[str]) -> None:
         """As in the broker's contract."""
-        names = [self._name(tenant, channel) for channel in channels]
-        gone = [name for name in names if self._wanted.pop(name, None)]
+        gone = self._wants.discard(tenant, channels)
+        if gone and self._session is not None:
+            self._session.unsubscribe(tenant, gone)
+
+    async def follow(self, tenant: str) -> None:
+        """Subscribe to the tenant's own pub/sub channel; `cover` is due once everything is announced there."""
+        await self.session.subscribe(tenant, [self._wants.follow(tenant)])
+
+    def cover(self, tenant: str) -> None:
+        """All of the tenant is announced on its own pub/sub channel: unsubscribe from its channels."""
+        self.session.unsubscribe(tenant, self._wants.cover(tenant))
+
+    def covers(self, tenant: str) -> bool:
+        """Whether the tenant's channels are heard because it is followed."""
+        return tenant in self._wants.covered
+
+    async def unfollow(self, tenant: str) -> None:
+        """As in the broker's contract."""
+        covered = self._wants.leave(tenant)
+        with suppress(BrokerUnavailable):
+            await self.session.subscribe(tenant, covered)
+        # Only now, so that nothing is missed between.
+        gone = self._wants.unfollow(tenant)
         if gone and self._session is not None:
             self._session.unsubscribe(tenant, gone)
 
     def wants(self, tenant: str, channel: str) -> bool:
-        """Whether the channel is subscribed, or will be before the next `restored`."""
-        return self._name(tenant, channel) in self._wanted
+        """Whether the channel's announcements come, or will come before the next `restored`."""
+        return self._wants.heard(tenant, channel)
 
     def interrupt(self, reason: str) -> None:
         """End the session, and begin another: a server's answer shows that announcements come from elsewhere now."""
@@ -244,7 +278,7 @@ class Subscription:
                 session = Session(
                     self._topology,
                     self._listener,
-                    self._wanted,
+                    self._wants,
                     deadline=self._deadline,
                     prepare=self._prepare,
                     start=tasks.start_soon if self._portable else None,
@@ -277,6 +311,3 @@ class Subscription:
             self._flowing = False
             logger.warning("announcements are interrupted: %s", reason)
             self._listener.lost()
-
-    def _name(self, tenant: str, channel: str) -> bytes:
-        return commands.events(commands.prefix(self._topology.root, tenant), channel)

@@ -55,10 +55,13 @@ class Topology(Protocol):
         """Discover the servers again."""
 
     async def reconnect(self) -> None:
-        """Use new connections from now on: the pooled ones lead to the wrong server."""
+        """Use new connections from now on: the pooled ones are stale, or lead to the wrong server."""
 
     def node(self, tenant: str) -> str:
         """The server that this tenant's commands go to, as far as is known."""
+
+    def nodes(self) -> list[str]:
+        """Every server that may hold keys, as far as is known, for `connection`."""
 
     def connection(self, node: str) -> AbstractConnection:
         """A connection to that server, not yet connected and outside the pool."""
@@ -97,7 +100,7 @@ class StandaloneTopology:
 
     def __init__(self, address: Address, timeout: float) -> None:
         self.where = address.where
-        self.root = commands.root(address.db)
+        self.root = commands.root(address.db, address.prefix)
         settings = {**_settings(address, timeout), "db": address.db}
         if address.nodes:
             settings["host"], settings["port"] = address.nodes[0]
@@ -127,6 +130,9 @@ class StandaloneTopology:
 
     def node(self, tenant: str) -> str:
         return ""
+
+    def nodes(self) -> list[str]:
+        return [self.node("")]
 
     def connection(self, node: str) -> AbstractConnection:
         return self.pool.connection_class(**self.pool.connection_kwargs)
@@ -179,7 +185,7 @@ class ClusterTopology:
 
     def __init__(self, address: Address, timeout: float) -> None:
         self.where = address.where
-        self.root = commands.root(0)
+        self.root = commands.root(0, address.prefix)
         settings = _settings(address, timeout)
         secure = settings.pop("connection_class", Connection) is SSLConnection
         nodes = [ClusterNode(host, port) for host, port in address.nodes]
@@ -201,10 +207,14 @@ class ClusterTopology:
         await self._client.nodes_manager.initialize()
 
     async def reconnect(self) -> None:
-        """Nothing to do: a node of a cluster redirects."""
+        for node in self._client.get_nodes():
+            await node.disconnect_free_connections()
 
     def node(self, tenant: str) -> str:
         return str(self._holder(commands.prefix(self.root, tenant)).name)
+
+    def nodes(self) -> list[str]:
+        return sorted(str(node.name) for node in self._client.get_primaries())
 
     def connection(self, node: str) -> AbstractConnection:
         found = self._client.get_node(node_name=node)

@@ -4,20 +4,23 @@ redis://[user:password@]host[:port][/db]                       one server; redis
 unix://[user:password@]/path[?db=n]                            one server on a socket of this machine
 redis+sentinel://[user:password@]host[:port],…/service[/db]    the master that Sentinel names; rediss+sentinel://
 redis+cluster://[user:password@]host[:port],…                  a cluster; rediss+cluster://
+
+With `?prefix=myapp` every key and every pub/sub channel begins with `myapp:`, for a Redis that is shared with others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, NoReturn
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit
 
 import msgspec
 from redis.asyncio.connection import parse_url
 
 from statushub.hub.model.errors import ConfigError
-from statushub.hub.model.redaction import redacted
+from statushub.hub.model.redaction import hides_authority, redacted
 
 
 class Kind(StrEnum):
@@ -43,12 +46,21 @@ SCHEMES: Final = (
 
 OPTIONS: Final = frozenset(
     {
-        *("db", "username", "password", "client_name", "sentinel_username", "sentinel_password"),
+        *("db", "prefix", "username", "password", "client_name", "sentinel_username", "sentinel_password"),
         *("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password"),
         *("ssl_cert_reqs", "ssl_check_hostname"),
     }
 )
 """What may follow the `?`, by redis-py's names. Its retries and timeouts are left out: promises depend on them."""
+
+
+_PREFIX: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+CHOICES: Final[Mapping[str, Sequence[str]]] = {
+    "ssl_cert_reqs": ("none", "optional", "required"),
+    "ssl_check_hostname": ("true", "false", "yes", "no", "1", "0"),
+}
+"""The values of options that have only some; redis-py takes any other for another one, or fails when it connects."""
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +71,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[tuple[str, int], ...]
     service: str
     db: int
+    prefix: str
     options: dict[str, Any]
     sentinel_options: dict[str, Any]
 
@@ -70,6 +83,8 @@ class _Malformed(Exception):
 def parse_redis_url(url: str, *, field: str = "broker") -> Address:
     """Parse a URL. Raises `ConfigError` for `field` where it is malformed; its message holds no secrets."""
     try:
+        if hides_authority(url):
+            _refuse("in a password '/', '?' and '#' are written as %2F, %3F and %23, and an '@' behind the host as %40")
         parts = urlsplit(url)
         if parts.scheme not in SCHEMES:
             _refuse(f"its scheme must be one of {', '.join(SCHEMES)}")
@@ -87,18 +102,24 @@ def _parse(scheme: str, kind: Kind, parts: SplitResult) -> Address:
     unknown = sorted(query.keys() - OPTIONS)
     if unknown:
         _refuse(f"its option {unknown[0]!r} is not one of {', '.join(sorted(OPTIONS))}")
+    if (prefix := query.pop("prefix", "")) and _PREFIX.fullmatch(prefix) is None:
+        _refuse("its prefix may hold up to 64 of the characters A-Z a-z 0-9 _ . : -")
+    for name, values in CHOICES.items():
+        if query.get(name, values[0]).lower() not in values:
+            _refuse(f"its {name} must be one of {', '.join(values)}")
+    options_text = urlencode(query)
     if scheme != "rediss" and any(name.startswith("ssl_") for name in query):
         _refuse("its ssl_ options need a rediss scheme")
     if parts.fragment:
         _refuse("it contains '#', which must be written as %23")
     user, at, hosts = parts.netloc.rpartition("@")
     if scheme == "unix":
-        return _unix(user + at, parts, query)
+        return _unix(user + at, parts, query, prefix)
     nodes = tuple(_node(host, PORTS[kind]) for host in (hosts or "localhost").split(","))
     if kind is Kind.SINGLE and len(nodes) > 1:
         _refuse("it names several hosts, which only redis+sentinel and redis+cluster allow")
     service, db = _path(kind, parts.path, query.get("db"))
-    options: dict[str, Any] = dict(parse_url(f"{scheme}://{user}{at}host?{parts.query}"))
+    options: dict[str, Any] = dict(parse_url(f"{scheme}://{user}{at}host?{options_text}"))
     options.pop("host")
     options.pop("db", None)
     return Address(
@@ -107,6 +128,7 @@ def _parse(scheme: str, kind: Kind, parts: SplitResult) -> Address:
         nodes=nodes,
         service=service,
         db=db,
+        prefix=prefix,
         options=_without_sentinel(options),
         sentinel_options={
             "username": query.get("sentinel_username"),
@@ -116,11 +138,11 @@ def _parse(scheme: str, kind: Kind, parts: SplitResult) -> Address:
     )
 
 
-def _unix(user: str, parts: SplitResult, query: Mapping[str, str]) -> Address:
+def _unix(user: str, parts: SplitResult, query: Mapping[str, str], prefix: str) -> Address:
     path = unquote(parts.path)
     if not path.strip("/"):
         _refuse("it must name a socket's path: unix:///run/redis.sock")
-    options: dict[str, Any] = dict(parse_url(f"unix://{user}{parts.path}?{parts.query}"))
+    options: dict[str, Any] = dict(parse_url(f"unix://{user}{parts.path}?{urlencode(query)}"))
     options.pop("db", None)
     return Address(
         kind=Kind.SINGLE,
@@ -128,6 +150,7 @@ def _unix(user: str, parts: SplitResult, query: Mapping[str, str]) -> Address:
         nodes=(),
         service="",
         db=_database(query.get("db", "")),
+        prefix=prefix,
         options=_without_sentinel(options),
         sentinel_options={},
     )
@@ -137,6 +160,8 @@ def _node(text: str, default_port: int) -> tuple[str, int]:
     node = urlsplit(f"//{text}")
     if not node.hostname or node.path or node.port == 0:
         _refuse("one of its hosts is malformed: expected host:port")
+    # Raises UnicodeError, a ValueError, for a name that DNS cannot have.
+    node.hostname.encode("idna")
     return node.hostname, node.port or default_port
 
 

@@ -12,21 +12,35 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 import anyio
 
-from statushub.hub.brokers.contract import Broker, Found, Listener, Offsets, Snapshot
+from statushub.hub.brokers.contract import (
+    REMOVE_BATCH,
+    Broker,
+    Cancels,
+    ChannelPage,
+    Endings,
+    Found,
+    Listener,
+    Offsets,
+    Removal,
+    Snapshot,
+)
+from statushub.hub.brokers.listing import Listing
 from statushub.hub.brokers.sqlite.rates import Rates
 from statushub.hub.brokers.sqlite.store import Store
+from statushub.hub.model.cancel import CancelRequest
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import Announcement
 from statushub.hub.model.limits import PublishRate, StorageLimits
 from statushub.hub.model.publication import Publication
-from statushub.hub.model.receipt import Receipt
+from statushub.hub.model.receipt import CancelReceipt, Receipt
 from statushub.hub.model.retention import RETENTION_SECONDS
 
 GROUP_WRITES: Final = 64
@@ -53,29 +67,37 @@ class _Outcome(NamedTuple):
 
 
 class EmbeddedBroker:
-    """The broker without a server, for one hub process. `path` is its file, None for memory; `retention` is in seconds.
+    """The broker without a server, for one hub process. `path` is its file, None for memory; `retention` and
+    `default_lease` (0: none) are in seconds.
 
     Entering raises `BrokerInUse` where another process holds the file, and `ConfigError` where the file cannot be
     used: its folder is missing, it is not a database of ours, or a newer version wrote it.
     """
+
+    commands_max = GROUP_WRITES
 
     def __init__(
         self,
         path: Path | None,
         *,
         retention: float = RETENTION_SECONDS,
+        default_lease: float = 0.0,
         limits: StorageLimits = StorageLimits(),
     ) -> None:
         self.durable = path is not None
+        self.shared = False
         self.moves = False
         self.skipped = 0
+        self.endings = Endings()
         self.trouble: str | None = None
         self._limits = limits
         self._rates = Rates()
         self._path = path
         self._retention = retention
+        self._default_lease = default_lease
         self._listener: Listener | None = None
         self._subscribed: set[tuple[str, str]] = set()
+        self._followed: set[str] = set()
         self._open = False
 
     async def __aenter__(self) -> Self:
@@ -103,6 +125,10 @@ class EmbeddedBroker:
         finally:
             self._end()
 
+    @property
+    def commands(self) -> int:
+        return self._calls.qsize() if self._open else 0
+
     def listen(self, listener: Listener) -> None:
         self._listener = listener
 
@@ -127,6 +153,13 @@ class EmbeddedBroker:
     async def unsubscribe(self, tenant: str, channels: Sequence[str]) -> None:
         self._subscribed.difference_update((tenant, channel) for channel in channels)
 
+    async def follow(self, tenant: str) -> Offsets:
+        self._followed.add(tenant)
+        return await self.offsets(tenant, [])
+
+    async def unfollow(self, tenant: str) -> None:
+        self._followed.discard(tenant)
+
     async def changes(self, tenant: str, channel: str, since: Cursor | None = None) -> Snapshot:
         snapshot: Snapshot = await self._submit(_Read, lambda store: store.changes(tenant, channel, since))
         return snapshot
@@ -139,12 +172,62 @@ class EmbeddedBroker:
         offsets: Offsets = await self._submit(_Read, lambda store: store.offsets(tenant, channels))
         return offsets
 
+    async def channels(
+        self,
+        tenant: str,
+        *,
+        prefix: str = "",
+        by_name: bool = False,
+        after: str | None = None,
+        since: int = 0,
+        limit: int,
+    ) -> ChannelPage:
+        listing = Listing.of(prefix=prefix, by_name=by_name, after=after, since=since, limit=limit)
+        page: ChannelPage = await self._submit(_Read, lambda store: store.channels(tenant, listing))
+        return page
+
+    async def remove(self, tenant: str, channel: str, content_ids: Sequence[str] | None = None) -> Removal:
+        wanted = await self._listed(tenant, channel) if content_ids is None else [*dict.fromkeys(content_ids)]
+        first = await self._remove(tenant, channel, wanted[:REMOVE_BATCH])
+        cursor, removed = first.cursor, [*first.removed]
+        for start in range(REMOVE_BATCH, len(wanted), REMOVE_BATCH):
+            step = await self._remove(tenant, channel, wanted[start : start + REMOVE_BATCH])
+            cursor, removed = step.cursor, removed + step.removed
+        return Removal(cursor=cursor, removed=removed)
+
+    async def cancel(self, tenant: str, channel: str, content_id: str, request: CancelRequest) -> CancelReceipt:
+        receipt: CancelReceipt = await self._submit(
+            _Write, lambda store: store.cancel(tenant, channel, content_id, request)
+        )
+        return receipt
+
+    async def cancels(self, tenant: str) -> Cancels:
+        found: Cancels = await self._submit(_Read, lambda store: store.cancels(tenant))
+        return found
+
     async def expire(self, now: float | None = None) -> int:
-        ended: int = await self._submit(_Write, lambda store: store.expire(now))
-        return ended
+        ended: Endings = await self._submit(_Write, lambda store: store.expire(now))
+        self.endings.stalled += ended.stalled
+        self.endings.cancelled += ended.cancelled
+        return ended.stalled + ended.cancelled
 
     async def ping(self) -> None:
         await self._submit(_Read, lambda _: None)
+
+    async def _remove(self, tenant: str, channel: str, content_ids: Sequence[str]) -> Removal:
+        step: Removal = await self._submit(_Write, lambda store: store.remove(tenant, channel, content_ids))
+        return step
+
+    async def _listed(self, tenant: str, channel: str) -> list[str]:
+        """The contents of a channel. One that changes during the read comes again, behind what is read yet."""
+        listed: dict[str, None] = {}
+        after = 0
+        while True:
+            page = await self._submit(_Read, partial(Store.listed, tenant=tenant, channel=channel, after=after))
+            listed.update((content_id, None) for content_id, _ in page)
+            if not page:
+                return [*listed]
+            after = page[-1][1]
 
     def _submit(self, kind: type[_Read] | type[_Write], run: Callable[[Store], Any]) -> asyncio.Future[Any]:
         if not self._open:
@@ -159,7 +242,11 @@ class EmbeddedBroker:
         self._thread.join()
 
     def _deliver(self, outcomes: Sequence[_Outcome], announcements: Sequence[Announcement]) -> None:
-        wanted = [it for it in announcements if (it.tenant, it.event.channel) in self._subscribed]
+        wanted = [
+            it
+            for it in announcements
+            if (it.tenant, it.event.channel) in self._subscribed or it.tenant in self._followed
+        ]
         if wanted and self._listener is not None:
             self._listener.announced(wanted)
         for future, result, error in outcomes:
@@ -174,7 +261,7 @@ class EmbeddedBroker:
 
     def _work(self, opened: asyncio.Future[None]) -> None:
         try:
-            store = Store(self._path, self._retention, self._limits)
+            store = Store(self._path, self._retention, self._limits, self._default_lease)
         except Exception as error:  # noqa: BLE001 - raised where the broker is entered
             self._tell([_Outcome(opened, error=error)])
             return

@@ -11,7 +11,7 @@ from typing import Final
 from statushub.hub.brokers.sqlite.sql import SCHEMA, UPGRADES
 from statushub.hub.model.errors import BrokerInUse, ConfigError, StatushubError
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 4
 """Of schema.sql, kept in the file's `user_version`."""
 
 APPLICATION_ID: Final = 0x53544855

@@ -40,23 +40,49 @@ CREATE TABLE contents (
     data BLOB NOT NULL,
     deadline REAL,              -- of the lease, in lease time; null without one
     ends REAL NOT NULL,         -- the end of its retention
+    lease REAL,                 -- the lease in seconds; null without one
+    cancel BLOB,                -- a request to cancel the attempt, as JSON
+    cancel_offset INTEGER,      -- of its announcement
+    cancel_deadline REAL,       -- when a sweep ends the attempt, in lease time
+    grown BLOB,                 -- how deltas have grown it, as JSON; null where none have since its last whole event
     PRIMARY KEY (tenant, content_id)
 );
 
+-- One row a record of a content that grows (see growth.py): the values that deltas have set (with 0 as their place), and
+-- the log of what they have appended, in the order of its places.
+CREATE TABLE growth (
+    tenant TEXT NOT NULL,
+    content_id TEXT NOT NULL,
+    op TEXT NOT NULL,
+    name TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    payload BLOB NOT NULL,
+    PRIMARY KEY (tenant, content_id, op, name, place)
+) WITHOUT ROWID;
+
 CREATE INDEX contents_by_offset ON contents (tenant, channel, offset);
 CREATE INDEX contents_by_deadline ON contents (deadline) WHERE deadline IS NOT NULL;
+CREATE INDEX contents_by_cancel ON contents (cancel_deadline) WHERE cancel_deadline IS NOT NULL;
 CREATE INDEX contents_by_end ON contents (ends);
 
--- One row a channel: the offset of its latest event, how many contents it has, and its floor.
+-- One row a channel: the offset of its latest event, how many tombstones it has, its floor, when its latest event came,
+-- and how many contents it has in each phase.
 CREATE TABLE channels (
     tenant TEXT NOT NULL,
     channel TEXT NOT NULL,
     offset INTEGER NOT NULL,
-    contents INTEGER NOT NULL,
     tombstones INTEGER NOT NULL,
     floor INTEGER NOT NULL,
+    updated REAL NOT NULL,
+    pending INTEGER NOT NULL,
+    processing INTEGER NOT NULL,
+    completed INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    idle INTEGER NOT NULL,
     PRIMARY KEY (tenant, channel)
 ) WITHOUT ROWID;
+
+CREATE INDEX channels_by_offset ON channels (tenant, offset);
 
 -- One row a removed content of a channel.
 CREATE TABLE tombstones (
@@ -67,6 +93,19 @@ CREATE TABLE tombstones (
     ends REAL NOT NULL,         -- when it is forgotten
     PRIMARY KEY (tenant, channel, content_id)
 );
+
+-- One row a content that was removed on request, for as long as its tombstone: what refuses events of its former runs.
+CREATE TABLE removals (
+    tenant TEXT NOT NULL,
+    content_id TEXT NOT NULL,
+    offset INTEGER NOT NULL,    -- of its tombstone
+    attempt INTEGER NOT NULL,
+    seq INTEGER,
+    run TEXT,
+    runs TEXT NOT NULL,
+    removed INTEGER NOT NULL,   -- when, in milliseconds of the clock's time
+    PRIMARY KEY (tenant, content_id)
+) WITHOUT ROWID;
 
 CREATE INDEX tombstones_by_offset ON tombstones (tenant, channel, offset);
 CREATE INDEX tombstones_by_content ON tombstones (tenant, content_id, offset);

@@ -1,4 +1,4 @@
-"""The SQL of the embedded broker, read from schema.sql, statements.sql and upgrade_1.sql."""
+"""The SQL of the embedded broker, read from schema.sql, statements.sql and the upgrades."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ def _statements(text: str) -> dict[str, str]:
 SCHEMA: Final = tuple(_read("schema.sql").split(";\n"))
 """The statements that create the tables of a new file."""
 
-UPGRADES: Final[Mapping[int, tuple[str, ...]]] = {1: (*SCHEMA, *_read("upgrade_1.sql").split(";\n"))}
+UPGRADES: Final[Mapping[int, tuple[str, ...]]] = {
+    1: (*SCHEMA, *_read("upgrade_1.sql").split(";\n")),
+    2: (*_read("upgrade_2.sql").split(";\n"), *_read("upgrade_3.sql").split(";\n")),
+    3: tuple(_read("upgrade_3.sql").split(";\n")),
+}
 """The statements that bring an older layout to this one, by its version."""
 
 STATEMENTS: Final[Mapping[str, str]] = _statements(_read("statements.sql"))

@@ -13,21 +13,48 @@ from typing import Any, Final
 
 import msgspec
 
-from statushub.hub.brokers.contract import STALL_BATCH, SWEEP_GAP, TOMBSTONE_SECONDS, Found, Offsets, Snapshot
-from statushub.hub.brokers.fence import Accepted, FenceState, Repeat, evaluate
+from statushub.hub.brokers.contract import (
+    CANCEL_GRACE,
+    CANCEL_LEASE,
+    LISTED_CANCELS,
+    STALL_BATCH,
+    SWEEP_GAP,
+    TOMBSTONE_SECONDS,
+    Cancel,
+    Cancels,
+    ChannelPage,
+    Endings,
+    Found,
+    Offsets,
+    Removal,
+    Snapshot,
+)
+from statushub.hub.brokers.fence import Accepted, FenceState, RemovedState, Repeat, evaluate, evaluate_removed
+from statushub.hub.brokers.growth import Growth, names_of, records_of
+from statushub.hub.brokers.listing import Listing
+from statushub.hub.brokers.sqlite import index
 from statushub.hub.brokers.sqlite.file import open_file
+from statushub.hub.brokers.sqlite.growth import GrowthRows
 from statushub.hub.brokers.sqlite.mark import Mark
 from statushub.hub.brokers.sqlite.sql import STATEMENTS
+from statushub.hub.model.cancel import CancelRequest, composed, decode, encode
 from statushub.hub.model.cursor import Cursor, epoch_at, next_epoch
+from statushub.hub.model.delta import Delta
 from statushub.hub.model.errors import ConfigError
 from statushub.hub.model.event import Announcement, Event, tombstone
 from statushub.hub.model.limits import StorageLimits
-from statushub.hub.model.publication import Publication, stalled
-from statushub.hub.model.receipt import Receipt, Refusal
+from statushub.hub.model.publication import Publication, cancelled, stalled
+from statushub.hub.model.receipt import CancelReceipt, CancelRefusal, Receipt, Refusal
 from statushub.hub.model.vocabulary import Phase
 
 NAME_BYTES: Final = 8
 """Of the random name of a file's life: enough that no two files share one."""
+
+LISTED_CONTENTS: Final = 1_000
+"""Contents of one read of a channel's ids: a millisecond, for which other calls wait."""
+
+_encode_growth = msgspec.json.Encoder().encode
+_decode_growth = msgspec.json.Decoder(Growth).decode
 
 _Value = str | bytes | int | float | None
 
@@ -53,33 +80,72 @@ class _Life(msgspec.Struct):
 
 
 class _Channel(msgspec.Struct):
-    """A channel: the offset of its latest event, what it has, and its floor."""
+    """A channel: the offset of its latest event, its tombstones, its floor, the time of that event, and its contents by
+    phase."""
 
     offset: int = 0
-    contents: int = 0
     tombstones: int = 0
     floor: int = 0
+    updated: float = 0.0
+    pending: int = 0
+    processing: int = 0
+    completed: int = 0
+    failed: int = 0
+    idle: int = 0
+
+    @property
+    def contents(self) -> int:
+        """How many contents it has."""
+        return self.pending + self.processing + self.completed + self.failed + self.idle
+
+    def enter(self, offset: int, now: float, before: Phase | None, after: Phase | None) -> None:
+        """Take in an event that moves a content from one phase to another, or from or to none."""
+        self.offset, self.updated = offset, now
+        for phase, change in ((before, -1), (after, 1)):
+            if phase is not None:
+                setattr(self, phase.value, getattr(self, phase.value) + change)
+
+
+class _Cancel(msgspec.Struct, frozen=True):
+    """A request to cancel, where it is on the clock, and when a sweep ends its attempt, in lease time."""
+
+    request: bytes
+    offset: int
+    deadline: float
 
 
 class _Stored(msgspec.Struct, frozen=True):
-    """A content before an event: what the fence knows, its type, its size, and whether it has a lease."""
+    """A content before an event: what the fence knows, its offset, its phase, its size, how it has grown, its lease in
+    seconds, and a request to cancel it."""
 
     fence: FenceState
+    offset: int
+    phase: Phase
     size: int
-    leased: bool
+    growth: Growth | None
+    lease: float | None
+    cancel: _Cancel | None
 
 
 class Store:
-    """The state in the file at `path`, or only in memory for None; `retention` in seconds.
+    """The state in the file at `path`, or only in memory for None; `retention` and `default_lease` in seconds.
 
     Opening raises `BrokerInUse` where another process holds the file, `ConfigError` where it cannot be used. All
     methods raise `sqlite3.Error` where the disk fails.
     """
 
-    def __init__(self, path: Path | None, retention: float, limits: StorageLimits = StorageLimits()) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        retention: float,
+        limits: StorageLimits = StorageLimits(),
+        default_lease: float = 0.0,
+    ) -> None:
         self._retention = retention
+        self._default_lease = default_lease
         self._limits = limits
         self._connection = open_file(path)
+        self._rows = GrowthRows(self._execute)
         self._clocks: dict[str, _Clock] = {}
         self._ticked: set[str] = set()
         self._mark = None if path is None else self._open_mark(path)
@@ -126,20 +192,83 @@ class Store:
         clock.now = max(clock.now, int(now * 1000))
         for publication in publications:
             stored = self._stored(tenant, publication.content_id)
-            verdict = evaluate(stored.fence if stored else None, publication, clock.now)
+            removed = None if stored else self._removed(tenant, publication.content_id)
+            verdict: Accepted | Repeat | Refusal
+            if removed is None:
+                verdict = evaluate(stored.fence if stored else None, publication, clock.now)
+            else:
+                verdict = evaluate_removed(removed, publication, clock.now)
             if isinstance(verdict, Accepted):
-                refusal = self._over_quota(tenant, publication, stored)
-                if refusal is not None:
-                    receipts.append(Receipt(reason=refusal))
-                    continue
-                announcements.append(self._store(tenant, publication, stored, verdict, now, retention))
+                outcome = self._take(tenant, publication, stored, verdict, now, retention)
+                if isinstance(outcome, Refusal):
+                    verdict = outcome
+                else:
+                    announcements.append(outcome)
             if isinstance(verdict, Refusal):
-                receipts.append(Receipt(reason=verdict))
+                receipts.append(_refused(verdict, stored))
                 continue
             offset = verdict.offset if isinstance(verdict, Repeat) else clock.offset
             cursor = Cursor(epoch=clock.epoch, offset=offset)
-            receipts.append(Receipt(cursor=cursor, attempt=verdict.attempt))
+            kept = _kept(stored, verdict.attempt, publication)
+            cancel = None if kept is None else decode(kept.request)
+            receipts.append(Receipt(cursor=cursor, attempt=verdict.attempt, cancel=cancel))
         return receipts, announcements
+
+    def remove(self, tenant: str, channel: str, content_ids: Sequence[str]) -> tuple[Removal, list[Announcement]]:
+        """As `Broker.remove`, within a transaction."""
+        announcements: list[Announcement] = []
+        clock, now = self._clock(tenant), time.time()
+        clock.now = max(clock.now, int(now * 1000))
+        self._ticked.add(tenant)
+        for content_id in dict.fromkeys(content_ids):
+            stored = self._stored(tenant, content_id)
+            if stored is None or stored.fence.channel != channel:
+                continue
+            announcements.append(self._bury(tenant, channel, content_id, stored, now))
+            fence = stored.fence
+            kept = (fence.attempt, fence.seq, fence.run, " ".join(fence.runs), clock.now)
+            self._execute("save_removal", (tenant, content_id, clock.offset, *kept))
+        removed = [announcement.event.content_id for announcement in announcements]
+        return Removal(cursor=_cursor(clock), removed=removed), announcements
+
+    def cancel(
+        self, tenant: str, channel: str, content_id: str, request: CancelRequest
+    ) -> tuple[CancelReceipt, list[Announcement]]:
+        """As `Broker.cancel`, within a transaction."""
+        stored, clock = self._stored(tenant, content_id), self._clock(tenant)
+        if stored is None or stored.fence.channel != channel:
+            return CancelReceipt(reason=CancelRefusal.UNKNOWN), []
+        if stored.fence.closed:
+            return CancelReceipt(reason=CancelRefusal.ENDED), []
+        if stored.cancel is not None:
+            cursor = Cursor(epoch=clock.epoch, offset=stored.cancel.offset)
+            return CancelReceipt(cursor=cursor, request=decode(stored.cancel.request)), []
+        held, now = self._channel(tenant, channel), time.time()
+        prev, offset = held.offset, self._advance(tenant)
+        lease = CANCEL_LEASE if stored.lease is None else min(stored.lease, CANCEL_LEASE)
+        deadline = self._lease_time(now) + lease + CANCEL_GRACE
+        self._execute("cancel", (offset, encode(request), offset, deadline, tenant, content_id))
+        held.enter(offset, now, None, None)
+        self._save_channel(tenant, channel, held)
+        [event] = self.lookup(tenant, [content_id]).events
+        if event is None:
+            raise RuntimeError(f"{content_id!r} is not stored")
+        return CancelReceipt(cursor=_cursor(clock), request=request), [_announcement(tenant, clock, prev, event)]
+
+    def cancels(self, tenant: str) -> Cancels:
+        """As `Broker.cancels`."""
+        cursor = _cursor(self._readable_clock(tenant))
+        found: list[Cancel] = []
+        for channel, content_id, attempt, offset, data in self._execute("cancels", (tenant, LISTED_CANCELS)):
+            if (request := decode(data)) is not None:
+                found.append(
+                    Cancel(channel=channel, content_id=content_id, attempt=attempt, offset=offset, request=request)
+                )
+        return Cancels(cursor=cursor, cancels=found)
+
+    def listed(self, tenant: str, channel: str, after: int) -> list[tuple[str, int]]:
+        """The next contents of the channel with offsets over `after`, with their offsets."""
+        return self._execute("listed", (tenant, channel, after, LISTED_CONTENTS)).fetchall()
 
     def changes(self, tenant: str, channel: str, since: Cursor | None) -> Snapshot:
         """As `Broker.changes`."""
@@ -149,14 +278,16 @@ class Store:
         whole = since is None or since.epoch != clock.epoch or since.offset < floor
         offset = 0 if whole or since is None else since.offset
         rows = self._execute("changes", {"tenant": tenant, "channel": channel, "since": offset})
-        return Snapshot(cursor=_cursor(clock), events=[_event(row) for row in rows], floor=floor, whole=whole)
+        return Snapshot(
+            cursor=_cursor(clock), events=[self._event(tenant, row) for row in rows], floor=floor, whole=whole
+        )
 
     def lookup(self, tenant: str, content_ids: Sequence[str]) -> Found:
         """As `Broker.lookup`."""
         cursor = _cursor(self._readable_clock(tenant))
         wanted = (tenant, msgspec.json.encode(content_ids).decode())
         rows = [*self._execute("lookup_tombstones", wanted), *self._execute("lookup", wanted)]
-        events = {event.content_id: event for event in map(_event, rows)}
+        events = {event.content_id: event for event in [self._event(tenant, row) for row in rows]}
         return Found(cursor=cursor, events=[events.get(content_id) for content_id in content_ids])
 
     def offsets(self, tenant: str, channels: Sequence[str]) -> Offsets:
@@ -165,32 +296,110 @@ class Store:
         rows = self._execute("offsets", (tenant, msgspec.json.encode(channels).decode()))
         return Offsets(cursor=_cursor(clock), offsets=[row[0] for row in rows], floor=clock.floor)
 
-    def expire(self, now: float | None) -> tuple[int, list[Announcement]]:
-        """As `Broker.expire`, within a transaction."""
+    def channels(self, tenant: str, listing: Listing) -> ChannelPage:
+        """As `Broker.channels`."""
+        clock = self._readable_clock(tenant)
+        rows: list[index.Row] = self._execute(*index.statement(tenant, listing)).fetchall()
+        taken, next = listing.cut(rows)
+        return ChannelPage(cursor=_cursor(clock), entries=index.entries(taken), next=next)
+
+    def expire(self, now: float | None) -> tuple[Endings, list[Announcement]]:
+        """As `Broker.expire`, within a transaction; tells what it ended."""
         now = time.time() if now is None else now
         life = self._life
         if life.swept is not None and not 0 <= now - life.swept <= SWEEP_GAP:
             life.pause += now - life.swept
         life.swept = now
         announcements: list[Announcement] = []
-        for tenant, *row in self._execute("due", (now - life.pause, STALL_BATCH)).fetchall():
-            event = _event(row)
-            stored = self._stored(tenant, event.content_id)
-            if stored is not None:
-                fence = stored.fence
-                verdict = Accepted(
-                    attempt=fence.attempt,
-                    seq=fence.seq,
-                    seq_offset=fence.seq_offset,
-                    run=fence.run,
-                    runs=fence.runs,
-                    began=fence.began,
-                )
-                announcements.append(self._store(tenant, stalled(event), stored, verdict, time.time()))
-        ended = len(announcements)
+        endings = Endings()
+        for name, ending in (("due", stalled), ("cancelled", cancelled)):
+            for tenant, *row in self._execute(name, (now - life.pause, STALL_BATCH)).fetchall():
+                event = self._event(tenant, row)
+                announcements.append(self._end(tenant, ending(event), now))
+            if ending is stalled:
+                endings.stalled = len(announcements)
+        endings.cancelled = len(announcements) - endings.stalled
         announcements += self._remove_ended(now)
         self._forget_tombstones(now)
-        return ended, announcements
+        return endings, announcements
+
+    def _removed(self, tenant: str, content_id: str) -> RemovedState | None:
+        row = self._execute("removal", (tenant, content_id)).fetchone()
+        if row is None:
+            return None
+        attempt, seq, run, runs, removed = row
+        return RemovedState(attempt=attempt, seq=seq, run=run, runs=tuple(runs.split()), removed=removed)
+
+    def _end(self, tenant: str, ending: Publication, now: float) -> Announcement:
+        """End a stored content; the rest of its fence is unchanged."""
+        stored = self._stored(tenant, ending.content_id)
+        if stored is None:
+            raise RuntimeError(f"{ending.content_id!r} is not stored")
+        fence = stored.fence
+        verdict = Accepted(
+            attempt=fence.attempt,
+            seq=fence.seq,
+            seq_offset=fence.seq_offset,
+            run=fence.run,
+            runs=fence.runs,
+            began=fence.began,
+        )
+        return self._store(tenant, ending, stored, verdict, now)
+
+    def _take(
+        self,
+        tenant: str,
+        publication: Publication,
+        stored: _Stored | None,
+        accepted: Accepted,
+        now: float,
+        retention: float | None,
+    ) -> Announcement | Refusal:
+        """Store what the fence has accepted, within the limits."""
+        if publication.delta is not None and stored is not None:
+            return self._grow(tenant, publication, publication.delta, stored, accepted, now, retention)
+        refusal = self._over_quota(tenant, publication, stored)
+        return refusal or self._store(tenant, publication, stored, accepted, now, retention)
+
+    def _grow(
+        self,
+        tenant: str,
+        publication: Publication,
+        delta: Delta,
+        stored: _Stored,
+        accepted: Accepted,
+        now: float,
+        retention: float | None,
+    ) -> Announcement | Refusal:
+        """Store a delta: what it costs does not depend on how far the content has grown."""
+        growth, records = stored.growth or Growth(), records_of(delta)
+        grown = growth.by(records)
+        if grown is None:
+            return Refusal.TOO_LARGE
+        after, change = grown
+        clock = self._clock(tenant)
+        if clock.bytes + after.size - growth.size > self._limits.bytes:
+            return Refusal.QUOTA_EXCEEDED
+        channel, content_id = self._channel(tenant, publication.channel), publication.content_id
+        prev, offset = channel.offset, self._advance(tenant)
+        clock.bytes += after.size - growth.size
+        lease = self._lease(publication)
+        ends = now + (self._retention if retention is None else retention)
+        deadline = self._lease_time(now) + lease if lease else None
+        values = (accepted.began, accepted.seq, offset, offset, deadline, ends, lease or None, _encode_growth(after))
+        self._execute("grow", (*values, tenant, content_id))
+        self._rows.grow(tenant, content_id, offset, change, records)
+        channel.enter(offset, now, None, None)
+        self._save_channel(tenant, publication.channel, channel)
+        event = Event(
+            channel=publication.channel,
+            content_id=content_id,
+            offset=offset,
+            type=publication.type,
+            data=publication.data,
+            after=stored.offset,
+        )
+        return _announcement(tenant, clock, prev, event)
 
     def _over_quota(self, tenant: str, publication: Publication, stored: _Stored | None) -> Refusal | None:
         if stored is not None and publication.terminal:
@@ -207,7 +416,7 @@ class Store:
         row = self._execute("content", (tenant, content_id)).fetchone()
         if row is None:
             return None
-        channel, attempt, run, runs, began, seq, seq_offset, phase, _, _, size, deadline = row
+        channel, attempt, run, runs, began, seq, seq_offset, phase, offset, _, size, _, lease, grown, *cancel = row
         fence = FenceState(
             channel=channel,
             attempt=attempt,
@@ -217,8 +426,12 @@ class Store:
             seq=seq,
             seq_offset=seq_offset,
             closed=Phase(phase).terminal,
+            processing=phase == Phase.PROCESSING,
         )
-        return _Stored(fence, size, deadline is not None)
+        growth = None if grown is None else _decode_growth(grown)
+        size += 0 if growth is None else growth.size
+        kept = None if cancel[0] is None else _Cancel(*cancel)
+        return _Stored(fence, offset, Phase(phase), size, growth, lease, kept)
 
     def _store(
         self,
@@ -233,22 +446,27 @@ class Store:
         channel = self._channel(tenant, publication.channel)
         prev = channel.offset
         offset = self._advance(tenant)
+        kept = _kept(stored, accepted.attempt, publication)
+        growth = self._left(tenant, publication, stored, accepted, offset)
+        data = publication.data
+        if growth is not None:
+            data = self._rows.state(tenant, publication.content_id, data)
         event = Event(
             channel=publication.channel,
             content_id=publication.content_id,
             offset=offset,
             type=publication.type,
-            data=publication.data,
+            data=data if kept is None else composed(data, kept.request),
         )
         if stored is None:
             clock.contents += 1
-            channel.contents += 1
             if not prev:
                 channel.floor = clock.floor
             key = (tenant, event.channel, event.content_id)
             channel.tombstones -= self._execute("delete_tombstone", key).rowcount
-        clock.bytes += len(event.data) - (stored.size if stored else 0)
-        lease = publication.lease if publication.phase is Phase.PROCESSING else None
+            self._execute("delete_removal", (tenant, event.content_id))
+        clock.bytes += len(publication.data) + (growth.size if growth else 0) - (stored.size if stored else 0)
+        lease = self._lease(publication)
         ends = now + (self._retention if retention is None else retention)
         self._execute(
             "store",
@@ -256,13 +474,46 @@ class Store:
                 *(tenant, event.content_id, event.channel),
                 *(accepted.attempt, accepted.run, " ".join(accepted.runs), accepted.began),
                 *(accepted.seq, offset if accepted.seq_offset is None else accepted.seq_offset),
-                *(publication.phase.value, offset, event.type, event.data),
-                *(self._lease_time(now) + lease if lease else None, ends),
+                *(publication.phase.value, offset, event.type, publication.data),
+                *(self._lease_time(now) + lease if lease else None, ends, lease or None),
+                *((None, None, None) if kept is None else msgspec.structs.astuple(kept)),
+                None if growth is None else _encode_growth(growth),
             ),
         )
-        channel.offset = offset
+        channel.enter(offset, now, stored.phase if stored else None, publication.phase)
         self._save_channel(tenant, event.channel, channel)
-        return Announcement(tenant=tenant, epoch=clock.epoch, prev=prev, event=event)
+        return _announcement(tenant, clock, prev, event)
+
+    def _left(
+        self, tenant: str, publication: Publication, stored: _Stored | None, accepted: Accepted, offset: int
+    ) -> Growth | None:
+        """What a whole event, which is not yet stored, leaves of how the content has grown."""
+        if stored is None or stored.growth is None:
+            return None
+        if accepted.attempt != stored.fence.attempt:
+            self._rows.clear(tenant, publication.content_id)
+            return None
+        named = names_of(publication.data)
+        return self._rows.keep(tenant, publication.content_id, offset, stored.growth, named)
+
+    def _event(self, tenant: str, row: Sequence[Any]) -> Event:
+        channel, content_id, offset, type, data, grown, cancel = row
+        if type is None:
+            return tombstone(channel, content_id, offset)
+        if grown is not None:
+            data = self._rows.state(tenant, content_id, data)
+        if cancel is not None:
+            data = composed(data, cancel)
+        # Interned, because many contents share them.
+        return Event(
+            channel=sys.intern(channel), content_id=content_id, offset=offset, type=sys.intern(type), data=data
+        )
+
+    def _lease(self, publication: Publication) -> float:
+        """The seconds until which another event must come; 0 for none."""
+        if publication.phase is not Phase.PROCESSING:
+            return 0.0
+        return self._default_lease if publication.lease is None else publication.lease
 
     def _lease_time(self, now: float) -> float:
         """The time by which leases run. It stands still where the last sweep is long ago, or in the future."""
@@ -275,25 +526,30 @@ class Store:
         """Remove the contents whose retention has ended, and store and announce their tombstones."""
         announcements = []
         for tenant, name, content_id in self._execute("ended", (now, STALL_BATCH)).fetchall():
-            stored = self._stored(tenant, content_id)
-            clock, channel = self._clock(tenant), self._channel(tenant, name)
-            prev = channel.offset
-            event = tombstone(name, content_id, self._advance(tenant))
-            self._execute("delete_content", (tenant, content_id))
-            self._execute("save_tombstone", (tenant, name, content_id, event.offset, now + TOMBSTONE_SECONDS))
-            clock.contents -= 1
-            clock.bytes -= stored.size if stored else 0
-            channel.offset = event.offset
-            channel.contents -= 1
-            channel.tombstones += 1
-            self._save_channel(tenant, name, channel)
-            announcements.append(Announcement(tenant=tenant, epoch=clock.epoch, prev=prev, event=event))
+            announcements.append(self._bury(tenant, name, content_id, self._stored(tenant, content_id), now))
         return announcements
+
+    def _bury(self, tenant: str, name: str, content_id: str, stored: _Stored | None, now: float) -> Announcement:
+        """Put a tombstone in the content's place."""
+        clock, channel = self._clock(tenant), self._channel(tenant, name)
+        prev = channel.offset
+        event = tombstone(name, content_id, self._advance(tenant))
+        self._execute("delete_content", (tenant, content_id))
+        if stored is not None and stored.growth is not None:
+            self._rows.clear(tenant, content_id)
+        self._execute("save_tombstone", (tenant, name, content_id, event.offset, now + TOMBSTONE_SECONDS))
+        clock.contents -= 1
+        clock.bytes -= stored.size if stored else 0
+        channel.enter(event.offset, now, stored.phase if stored else None, None)
+        channel.tombstones += 1
+        self._save_channel(tenant, name, channel)
+        return _announcement(tenant, clock, prev, event)
 
     def _forget_tombstones(self, now: float) -> None:
         """Forget the tombstones that are old enough, and raise the floors."""
         for tenant, name, content_id, offset in self._execute("ended_tombstones", (now, STALL_BATCH)).fetchall():
             self._execute("delete_tombstone", (tenant, name, content_id))
+            self._execute("forget_removal", (tenant, content_id, offset))
             channel = self._channel(tenant, name)
             channel.tombstones -= 1
             channel.floor = max(channel.floor, offset)
@@ -374,9 +630,25 @@ def _cursor(clock: _Clock) -> Cursor:
     return Cursor(epoch=clock.epoch, offset=clock.offset)
 
 
-def _event(row: Sequence[Any]) -> Event:
-    channel, content_id, offset, type, data = row
-    if type is None:
-        return tombstone(channel, content_id, offset)
-    # Interned, because many contents share them.
-    return Event(channel=sys.intern(channel), content_id=content_id, offset=offset, type=sys.intern(type), data=data)
+def _announcement(tenant: str, clock: _Clock, prev: int, event: Event) -> Announcement:
+    """Of the event to which the clock has just advanced, from the offset before."""
+    return Announcement(
+        tenant=tenant, epoch=clock.epoch, prev=prev, event=event, before=event.offset - 1, floor=clock.floor
+    )
+
+
+def _kept(stored: _Stored | None, attempt: int, publication: Publication) -> _Cancel | None:
+    """The request to cancel that stays in force with this publication of the attempt."""
+    if stored is None or attempt != stored.fence.attempt or publication.terminal:
+        return None
+    return stored.cancel
+
+
+def _refused(reason: Refusal, stored: _Stored | None) -> Receipt:
+    if stored is None:
+        return Receipt(reason=reason)
+    return Receipt(
+        reason=reason,
+        channel=stored.fence.channel if reason is Refusal.WRONG_CHANNEL else None,
+        seq=stored.fence.seq if reason is Refusal.GAP else None,
+    )

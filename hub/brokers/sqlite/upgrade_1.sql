@@ -6,8 +6,13 @@ INSERT INTO contents (
     CASE WHEN NOT closed THEN 'processing' WHEN type = 'processing_error' THEN 'failed' ELSE 'completed' END,
     offset, type, data, deadline, vanishes FROM content;
 
-INSERT INTO channels (tenant, channel, offset, contents, tombstones, floor)
-    SELECT tenant, channel, max(offset), count(*), 0, 0 FROM content GROUP BY tenant, channel;
+-- When the latest event came is not known: it is the time of this.
+INSERT INTO channels (
+    tenant, channel, offset, tombstones, floor, updated, pending, processing, completed, failed, idle
+) SELECT tenant, channel, max(offset), 0, 0, (julianday('now') - 2440587.5) * 86400, 0,
+    count(*) FILTER (WHERE phase = 'processing'), count(*) FILTER (WHERE phase = 'completed'),
+    count(*) FILTER (WHERE phase = 'failed'), 0
+FROM contents GROUP BY tenant, channel;
 
 INSERT INTO clocks (tenant, epoch, offset, now, contents, bytes, floor)
     SELECT tenant, epoch, offset, 0,

@@ -1,0 +1,1 @@
+"""The system of record in an SQL database: PostgreSQL, SQLite, MySQL or MariaDB."""

@@ -1,0 +1,92 @@
+"""The migration of a team's table: the columns, the back-fill and the indexes that the hub asks for. No I/O.
+
+The text is migration.sql, in which what databases write differently has names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from string import Template
+from typing import Final
+
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine.interfaces import Dialect
+
+from statushub.hub.model.record_names import COLUMNS, RecordNames
+
+INDEXES: Final = ("idx_contents_channel_status", "idx_contents_processing_status", "idx_contents_updated_at")
+"""The indexes, whatever the table is called."""
+
+_IF_MISSING: Final = "IF NOT EXISTS "
+
+_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "postgresql": {
+        "new_column": _IF_MISSING,
+        "new_index": _IF_MISSING,
+        "text": "TEXT",
+        "lockless": "CREATE INDEX CONCURRENTLY, each outside of a transaction.",
+    },
+    "mysql": {
+        "new_column": "",
+        "new_index": "",
+        "text": "CHAR",
+        "lockless": "CREATE INDEX … ALGORITHM=INPLACE LOCK=NONE, which is InnoDB's default where it can.",
+    },
+    "mariadb": {
+        "new_column": _IF_MISSING,
+        "new_index": _IF_MISSING,
+        "text": "CHAR",
+        "lockless": "CREATE INDEX … ALGORITHM=INPLACE LOCK=NONE, which is InnoDB's default where it can.",
+    },
+    "sqlite": {
+        "new_column": "",
+        "new_index": _IF_MISSING,
+        "text": "TEXT",
+        "lockless": "SQLite has no such way; its readers go on in WAL mode.",
+    },
+}
+
+_MARK: Final = "-- name: "
+
+
+def migration(dialect: str, names: RecordNames) -> str:
+    """The statements that bring a table up to date; each ends in a semicolon at the end of a line."""
+    return _written("migration", dialect, names)
+
+
+def reversal(dialect: str, names: RecordNames) -> str:
+    """The statements that take back those of `migration`."""
+    return _written("reversal", dialect, names)
+
+
+def _written(part: str, dialect: str, names: RecordNames) -> str:
+    text = files("statushub.hub.sources.sql").joinpath("migration.sql").read_text(encoding="utf-8")
+    _, _, body = text.partition(f"{_MARK}{part}\n")
+    return Template(body.partition(_MARK)[0].strip() + "\n").substitute(_values(dialect, names))
+
+
+def _values(dialect: str, names: RecordNames) -> dict[str, str]:
+    quote = _dialect(dialect).identifier_preparer.quote
+    schema, _, name = names.table.rpartition(".")
+    qualified = f"{quote(schema)}." if schema else ""
+    table = qualified + quote(name)
+    columns = {name: quote(names.column(name)) for name in COLUMNS}
+    owner = [quote(names.tenant_column)] if names.tenant_column else []
+    of_table = dialect in ("mysql", "mariadb")
+    return {
+        **columns,
+        **{index: index for index in INDEXES},
+        **_WORDS[dialect],
+        "table": table,
+        "inside": ", ".join([columns["channel_id"], *owner]),
+        # Where an index belongs to a schema, and not to its table.
+        "schema": "" if of_table else qualified,
+        "on_table": f" ON {table}" if of_table else "",
+    }
+
+
+def _dialect(name: str) -> Dialect:
+    known = {"postgresql": postgresql.dialect, "sqlite": sqlite.dialect}
+    dialect: Dialect = known.get(name, mysql.dialect)()
+    return dialect

@@ -1,0 +1,221 @@
+"""What a work has set and appended: all of it, and what of it has not been sent yet. No I/O."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from statushub.hub.model.delta import GROWN_BYTES, GROWN_FIELDS, GROWN_ITEMS, check_delta, fields_of, state_of
+from statushub.hub.model.errors import TooLarge
+from statushub.hub.model.publication import Publication
+from statushub.hub.model.timestamp import timestamp
+
+DELTA_BYTES: Final = 48 * 1024
+"""Most bytes of what one delta appends, as JSON: with all else it stays under the limit of an event."""
+
+JOINED_PARTS: Final = 1_000
+"""Parts that were sent and are joined into one: so many strings of a few characters take ten times their bytes."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Field:
+    """A field that is appended to: its parts, and how many of them were sent."""
+
+    def __init__(self, kind: type[str] | type[list[Any]]) -> None:
+        self.kind = kind
+        self.parts: list[tuple[Any, int]] = []
+        self.sent = 0
+        self._size = 0
+
+    @property
+    def size(self) -> int:
+        """The bytes of its parts as JSON, at most."""
+        return self._size
+
+    def check(self, value: str | list[Any]) -> None:
+        """Raise `TooLarge` where it cannot be appended."""
+        if isinstance(value, list):
+            if len(self.parts) + len(value) > GROWN_ITEMS:
+                raise TooLarge(f"more than {GROWN_ITEMS} items are appended", limit="delta")
+            if any(len(_encode(item)) > DELTA_BYTES for item in value):
+                raise TooLarge(f"an item has more than {DELTA_BYTES} bytes", limit="delta")
+
+    def add(self, value: str | list[Any]) -> None:
+        """Append to it: items one by one, a text in parts that fit into a delta."""
+        # A character has at most six bytes as JSON.
+        step = DELTA_BYTES // 6
+        texts = [value[at : at + step] for at in range(0, len(value), step)] if isinstance(value, str) else value
+        # A text has its quotation marks, and an item its comma, only once.
+        own = -2 if self.kind is str else 1
+        parts = [(part, len(_encode(part)) + own) for part in texts]
+        self.parts += parts
+        self._size += sum(size for _, size in parts)
+
+    def take(self, room: int) -> tuple[str | list[Any], int]:
+        """What was not sent, up to so many bytes, and how many these are."""
+        first, filled = self.sent, 0
+        while self.sent < len(self.parts) and filled + self.parts[self.sent][1] <= room:
+            filled += self.parts[self.sent][1]
+            self.sent += 1
+        taken = [part for part, _ in self.parts[first : self.sent]]
+        if self.kind is str and self.sent > JOINED_PARTS:
+            self._join()
+        return "".join(taken) if self.kind is str else taken, filled
+
+    def rewind(self) -> None:
+        """Nothing of it was sent."""
+        if self.kind is str:
+            self._join()
+            whole, size = "".join(part for part, _ in self.parts), self._size
+            self.parts = []
+            self.add(whole)
+            self._size = size
+        self.sent = 0
+
+    def _join(self) -> None:
+        sent = self.parts[: self.sent]
+        if sent:
+            self.parts[: self.sent] = [("".join(part for part, _ in sent), sum(size for _, size in sent))]
+            self.sent = 1
+
+
+class Growth:
+    """The fields that one work appends to, and those that it has set since its last whole state.
+
+    The work adds to it on any thread, and the sender takes from it on its own.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._fields: dict[str, _Field] = {}
+        self._sets: dict[str, Any] = {}
+        self._renew: set[str] = set()
+        self._named: set[str] = set()
+        self._size = 0
+        self._stopped = False
+        self.whole: Publication | None = None
+        """The whole state, but for the fields that are appended to, as of the last `set`."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._fields
+
+    @property
+    def names(self) -> list[str]:
+        """The fields that are appended to."""
+        return [*self._fields]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something was not sent yet."""
+        if self._stopped:
+            return False
+        with self._lock:
+            return bool(self._sets or self._renew) or any(it.sent < len(it.parts) for it in self._fields.values())
+
+    @property
+    def renews(self) -> bool:
+        """Whether a whole state has to name fields before more is appended to them."""
+        return bool(self._renew)
+
+    def append(self, name: str, addition: str | Sequence[Any], before: Any = None) -> None:
+        """Append to a field; `before` is what it holds as a field of whole states, None for nothing.
+
+        Raises `Invalid` naming what is wrong, `TooLarge` where the work has grown as far as it may.
+        """
+        said = check_delta({"follows": 0, "append": {name: addition}}).appends[name]
+        value = addition if isinstance(addition, str) else [*addition]
+        kind: type[str] | type[list[Any]] = str if isinstance(value, str) else list
+        with self._lock:
+            held = self._fields.get(name)
+            field = held if held is not None and held.kind is kind else _Field(kind)
+            if held is not field and isinstance(before, kind):
+                field.add(before)
+            field.check(value)
+            if len({*self._fields, name}) > GROWN_FIELDS:
+                raise TooLarge(f"more than {GROWN_FIELDS} fields are appended to", field=name, limit="delta")
+            size = self._size + len(said.inner) + field.size - (0 if held is None else held.size)
+            if size > GROWN_BYTES:
+                raise TooLarge(f"more than {GROWN_BYTES} bytes are appended", field=name, limit="delta")
+            if held is not field and (held is not None or before is not None):
+                # What the hub has there is of another kind, or in a whole state.
+                self._renew.add(name)
+                self._named.discard(name)
+            self._fields[name], self._size = field, size
+            self._sets.pop(name, None)
+            field.add(value)
+
+    def set(self, fields: Mapping[str, Any], whole: Publication) -> None:
+        """Set fields, with which the whole state is `whole`. Raises `Invalid` where a delta cannot set one."""
+        with self._lock:
+            sets = {**self._sets, **fields}
+            if check_delta({"follows": 0, "set": sets}).size > DELTA_BYTES:
+                raise TooLarge("the fields are too large for a delta", field="set", limit="delta")
+            for name in fields:
+                self._forget(name)
+            self._sets.update(fields)
+            self.whole = whole
+
+    def forget(self, names: Iterable[str]) -> None:
+        """A whole state names these fields, or has all that was set."""
+        with self._lock:
+            for name in names:
+                self._forget(name)
+            self._sets.clear()
+            self.whole = None
+
+    def take(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The fields to set, and what to append, in one delta; both may be empty."""
+        with self._lock:
+            sets, self._sets = self._sets, {}
+            appends, room = {}, DELTA_BYTES - len(_encode(sets))
+            for name, field in self._fields.items():
+                if name not in self._renew and field.sent < len(field.parts):
+                    value, filled = field.take(room)
+                    room -= filled
+                    if value:
+                        appends[name] = value
+            return sets, appends
+
+    def rewind(self) -> None:
+        """The hub does not have what was sent: a whole state has to name all fields, and all is sent again."""
+        with self._lock:
+            for field in self._fields.values():
+                field.rewind()
+            self._renew, self._named = {*self._fields}, set()
+
+    def named(self, state: Publication) -> Publication:
+        """The whole state with the fields that it has to name, which are empty: what comes with a whole state goes with
+        the next one, and only what is appended stays."""
+        if not self._renew or self._stopped:
+            return state
+        with self._lock:
+            fields = fields_of(state.data)
+            fields.update((name, b'""' if self._fields[name].kind is str else b"[]") for name in self._renew)
+            self._named = {*self._renew}
+            return msgspec.structs.replace(state, data=state_of(fields))
+
+    def renewed(self) -> None:
+        """The whole state that was sent of `named` is stored."""
+        with self._lock:
+            self._renew -= self._named
+            self._named = set()
+
+    def touch(self) -> None:
+        """Let there be a delta, where there were any."""
+        with self._lock:
+            if self._fields:
+                self._sets.setdefault("timestamp", timestamp())
+
+    def stop(self) -> None:
+        """Send nothing more of it."""
+        self._stopped = True
+
+    def _forget(self, name: str) -> None:
+        field = self._fields.pop(name, None)
+        if field is not None:
+            self._size -= field.size
+        self._renew.discard(name)

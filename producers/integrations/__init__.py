@@ -1,0 +1,1 @@
+"""Task queues whose tasks report themselves. Programs import them from `statushub.integrations`."""

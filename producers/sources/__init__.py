@@ -1,0 +1,1 @@
+"""Sources of works: files and URLs that a worker reads without trusting them."""

@@ -1,0 +1,141 @@
+"""Contents that grow, in pages: the text on the page is the one that was written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.support.growing import GROWN, Writer
+from tests.support.live import LiveHub, live_hub
+
+pytest_plugins = ["tests.support.browser"]
+pytestmark = pytest.mark.browser
+
+COLLECT = """
+    async (channel) => {
+        const { StatusStream } = await import("/assets/client.js");
+        window.states = new Map();
+        window.types = [];
+        window.appended = "";
+        window.sources = [];
+        window.EventSource = class extends EventSource {
+            constructor(...options) {
+                super(...options);
+                sources.push(this);
+            }
+        };
+        window.stream = new StatusStream(channel);
+        stream.addEventListener("status", ({ detail }) => {
+            states.set(detail.data.content_id, detail.data);
+            types.push(detail.type);
+            appended += detail.delta?.append.text ?? "";
+        });
+    }
+"""
+
+
+@pytest.fixture
+def hub() -> Iterator[LiveHub]:
+    with live_hub("memory:") as hub:
+        yield hub
+
+
+@pytest.fixture
+def writer(hub: LiveHub) -> Writer:
+    return Writer(hub, "drafts")
+
+
+def tail(page: Page, content_id: str) -> Locator:
+    return page.locator(f'.row[data-content="{content_id}"] .tail')
+
+
+def holds(page: Page, text: str, content_id: str = "a") -> None:
+    """Wait until the page's client has this text."""
+    page.wait_for_function("([id, text]) => states.get(id)?.text === text", arg=[content_id, text])
+
+
+def test_the_card_shows_the_text_as_it_grows(page: Page, hub: LiveHub, writer: Writer) -> None:
+    """As text, whatever it holds; a page that is opened in the middle has it all; an ending takes it away."""
+    writer.begin("a", title="An answer")
+    page.goto(f"{hub.base_url}/?channel=drafts")
+    for piece in ("The <b>sea</b> ", "<img src=x onerror=alert(1)> ", "is old."):
+        writer.add("a", piece)
+        expect(tail(page, "a")).to_have_text(writer.texts["a"].strip())
+    assert page.locator(".tail *").count() == 0
+    page.reload()
+    expect(tail(page, "a")).to_have_text(writer.texts["a"].strip())
+    writer.add("a", " And deep.")
+    expect(tail(page, "a")).to_have_text(writer.texts["a"].strip())
+    writer.end("a")
+    expect(tail(page, "a")).to_be_hidden()
+
+
+def test_a_long_text_shows_its_end(page: Page, hub: LiveHub, writer: Writer) -> None:
+    """The card stays small, and the end is in view."""
+    writer.begin("a")
+    writer.begin("log")
+    page.goto(f"{hub.base_url}/?channel=drafts")
+    writer.add("a", "word " * 2_000)
+    writer.add("a", "and the end.")
+    expect(tail(page, "a")).to_contain_text("and the end.")
+    box, text = page.locator('.row[data-content="a"] .growing').bounding_box(), tail(page, "a").bounding_box()
+    assert box is not None
+    assert text is not None
+    assert box["height"] < 200
+    assert abs(box["y"] + box["height"] - text["y"] - text["height"]) < 2
+
+
+def test_a_page_has_every_character_once(page: Page, hub: LiveHub, writer: Writer) -> None:
+    """Over fifty broken streams, without asking for a whole state again; the types are the usual ones."""
+    writer.begin("a")
+    page.goto(hub.base_url)
+    page.evaluate(COLLECT, "drafts")
+    holds(page, "")
+    for number in range(50):
+        writer.add("a", f"{number} 😀 ")
+        page.evaluate("() => stream.retry()")
+        writer.add("a", "and ")
+    holds(page, writer.texts["a"])
+    assert page.evaluate("stream.misfits") == 0
+    assert page.evaluate("[...new Set(types)]") == ["content_status_update"]
+    assert page.evaluate("types.length") <= 101
+    assert page.evaluate("appended.length") > len(writer.texts["a"].encode("utf-16-le")) / 4
+
+
+def test_a_page_reads_the_whole_state_where_a_delta_does_not_fit(page: Page, hub: LiveHub, writer: Writer) -> None:
+    """It is counted, and deltas come again afterwards."""
+    writer.begin("a", "one ")
+    page.goto(hub.base_url)
+    page.evaluate(COLLECT, "drafts")
+    holds(page, "one ")
+    epoch, _, number = writer.add("a", "two ").rpartition("-")
+    holds(page, "one two ")
+    page.evaluate(
+        """([id, after]) => {
+            const delta = { content_id: "a", after, set: {}, append: { text: "?" } };
+            const event = new MessageEvent("content_delta", { data: JSON.stringify(delta), lastEventId: id });
+            window.sources.at(-1).dispatchEvent(event);
+        }""",
+        [f"{epoch}-{int(number) + 1}", f"{epoch}-1"],
+    )
+    page.wait_for_function("() => sources.some(({ url }) => !url.includes('deltas'))")
+    page.wait_for_function("() => stream.misfits === 1 && stream.state === 'live'")
+    writer.add("a", "three ")
+    holds(page, "one two three ")
+    page.wait_for_function("() => appended.endsWith('three ')")
+
+
+def test_a_page_applies_deltas_as_other_clients_do(page: Page, hub: LiveHub) -> None:
+    """Every case has one result in Python and in JavaScript."""
+    page.goto(hub.base_url)
+    made = page.evaluate(
+        """async (cases) => {
+            const { grown } = await import("/assets/growth.js");
+            return cases.map(([before, said]) => JSON.stringify(grown(JSON.parse(before), JSON.parse(said))));
+        }""",
+        [[json.dumps(case.before), json.dumps(case.said)] for case in GROWN],
+    )
+    assert [json.loads(text) for text in made] == [case.after for case in GROWN]

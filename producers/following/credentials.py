@@ -62,11 +62,14 @@ class Credentials:
                     raise
                 # Without its text, which may hold a secret.
                 raise BrokerUnavailable(f"no fresh token: the function raises {type(error).__name__}") from error
+            if self._taken and not self._token:
+                # Such as a file that is read while it is written.
+                raise BrokerUnavailable("no fresh token: the function gives an empty one")
         return f"Bearer {self._token}" if self._token else self._otherwise
 
     def taken(self) -> None:
         """The hub took the token."""
-        self._taken, self._fresh = True, False
+        self._taken, self._fresh = self._taken or bool(self._token), False
 
     def refused(self) -> Verdict:
         """The hub refused the token; returns what to do about it."""

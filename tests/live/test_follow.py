@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.errors import Unauthorized
 from statushub.hub.model.vocabulary import Phase
 from tests.live.clients.answers import CUTS
 from tests.live.clients.running import TOKEN_FILE, Running
@@ -207,25 +208,30 @@ def test_a_token_that_is_renewed_late_is_waited_for(kind: str) -> None:
 
 
 @each_kind
-def test_an_error_of_the_function_is_an_outage_once_a_token_has_served(kind: str) -> None:
-    """Before that it is a mistake of the program, and raised."""
-    fails = [False]
+@pytest.mark.parametrize(
+    ("fails", "said"), [("by raising", "the function raises KeyError"), ("empty", "the function gives an empty one")]
+)
+def test_a_function_that_fails_is_an_outage_once_a_token_has_served(kind: str, fails: str, said: str) -> None:
+    """Such as one whose file is being written. Before that it is a mistake of the program, and raised."""
+    failing = [False]
     names = iter(("first", "second", "third"))
 
     def fresh() -> str:
-        if fails[0]:
-            raise KeyError("secret")
-        return token(jti=next(names))
+        if not failing[0]:
+            return token(jti=next(names))
+        if fails == "empty":
+            return "\n"
+        raise KeyError("secret")
 
     with live_hub(secret=SECRET, intervals=EXPIRY) as hub:
         with following(kind, hub.base_url, channels=["c"], token=fresh) as told:
             told.until("ready")
-            fails[0] = True
+            failing[0] = True
             httpx.post(f"{hub.base_url}/api/revoke", json={"jti": "first"}, headers=bearer(revoke=True))
             eventually(lambda: "lost" in told.heard.kinds)
-            assert told.heard.said[-1] == ("lost", "no fresh token: the function raises KeyError")
-            fails[0] = False
+            assert told.heard.said[-1] == ("lost", f"no fresh token: {said}")
+            failing[0] = False
             told.until("ready", count=2)
-        fails[0] = True
+        failing[0] = True
         with following(kind, hub.base_url, channels=["c"], token=fresh) as told:
-            assert isinstance(told.raised(), KeyError)
+            assert isinstance(told.raised(), Unauthorized if fails == "empty" else KeyError)

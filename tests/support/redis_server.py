@@ -6,11 +6,13 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.support.ports import START_SECONDS, free_port, wait_for_port
+from tests.support.waiting import eventually
 
 
 class RedisServer:
@@ -36,7 +38,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start the server with the data in its folder, and wait until it accepts connections."""
+        """Start the server with the data in its folder, and wait until it has loaded them."""
         self.process = subprocess.Popen(
             [
                 "redis-server",
@@ -55,6 +57,7 @@ class RedisServer:
             stderr=subprocess.DEVNULL,
         )
         wait_for_port(self.port, self.process)
+        eventually(self._loaded)
 
     def kill(self) -> None:
         """Send SIGKILL: nothing more is written."""
@@ -89,6 +92,12 @@ class RedisServer:
         """Remove the server's data; only while it is down."""
         for path in self.folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _loaded(self) -> bool:
+        """Whether it no longer refuses commands because it reads its file: it listens before it has read it."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=START_SECONDS) as connection:
+            connection.sendall(b"PING\r\n")
+            return not connection.recv(1024).startswith(b"-LOADING")
 
     def _end(self, number: signal.Signals) -> None:
         if self.process:

@@ -24,6 +24,7 @@ from tests.support.live import LiveHub, live_hub
 from tests.support.nginx_server import running_nginx
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy
+from tests.support.replacing import replace_text
 from tests.support.tokens import SECRET, bearer, token
 
 CHANNEL = "drafts"
@@ -114,7 +115,7 @@ class Stage:
         self._expires = time.time() + seconds
         self._token = token(exp=self._expires)
         for folder in self._folders:
-            (folder / TOKEN_FILE).write_text(self._token)
+            replace_text(folder / TOKEN_FILE, self._token)
 
     @property
     def token_expired(self) -> bool:
@@ -126,7 +127,7 @@ class Stage:
         folder = self.folder / f"client-{len(self._folders)}"
         folder.mkdir()
         self._folders.append(folder)
-        (folder / TOKEN_FILE).write_text(self._token)
+        replace_text(folder / TOKEN_FILE, self._token)
         return folder
 
     # The backend of the pages

@@ -23,6 +23,7 @@ from tests.support.asgi_server import live_server
 from tests.support.live import LiveHub, live_hub
 from tests.support.ports import free_port
 from tests.support.publishing import publish_all
+from tests.support.replacing import replace_text
 from tests.support.tokens import SECRET, bearer, token
 from tests.support.waiting import eventually
 
@@ -66,7 +67,7 @@ class Stage:
 
     def renew(self, text: str) -> None:
         """Give the client another token."""
-        self.tokens.write_text(text)
+        replace_text(self.tokens, text)
 
     def publish(self, content_id: str, status: str, channel: str = "c0", **data: str) -> str:
         """Publish one event; returns its cursor."""

@@ -196,7 +196,7 @@ def over(stream: StreamClient) -> bool:
 def test_a_stream_ends_when_its_token_expires(http: Any) -> None:
     """The stream is sent `drain`, and its reconnect is answered 401."""
     with live_hub(secret=SECRET, http=http) as hub:
-        head = bearer(exp=time.time() + 1.5)
+        head = bearer(exp=time.time() + 3)
         lasting = open_stream(hub.base_url, f"{CHANNEL}/events", bearer())
         with lasting as other, open_stream(hub.base_url, f"{CHANNEL}/events", head) as stream:
             stream.until("ready")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
-import time
 from collections.abc import Iterator, Mapping
 
 import httpx
@@ -144,9 +143,7 @@ def test_a_watch_keeps_up(hub: str) -> None:
             events = ({"content_id": f"clip-{n}", "status": "generating", "progress": progress} for n in range(200))
             publish(hub, "busy", *events)
         publish(hub, "busy", {"content_id": "clip-0", "status": "complete"})
-        began = time.monotonic()
         terminal.shows("199 running · 1 complete", "49%", without="48%")
-        assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (40, 10)])

@@ -311,7 +311,7 @@ def handover(*, max_head: int = 16_384, request_timeout: float = 10.0) -> Any:
 @pytest.mark.parametrize("sent", [b"GET /healthz HT", REQUEST, REQUEST + b"\r\n" + REQUEST])
 def test_an_incomplete_head_times_out(sent: bytes) -> None:
     """The answer is 408 and the connection is closed, also after an earlier answer on it."""
-    with live_hub(http=handover(request_timeout=0.3)) as hub:
+    with live_hub(http=handover(request_timeout=1.0)) as hub:
         with connected(hub) as connection:
             connection.sendall(sent)
             assert b"HTTP/1.1 408 " in received(connection)
@@ -334,13 +334,13 @@ def test_a_slow_head_times_out() -> None:
 
 def test_a_silent_connection_is_closed_without_an_answer() -> None:
     """Browsers open spare connections, and treat an answer without a request as an error."""
-    with live_hub(http=handover(request_timeout=0.3)) as hub, connected(hub) as connection:
+    with live_hub(http=handover(request_timeout=1.0)) as hub, connected(hub) as connection:
         assert received(connection) == b""
 
 
 def test_an_incomplete_body_times_out() -> None:
     """The answer is 408 in the form of all errors."""
-    with live_hub(request_timeout=0.3) as hub, connected(hub) as connection:
+    with live_hub(request_timeout=1.0) as hub, connected(hub) as connection:
         connection.sendall(
             b"POST /api/publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: 100\r\n" + LAST + b"\r\n{"
@@ -353,13 +353,13 @@ def test_an_incomplete_body_times_out() -> None:
 def test_an_open_stream_does_not_time_out() -> None:
     """The request timeout ends with the head."""
     with (
-        live_hub(http=handover(request_timeout=0.2), heartbeat=0.3) as hub,
+        live_hub(http=handover(request_timeout=1.0), heartbeat=0.4) as hub,
         open_stream(hub.base_url, STREAM) as stream,
     ):
         stream.until("ready")
         assert [stream.frame().event for _ in range(3)] == ["heartbeat"] * 3
         # Neither does a request whose answer takes long.
-        assert httpx.get(f"{hub.base_url}/api/contents/c/changes?wait=0.5").status_code == 200
+        assert httpx.get(f"{hub.base_url}/api/contents/c/changes?wait=1.5").status_code == 200
 
 
 def test_a_malformed_request_is_refused() -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from tests.support.frames import Frame, Frames
 from tests.support.publishing import Served
 
-READ_SECONDS = 10.0
+READ_SECONDS = 30.0
 
 
 class StreamClient:

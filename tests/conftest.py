@@ -18,8 +18,8 @@ effort.register()
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Twice as many as there are processors: half of a test is waiting. Each takes 200 MB."""
-    return min(2 * (os.cpu_count() or 1), MAX_WORKERS)
+    """One more than there are processors: a test waits now and then. More would only wait for each other."""
+    return min(1 + (os.cpu_count() or 1), MAX_WORKERS)
 
 
 def pytest_configure() -> None:

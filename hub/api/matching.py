@@ -22,8 +22,10 @@ def matching(request: Request) -> tuple[list[str], Patterns | None]:
         if len(matches) + len(channels) > STREAM_CHANNELS:
             raise Invalid(f"match and channel may be given {STREAM_CHANNELS} times together", field="match")
         patterns = Patterns(matches, "match")
-    elif not 1 <= len(channels) <= STREAM_CHANNELS:
-        raise Invalid(f"channel must be given 1 to {STREAM_CHANNELS} times, not {len(channels)}", field="channel")
+    elif not channels:
+        raise Invalid(f"channel must be given 1 to {STREAM_CHANNELS} times, or match", field="channel")
+    elif len(channels) > STREAM_CHANNELS:
+        raise Invalid(f"channel may be given {STREAM_CHANNELS} times, not {len(channels)}", field="channel")
     return [check_name(channel, "channel") for channel in channels], patterns
 
 

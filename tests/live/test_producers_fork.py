@@ -93,11 +93,12 @@ import multiprocessing
 import statushub
 
 def toil(n):
-    with statushub.work(f"pool-{n}", channel="jobs") as work:
+    # With time for a fork on a machine that is busy with other tests.
+    with statushub.work(f"pool-{n}", channel="jobs", patience=20) as work:
         work.update(progress=50)
     return n
 
-with statushub.work("pool-main", channel="jobs"):
+with statushub.work("pool-main", channel="jobs", patience=20):
     with multiprocessing.get_context("fork").Pool(2) as pool:
         print(sum(pool.map(toil, range(10))))
 """

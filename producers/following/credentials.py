@@ -45,7 +45,7 @@ class Credentials:
         """Whether a token of the function has served: if so, its next error is an outage, and not a mistake."""
         self._fresh = False
         """Whether the function gave the token, and it has not served yet."""
-        self._refused = ""
+        self._refused: str | None = None
 
     async def header(self, calls: Calls) -> str | None:
         """The value for `Authorization`, with a new token where the last one was refused.

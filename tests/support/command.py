@@ -13,7 +13,7 @@ from signal import SIGKILL
 
 from tests.support.ports import wait_for_port
 
-END_SECONDS = 20.0
+END_SECONDS = 60.0
 
 Process = subprocess.Popen[bytes]
 

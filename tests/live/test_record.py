@@ -16,6 +16,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, String, 
 from statushub.hub.sources.place import Place
 from statushub.hub.sources.row import Position
 from tests.support.live import LiveHub, live_hub
+from tests.support.patience import patient_sources
 from tests.support.publishing import publish
 from tests.support.record import NOW, TeamDatabase, contents_table, row
 from tests.support.redis_server import RedisServer
@@ -24,6 +25,12 @@ from tests.support.tokens import SECRET, bearer
 EMPTY: Final = {"status": "idle", "processing_status": "uploading"}
 
 _numbers = itertools.count()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _patient() -> Iterator[None]:
+    with patient_sources():
+        yield
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres", "mariadb"])

@@ -20,6 +20,7 @@ from statushub.hub.sources.contract import SourceUnavailable
 from statushub.hub.sources.read_through import ReadThrough
 from statushub.hub.sources.redis_keys import RedisKeys
 from tests.support.live import LiveHub, live_hub
+from tests.support.patience import patient_sources
 from tests.support.publishing import publish
 from tests.support.redis_server import RedisServer, running_redis
 from tests.support.tokens import SECRET, bearer
@@ -34,7 +35,7 @@ READY = {"status": "READY", "hls_path": "v/master.m3u8", "duration": 12.5, "erro
 @pytest.fixture(scope="module")
 def hub(redis_server: RedisServer) -> Iterator[LiveHub]:
     """A hub that reads keys, for one tenant."""
-    with live_hub(video_keys=redis_server.url, cors_origins=(ORIGIN,)) as hub:
+    with patient_sources(), live_hub(video_keys=redis_server.url, cors_origins=(ORIGIN,)) as hub:
         yield hub
 
 

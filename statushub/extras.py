@@ -1,8 +1,7 @@
 """The extras of an installation, and the error that names the missing one.
 
 `pip install statushub` installs what a worker needs to publish. The extras `cli`, `server`, `sql`, `encode`,
-`generate`, `otel` and `all`, which
-pyproject.toml declares, install the rest.
+`generate`, `otel`, `jobs` and `all`, which pyproject.toml declares, install the rest.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ EXTRAS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("aiosqlite", "asyncmy", "asyncpg", "sqlalchemy"), "sql"),
     **dict.fromkeys(("av", "fsspec"), "encode"),
     "opentelemetry": "otel",
+    "cronsim": "jobs",
     **dict.fromkeys(("lxml_html_clean", "openai", "pypdf", "sentencex", "trafilatura"), "generate"),
 }
 """The extra that installs each top-level module that the base installation lacks."""

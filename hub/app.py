@@ -51,6 +51,7 @@ from statushub.hub.model.errors import ConfigError
 from statushub.hub.model.limits import StorageLimits
 from statushub.hub.model.record_names import record_names
 from statushub.hub.replicas.limits import ReplicaLimits
+from statushub.hub.settings import SETTINGS
 from statushub.hub.sources import follow_video_keys, open_record, open_record_cache, open_video_keys
 from statushub.hub.sources.bridge import Bridge
 from statushub.hub.viewers.quotas import ChannelLimits, StreamLimits
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from statushub.hub.sources.record import RecordSource
     from statushub.hub.sources.redis_keys import RedisKeys
     from statushub.hub.tracing import Tracing
+    from statushub.producers.jobs.definition import Job
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +140,7 @@ async def open_hub(
         tracing=tracing,
     )
     try:
-        async with opened, hub:
+        async with opened, hub, _worker(settings, opened):
             yield hub
     finally:
         if tracing is not None:
@@ -159,6 +161,39 @@ def check(settings: Config) -> None:
         _tracing_kind()
     if settings.results_dir:
         results.prepare(settings.results_dir)
+    if settings.jobs:
+        _jobs(settings)
+
+
+@asynccontextmanager
+async def _worker(settings: Config, broker: Broker) -> AsyncIterator[None]:
+    """Runs jobs for the time of the block, where that is switched on."""
+    if not settings.jobs:
+        yield
+        return
+    from statushub.producers.jobs.worker import Worker
+
+    worker = Worker(broker, _jobs(settings), tenants=settings.jobs_tenants, exclusive=not broker.shared)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        try:
+            yield
+        finally:
+            worker.stop()
+
+
+def _jobs(settings: Config) -> list[Job]:
+    """The jobs of the modules. Raises `ConfigError` where there are none."""
+    if not settings.jobs_modules:
+        label = SETTINGS["jobs_modules"].label
+        raise ConfigError(f"{label} is missing: the module that declares jobs", field="jobs_modules")
+    from statushub.producers.jobs.loading import load_jobs
+
+    try:
+        with required("jobs"):
+            return load_jobs(settings.jobs_modules)
+    except MissingExtra as error:
+        raise ConfigError(str(error), field="jobs") from error
 
 
 def _video_keys(settings: Config) -> RedisKeys | None:

@@ -12,10 +12,11 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from statushub.hub.job_settings import Jobs, JobsModules, JobsTenants
 from statushub.hub.marks import Flag, Rule, Secret
 from statushub.hub.model.addresses import check_base, check_key_address, check_listener, check_origin, check_proxy
 from statushub.hub.model.limits import MAX_BYTES, MAX_CHANNEL_CONTENTS, MAX_CONTENTS
-from statushub.hub.model.names import NAME_CHARACTERS
+from statushub.hub.model.names import DEFAULT_TENANT, NAME_CHARACTERS
 from statushub.hub.model.publication import EVENT_BYTES, EVENT_BYTES_MAX, LEASE_SECONDS_MAX
 from statushub.hub.model.record_names import TABLE
 from statushub.hub.model.retention import DEFAULT_LEASE_SECONDS, RETENTION_SECONDS
@@ -433,6 +434,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     source_columns: SourceColumns = ()
     source_tenant_column: SourceTenantColumn = ""
     source_tenants: SourceTenants = ()
+    jobs: Jobs = False
+    jobs_modules: JobsModules = ()
+    jobs_tenants: JobsTenants = (DEFAULT_TENANT,)
     access_log: Annotated[bool, Meta(description="Log every request, without its query.")] = False
     log_level: Annotated[LogLevel, Meta(description="Least severity that is logged."), Flag(metavar="LEVEL")] = "info"
     log_format: Annotated[

@@ -28,6 +28,7 @@ from statushub.hub.cli.source import source
 from statushub.hub.cli.terminal import echo, tolerate
 from statushub.hub.cli.token import token
 from statushub.hub.cli.watch import watch
+from statushub.hub.cli.worker import worker
 from statushub.hub.model.errors import StatushubError
 
 USAGE_CODES: Final = frozenset(
@@ -76,6 +77,7 @@ for _command in (
     check,
     bridge,
     source,
+    worker,
 ):
     cli.add_command(_command)
 

@@ -113,6 +113,12 @@ def only(choices: Mapping[str, Any], snippet: Snippet) -> Any:
 # Python
 
 
+def file_of(snippet: Snippet) -> str | None:
+    """The file in which the page has the snippet, by its first line."""
+    found = re.match(r"# (\w+\.py)\n", snippet.text)
+    return found[1] if found else None
+
+
 def completed(channel: str, content_id: str) -> Callable[[Documented], None]:
     """A check that the snippet's content is complete."""
 
@@ -161,8 +167,10 @@ PYTHON: Mapping[str, Callable[[Documented], None]] = {
 }
 
 
-# Those of the recipes are programs, which tests/live/test_recipes.py runs.
-@pytest.mark.parametrize("snippet", [it for it in snippets("python") if it.page != "docs/recipes.md"], ids=str)
+# Those of the recipes are programs, which tests/live/test_recipes.py runs; those that name a file are of the console.
+@pytest.mark.parametrize(
+    "snippet", [it for it in snippets("python") if it.page != "docs/recipes.md" and not file_of(it)], ids=str
+)
 def test_python(snippet: Snippet, documented: Documented, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A snippet runs unchanged, with top-level `await`, and publishes the content that the page names."""
     check = only(PYTHON, snippet)
@@ -197,6 +205,8 @@ class Console:
         tools.mkdir()
         (tools / "statushub").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m statushub "$@"\n')
         (tools / "statushub").chmod(0o755)
+        (tools / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        (tools / "python").chmod(0o755)
         self.environment = environment(
             {
                 "PATH": f"{tools}:{os.environ['PATH']}",
@@ -236,6 +246,26 @@ class Console:
         self.served = f"http://127.0.0.1:{url[2]}"
         wait_for_port(int(url[2]), process)
         self.stack.callback(lambda: self._stopped(command, ended(process, signal.SIGTERM)[0]))
+        return ""
+
+    def start_job(self, command: str) -> str:
+        """Start a job at the served hub, and wait until it has ended."""
+        self.environment["STATUSHUB_URL"] = self.served
+        said = self.run(command)
+
+        def ended() -> bool:
+            jobs = httpx.get(f"{self.served}/api/contents/jobs").json()["contents"]
+            return [job["status"] for job in jobs if job["content_id"] == said.strip()] == ["complete"]
+
+        eventually(ended)
+        return said
+
+    def work(self, command: str) -> str:
+        """Start a worker until it works; it must stop with exit code 0."""
+        words = shlex.split(self.documented.localized(command))[1:]
+        with started(*words, cwd=self.folder, env=self.environment) as process:
+            line_with(process, r"runs count", of="stderr")
+            assert ended(process, signal.SIGTERM)[0] == 0
         return ""
 
     def record(self, command: str) -> str:
@@ -350,6 +380,8 @@ COMMANDS: Mapping[str, Callable[[Console, str], str]] = {
     r"docker compose ": check_compose,
     r"(OTEL_\w+=\S+ )*statushub serve\b": Console.serve,
     r"statushub watch drafts": Console.watch,
+    r"statushub worker ": Console.work,
+    r"python start\.py": Console.start_job,
     r"statushub encode ": Console.encode,
     r"statushub generate ": Console.generate,
     r"cp statushub\.db ": Console.back_up,
@@ -387,6 +419,9 @@ CONSOLE_PAGES = sorted({snippet.page for snippet in snippets("console")})
 def test_console(page: str, documented: Documented, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The commands of a page, run in order, succeed and print what the page shows; `…` is any text."""
     console = Console(documented, tmp_path, partial(request.getfixturevalue, "postgres_server"))
+    for snippet in snippets("python"):
+        if snippet.page == page and (name := file_of(snippet)):
+            (tmp_path / name).write_text(snippet.text)
     with console.stack:
         for snippet in snippets("console"):
             if snippet.page != page:

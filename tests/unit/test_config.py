@@ -47,6 +47,8 @@ TEXTS = {
     "source_tenant_column": ("owner", "owner"),
     "source_columns": ("channel_id=board, id=post,", ("channel_id=board", "id=post")),
     "source_tenants": ("acme, beta", ("acme", "beta")),
+    "jobs_modules": ("app.jobs, reports", ("app.jobs", "reports")),
+    "jobs_tenants": ("acme, beta", ("acme", "beta")),
     "video_tenants": ("acme=4711, beta=b-1,", ("acme=4711", "beta=b-1")),
     "video_job_tenants": ("acme,beta", ("acme", "beta")),
     "video_steps": ("probing=1, encoding=2.5", ("probing=1", "encoding=2.5")),

@@ -1,0 +1,74 @@
+"""`statushub worker`: run jobs beside the hubs."""
+
+from __future__ import annotations
+
+import logging.config
+import signal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from statushub.hub.cli.setting_options import given, options_of
+from statushub.hub.environment import load
+from statushub.hub.logs import logging_config
+from statushub.hub.model.errors import ConfigError
+from statushub.hub.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from statushub.hub.config import Config
+
+EPILOG: Final = """\b
+Examples:
+  statushub worker myapp.jobs --broker redis://localhost:6379/0
+  STATUSHUB_BROKER=redis://localhost:6379/0 statushub worker myapp.jobs myapp.reports
+
+Runs until SIGTERM or Ctrl+C, and then gives its jobs back to other workers, after up to 10 seconds for the items that
+run. Any number of workers may run. A hub with an embedded broker runs jobs itself: statushub serve --jobs.
+"""
+
+SETTINGS_OF_WORKER: Final = ("broker", "jobs_tenants", "log_level", "log_format")
+
+
+@click.command(epilog=EPILOG, short_help="Run jobs beside the hubs.")
+@click.argument("modules", metavar="[MODULE]...", nargs=-1)
+@options_of(SETTINGS_OF_WORKER)
+@click.pass_obj
+def worker(environ: Mapping[str, str], /, modules: tuple[str, ...], **flags: Any) -> None:
+    """Run the jobs that these Python modules declare, by default those of STATUSHUB_JOBS_MODULES."""
+    import anyio
+
+    own = {SETTINGS[name].variable for name in (*SETTINGS_OF_WORKER, "jobs_modules")}
+    said = {"jobs_modules": modules} if modules else {}
+    settings = load({name: text for name, text in environ.items() if name in own}, **given(flags), **said)
+    if not settings.jobs_modules:
+        raise ConfigError(f"name a module, or set {SETTINGS['jobs_modules'].variable}", field="jobs_modules")
+    if settings.embedded:
+        raise ConfigError(
+            f"{SETTINGS['broker'].label} must be a Redis: an embedded broker belongs to its hub, which runs jobs with "
+            f"{SETTINGS['jobs'].label}",
+            field="broker",
+        )
+    logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
+    anyio.run(_run, settings)
+
+
+async def _run(settings: Config) -> None:
+    import anyio
+
+    from statushub.producers.jobs.loading import load_jobs
+    from statushub.producers.jobs.redis_store import RedisStore
+    from statushub.producers.jobs.worker import Worker
+
+    jobs = load_jobs(settings.jobs_modules)
+    async with RedisStore(settings.broker) as store, anyio.create_task_group() as tasks:
+        running = Worker(store, jobs, tenants=settings.jobs_tenants)
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+
+            async def stop() -> None:
+                async for _ in signals:
+                    running.stop()
+
+            tasks.start_soon(stop)
+            await running.run()
+            tasks.cancel_scope.cancel()

@@ -29,12 +29,15 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SHOW = "(content) => document.getElementById('shown').append(content.content_id + ' ' + content.status + '; ')"
+PAGE = f"const render = {SHOW}, clear = () => {{}}, remove = () => {{}};"
 IMPORT = 'import { StatusStream } from "/assets/client.js";'
 """The import for a snippet that shows only a call."""
 
 SETTINGS = {
     'new EventSource("http': Setting(foreign=True, channel="drafts", prelude=""),
-    'new StatusStream("drafts"': Setting(foreign=True, channel="drafts", prelude=""),
+    'new StatusStream("drafts"': Setting(foreign=True, channel="drafts", prelude=PAGE),
+    'fetch("https://hub.example': Setting(foreign=True, channel="drafts", prelude=PAGE),
+    "fetch(`${changes}": Setting(foreign=True, channel="drafts", prelude=PAGE),
     'new WebSocket("wss': Setting(foreign=True, channel="drafts", prelude=f"const token = 'any', show = {SHOW};"),
     'new EventSource("/api': Setting(
         foreign=False, channel="encodes", prelude=f"const render = {SHOW}, clear = () => {{}}, poll = () => {{}};"

@@ -7,43 +7,23 @@ modules do not run beside that loop.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-"""Chromium runs as root in a container, without a screen, and sends no request of its own."""
+from tests.support.chromium import running
 
 EXPECT_MS = 20_000
 """The time limit for a condition: a reconnect takes up to 8 s, and the machine may be slow."""
-
-
-def chromium() -> str:
-    """The path of an installed Chromium or Chrome."""
-    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
-        if path := shutil.which(name):
-            return path
-    raise RuntimeError("browser tests need chromium: run tests/support/install-tools")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One headless browser for the tests of a module."""
     expect.set_options(timeout=EXPECT_MS)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
+    with sync_playwright() as playwright, running(playwright) as started:
         yield started
-        started.close()
 
 
 @pytest.fixture

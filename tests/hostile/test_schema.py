@@ -25,6 +25,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from statushub.hub.sources.place import MARK
 from tests.hostile.seed import examples, seeded
 from tests.support.live import LiveHub
 from tests.support.tokens import bearer
@@ -65,16 +66,11 @@ def drawn_from(mode: GenerationMode) -> dict[str, Any]:
     return {operation.label: operation for operation in found}
 
 
-INCOMPLETE: Final = {
-    "POST /api/publish",
-    "GET /api/events",
-    "GET /api/changes",
-    "GET /api/channels",
-    "GET /api/contents/{channel_id}",
-    "GET /api/contents/{channel_id}/status",
-}
-"""Operations of which a schema cannot say all that is required: a status, unless another field implies it; a channel or
-a pattern, and how many of both; and `after`, which is taken only from an answer."""
+INCOMPLETE: Final = {"POST /api/publish"}
+"""Operations of which a schema cannot say all that is required: a status, unless another field implies it."""
+
+NAMED_MAX: Final = 64
+"""Most channels and patterns of a request, which a schema can say of either, and not of both together."""
 
 
 def calls() -> Iterator[tuple[str, GenerationMode]]:
@@ -106,6 +102,18 @@ def is_a_path(case: Case[Any]) -> bool:
     return "%0A" not in case.formatted_path and "\n" not in case.formatted_path
 
 
+def is_complete(case: Case[Any]) -> bool:
+    """Whether a request that the schema allows has what a schema cannot say."""
+    match case.operation.label:
+        case "GET /api/events" | "GET /api/changes":
+            return 1 <= len(case.query.get("channel", [])) + len(case.query.get("match", [])) <= NAMED_MAX
+        case "GET /api/channels":
+            return "after" not in case.query  # which is taken only from an answer
+        case _:
+            # So is one that a hub with a system of record has answered.
+            return not str(case.query.get("after", "")).startswith(MARK)
+
+
 @pytest.mark.parametrize("keyed", [False, True], ids=["without a key", "with a key"])
 @pytest.mark.parametrize(("label", "mode"), list(calls()))
 def test_answers_are_as_described(
@@ -121,6 +129,7 @@ def test_answers_are_as_described(
         @given(case=drawn_from(mode)[label].as_strategy(generation_mode=mode))
         def answered(case: Case[Any]) -> None:
             assume(is_a_path(case))
+            assume(mode.is_negative or is_complete(case))
             if "wait" in case.query:
                 case.query["wait"] = 0
             case.call_and_validate(base_url=base_url, session=session, headers=head, checks=chosen, timeout=10)

@@ -16,7 +16,9 @@ from starlette.types import ASGIApp
 from statushub.extras import MissingExtra, required
 from statushub.hub.api import (
     access,
+    batch,
     cancel,
+    changes,
     channels,
     contents,
     dashboard,
@@ -61,6 +63,8 @@ ROUTES: Final = (
     *websocket.routes,
     *removal.routes,
     *cancel.routes,
+    *batch.routes,
+    *changes.routes,
     *contents.routes,
     *channels.routes,
     *jobs.routes,
@@ -76,7 +80,7 @@ ROUTES: Final = (
 
 KINDS: Final = {
     "stream": (*events.routes, *websocket.routes),
-    "poll": (*contents.routes, *channels.routes, *jobs.routes, *videos.routes),
+    "poll": (*batch.routes, *changes.routes, *contents.routes, *channels.routes, *jobs.routes, *videos.routes),
     "publish": (*publish.routes, *removal.routes, *cancel.routes),
     "access": access.routes,
     "operation": (*health.routes, *description.routes),
@@ -84,7 +88,7 @@ KINDS: Final = {
 }
 """The same routes by what they are for, as metrics have it."""
 
-WAITING: Final = (contents.changes, cancel.cancels)
+WAITING: Final = (changes.changes, cancel.cancels)
 """The endpoints that answer long polls."""
 
 if TYPE_CHECKING:

@@ -8,14 +8,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from statushub.hub.api.contents import wait_of
 from statushub.hub.api.fields import Count, CursorText, NameText
 from statushub.hub.brokers.contract import Cancel
 from statushub.hub.http.body import POLL_BODY_BYTES, read_json
 from statushub.hub.http.client import address_of, identify
 from statushub.hub.http.disconnect import while_connected
 from statushub.hub.http.names import channel_of
-from statushub.hub.http.query import query_value
+from statushub.hub.http.query import query_value, wait_of
 from statushub.hub.http.response import json_response
 from statushub.hub.http.route import Route
 from statushub.hub.http.state import hub_of, rate_limiter_of
@@ -96,7 +95,7 @@ async def cancels(request: Request) -> Response:
     identity, hub = await identify(request), hub_of(request)
     if not identity.write.texts:
         raise Forbidden("this token writes no channel, so that nothing of its own can be cancelled", field="write")
-    since, wait = query_value(request, "since"), wait_of(query_value(request, "wait"))
+    since, wait = query_value(request, "since"), wait_of(request)
     cursor = None if since is None else Cursor.parse(since)
     waiting = hub.cancels(identity.tenant, cursor, wait, wanted=lambda it: identity.may_write(it.channel))
     found = await while_connected(request, waiting)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
+
+
+def lines_of(*names: str, **more: Any) -> msgspec.Meta:
+    """Says of raw JSON that it is a list of these components."""
+    components = [{"$ref": f"#/components/schemas/{name}"} for name in names]
+    items = components[0] if len(components) == 1 else {"oneOf": components}
+    return msgspec.Meta(extra_json_schema={"type": "array", "items": items, **more})
 
 
 def component(name: str) -> msgspec.Meta:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol
 
 import msgspec
 
@@ -10,6 +10,7 @@ from statushub.hub.api.fields import ChangedData, ContentStatus, CursorText, Eve
 from statushub.hub.model import status
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Event
+from statushub.hub.model.status import Status
 from statushub.hub.model.vocabulary import CONTENT_STATUS, Phase
 from statushub.hub.wire.format import EventFormat
 
@@ -58,11 +59,21 @@ class ChangeEvent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     data: ChangedData
 
 
+class ContentFormat(EventFormat, Protocol):
+    """Encodes contents of a channel, those of the record included."""
+
+    def content(self, said: Status) -> bytes:
+        """A content whose `id` is among its fields."""
+
+
 class WholeLine:
     """A content's whole status."""
 
     def event(self, epoch: str, event: Event) -> bytes:
         return status.whole(event)
+
+    def content(self, said: Status) -> bytes:
+        return _encode(said.data)
 
 
 class ChangeLine:
@@ -78,28 +89,34 @@ class ListLine:
     """A content in a list."""
 
     def event(self, epoch: str, event: Event) -> bytes:
-        return _encode(listed_status(event.content_id, status.phase(event)))
+        return _encode(_listed_status(event.content_id, status.phase(event)))
+
+    def content(self, said: Status) -> bytes:
+        return _encode(_listed_status(said.data["id"], said.phase))
 
 
 class SummaryLine:
     """A content in a summary."""
 
     def event(self, epoch: str, event: Event) -> bytes:
-        return _encode(status_line(event.content_id, status.read(event)))
+        return _encode(_status_line(event.content_id, status.read(event)))
+
+    def content(self, said: Status) -> bytes:
+        return _encode(_status_line(said.data["id"], said))
 
 
-WHOLE_LINE: Final[EventFormat] = WholeLine()
+WHOLE_LINE: Final[ContentFormat] = WholeLine()
 CHANGE_LINE: Final[EventFormat] = ChangeLine()
-LIST_LINE: Final[EventFormat] = ListLine()
-SUMMARY_LINE: Final[EventFormat] = SummaryLine()
+LIST_LINE: Final[ContentFormat] = ListLine()
+SUMMARY_LINE: Final[ContentFormat] = SummaryLine()
 
 
-def listed_status(id: str, phase: Phase) -> ListedStatus:
+def _listed_status(id: str, phase: Phase) -> ListedStatus:
     """A content in a list."""
     return ListedStatus(id=id, status=CONTENT_STATUS[phase])
 
 
-def status_line(id: str, said: status.Status) -> StatusLine:
+def _status_line(id: str, said: Status) -> StatusLine:
     """A content in a summary."""
     word, step = CONTENT_STATUS[said.phase], said.text("processing_status")
     if said.phase is Phase.FAILED:

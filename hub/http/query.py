@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from starlette.requests import Request
@@ -11,6 +12,9 @@ from statushub.hub.model.errors import Invalid, TooLarge
 QUERY_BYTES: Final = 4096
 """Longest query string. The longest sensible one, 64 channel names of ordinary length, has about 2 KiB."""
 
+WAIT_SECONDS_MAX: Final = 25.0
+"""Longest long poll: under the 30 seconds after which common proxies give an answer up."""
+
 
 def limit_of(request: Request, most: int) -> int:
     """The query parameter `limit`, `most` where it is missing. Raises `Invalid` where it is not from 1 to `most`."""
@@ -19,6 +23,18 @@ def limit_of(request: Request, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
         raise Invalid(f"limit must be a whole number from 1 to {most}", field="limit")
     return int(text)
+
+
+def wait_of(request: Request) -> float:
+    """The query parameter `wait`, the seconds of a long poll, 0 where it is missing. Raises `Invalid`."""
+    try:
+        wait = float(query_value(request, "wait") or 0)
+    except ValueError:
+        wait = math.nan
+    # Written so that NaN fails it too.
+    if not 0 <= wait <= WAIT_SECONDS_MAX:
+        raise Invalid(f"wait must be a number of seconds from 0 to {WAIT_SECONDS_MAX:g}", field="wait")
+    return wait
 
 
 def query_value(request: Request, name: str) -> str | None:

@@ -58,7 +58,7 @@ def json_response(value: object, *, status: int = 200, headers: Mapping[str, str
     return Response(_encoder.encode(value), status, headers, "application/json")
 
 
-def long_response(value: msgspec.Struct, headers: Mapping[str, str]) -> Response:
+def long_response(value: msgspec.Struct | msgspec.Raw, headers: Mapping[str, str]) -> Response:
     """`value` as JSON, made of bytes that the hub keeps anyway: much is not copied for a client that does not read."""
     size = _size(value)
     return LongJson(value, size, headers) if size > PIECE_BYTES else json_response(value, headers=headers)

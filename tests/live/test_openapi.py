@@ -15,7 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 
 from statushub.hub import __version__, config
-from statushub.hub.api import access, contents, events, jobs, matching, removal
+from statushub.hub.api import access, batch, events, jobs, matching, removal
 from statushub.hub.app import ROUTES
 from statushub.hub.auth import patterns, revocations, tickets, tokens
 from statushub.hub.brokers.contract import PAGE_CHANNELS
@@ -114,8 +114,8 @@ def test_described_limits_equal_the_real_ones() -> None:
     schemas = description()["components"]["schemas"]
     paths = description()["paths"]
     wait = next(p for p in paths["/api/contents/{channel_id}/changes"]["get"]["parameters"] if p.get("name") == "wait")
-    assert wait["schema"]["maximum"] == contents.WAIT_SECONDS_MAX
-    assert schemas["StatusBatchRequest"]["properties"]["content_ids"]["maxItems"] == contents.BATCH_IDS
+    assert wait["schema"]["maximum"] == query.WAIT_SECONDS_MAX
+    assert schemas["StatusBatchRequest"]["properties"]["content_ids"]["maxItems"] == batch.BATCH_IDS
     limits = {p["name"]: p["schema"] for p in paths["/api/channels"]["get"]["parameters"] if "name" in p}
     assert (limits["prefix"]["maxLength"], limits["limit"]["maximum"]) == (NAME_CHARACTERS, PAGE_CHANNELS)
     assert schemas["JobBatchRequest"]["properties"]["job_ids"]["maxItems"] == jobs.BATCH_IDS

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from statushub.hub.api.contents import Changes, Contents
+from statushub.hub.api.changes import Changes
+from statushub.hub.api.contents import Contents
 from statushub.hub.http.response import BATCH_ITEMS, PIECE_BYTES, _pieces, _size
 from statushub.hub.http.unread import Unread
 

@@ -88,7 +88,7 @@ KINDS: Final = {
 }
 """The same routes by what they are for, as metrics have it."""
 
-WAITING: Final = (changes.changes, cancel.cancels)
+WAITING: Final = (changes.changes, changes.matching_changes, cancel.cancels)
 """The endpoints that answer long polls."""
 
 if TYPE_CHECKING:

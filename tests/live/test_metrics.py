@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
+from statushub.hub.api import changes
 from statushub.hub.brokers.redis.client import CONCURRENT_COMMANDS
 from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.metrics import STATUSES
@@ -79,6 +80,17 @@ def test_requests_are_counted_by_route_and_not_by_name(http: Any) -> None:
     # The durations of the routes that were asked; each has its buckets, a count and a sum.
     asked = sum(name.startswith("statushub_request_duration_seconds_count") for name in found)
     assert len(found) <= before + asked * 18
+
+
+@pytest.mark.parametrize("path", [route.path for route in changes.routes] + ["/api/cancels"])
+def test_long_polls_have_a_route_of_their_own(path: str) -> None:
+    """What they wait is no answer time of a poll."""
+    with live_hub() as hub:
+        asked = {"wait": "0.01"} | ({"match": "c/*"} if path == "/api/changes" else {})
+        httpx.get(f"{hub.base_url}{path.replace('{channel_id:path}', 'c')}", params=asked).raise_for_status()
+        found = samples(hub)
+    route = path.replace(":path", "")
+    assert (found[took(f"{route}?wait")], found.get(took(route), 0)) == (1, 0)
 
 
 def test_each_route_has_counters_from_the_start() -> None:

@@ -24,6 +24,12 @@ MARKS: Final = 64
 are resumed. Each takes some 300 bytes."""
 
 
+class DeltaEvent(Event, frozen=True, kw_only=True, gc=False):
+    """The event that announces a delta, with the delta that its data are."""
+
+    change: Delta
+
+
 class Composed(Event, frozen=True, kw_only=True, gc=True, weakref=True):
     """The whole state of a content that grows, as it was at one moment."""
 
@@ -70,7 +76,7 @@ class Growth:
 
     def grow(self, said: Event) -> Grown:
         """Take in a delta that follows. Raises `Invalid` where its data are none."""
-        self._state.apply(delta.decode(said.data))
+        self._state.apply(_delta_of(said))
         self.offset = said.offset
         self._merged.clear()
         self._composed = None
@@ -120,13 +126,34 @@ class Growth:
         return event
 
 
-def is_delta(event: Event) -> bool:
-    """Whether the data of an event of the type `content_delta` are a delta: straight publishers may store any bytes."""
+def decoded(event: Event) -> Event:
+    """The event with its delta, which is decoded here once for all that take it in; the event itself where its data are
+    none: straight publishers may store any bytes."""
+    if type(event) is DeltaEvent:
+        return event
     try:
-        delta.decode(event.data)
+        change = delta.decode(event.data)
     except Invalid:
-        return False
-    return True
+        return event
+    return DeltaEvent(
+        channel=event.channel,
+        content_id=event.content_id,
+        offset=event.offset,
+        type=event.type,
+        data=event.data,
+        after=event.after,
+        change=change,
+    )
+
+
+def is_delta(event: Event) -> bool:
+    """Whether the data of an event of the type `content_delta` are a delta."""
+    return type(decoded(event)) is DeltaEvent
+
+
+def _delta_of(event: Event) -> Delta:
+    """Raises `Invalid` where the data are none."""
+    return event.change if type(event) is DeltaEvent else delta.decode(event.data)
 
 
 def announced(events: Sequence[Event], epoch: str) -> list[Event]:
@@ -159,7 +186,7 @@ def _joined(run: list[Event], epoch: str) -> Event:
     said = Delta(sets={}, appends={})
     for event in run:
         if type(event) is Grown:
-            said = delta.merged(said, delta.decode(event.said.data))
+            said = delta.merged(said, _delta_of(event.said))
     return _announcing(last, last.offset, first.said.after, said, epoch)
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from statushub.hub.metrics import Counts
 from statushub.hub.model.cursor import epoch_precedes
 from statushub.hub.model.event import Announcement, Event
 from statushub.hub.replicas.delivery_lag import DeliveryLag
 from statushub.hub.replicas.directory import Directory
+from statushub.hub.replicas.growth import decoded
 from statushub.hub.replicas.registry import Registry, Tenant
 from statushub.hub.replicas.replica import Replica
 from statushub.hub.replicas.sync import Synchronizer
@@ -71,6 +74,8 @@ class Ingest:
             replica = tenant.replicas.get(announcement.event.channel)
             if replica is None and tenant.directory is None:
                 continue
+            if announcement.event.after and replica is not None:
+                announcement = replace(announcement, event=decoded(announcement.event))
             in_order = replica is not None and replica.follows(announcement)
             gap = tenant.directory is not None and not tenant.directory.follows(announcement)
             if before is not None and (replica is not before or not in_order or gap):

@@ -15,6 +15,7 @@ import pytest
 from statushub.hub.auth.identity import Identity
 from statushub.hub.brokers.sqlite.broker import EmbeddedBroker
 from statushub.hub.hub import Hub
+from statushub.hub.model import delta
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Announcement, Event
 from statushub.hub.model.publication import publication
@@ -198,6 +199,24 @@ async def test_deltas_of_one_turn_are_one_frame() -> None:
             "content_delta",
         ]
         assert screen.text() == "abcd"
+
+
+async def test_a_delta_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To see whether it fits, to append it, and to write those that came together as one."""
+    read: list[bytes] = []
+
+    def counted(data: bytes, decode: Callable[[bytes], delta.Delta] = delta.decode) -> delta.Delta:
+        read.append(data)
+        return decode(data)
+
+    monkeypatch.setattr(delta, "decode", counted)
+    async with staged() as stage:
+        screen = stage.view(CHUNKED_DELTA_SSE)
+        for text in "abc":
+            stage.grow(text, send=False)
+        stage.grow("d")
+        assert screen.text() == "abcd"
+        assert (len(read), len(set(read))) == (4, 4)
 
 
 async def test_a_late_viewer_gets_the_whole_in_one_frame() -> None:

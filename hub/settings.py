@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -23,6 +23,9 @@ BOOLEANS: Final = {
     "0": False,
 }
 """Words for a boolean, in any case."""
+
+UNITS: Final = ("SECONDS", "BYTES")
+"""Metavars that are the unit of a number."""
 
 SYNONYMS: Final = {"warn": "warning", "err": "error", "fatal": "critical"}
 """Other words for a choice: those of other programs for a severity."""
@@ -91,11 +94,16 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
             case inspect.LiteralType():
                 return f"one of {', '.join(self.choices)}"
             case inspect.IntType():
-                return f"a whole number from {self.range}"
+                return f"a whole number {self._of}from {self.range}"
             case inspect.FloatType():
-                return f"a number from {self.range}"
+                return f"a number {self._of}from {self.range}"
             case _:
                 return self.form or "text"
+
+    @property
+    def _of(self) -> str:
+        """The unit of a number, in words between "a number" and its range."""
+        return f"of {self.metavar.lower()} " if self.metavar in UNITS else ""
 
     def parse(self, text: str) -> Any:
         """The value that `text` stands for in an environment variable or on the command line.
@@ -121,11 +129,21 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         try:
             converted = msgspec.convert(value, self.declaration, strict=strict)
         except msgspec.ValidationError as error:
-            raise ValueError(f"{given!r} is not {self.expected}") from error
+            wrong = self._wrong(value) if isinstance(value, list | tuple) else given
+            raise ValueError(f"{wrong!r} is not {self.expected}") from error
         for text in converted if self.repeatable else [converted]:
             if isinstance(text, str):
                 self._check_text(text)
         return converted
+
+    def _wrong(self, values: Sequence[object]) -> object:
+        """The first of these values that cannot be one of a setting's."""
+        for value in values:
+            try:
+                msgspec.convert([value], self.declaration)
+            except msgspec.ValidationError:
+                return value
+        return values
 
     def _check_text(self, text: str) -> None:
         try:

@@ -64,10 +64,13 @@ def open_transport(url: str, *, tenant: str, token: str | None) -> Transport:
         from statushub.producers.redis_transport import RedisTransport
 
         return RedisTransport(url, tenant=tenant)
+    if "://" not in url:
+        # `localhost:8000` seems to have one.
+        raise ConfigError(
+            f"cannot publish to {scheme or 'this address'}: it has no scheme, such as http:// or redis://", field="url"
+        )
     allowed = ", ".join((*SCHEMES, *HTTP_SCHEMES))
-    raise ConfigError(
-        f"cannot publish to {scheme or 'an address without a scheme'}: the schemes are {allowed}", field="url"
-    )
+    raise ConfigError(f"cannot publish to {scheme or 'this address'}: the schemes are {allowed}", field="url")
 
 
 def settings(environ: Mapping[str, str]) -> dict[str, str]:

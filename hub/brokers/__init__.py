@@ -42,8 +42,11 @@ def open_broker(
         return RedisBroker(url, retention=retention, default_lease=default_lease, limits=limits)
     # Without the rest of the URL, which may hold a password.
     scheme = url.partition(":")[0]
-    allowed = ", ".join((f"{_FILE}FILE", _MEMORY, *redis))
-    raise ConfigError(f"broker begins with {scheme!r}, which is none of {allowed}", field="broker")
+    allowed = (f"{_FILE}FILE", _MEMORY, *redis)
+    for form in allowed:
+        if url.startswith(f"{scheme}:") and form.startswith(f"{scheme}:"):
+            raise ConfigError(f"broker begins with '{scheme}:', and must begin with {form}", field="broker")
+    raise ConfigError(f"broker begins with {scheme!r}, which is none of {', '.join(allowed)}", field="broker")
 
 
 def _file(url: str) -> Path:

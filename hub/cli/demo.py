@@ -18,6 +18,7 @@ from typing import Any, Final
 import click
 
 from statushub.hub.cli.encode import require_encoder
+from statushub.hub.cli.number import Number, WholeNumber
 from statushub.hub.cli.terminal import echo
 from statushub.hub.config import Config
 from statushub.hub.environment import load
@@ -51,12 +52,15 @@ DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
 
 @click.command(short_help="Run a hub with real encodes to watch.")
 @click.option(
-    "--port", type=int, metavar="PORT", help="Port to listen on.  [default: 8000, or a free one if that is in use]"
+    "--port",
+    type=WholeNumber(),
+    metavar="PORT",
+    help="Port to listen on.  [default: 8000, or a free one if that is in use]",
 )
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @click.option(
     "--clips",
-    type=click.IntRange(1, 1000),
+    type=WholeNumber(1, 1000),
     metavar="COUNT",
     default=CLIPS,
     show_default=True,
@@ -64,7 +68,7 @@ DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0.5, 3600),
+    type=Number(0.5, 3600),
     metavar="SECONDS",
     default=CLIP_SECONDS,
     show_default=True,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from statushub.hub.cli.failure import INTERRUPTED, TERMINATED, USAGE, Failure, cancelled
+from statushub.hub.cli.number import Number, WholeNumber
 from statushub.hub.cli.refusal import refused
 from statushub.hub.cli.target import producer, target_options
 from statushub.hub.cli.terminal import echo
@@ -56,7 +57,7 @@ NAME_CHARACTERS: Final = 60
 @click.argument("source", required=False)
 @click.option(
     "--sample",
-    type=click.FloatRange(0.5, 3600),
+    type=Number(0.5, 3600),
     metavar="SECONDS",
     help="Encode a generated clip of this length instead of SOURCE.",
 )
@@ -76,8 +77,10 @@ NAME_CHARACTERS: Final = 60
     f"with --destination.  [env var: {RESULTS_DIR}]",
 )
 @click.option("--preset", default="veryfast", show_default=True, help="Preset of x264, from ultrafast to veryslow.")
-@click.option("--crf", type=int, default=23, show_default=True, help="Quality of x264: 18 is high, 28 is low.")
-@click.option("--threads", type=int, default=0, help="Threads of each encoder.  [default: half of the cores]")
+@click.option(
+    "--crf", type=WholeNumber(), default=23, show_default=True, help="Quality of x264: 18 is high, 28 is low."
+)
+@click.option("--threads", type=WholeNumber(), default=0, help="Threads of each encoder.  [default: half of the cores]")
 @click.option(
     "--redirect-host",
     "redirect_hosts",
@@ -88,12 +91,12 @@ NAME_CHARACTERS: Final = 60
 @click.option(
     "--memory",
     "memory_gib",
-    type=click.FloatRange(0.5, 1024),
+    type=Number(0.5, 1024),
     metavar="GIB",
     help="Memory that the encode may take.  [default: 6]",
 )
 @click.option(
-    "--segment-seconds", type=float, default=4.0, show_default=True, metavar="SECONDS", help="Length of a segment."
+    "--segment-seconds", type=Number(), default=4.0, show_default=True, metavar="SECONDS", help="Length of a segment."
 )
 @target_options
 @click.pass_context

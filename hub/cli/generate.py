@@ -14,6 +14,7 @@ import click
 
 from statushub.hub.cli.encode import cancel_on_signals, default_name
 from statushub.hub.cli.failure import INTERRUPTED, TERMINATED, cancelled
+from statushub.hub.cli.number import WholeNumber
 from statushub.hub.cli.refusal import refused
 from statushub.hub.cli.target import producer, target_options
 from statushub.hub.cli.terminal import echo, printable
@@ -53,7 +54,7 @@ of the text are chosen on this machine. Exit codes:
     envvar=BASE_URL,
     help=f"Address of a server with OpenAI's API, such as Ollama, vLLM or llama.cpp.  [env var: {BASE_URL}]",
 )
-@click.option("--questions", type=int, default=3, show_default=True, help="Number of questions, 0 to 20.")
+@click.option("--questions", type=WholeNumber(), default=3, show_default=True, help="Number of questions, 0 to 20.")
 @click.option(
     "--redirect-host",
     "redirect_hosts",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from statushub.hub.cli.channel_table import ChannelTable, line
+from statushub.hub.cli.number import WholeNumber
 from statushub.hub.cli.target import HUB, TOKEN
 from statushub.hub.cli.terminal import echo
 from statushub.hub.model.names import check_prefix
@@ -37,7 +38,7 @@ Exit codes:
 @click.argument("prefix", default="")
 @HUB
 @TOKEN
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="List at most N channels.")
+@click.option("--limit", type=WholeNumber(min=1), metavar="N", help="List at most N channels.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per channel.")
 @click.pass_obj
 def ls(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from statushub.hub.cli.number import Number, WholeNumber
 from statushub.hub.cli.refusal import refused
 from statushub.hub.cli.target import producer, target_options
 from statushub.hub.cli.terminal import echo
@@ -34,17 +35,21 @@ Prints the cursor of the stored event. Exit codes:
 @click.argument("channel")
 @click.argument("content_id")
 @click.argument("status")
-@click.option("--progress", type=click.FloatRange(0, 100), metavar="PERCENT", help="Progress of the work.")
+@click.option("--progress", type=Number(0, 100), metavar="PERCENT", help="Progress of the work.")
 @click.option("--processing-status", metavar="TEXT", help="More detail on the status, such as summarizing.")
 @click.option("--type", "type_", metavar="TYPE", help="Type of the event; by default it follows from the status.")
-@click.option("--attempt", type=int, metavar="NUMBER", help="Number of the attempt; a higher one supersedes a lower.")
+@click.option(
+    "--attempt", type=WholeNumber(), metavar="NUMBER", help="Number of the attempt; a higher one supersedes a lower."
+)
 @click.option("--run", metavar="NAME", help="Name of this try of the work; one that began later supersedes it.")
-@click.option("--age", type=float, metavar="SECONDS", help="For how long the run has been running.")
+@click.option("--age", type=Number(), metavar="SECONDS", help="For how long the run has been running.")
 @click.option("--restart", is_flag=True, help="Begin a new attempt, although the last one has ended.")
-@click.option("--seq", type=int, metavar="NUMBER", help="Number within the attempt; it must be higher than the last.")
+@click.option(
+    "--seq", type=WholeNumber(), metavar="NUMBER", help="Number within the attempt; it must be higher than the last."
+)
 @click.option(
     "--lease",
-    type=float,
+    type=Number(),
     metavar="SECONDS",
     help="Time within which another status must follow, or the content stalls; 0 for none.  "
     "[default: that of the hubs]",

@@ -9,6 +9,7 @@ import click
 
 from statushub.hub.cli.claims import claims_of
 from statushub.hub.cli.failure import USAGE, Failure
+from statushub.hub.cli.number import Number
 from statushub.hub.cli.target import HUB, TOKEN
 from statushub.hub.cli.terminal import echo
 
@@ -37,7 +38,7 @@ The hub's token needs the claim revoke. Exit codes:
 )
 @click.option(
     "--issued-before",
-    type=float,
+    type=Number(),
     metavar="SECONDS",
     help="With --sub: revoke only the tokens issued before this time (Unix seconds).",
 )

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from statushub.hub.cli.failure import TIMED_OUT, USAGE, Failure
+from statushub.hub.cli.number import Number
 from statushub.hub.cli.target import HUB, TOKEN
 from statushub.hub.cli.terminal import printable
 from statushub.hub.model.cursor import Cursor
@@ -64,7 +65,7 @@ In a terminal the arrow keys, page up and down, home and end scroll, and q ends 
     help="End when each CONTENT, or every content that is watched and at least one, is no longer pending or "
     "processing.",
 )
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="End after this time.")
+@click.option("--timeout", type=Number(0, min_open=True), metavar="SECONDS", help="End after this time.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per event: id, type, data.")
 @click.pass_obj
 def watch(

@@ -65,6 +65,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Folder for temporary files; the system's by default."""
 
     def __post_init__(self) -> None:
+        if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
+            raise Invalid(
+                "base_url must begin with http:// or https://, such as http://127.0.0.1:11434/v1", field="base_url"
+            )
         if not 0 <= self.questions <= QUESTIONS_MAX:
             raise Invalid(f"questions must be from 0 to {QUESTIONS_MAX}", field="questions")
         if not self.part_characters >= 500:

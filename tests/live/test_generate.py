@@ -266,7 +266,7 @@ async def test_an_unreachable_server_is_an_error(
     assert "hunter2" not in caught.value.message
 
 
-@pytest.mark.parametrize("url", ["nonsense", "http://[::1/v1", "ftp://127.0.0.1/v1"])
+@pytest.mark.parametrize("url", ["http://[::1/v1", "http://"])
 async def test_an_address_that_is_none_is_an_error(url: str, producer: Producer, name: str, article: Path) -> None:
     """It is no crash of a library."""
     options = Options(base_url=url, model="m")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 import pytest
 from msgspec import inspect
 
+from statushub.hub.brokers import open_broker
 from statushub.hub.cli import cli
 from statushub.hub.cli.setting_options import given
 from statushub.hub.cli.settings_table import BEGIN, COMMAND, END, main, table, updated
@@ -324,6 +326,38 @@ def test_an_invalid_setting_is_named(environ: dict[str, str], overrides: dict[st
     assert caught.value.field == field
     named = caught.value.message.partition(" ")[0]
     assert named.rstrip(":") in (SETTINGS[field].flag, SETTINGS[field].variable)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("retention", "7d", "'7d' is not a number of seconds from 1 to 315360000"),
+        ("max_body", "1x", "'1x' is not a whole number of bytes from 1024 to 1073741824"),
+        ("port", "x", "'x' is not a whole number from 0 to 65535"),
+        ("allowed_hosts", "a,http://b,c", "'http://b' is not a host name without a scheme or port"),
+        ("proxies", "127.0.0.1,nope", "'nope' is neither an IP address"),
+    ],
+)
+def test_an_error_says_the_value_and_its_unit(name: str, text: str, message: str) -> None:
+    """Of a list it says the value that is wrong."""
+    variable = SETTINGS[name].variable
+    with pytest.raises(ConfigError, match=re.escape(f"{variable} is invalid: {message}")):
+        load({variable: text})
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:hub.db", "broker begins with 'sqlite:', and must begin with sqlite:///FILE"),
+        ("redis:localhost", "broker begins with 'redis:', and must begin with redis://"),
+        ("postgres://h", "broker begins with 'postgres', which is none of sqlite:///FILE, memory:, redis://"),
+        ("memory", "broker begins with 'memory', which is none of"),
+    ],
+)
+def test_the_error_of_a_broker_says_how_its_url_begins(url: str, message: str) -> None:
+    """And no more of it, since it may hold a password."""
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        open_broker(url)
 
 
 def test_an_unknown_override_is_named() -> None:

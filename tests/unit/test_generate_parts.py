@@ -130,6 +130,7 @@ def test_a_fence_around_the_answer_is_ignored(text: str) -> None:
     [
         ("questions", -1),
         ("questions", 21),
+        *(("base_url", url) for url in ("nonsense", "localhost:11434/v1", "ftp://127.0.0.1/v1")),
         ("part_characters", 499),
         ("words_per_second", -1.0),
         ("words_per_second", float("nan")),
@@ -137,7 +138,7 @@ def test_a_fence_around_the_answer_is_ignored(text: str) -> None:
         *((name, float("inf")) for name in ("download_seconds", "read_seconds", "answer_seconds")),
     ],
 )
-def test_an_option_out_of_range_is_named(field: str, value: float) -> None:
+def test_an_option_out_of_range_is_named(field: str, value: float | str) -> None:
     """Before anything is read."""
     with pytest.raises(Invalid) as caught:
         Options(**{field: value})  # type: ignore[arg-type]

@@ -371,6 +371,9 @@ class Broker(Protocol):
     async def cancels(self, tenant: str) -> Cancels:
         """The requests that are in force, at most `LISTED_CANCELS`."""
 
+    async def tenants(self) -> list[str]:
+        """Every tenant that stores something, those of the hubs themselves included, in no order."""
+
     async def expire(self, now: float | None = None) -> int:
         """Sweep: end every content, of every tenant, whose lease ran out before `now` (Unix seconds; by default the
         broker's own clock) with `publication.stalled`, and those that were to be cancelled by then, exactly once

@@ -231,7 +231,7 @@ class RedisBroker:
         return Cancels(cursor=cursor, cancels=commands.requests(listed, answer))
 
     async def expire(self, now: float | None = None) -> int:
-        tenants = await self._tenants()
+        tenants = await self.tenants()
         swept = await self._client.call_all(
             [commands.due_call(self._prefix(tenant), now, STALL_BATCH, self._settings) for tenant in tenants]
         )
@@ -280,8 +280,8 @@ class RedisBroker:
         key = commands.settings(self._topology.root)
         return key, ("HSET", key, *commands.told(self._settings))
 
-    async def _tenants(self) -> list[str]:
-        """The tenants that store something. Writes the settings anew where the server has lost them."""
+    async def tenants(self) -> list[str]:
+        """Writes the settings anew, too, where the server has lost them."""
         tenants, settings = commands.tenants(self._topology.root), commands.settings(self._topology.root)
         names, stored = await self._client.execute_all(
             [(tenants, ("SMEMBERS", tenants)), (settings, ("HMGET", settings, *commands.TOLD))]

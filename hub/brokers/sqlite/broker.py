@@ -205,6 +205,10 @@ class EmbeddedBroker:
         found: Cancels = await self._submit(_Read, lambda store: store.cancels(tenant))
         return found
 
+    async def tenants(self) -> list[str]:
+        found: list[str] = await self._submit(_Read, Store.tenants)
+        return found
+
     async def expire(self, now: float | None = None) -> int:
         ended: Endings = await self._submit(_Write, lambda store: store.expire(now))
         self.endings.stalled += ended.stalled

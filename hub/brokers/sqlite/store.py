@@ -296,6 +296,10 @@ class Store:
         rows = self._execute("offsets", (tenant, msgspec.json.encode(channels).decode()))
         return Offsets(cursor=_cursor(clock), offsets=[row[0] for row in rows], floor=clock.floor)
 
+    def tenants(self) -> list[str]:
+        """As `Broker.tenants`."""
+        return [tenant for tenant, _ in self._execute("epochs")]
+
     def channels(self, tenant: str, listing: Listing) -> ChannelPage:
         """As `Broker.channels`."""
         clock = self._readable_clock(tenant)

@@ -51,10 +51,10 @@ from statushub.hub.hub import Hub
 from statushub.hub.intervals import Intervals
 from statushub.hub.model.errors import ConfigError
 from statushub.hub.model.limits import StorageLimits
-from statushub.hub.model.record_names import record_names
+from statushub.hub.model.record_names import RecordNames, record_names
 from statushub.hub.replicas.limits import ReplicaLimits
 from statushub.hub.settings import SETTINGS
-from statushub.hub.sources import follow_video_keys, open_record, open_record_cache, open_video_keys
+from statushub.hub.sources import follow_video_keys, open_record, open_record_cache, open_record_writer, open_video_keys
 from statushub.hub.sources.bridge import Bridge
 from statushub.hub.viewers.quotas import ChannelLimits, StreamLimits
 
@@ -94,6 +94,7 @@ WAITING: Final = (changes.changes, changes.matching_changes, cancel.cancels)
 if TYPE_CHECKING:
     from statushub.hub.sources.record import RecordSource
     from statushub.hub.sources.redis_keys import RedisKeys
+    from statushub.hub.sources.states import RecordWriter
     from statushub.hub.tracing import Tracing
     from statushub.producers.jobs.definition import Job
 
@@ -140,6 +141,8 @@ async def open_hub(
         sources=[] if keys is None else [keys],
         record=_record(settings),
         record_cache=open_record_cache(None if settings.embedded else settings.broker) if settings.source else None,
+        record_writer=_record_writer(settings),
+        record_all=settings.record == "all",
         bridge=Bridge(keys, opened, follow_video_keys(settings.video_keys)) if keys and settings.video_bridge else None,
         tracing=tracing,
     )
@@ -232,13 +235,23 @@ def _record(settings: Config) -> RecordSource | None:
     """The system of record; None where there is none. Raises `ConfigError`."""
     if not settings.source:
         return None
-    names = record_names(
+    return open_record(settings.source, _record_names(settings))
+
+
+def _record_writer(settings: Config) -> RecordWriter | None:
+    """What writes into the system of record; None where nothing does. Raises `ConfigError`."""
+    if settings.record == "off":
+        return None
+    return open_record_writer(settings.source, _record_names(settings))
+
+
+def _record_names(settings: Config) -> RecordNames:
+    return record_names(
         table=settings.source_table,
         columns=settings.source_columns,
         tenant_column=settings.source_tenant_column,
         tenants=settings.source_tenants,
     )
-    return open_record(settings.source, names)
 
 
 def _auth(settings: Config, start: Start) -> Authenticator:

@@ -23,7 +23,14 @@ from statushub.hub.model.retention import DEFAULT_LEASE_SECONDS, RETENTION_SECON
 from statushub.hub.model.variables import DEFAULT_VIDEO_CHANNEL
 from statushub.hub.model.video_steps import VIDEO_STEPS
 from statushub.hub.model.video_tenants import JOB_TENANTS
-from statushub.hub.source_settings import Source, SourceColumns, SourceTable, SourceTenantColumn, SourceTenants
+from statushub.hub.source_settings import (
+    RecordMode,
+    Source,
+    SourceColumns,
+    SourceTable,
+    SourceTenantColumn,
+    SourceTenants,
+)
 from statushub.hub.video_settings import (
     VideoBridge,
     VideoChannel,
@@ -434,6 +441,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     source_columns: SourceColumns = ()
     source_tenant_column: SourceTenantColumn = ""
     source_tenants: SourceTenants = ()
+    record: RecordMode = "off"
     jobs: Jobs = False
     jobs_modules: JobsModules = ()
     jobs_tenants: JobsTenants = (DEFAULT_TENANT,)

@@ -188,6 +188,10 @@ def _check_videos(config: Config) -> None:
 
 
 def _check_record(config: Config) -> None:
+    if config.record != "off" and not config.source:
+        raise ConfigError(
+            f"{SETTINGS['record'].label} needs {SETTINGS['source'].label}, the database to write into", field="record"
+        )
     for name, given in (
         ("source_columns", {"columns": config.source_columns}),
         ("source_tenants", {"tenants": config.source_tenants, "tenant_column": config.source_tenant_column}),

@@ -31,7 +31,7 @@ from statushub.hub.config import (
     STALL_SECONDS,
 )
 from statushub.hub.intervals import Intervals
-from statushub.hub.metrics import Counts, Measures
+from statushub.hub.metrics import Counts, Measures, Writes
 from statushub.hub.model.cancel import CancelRequest
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable, TooManyRequests
@@ -61,8 +61,10 @@ from statushub.hub.sources.contract import Source
 from statushub.hub.sources.listing import Listing
 from statushub.hub.sources.record import RecordReader, RecordSource
 from statushub.hub.sources.record_cache import Cache, MemoryCache
+from statushub.hub.sources.recorder import Recorder
 from statushub.hub.sources.records import Records
 from statushub.hub.sources.row import Row
+from statushub.hub.sources.states import RecordWriter
 from statushub.hub.starter import Starter
 from statushub.hub.viewers.cancel_poll import CancelPoll
 from statushub.hub.viewers.expiry import StreamExpiry
@@ -117,6 +119,8 @@ class Hub:
         bridge: Bridge | None = None,
         record: RecordSource | None = None,
         record_cache: Cache | None = None,
+        record_writer: RecordWriter | None = None,
+        record_all: bool = False,
         tracing: Tracing | None = None,
     ) -> None:
         """`heartbeat`, `stall_timeout`, `grace` and `patience` are in seconds, as the settings of these names;
@@ -124,7 +128,8 @@ class Hub:
 
         `sources` are asked in their order for what the hub has no state of, and closed with the hub. The `bridge`
         publishes what one of them knows. The `record` is merged into polls, through the `record_cache`, by default one
-        in memory. `tracing` gets the spans of publications and deliveries.
+        in memory; the `record_writer` writes endings back into it, or with `record_all` all states. `tracing` gets the
+        spans of publications and deliveries.
         """
         self.counts = Counts()
         self.registry = Registry()
@@ -204,12 +209,24 @@ class Hub:
         )
         self._records = Records(sources, self._starter.start, reader)
         self._bridge = bridge
+        self._recorder: Recorder | None = None
+        if record_writer is not None:
+            self._recorder = Recorder(
+                broker,
+                record_writer,
+                everything=record_all,
+                shared=broker.shared,
+                interval=intervals.record,
+                written=None if reader is None else reader.written,
+            )
         self._expiry = StreamExpiry(self.viewers, self.follow, revocation_limits)
         self._stack = AsyncExitStack()
         broker.listen(self.ingest)
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._records)
+        if self._recorder is not None:
+            await self._stack.enter_async_context(self._recorder)
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
         self._tasks.start_soon(self._starter.run)
         self._tasks.start_soon(self._heartbeat.run)
@@ -223,6 +240,8 @@ class Hub:
         self._tasks.start_soon(self.evictor.run, self._intervals.eviction)
         if self._bridge is not None:
             self._tasks.start_soon(self._bridge.run)
+        if self._recorder is not None:
+            self._tasks.start_soon(self._recorder.run)
         if self._auth_required:
             self._tasks.start_soon(self._expiry.run, self._intervals.expiry)
         return self
@@ -477,6 +496,7 @@ class Hub:
             source_failures=self._records.failures,
             source_reads=self._records.reads,
             bridged=0 if self._bridge is None else self._bridge.published,
+            writes=Writes() if self._recorder is None else self._recorder.writes,
         )
 
     def _check_replicas(self, tenant: str, channel: str) -> None:

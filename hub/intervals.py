@@ -19,6 +19,9 @@ class Intervals(msgspec.Struct, frozen=True, kw_only=True):
     """Between searches for idle replicas and for contents past their retention."""
     idle: float = 60.0
     """How long a replica outlives its last subscriber or poll."""
+    record: float = 1.0
+    """Between looks for what is to be written back into the record: of many states of a content in this time the
+    latest is written."""
     sync_retry: tuple[float, float] = (0.2, 1.0)
     """The first and the longest delay before a failed sync is retried."""
     expiry: float = 1.0

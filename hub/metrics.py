@@ -108,6 +108,26 @@ class Counts(msgspec.Struct, kw_only=True):
             self.refusals[error.limit] += 1
 
 
+WRITTEN: Final = ("written", "same", "newer", "missing", "locked", "refused")
+"""What becomes of a state that is to go into the record: its row was updated, says it already, is newer, is not there,
+or is locked, so that it is tried again, or the database refuses what it says."""
+
+
+class Writes(msgspec.Struct, kw_only=True):
+    """What one hub writes back into the record.
+
+    `results` are states by what became of them, `failures` batches that the database did not take, and `seconds` the
+    times of those that it took. `pending` is how many events may not be in the record yet, `behind` for how many
+    seconds some have not been.
+    """
+
+    results: Counter[str] = msgspec.field(default_factory=Counter)
+    failures: int = 0
+    seconds: Histogram = msgspec.field(default_factory=Histogram)
+    pending: int = 0
+    behind: float = 0.0
+
+
 class Measures(msgspec.Struct, frozen=True, kw_only=True):
     """A hub's counts, and what it holds at this moment."""
 
@@ -125,6 +145,7 @@ class Measures(msgspec.Struct, frozen=True, kw_only=True):
     source_failures: Mapping[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(SOURCES, 0))
     source_reads: Mapping[tuple[str, str], Counter[str]] = msgspec.field(default_factory=dict)
     bridged: int = 0
+    writes: Writes = msgspec.field(default_factory=Writes)
 
 
 class HubCollector(Collector):
@@ -140,6 +161,7 @@ class HubCollector(Collector):
         yield from self._viewers()
         yield from self._requests()
         yield from self._sources()
+        yield from self._writes()
 
     def _state(self) -> Iterator[Metric]:
         now, counts = self.measures, self.measures.counts
@@ -255,6 +277,37 @@ class HubCollector(Collector):
         for source in SOURCES:
             failures.add_metric([source], now.source_failures.get(source, 0))
         yield failures
+
+    def _writes(self) -> Iterator[Metric]:
+        writes = self.measures.writes
+        yield _labelled(
+            "statushub_record_writes",
+            "States that this hub was to write into the record, by what became of them.",
+            "result",
+            WRITTEN,
+            writes.results,
+        )
+        yield CounterMetricFamily(
+            "statushub_record_write_failures",
+            "Batches that this hub could not write into the record, and tries again.",
+            writes.failures,
+        )
+        yield HistogramMetricFamily(
+            "statushub_record_write_duration_seconds",
+            "How long the record took for a batch that this hub wrote.",
+            buckets=writes.seconds.buckets,
+            sum_value=writes.seconds.sum,
+        )
+        yield GaugeMetricFamily(
+            "statushub_record_pending",
+            "Events that may not be in the record yet, of the hub that writes.",
+            writes.pending,
+        )
+        yield GaugeMetricFamily(
+            "statushub_record_behind_seconds",
+            "For how long there have been some that are not, of the hub that writes.",
+            writes.behind,
+        )
 
 
 def _labelled(name: str, text: str, label: str, values: Iterable[str], counts: Counter[str]) -> CounterMetricFamily:

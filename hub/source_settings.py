@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -49,4 +49,12 @@ SourceTenants = Annotated[
     ),
     Flag(name="--source-tenant", metavar="TENANT"),
     Rule(check_record_tenant),
+]
+RecordMode = Annotated[
+    Literal["off", "endings", "all"],
+    Meta(
+        description="What is written back into the rows of `--source`: nothing, the endings of contents, or all of "
+        "their states, one a second of each. The hub only updates rows that are there, and none that is newer."
+    ),
+    Flag(metavar="WHAT"),
 ]

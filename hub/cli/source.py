@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from statushub.hub.config import Config
     from statushub.hub.sources.sql.inspection import Inspection
 
-SETTINGS_OF_SOURCE: Final = ("source", "source_table", "source_columns", "source_tenant_column", "source_tenants")
+SETTINGS_OF_SOURCE: Final = (
+    "source",
+    "source_table",
+    "source_columns",
+    "source_tenant_column",
+    "source_tenants",
+    "record",
+)
 
 EPILOG: Final = """\b
 Examples:
@@ -30,9 +37,11 @@ Examples:
 
 \b
   sql    prints the statements that add the columns and indexes, and, as comments, those that take them back
-  check  connects, says what is missing, and explains the plans of the hub's queries
+  check  connects, says what is missing, explains the plans of the hub's queries, and says whether the hub may
+         update the table
 
-The exit code of `check` is 1 where the database cannot be reached, and 2 where a query uses no index.
+The exit code of `check` is 1 where the database cannot be reached, and 2 where a query uses no index, or where
+--record is set and the table may not be updated.
 """
 
 
@@ -44,7 +53,7 @@ The exit code of `check` is 1 where the database cannot be reached, and 2 where 
 @click.pass_obj
 def source(environ: Mapping[str, str], /, what: str, dialect: str | None, reverse: bool, **flags: Any) -> int:
     """Print what the table of --source needs, or check it. Nothing is changed."""
-    own = {SETTINGS[name].variable for name in SETTINGS_OF_SOURCE}
+    own = {SETTINGS[name].variable for name in SETTINGS_OF_SOURCE if name != "record" or what == "check"}
     settings = load({name: text for name, text in environ.items() if name in own}, **given(flags))
     names = record_names(
         table=settings.source_table,
@@ -89,7 +98,7 @@ def _check(settings: Config, names: RecordNames) -> int:
     except SourceUnavailable as error:
         raise Failure(error.message, TROUBLE) from error
     code = 0
-    for part, outcome in _outcomes(found, names):
+    for part, outcome in [*_outcomes(found, names), ("record", _writing(found, needed=settings.record != "off"))]:
         echo(f"{part:<8} {outcome.word:<4}  {printable(outcome.sentence)}")
         code = code or outcome.code
     for plan in found.plans:
@@ -108,3 +117,11 @@ def _outcomes(found: Inspection, names: RecordNames) -> list[tuple[str, Outcome]
         else:
             outcomes.append(("query", Outcome(f"{plan.query}: {', '.join(plan.indexes) or 'the primary key'}")))
     return outcomes
+
+
+def _writing(found: Inspection, *, needed: bool) -> Outcome:
+    columns = ", ".join(found.written)
+    if not found.refused:
+        return Outcome(f"{'writes' if needed else '--record could write'} back into {columns}")
+    sentence = f"may not update {columns}: {found.refused}"
+    return Outcome(sentence, USAGE) if needed else Outcome(f"nothing is written back, and --record {sentence}")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from statushub.hub.sources.record import RecordSource
     from statushub.hub.sources.record_cache import Cache
     from statushub.hub.sources.redis_keys import RedisKeys
+    from statushub.hub.sources.states import RecordWriter
 
 
 def open_video_keys(
@@ -54,6 +55,15 @@ def open_record(url: str, names: RecordNames) -> RecordSource:
         from statushub.hub.sources.sql.database import Database
         from statushub.hub.sources.sql.source import SqlSource
     return SqlSource(Database(parse_address(url)), names)
+
+
+def open_record_writer(url: str, names: RecordNames) -> RecordWriter:
+    """What writes into the system of record at `url`, over connections of its own. Raises what `open_record` does."""
+    with required("the source"):
+        from statushub.hub.sources.sql.address import parse_address
+        from statushub.hub.sources.sql.database import Database
+        from statushub.hub.sources.sql.writer import SqlWriter
+    return SqlWriter(Database(parse_address(url)), names)
 
 
 def open_record_cache(redis: str | None) -> Cache:

@@ -21,6 +21,7 @@ from statushub.hub.sources.contract import Source
 from statushub.hub.sources.read_through import ReadThrough, Start
 from statushub.hub.sources.record_cache import SECONDS, UNKNOWN, Cache, Kind, cache_key
 from statushub.hub.sources.row import Position, Row, RowPage, position_of, stored_row
+from statushub.hub.sources.states import State
 
 PAGE_ROWS: Final = 100
 """Most rows of a page: a record's row has any size, and 100 of 50 KB are 5 MB."""
@@ -152,7 +153,13 @@ class RecordReader:
 
     def announced(self, batch: Iterable[Announcement]) -> None:
         """Drop what is kept of these contents and of their channels."""
-        self._keeper.drop({*chain.from_iterable(_keys(announcement) for announcement in batch)})
+        places = ((it.tenant, it.event.channel, it.event.content_id) for it in batch)
+        self._keeper.drop({*chain.from_iterable(_keys(*place) for place in places)})
+
+    def written(self, tenant: str, states: Iterable[State]) -> None:
+        """Drop what is kept of the contents whose rows were written, and of their channels."""
+        places = ((state.channel, state.content_id) for state in states)
+        self._keeper.drop({key for channel, content_id in places for key in _keys(tenant, channel, content_id)})
 
     def forget(self, tenant: str, channel: str) -> None:
         """Drop what is kept of a channel whose events were not heard until now."""
@@ -243,12 +250,11 @@ _totals_decoder = msgspec.json.Decoder(Totals)
 T = TypeVar("T")
 
 
-def _keys(announcement: Announcement) -> Iterator[str]:
-    """What an event says is no longer so."""
-    tenant, event = announcement.tenant, announcement.event
-    yield cache_key(tenant, Kind.CONTENT, event.content_id)
-    yield cache_key(tenant, Kind.PAGE, event.channel)
-    yield cache_key(tenant, Kind.TOTALS, event.channel)
+def _keys(tenant: str, channel: str, content_id: str) -> Iterator[str]:
+    """What is no longer so when a content has changed."""
+    yield cache_key(tenant, Kind.CONTENT, content_id)
+    yield cache_key(tenant, Kind.PAGE, channel)
+    yield cache_key(tenant, Kind.TOTALS, channel)
 
 
 def _stored(row: Row | None) -> bytes:

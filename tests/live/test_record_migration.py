@@ -98,11 +98,44 @@ def test_the_check_tells_which_query_uses_no_index(dialect: str, database: TeamD
     found = source("check", "--source", database.url)
     assert found.returncode == 0, found
     told = [line.removeprefix("query    ok    ") for line in found.stdout.splitlines()[1:]]
-    assert told[1:] == [
+    assert told[1:-1] == [
         "the first page of a channel: idx_contents_updated_at",
         "its next page: idx_contents_updated_at",
         "the totals of a channel: idx_contents_channel_status",
     ]
+
+
+def test_the_check_tells_whether_the_table_may_be_updated(dialect: str, database: TeamDatabase) -> None:
+    """Without a right to, it fails where the hub is to write, and says so where it is not; nothing is changed."""
+    database.execute(source("sql", "--source", database.url).stdout)
+    columns = "status, processing_status, hls_path, duration, ai_gen_metadata, error_reason, updated_at"
+    said = source("check", "--source", database.url, "--record", "endings").stdout
+    assert said.splitlines()[-1] == f"record   ok    writes back into {columns}"
+    said = source("check", "--source", database.url).stdout
+    assert said.splitlines()[-1] == f"record   ok    --record could write back into {columns}"
+    url = reading_only(dialect, database)
+    found = source("check", "--source", url, "--record", "endings")
+    assert found.returncode == 2
+    assert found.stdout.splitlines()[-1].startswith(f"record   FAIL  may not update {columns}: ")
+    found = source("check", "--source", url)
+    assert found.returncode == 0
+    assert f"nothing is written back, and --record may not update {columns}: " in found.stdout.splitlines()[-1]
+
+
+def reading_only(dialect: str, database: TeamDatabase) -> str:
+    """The address of the same table for a user who may only read it."""
+    if dialect == "sqlite":
+        # Root may write every file, and nobody a view.
+        database.execute("ALTER TABLE posts RENAME TO kept;\nCREATE VIEW posts AS SELECT * FROM kept;\n")
+        return database.url
+    if dialect == "postgresql":
+        database.execute(
+            "DROP OWNED BY reader;\n"
+            if database.query("SELECT rolname FROM pg_roles WHERE rolname = 'reader'")
+            else "CREATE ROLE reader LOGIN PASSWORD 'secret';\n"
+        )
+        database.execute("GRANT SELECT ON posts TO reader;\n")
+    return database.url.replace("://hub:", "://reader:")
 
 
 def test_an_index_that_leaves_a_page_to_be_sorted_is_not_enough(dialect: str, database: TeamDatabase) -> None:

@@ -390,7 +390,7 @@ COMMANDS: Mapping[str, Callable[[Console, str], str]] = {
     r"eval ": Console.run,
     r"(export STATUSHUB_TOKEN=\$\()?statushub token ": Console.token,
     r"\S+ hypercorn ": Console.other_server,
-    r"(curl |export STATUSHUB_SECRET=|statushub source check)": Console.run,
+    r"(curl |export STATUSHUB_(SECRET|RECORD)=|statushub source check)": Console.run,
     r"export STATUSHUB_SOURCE=": Console.record,
     r"statushub source sql ": Console.migrate,
 }

@@ -161,6 +161,8 @@ class MariadbServer(DatabaseServer):
             "CREATE DATABASE IF NOT EXISTS statushub CHARACTER SET utf8mb4;\n"
             "CREATE USER IF NOT EXISTS hub@'%' IDENTIFIED BY 'secret';\n"
             "GRANT ALL ON statushub.* TO hub@'%';\n"
+            "CREATE USER IF NOT EXISTS reader@'%' IDENTIFIED BY 'secret';\n"
+            "GRANT SELECT ON statushub.* TO reader@'%';\n"
         )
         self._setup.chmod(0o644)
         self._run(

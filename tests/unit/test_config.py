@@ -26,6 +26,7 @@ COMPATIBLE: dict[str, Any] = {
     **{"insecure": True, "broker": "redis://localhost", "ticket_secret": SECRET},
     "public_key": "some-key.pem",
     "video_keys": "redis://localhost",
+    "source": "sqlite:///team.db",
 }
 """Settings with which any single other setting is valid: rules between settings have tests of their own."""
 
@@ -49,6 +50,7 @@ TEXTS = {
     "source_tenant_column": ("owner", "owner"),
     "source_columns": ("channel_id=board, id=post,", ("channel_id=board", "id=post")),
     "source_tenants": ("acme, beta", ("acme", "beta")),
+    "record": ("Endings", "endings"),
     "jobs_modules": ("app.jobs, reports", ("app.jobs", "reports")),
     "jobs_tenants": ("acme, beta", ("acme", "beta")),
     "video_tenants": ("acme=4711, beta=b-1,", ("acme=4711", "beta=b-1")),
@@ -315,6 +317,8 @@ def test_a_log_level_is_understood_in_any_case(text: str, level: str) -> None:
         ({}, {"video_steps": ("probing=0", "encoding=0")}, "video_steps"),
         ({}, {"video_steps": ("probing=1", "Probing=2")}, "video_steps"),
         ({}, {"video_channel": "a/status"}, "video_channel"),
+        ({}, {"record": "endings"}, "record"),
+        ({"STATUSHUB_RECORD": "ending", "STATUSHUB_SOURCE": "sqlite:///team.db"}, {}, "record"),
         ({}, {"host": "0.0.0.0"}, "host"),
         ({}, {"host": "example.org"}, "host"),
     ],

@@ -9,9 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from statushub.hub.model.names import DEFAULT_TENANT
 from statushub.hub.model.record_names import COLUMNS, NEEDED, RecordNames
+from statushub.hub.sources.contract import SourceUnavailable
 from statushub.hub.sources.sql.address import parse_address
 from statushub.hub.sources.sql.database import Database
 from statushub.hub.sources.sql.plans import Plan, explain
+from statushub.hub.sources.sql.rights import check_rights, written_columns
 from statushub.hub.sources.sql.table import RecordTable
 
 INSPECT_SECONDS: Final = 30.0
@@ -25,6 +27,10 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     missing: tuple[str, ...]
     """The columns that the hub knows and the table lacks, by the database's names."""
     plans: tuple[Plan, ...]
+    written: tuple[str, ...]
+    """The columns that can be written back, by the database's names."""
+    refused: str
+    """Why they may not be updated; empty where they may."""
 
 
 async def inspect(url: str, names: RecordNames) -> Inspection:
@@ -40,9 +46,23 @@ async def inspect(url: str, names: RecordNames) -> Inspection:
         tenant = next(iter(names.values.ids), names.tenants[0] if names.tenants else DEFAULT_TENANT)
         missing = [names.column(name) for name in COLUMNS if name not in NEEDED and name not in table]
         plans = await explain(connection, table, tenant)
-        return Inspection(where=database.where, missing=tuple(missing), plans=tuple(plans))
+        return Inspection(
+            where=database.where,
+            missing=tuple(missing),
+            plans=tuple(plans),
+            written=written_columns(table),
+            refused="",
+        )
+
+    async def update(connection: AsyncConnection) -> None:
+        await check_rights(connection, await connection.run_sync(lambda it: RecordTable.reflect(it, names)))
 
     try:
-        return await database.run(look)
+        found = await database.run(look)
+        try:
+            await database.run(update)
+        except SourceUnavailable as error:
+            return msgspec.structs.replace(found, refused=error.message)
+        return found
     finally:
         await database.aclose()

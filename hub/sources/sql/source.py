@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -15,13 +14,11 @@ from statushub.hub.model.vocabulary import Phase
 from statushub.hub.sources.contract import Source, SourceUnavailable
 from statushub.hub.sources.row import Position, Row, RowPage, position_of, read_row, row_phase
 from statushub.hub.sources.sql.database import Database, Work
-from statushub.hub.sources.sql.table import TENANT, RecordTable
+from statushub.hub.sources.sql.reflection import Reflection
+from statushub.hub.sources.sql.table import TENANT
 
 FRESH_SECONDS: Final = 0.0
 """An answer is kept by the cache of the record, which events drop, and by nothing else."""
-
-REFLECTED_SECONDS: Final = 60.0
-"""After which the table's columns are read again: a migration is seen without a restart."""
 
 COUNTED_IDS: Final = 5_000
 """Most ids of one statement: drivers take up to 32,767 values."""
@@ -43,8 +40,7 @@ class SqlSource:
         self.where = database.where
         self._database = database
         self._names = names
-        self._table: RecordTable | None = None
-        self._reflected_at = 0.0
+        self._reflection = Reflection(names)
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,7 +52,7 @@ class SqlSource:
 
     async def find(self, tenant: str, content_ids: Sequence[str]) -> list[Row | None]:
         async def read(connection: AsyncConnection) -> list[Fields]:
-            table = await self._reflected(connection)
+            table = await self._reflection.table(connection)
             statement = table.found(tenant, content_ids)
             return [] if statement is None else _fields(await connection.execute(statement))
 
@@ -67,7 +63,7 @@ class SqlSource:
         """Up to `limit` of a channel's rows after a position, the latest first. Raises `SourceUnavailable`."""
 
         async def read(connection: AsyncConnection) -> list[Fields]:
-            table = await self._reflected(connection)
+            table = await self._reflection.table(connection)
             rows: list[Fields] = []
             for statement in table.page(tenant, channel, after, limit + 1):
                 if len(rows) <= limit:
@@ -83,7 +79,7 @@ class SqlSource:
         """How many of a channel's rows are in each phase, but for these contents. Raises `SourceUnavailable`."""
 
         async def read(connection: AsyncConnection) -> dict[Phase, int]:
-            table = await self._reflected(connection)
+            table = await self._reflection.table(connection)
             totals = dict.fromkeys(Phase, 0)
             parts: list[Sequence[str] | None] = [None]
             parts += [without[start : start + COUNTED_IDS] for start in range(0, len(without), COUNTED_IDS)]
@@ -100,16 +96,8 @@ class SqlSource:
         try:
             return await self._database.run(read)
         except SourceUnavailable:
-            # It may be for a column that is no longer there.
-            self._table = None
+            self._reflection.forget()
             raise
-
-    async def _reflected(self, connection: AsyncConnection) -> RecordTable:
-        now = time.monotonic()
-        if self._table is None or now - self._reflected_at > REFLECTED_SECONDS:
-            self._table = await connection.run_sync(lambda it: RecordTable.reflect(it, self._names))
-            self._reflected_at = now
-        return self._table
 
     def _owned(self, found: Sequence[Fields], tenant: str) -> list[Row]:
         """The rows that are the tenant's: a collation may hold names for equal that are not, as in a channel's page."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -28,6 +28,7 @@ from sqlalchemy import (
     Time,
     Uuid,
     and_,
+    bindparam,
     case,
     cast,
     event,
@@ -38,6 +39,7 @@ from sqlalchemy import (
     select,
     union_all,
 )
+from sqlalchemy import Update as UpdateStatement
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.sql.expression import CompoundSelect
 from sqlalchemy.types import NullType
@@ -100,13 +102,27 @@ class RecordTable:
         """The column that the hub calls `name`."""
         return self._columns[name]
 
-    def found(self, tenant: str, content_ids: Sequence[str]) -> Select[Any] | None:
-        """The rows of these contents, in any order; None where none of these can be an id."""
+    def found(
+        self, tenant: str, content_ids: Sequence[str], columns: Sequence[str] | None = None
+    ) -> Select[Any] | None:
+        """The rows of these contents, or these columns of them, in any order; None where none of these can be an id."""
         ids = [bound for content_id in content_ids if (bound := bind(self.column("id"), content_id)) is not None]
         owned = self._owned(tenant)
         if not ids or owned is None:
             return None
-        return self._rows().where(self.column("id").in_(ids), *owned)
+        return self._rows(columns).where(self.column("id").in_(ids), *owned)
+
+    def change(self, tenant: str, names: Collection[str], *, timed: bool) -> UpdateStatement | None:
+        """What gives a row values for the columns `names`, where it still is of its channel and has its `updated_at`,
+        which is a time or not; None where the tenant has no rows. Its parameters are `parameters`."""
+        owned = self._owned(tenant)
+        if owned is None:
+            return None
+        id, channel, updated = self.column("id"), self.column("channel_id"), self.column("updated_at")
+        same = [id == bindparam("old_id"), channel == bindparam("old_channel_id")]
+        same.append(updated == bindparam("old_updated_at") if timed else updated.is_(None))
+        values: dict[Any, Any] = {self.column(name): bindparam(f"new_{name}") for name in names}
+        return self.table.update().where(*same, *owned).values(values)
 
     def page(self, tenant: str, channel: str, after: Position | None, limit: int) -> list[Select[Any]]:
         """The rows of a channel after a position, the latest first: those of each statement after all of the one
@@ -170,8 +186,8 @@ class RecordTable:
         column = self.column(name)
         return column if type(column.type) in (String, VARCHAR) else cast(column, String)
 
-    def _rows(self) -> Select[Any]:
-        columns = [column.label(name) for name, column in self._columns.items()]
+    def _rows(self, only: Sequence[str] | None = None) -> Select[Any]:
+        columns = [column.label(name) for name, column in self._columns.items() if only is None or name in only]
         if self._names.tenant_column:
             columns.append(self.table.columns[self._names.tenant_column].label(TENANT))
         return select(*columns)
@@ -189,6 +205,12 @@ class RecordTable:
         """What holds of the rows of a channel; None where it has none."""
         owned, bound = self._owned(tenant), bind(self.column("channel_id"), channel)
         return None if owned is None or bound is None else [self.column("channel_id") == bound, *owned]
+
+
+def parameters(row: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of `change`: for a row as it was read, and its new values."""
+    old = {f"old_{name}": row[name] for name in ("id", "channel_id", "updated_at") if row[name] is not None}
+    return old | {f"new_{name}": value for name, value in values.items()}
 
 
 def bind(column: Column[Any], said: Any) -> Any:

@@ -17,6 +17,7 @@ import yaml
 from tests.support.live import LiveHub, live_hub
 from tests.support.prometheus_server import RULES, Prometheus, running_prometheus
 from tests.support.publishing import publish
+from tests.support.record import TeamDatabase, contents_table, row
 from tests.support.redis_server import RedisServer
 from tests.support.sse_client import stream
 from tests.support.waiting import eventually
@@ -41,9 +42,14 @@ def promtool(*words: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def hub(redis_server: RedisServer) -> Iterator[LiveHub]:
+def hub(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHub]:
     """A hub with everything that has metrics."""
-    with live_hub(redis_server.url, video_keys=redis_server.url) as hub:
+    file = tmp_path_factory.mktemp("record") / "team.db"
+    file.touch()
+    database = TeamDatabase(f"sqlite+aiosqlite:///{file}")
+    database.create(contents_table(), [row("a")])
+    settings: dict[str, Any] = {"video_keys": redis_server.url, "source": database.url, "record": "all"}
+    with live_hub(redis_server.url, **settings) as hub:
         yield hub
 
 

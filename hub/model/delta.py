@@ -14,13 +14,14 @@ from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from statushub.hub.model.cancel import CANCEL_REQUESTED
 from statushub.hub.model.cursor import COUNTER_MAX
 from statushub.hub.model.errors import Invalid, TooLarge
 from statushub.hub.model.line import one_line
 from statushub.hub.model.names import NAME_CHARACTERS
-from statushub.hub.model.vocabulary import CONTENT_STATUS, PROCESSING_PHASES, Phase
+from statushub.hub.model.vocabulary import PROCESSING_PHASES, Phase
 
 GROWN_BYTES: Final = 1024 * 1024
 """Most bytes of all fields together that deltas of one content have set or appended, as JSON: a long book's text, and
@@ -32,7 +33,10 @@ GROWN_ITEMS: Final = 10_000
 GROWN_FIELDS: Final = 16
 """Most fields of a content that deltas set, and most that they append to: each of them is looked at with each delta."""
 
-FILLED_FIELDS: Final = ("timestamp", "estimated_completion")
+MOMENT: Final = "timestamp"
+"""The field with the time of a state, which each delta sets."""
+
+FILLED_FIELDS: Final = (MOMENT, "estimated_completion")
 """The fields that the model fills in, which a delta has beside those that its producer sets."""
 
 FIELD_NAME: Final = re.compile(rf'[^\s"\\]{{1,{NAME_CHARACTERS}}}')
@@ -92,6 +96,15 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
         """The bytes that it stores."""
         return sum(map(len, self.sets.values())) + sum(len(it.inner) for it in self.appends.values())
 
+    @property
+    def moment(self) -> bytes | None:
+        """The JSON of the `timestamp` that it sets; None where it sets none."""
+        return self.sets.get(MOMENT)
+
+    def untimed(self) -> Delta:
+        """The same without its `timestamp`."""
+        return replace(self, sets={name: value for name, value in self.sets.items() if name != MOMENT})
+
 
 def enclosed(kind: Kind, inner: bytes | bytearray) -> bytes:
     """The JSON of a text or a list with this between its quotes or brackets."""
@@ -139,19 +152,17 @@ def check_delta(value: object) -> Delta:
 
 
 def encode(channel: str, content_id: str, delta: Delta) -> bytes:
-    """The `data` of the event that announces a delta: `{"content_id","channel_id","status","set","append",
-    "timestamp"}`. Only a content that is processed grows, so that its status is known."""
-    sets = _object((name, it) for name, it in delta.sets.items() if name != "timestamp")
-    appends = _object((name, it.value) for name, it in delta.appends.items())
-    moment = delta.sets.get("timestamp", b"null")
-    return b'{"content_id":%b,"channel_id":%b,"status":"%b","set":%b,"append":%b,"timestamp":%b}' % (
-        one_line(_encode(content_id)),
-        one_line(_encode(channel)),
-        CONTENT_STATUS[Phase.PROCESSING].encode(),
-        sets,
-        appends,
-        moment,
-    )
+    """The `data` of the event that announces a delta: `{"content_id","channel_id","set","append","timestamp"}`, without
+    what it does not have."""
+    fields = {"content_id": one_line(_encode(content_id)), "channel_id": one_line(_encode(channel))}
+    sets = {name: value for name, value in delta.sets.items() if name != MOMENT}
+    if sets:
+        fields["set"] = _object(sets.items())
+    if delta.appends:
+        fields["append"] = _object((name, it.value) for name, it in delta.appends.items())
+    if (moment := delta.sets.get(MOMENT)) is not None:
+        fields[MOMENT] = moment
+    return state_of(fields)
 
 
 class _Announced(msgspec.Struct, gc=False):
@@ -171,7 +182,7 @@ def decode(data: bytes) -> Delta:
         said = _announced_decoder.decode(data)
         sets = {name: bytes(it) for name, it in said.set.items()}
         if said.timestamp is not msgspec.UNSET:
-            sets["timestamp"] = bytes(said.timestamp)
+            sets[MOMENT] = bytes(said.timestamp)
         return Delta(sets=sets, appends={name: _read(bytes(it)) for name, it in said.append.items()})
     except _UNREADABLE as error:
         raise Invalid(f"data is no delta: {error}", field="data") from error

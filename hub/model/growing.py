@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from statushub.hub.model.delta import Appended, Delta, Kind, enclosed, fields_of, joint, opened, state_of
+from statushub.hub.model.delta import MOMENT, Appended, Delta, Kind, enclosed, fields_of, joint, opened, state_of
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +45,11 @@ class Growing:
         """The bytes of the values that it keeps."""
         plain = sum(len(value) for value in self._values.values() if value is not None)
         return plain + sum(len(field.inner) for field in self._grown.values())
+
+    @property
+    def moment(self) -> bytes | None:
+        """The JSON of its `timestamp`; None where it has none."""
+        return self._values.get(MOMENT)
 
     def apply(self, delta: Delta) -> None:
         """Take in a delta, which follows the ones before it."""

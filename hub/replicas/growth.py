@@ -6,6 +6,7 @@ as long as one of them has it. A reader who stands at one of the last moments of
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -22,6 +23,10 @@ from statushub.hub.model.vocabulary import CONTENT_DELTA
 MARKS: Final = 64
 """Moments of a content that are remembered: at 20 deltas a second those of three seconds, in which most broken streams
 are resumed. Each takes some 300 bytes."""
+
+
+_TIME: Final = re.compile(rb'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"')
+_SECOND: Final = len('"2025-07-31T13:00:00')
 
 
 class DeltaEvent(Event, frozen=True, kw_only=True, gc=False):
@@ -76,7 +81,12 @@ class Growth:
 
     def grow(self, said: Event) -> Grown:
         """Take in a delta that follows. Raises `Invalid` where its data are none."""
-        self._state.apply(_delta_of(said))
+        change = _delta_of(said)
+        # Every reader has a state of this second by now, and another time would be a fifth of the frame.
+        if _same_second(self._state.moment, change.moment):
+            untimed = change.untimed()
+            said = _with_delta(said, delta.encode(said.channel, said.content_id, untimed), untimed)
+        self._state.apply(change)
         self.offset = said.offset
         self._merged.clear()
         self._composed = None
@@ -135,20 +145,25 @@ def decoded(event: Event) -> Event:
         change = delta.decode(event.data)
     except Invalid:
         return event
-    return DeltaEvent(
-        channel=event.channel,
-        content_id=event.content_id,
-        offset=event.offset,
-        type=event.type,
-        data=event.data,
-        after=event.after,
-        change=change,
-    )
+    return _with_delta(event, event.data, change)
 
 
 def is_delta(event: Event) -> bool:
     """Whether the data of an event of the type `content_delta` are a delta."""
     return type(decoded(event)) is DeltaEvent
+
+
+def _with_delta(event: Event, data: bytes, change: Delta) -> DeltaEvent:
+    """The event with these data, which are this delta."""
+    return DeltaEvent(
+        channel=event.channel,
+        content_id=event.content_id,
+        offset=event.offset,
+        type=event.type,
+        data=data,
+        after=event.after,
+        change=change,
+    )
 
 
 def _delta_of(event: Event) -> Delta:
@@ -159,6 +174,13 @@ def _delta_of(event: Event) -> Delta:
 def announced(events: Sequence[Event], epoch: str) -> list[Event]:
     """Events in their order, for viewers that take deltas: those of a content that follow one another are one."""
     return [_joined(run, epoch) for run in _runs(events)]
+
+
+def _same_second(former: bytes | None, later: bytes | None) -> bool:
+    """Whether two values of `timestamp` are times of one second, as the model writes them."""
+    if former is None or later is None or _TIME.fullmatch(later) is None:
+        return False
+    return _TIME.fullmatch(former) is not None and former[:_SECOND] == later[:_SECOND]
 
 
 def _runs(events: Sequence[Event]) -> Iterator[list[Event]]:

@@ -44,11 +44,14 @@ MOST_TIMES: Final = 1.2
 """CPU of a delivery of a delta, to that of a plain event."""
 
 MOST_TEXTS: Final = 1.5
-FRAME_BYTES: Final = 120
-"""A viewer is sent at most so many times the text, and so many bytes for each frame beside."""
+FRAME_BYTES: Final = 170
+"""A viewer is sent at most so many times the text, and so many bytes for each frame beside: two cursors of 27, the
+ids of content and channel, the names of the frame's parts."""
 
-MARK_BYTES: Final = len('"n":1000000000,"t":1000000000000000000')
+MARK: Final = '"n":1000000000,"t":1000000000000000000'
 """What the load generator has each event carry, which is not counted."""
+
+DELTA_MARK: Final = f'"set":{{{MARK}}},'
 
 MOST_MEMORY: Final = 2.0
 """A replica's memory, to the text."""
@@ -75,12 +78,12 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 def measure(*, viewers: int, deltas: int, rate: float, plain: int, programs: Path) -> Costs:
     """All costs, with a fresh hub for each kind of viewer; plain events come first in each."""
     found: dict[str, Cost] = {}
-    for kind, query in (("deltas", "?deltas=1"), ("wholes", "")):
+    for kind, query, mark in (("deltas", "?deltas=1", DELTA_MARK), ("wholes", "", MARK)):
         with session(hub_embedded, programs) as opened:
-            cost = _published(opened, viewers, plain, rate, "", templates.hub_post(PLAIN_PADDING))
+            cost = _published(opened, viewers, plain, rate, "", templates.hub_post(PLAIN_PADDING), MARK)
             found["plain"] = min(found.get("plain", cost), cost, key=lambda it: it.cpu_us)
             _begin(opened)
-            found[kind] = _published(opened, viewers, deltas, rate, query, _delta_post())
+            found[kind] = _published(opened, viewers, deltas, rate, query, _delta_post(), mark)
     return Costs(**found, memory=memory(deltas))
 
 
@@ -89,7 +92,7 @@ def memory(deltas: int) -> float:
     return asyncio.run(_memory(deltas))
 
 
-def _published(opened: Session, viewers: int, events: int, rate: float, query: str, template: bytes) -> Cost:
+def _published(opened: Session, viewers: int, events: int, rate: float, query: str, template: bytes, mark: str) -> Cost:
     load = opened.load(template=template, path=f"{opened.server.path}{query}")
     load.ask("connect", viewers).checked()
     cost = opened.cost(load, "publish", events, rate)
@@ -99,7 +102,7 @@ def _published(opened: Session, viewers: int, events: int, rate: float, query: s
     return Cost(
         cpu_us=cost.cpu / max(answer.delivered, 1) * 1e6,
         deliveries=answer.delivered,
-        viewer_bytes=(answer.bytes - MARK_BYTES * answer.delivered) / viewers,
+        viewer_bytes=(answer.bytes - len(mark) * answer.delivered) / viewers,
     )
 
 

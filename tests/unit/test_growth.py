@@ -28,8 +28,7 @@ def whole(offset: int, content_id: str = "a", **data: Any) -> Event:
 
 
 def delta(offset: int, after: int, content_id: str = "a", **append: Any) -> Event:
-    said = {"content_id": content_id, "channel_id": "c", "status": "generating", "set": {}, "append": append}
-    said["timestamp"] = str(offset)
+    said = {"content_id": content_id, "channel_id": "c", "append": append, "timestamp": str(offset)}
     data = msgspec.json.encode(said)
     return Event(channel="c", content_id=content_id, offset=offset, type=CONTENT_DELTA, data=data, after=after)
 
@@ -136,6 +135,27 @@ def test_deltas_that_come_together_leave_together() -> None:
     assert [(event.offset, event.after) for event in events] == [(4, 1), (5, 2), (6, 4)]
     assert [json.loads(event.data)["append"] for event in events] == [{"text": "ab"}, {"text": "c"}, {"text": "d"}]
     assert [json.loads(event.data)["after"] for event in events] == ["e-1", "e-2", "e-4"]
+
+
+@pytest.mark.parametrize(
+    ("former", "later", "told"),
+    [
+        ("2026-01-01T11:00:00.000Z", "2026-01-01T11:00:00.999Z", False),
+        ("2026-01-01T11:00:00.999Z", "2026-01-01T11:00:01.000Z", True),
+        ("2026-01-01T11:00:00.000+01:00", "2026-01-01T11:00:00.999Z", True),
+        ("yesterday, about eleven", "yesterday, about eleven!", True),
+    ],
+)
+def test_a_delta_tells_its_time_once_a_second(former: str, later: str, told: bool) -> None:
+    """Whole states, and deltas of what was missed, always have the latest."""
+    replica = loaded(whole(1, text="", timestamp=former))
+    said = delta(2, 1, text="a")
+    data = json.loads(said.data) | {"timestamp": later}
+    [event] = announced([replica.apply(msgspec.structs.replace(said, data=msgspec.json.encode(data)))], "e")
+    assert json.loads(event.data).get("timestamp") == (later if told else None)
+    assert json.loads(event.data)["append"] == {"text": "a"}
+    assert json.loads(replica.events["a"].data)["timestamp"] == later
+    assert json.loads(growth_of(replica).since(1, "e").data)["timestamp"] == later
 
 
 def test_a_growing_content_takes_less_than_twice_its_text() -> None:

@@ -94,7 +94,7 @@ Start = Callable[[Path], AbstractContextManager[Running]]
 
 
 @contextlib.contextmanager
-def _process(
+def running(
     *words: object, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     with on_core(SERVER_CORE):
@@ -148,7 +148,7 @@ def hub_redis(folder: Path) -> Iterator[Running]:
     """The hub over Redis; events are published into Redis, as a worker does."""
     with _redis(folder) as redis:
         port = free_port()
-        with _process(*_hub_words(port, redis.url), env=environment(HUB_ENVIRONMENT)) as process:
+        with running(*_hub_words(port, redis.url), env=environment(HUB_ENVIRONMENT)) as process:
             wait_for_port(port, process)
             yield _hub(port, process, redis)
 
@@ -168,7 +168,7 @@ def hub_websocket(folder: Path) -> Iterator[Running]:
 def hub_embedded(folder: Path) -> Iterator[Running]:
     """The hub with the embedded broker in memory; events are published over HTTP."""
     port = free_port()
-    with _process(*_hub_words(port, "memory:"), env=environment(HUB_ENVIRONMENT)) as process:
+    with running(*_hub_words(port, "memory:"), env=environment(HUB_ENVIRONMENT)) as process:
         wait_for_port(port, process)
         yield _hub(port, process, None)
 
@@ -199,7 +199,7 @@ def _hub(port: int, process: subprocess.Popen[bytes], redis: RedisServer | None)
 @contextlib.contextmanager
 def _uvicorn(port: int, *words: object, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     quiet = ("--no-access-log", "--log-level", "warning")
-    with _process(sys.executable, "-m", "uvicorn", "--port", port, *quiet, *words, env=env) as process:
+    with running(sys.executable, "-m", "uvicorn", "--port", port, *quiet, *words, env=env) as process:
         wait_for_port(port, process)
         yield process
 
@@ -245,7 +245,7 @@ def nchan(folder: Path) -> Iterator[Running]:
             module=NCHAN_MODULE, folder=folder, port=port, files=files, connections=files - 100, user=user
         )
     )
-    with _process("nginx", "-c", config, "-p", folder, "-e", folder / "error.log") as process:
+    with running("nginx", "-c", config, "-p", folder, "-e", folder / "error.log") as process:
         wait_for_port(port, process)
         yield _plain(port, process, "/publish/", f"X-EventSource-Event: {templates.EVENT_TYPE}")
 
@@ -256,7 +256,7 @@ def better_sse(folder: Path) -> Iterator[Running]:
     script = node_modules() / "better_sse.mjs"
     shutil.copyfile(SOURCES / "better_sse.mjs", script)
     port = free_port()
-    with _process("node", script, port) as process:
+    with running("node", script, port) as process:
         wait_for_port(port, process)
         yield _plain(port, process)
 
@@ -278,7 +278,7 @@ def node_modules() -> Path:
 def floor(folder: Path) -> Iterator[Running]:
     """The bare C loop over send()."""
     port = free_port()
-    with _process(compiled("floor", folder.parent), port) as process:
+    with running(compiled("floor", folder.parent), port) as process:
         wait_for_port(port, process)
         yield _plain(port, process)
 

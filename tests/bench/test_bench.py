@@ -10,7 +10,7 @@ import anyio
 import httpx
 import pytest
 
-from tests.bench import budget, bystander, counters, growth, index, readers, report
+from tests.bench import answers, budget, bystander, counters, growth, index, readers, report
 from tests.bench.harness import Results, Sample, run
 from tests.bench.load import Lost
 from tests.bench.servers import SERVERS
@@ -143,3 +143,11 @@ def test_a_growing_text_is_measured_before_its_readers(tmp_path: Path) -> None:
     assert (costs.plain.deliveries, costs.deltas.deliveries) == (100, 200)
     assert 5 <= costs.wholes.deliveries < 200
     assert min(costs.plain.cpu_us, costs.deltas.cpu_us, costs.deltas.viewer_bytes, costs.memory) > 0
+
+
+def test_an_answer_is_read_by_pages(tmp_path: Path) -> None:
+    """Each has the text in the end; those that come back or late get it in few frames."""
+    pages = answers.measure(answers.statushub, pieces=20, missed=5, rate=100)
+    assert pages.all.frames > 1
+    assert pages.missed.bytes > 5 * len(answers.PIECE)
+    assert pages.late.bytes > 15 * len(answers.PIECE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -13,6 +14,7 @@ from starlette.responses import HTMLResponse
 
 from tests.support.asgi_server import live_server
 from tests.support.live import LiveHub, live_hub
+from tests.support.model_server import model_server, says
 from tests.support.publishing import publish
 from tests.support.snippets import Snippet, snippets
 
@@ -55,6 +57,10 @@ LISTEN = f"stream.addEventListener('status', ({{ detail }}) => ({SHOW})(detail.d
 """A listener for a snippet that opens a stream without one."""
 
 
+ANSWERS = 'new StatusStream("answers"'
+"""A part of the snippet that shows what the program beside it streams."""
+
+
 @pytest.fixture(scope="module")
 def hub() -> Iterator[LiveHub]:
     """A hub with one content in each channel."""
@@ -64,7 +70,7 @@ def hub() -> Iterator[LiveHub]:
         yield hub
 
 
-@pytest.mark.parametrize("snippet", snippets("js"), ids=str)
+@pytest.mark.parametrize("snippet", [it for it in snippets("js") if ANSWERS not in it.text], ids=str)
 def test_javascript(snippet: Snippet, hub: LiveHub, page: Page) -> None:
     """As a module of a page, the snippet shows the state and then an event."""
     found = [setting for part, setting in SETTINGS.items() if part in snippet.text]
@@ -91,6 +97,37 @@ def test_javascript(snippet: Snippet, hub: LiveHub, page: Page) -> None:
         publish(hub, done, "complete", setting.channel)
         expect(shown).to_contain_text(f"{done} complete")
         page.goto("about:blank")
+
+
+def test_the_page_shows_the_answer_that_the_program_streams(
+    hub: LiveHub, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the beginning, from the middle on, and after its end."""
+    [script] = [it.text for it in snippets("js") if ANSWERS in it.text]
+    [program] = [it for it in snippets("python") if "from openai import" in it.text]
+    body = f'<!doctype html><link rel="icon" href="data:,"><body></body><script type="module">{script}</script>'
+    page.route(f"{hub.base_url}/snippet", lambda route: route.fulfill(content_type="text/html", body=body))
+    page.goto(f"{hub.base_url}/snippet")
+    go_on = threading.Event()
+    shown = page.locator("#answer-1")
+    with model_server(says("Rivers carry salt into the sea.", before=go_on, at=3)) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "any")
+        monkeypatch.setenv("STATUSHUB_URL", hub.base_url)
+        worker = threading.Thread(target=exec, args=(compile(program.text, str(program), "exec"), {}))
+        worker.start()
+        try:
+            for _ in range(2):
+                expect(shown).to_have_text("Rivers carry salt")
+                expect(shown).to_have_attribute("aria-busy", "true")
+                page.reload()
+        finally:
+            go_on.set()
+            worker.join()
+    for _ in range(2):
+        expect(shown).to_have_text("Rivers carry salt into the sea.")
+        expect(shown).to_have_attribute("aria-busy", "false")
+        page.reload()
 
 
 def test_every_setting_is_used() -> None:

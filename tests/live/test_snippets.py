@@ -161,6 +161,7 @@ PYTHON: Mapping[str, Callable[[Documented], None]] = {
     "statushub.Contents(": completed("reports", FOLLOWED),
     '"report-13"': completed("reports", "report-13"),
     '"report-14"': completed("reports", "report-14"),
+    '"answer-1"': completed("answers", "answer-1"),
     'content_id="article-20"': completed("drafts", "article-20"),
     '"article-21"': completed("drafts", "article-21"),
     '"video:clip-61"': arrived("videos", "clip-61"),
@@ -178,9 +179,12 @@ def test_python(snippet: Snippet, documented: Documented, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     source = documented.localized(snippet.text)
     code = compile(source, str(snippet), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    outcome = eval(code, {})
-    if iscoroutine(outcome):
-        anyio.run(_finished, outcome)
+    with model_server(says("Rivers carry salt into the sea.")) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "any")
+        outcome = eval(code, {})
+        if iscoroutine(outcome):
+            anyio.run(_finished, outcome)
     check(documented)
 
 

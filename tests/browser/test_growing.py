@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from statushub.producers.sync import SyncProducer
 from tests.support.growing import GROWN, Writer
 from tests.support.live import LiveHub, live_hub
+from tests.support.ports import free_port
 
 pytest_plugins = ["tests.support.browser"]
 pytestmark = pytest.mark.browser
@@ -103,6 +107,38 @@ def test_a_page_has_every_character_once(page: Page, hub: LiveHub, writer: Write
     assert page.evaluate("[...new Set(types)]") == ["content_status_update"]
     assert page.evaluate("types.length") <= 101
     assert page.evaluate("appended.length") > len(writer.texts["a"].encode("utf-16-le")) / 4
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["with its data", "without its data"])
+def test_a_page_has_the_text_of_its_worker_after_a_restart_of_the_hub(
+    page: Page, tmp_path: Path, tolerated: list[str], kept: bool
+) -> None:
+    """The worker goes on while there is no hub; a page that is opened later has the same text."""
+    tolerated.append("ERR_")  # what a page without a hub says
+    port, broker = free_port(), f"sqlite:///{tmp_path / 'hub.db'}" if kept else "memory:"
+    with contextlib.ExitStack() as stack:
+        hub = stack.enter_context(contextlib.ExitStack())
+        base_url = hub.enter_context(live_hub(broker, port=port)).base_url
+        producer = stack.enter_context(SyncProducer(base_url))
+        work = stack.enter_context(producer.work("a", channel="drafts"))
+        pieces = [f"{number} 😀 " for number in range(60)]
+        for piece in pieces[:20]:
+            work.append(text=piece)
+        page.goto(f"{base_url}/?channel=drafts")
+        page.evaluate(COLLECT, "drafts")
+        holds(page, "".join(pieces[:20]))
+        hub.close()
+        for piece in pieces[20:40]:
+            work.append(text=piece)
+        hub.enter_context(live_hub(broker, port=port))
+        page.evaluate("stream.retry()")
+        holds(page, "".join(pieces[:40]))
+        for piece in pieces[40:]:
+            work.append(text=piece)
+        holds(page, "".join(pieces))
+        expect(tail(page, "a")).to_have_text("".join(pieces).strip())
+        page.reload()
+        expect(tail(page, "a")).to_have_text("".join(pieces).strip())
 
 
 def test_a_page_reads_the_whole_state_where_a_delta_does_not_fit(page: Page, hub: LiveHub, writer: Writer) -> None:

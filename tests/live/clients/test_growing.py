@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from anyio.from_thread import start_blocking_portal
@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse
 from statushub.hub.viewers import push
 from tests.live.clients.catalogue import CLIENTS, Client
 from tests.live.clients.languages import INSTALL_SECONDS, Missing, prepared
-from tests.live.clients.running import Running, html, running_page, running_process, shown, wait_for
+from tests.live.clients.running import Running, Shown, html, running_page, running_process, shown, wait_for
 from tests.support.asgi_server import live_server
 from tests.support.growing import Writer
 from tests.support.live import live_hub
@@ -50,6 +50,11 @@ for (const type of ["content_status_update", "processing_complete"])
 
 BREAKS = 50
 WORDS = ["the sea ", "is old, ", "세계 ", "and “deep” ", "😀 ", "\u2028", "\n", '"', "\\ "]
+
+
+def has_opened(count: int) -> Callable[[Shown], bool]:
+    """Whether the client has opened so many connections."""
+    return lambda event: bool(event.data["opened"] >= count)
 
 
 @contextlib.contextmanager
@@ -97,7 +102,7 @@ def test_a_client_whose_connection_breaks_fifty_times_has_every_character_once(
             # It is what a connection is cut within, or what its client comes back for.
             writer.add("a", random_.choice(WORDS))
             writer.add("a", random_.choice(WORDS))
-            wait_for(program, lambda event, count=number + 2: event.data["opened"] >= count, f"connection {number + 2}")
+            wait_for(program, has_opened(number + 2), f"connection {number + 2}")
         wait_for(program, lambda event: event.data["text"] == writer.texts["a"], "the whole text")
         last = shown(program)[-1].data
         assert (last["wholes"], last["misfits"]) == (1, 0)

@@ -19,7 +19,7 @@ from statushub.producers.generate.errors import (
     ModelUnavailable,
     RequestRejected,
 )
-from statushub.producers.generate.prompts import FORM, Messages
+from statushub.producers.generate.prompts import FORMS, Messages
 from statushub.producers.sources.location import printable
 
 with required("statushub.generate"):
@@ -74,7 +74,7 @@ class Model:
         except Exception as error:  # noqa: BLE001 - what the variables of proxies and certificates raise has no class
             raise RequestRejected(f"The model's client cannot be set up: {self._clean(error)}.") from None
         self._address = printable(str(self._client.base_url))
-        self._formed = True
+        self._forms = [*FORMS]
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -123,17 +123,25 @@ class Model:
         _check(refusal, ending, self._clean)
 
     async def _request(self, messages: Messages, *, formed: bool) -> Any:
-        form: dict[str, Any] = {"response_format": FORM} if formed and self._formed else {}
-        create: Any = self._client.chat.completions.create
+        while formed and self._forms:
+            form = {"response_format": self._forms[0]}
+            try:
+                # Some servers answer 500 to a form that they do not know, which is not worth repeating.
+                return await self._create(self._client.with_options(max_retries=0), messages, form)
+            except openai.APIStatusError as error:
+                if "response_format" in str(error):
+                    self._forms.pop(0)
+                    continue
+            except openai.APIConnectionError:
+                pass
+            return await self._create(self._client, messages, form)
+        return await self._create(self._client, messages, {})
+
+    async def _create(self, client: Any, messages: Messages, form: dict[str, Any]) -> Any:
         name = await self._named()
-        try:
-            return await create(model=name, messages=messages, max_tokens=ANSWER_TOKENS, stream=True, **form)
-        except openai.BadRequestError as error:
-            if not form or "response_format" not in str(error):
-                raise
-        # A server without structured output.
-        self._formed = False
-        return await create(model=name, messages=messages, max_tokens=ANSWER_TOKENS, stream=True)
+        return await client.chat.completions.create(
+            model=name, messages=messages, max_tokens=ANSWER_TOKENS, stream=True, **form
+        )
 
     async def _named(self) -> str:
         if self._name is None:

@@ -37,7 +37,7 @@ _REPAIR: Final[dict[Language, str]] = {
     "ko": "답이 요청한 형식이 아닙니다: {fault}. JSON만으로 다시 답하세요.",
 }
 
-FORM: Final[dict[str, Any]] = {
+_SCHEMA: Final[dict[str, Any]] = {
     "type": "json_schema",
     "json_schema": {
         "name": "qa_list",
@@ -60,7 +60,9 @@ FORM: Final[dict[str, Any]] = {
         },
     },
 }
-"""The form of the pairs, as servers take it that can force a model to keep it."""
+
+FORMS: Final = (_SCHEMA, {"type": "json_object"})
+"""The forms of the pairs that a server may force a model to keep, the best first; some servers know only the second."""
 
 
 def summary(text: str, language: Language) -> Messages:

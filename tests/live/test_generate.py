@@ -300,14 +300,29 @@ async def test_an_answer_that_stays_malformed_is_an_error(producer: Producer, na
     assert len(server.requests) == 3
 
 
-async def test_a_server_without_structured_output_is_asked_without(
-    producer: Producer, name: str, article: Path
+UNFORMED = fails(400, "response_format is not supported")
+# Of llama-cpp-python.
+ONLY_OBJECTS = fails(
+    500,
+    "[{'type': 'literal_error', 'loc': ('body', 'response_format', 'type'), 'msg': \"Input should be 'text' or "
+    "'json_object'\", 'input': 'json_schema'}]",
+)
+
+
+@pytest.mark.parametrize(
+    ("rejections", "form"),
+    [([ONLY_OBJECTS], {"type": "json_object"}), ([UNFORMED], {"type": "json_object"}), ([UNFORMED] * 2, None)],
+    ids=["json_object, 500", "json_object, 400", "none"],
+)
+async def test_a_server_is_asked_for_the_form_that_it_knows(
+    producer: Producer, name: str, article: Path, rejections: list[Answer], form: Any
 ) -> None:
-    """A server that rejects `response_format` gets the request again, without it."""
-    rejected = fails(400, "response_format is not supported")
-    with model_server(says(SUMMARY), rejected, says(QA)) as server:
+    """One that rejects a `response_format` gets the request again immediately, with the next one or without."""
+    with model_server(says(SUMMARY), *rejections, says(pairs(("Who?", ""))), says(QA)) as server:
         assert len((await run(producer, article, name, server)).qa_list) == 2
-    assert "response_format" not in server.requests[2]
+    said = [request.get("response_format") for request in server.requests[1 + len(rejections) :]]
+    # The malformed answer is repaired in the form that is known by now.
+    assert said == [form, form]
 
 
 async def test_more_pairs_than_asked_for_are_left_out(producer: Producer, name: str, article: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -97,7 +99,11 @@ class Machine(RuleBasedStateMachine):
         self.last: list[Publication] = []
         self.now = time.time()
         self.runner = asyncio.Runner()
-        self.broker: Broker = open_broker(url)
+        self.url = url
+        self.open()
+
+    def open(self) -> None:
+        self.broker: Broker = open_broker(self.url)
         self.broker.listen(self.recorder)
         # A task group must be left by the task that entered it, and each `run` is a separate task.
         self.leaving = asyncio.Event()
@@ -105,14 +111,17 @@ class Machine(RuleBasedStateMachine):
         self.holding = self.runner.get_loop().create_task(self.hold(opened))
         self.runner.run(opened.wait())
 
+    def close(self) -> None:
+        self.leaving.set()
+        self.runner.run(asyncio.wait_for(self.holding, 20))
+
     async def hold(self, opened: asyncio.Event) -> None:
         async with self.broker:
             opened.set()
             await self.leaving.wait()
 
     def teardown(self) -> None:
-        self.leaving.set()
-        self.runner.run(asyncio.wait_for(self.holding, 20))
+        self.close()
         self.runner.close()
 
     @initialize()
@@ -120,10 +129,13 @@ class Machine(RuleBasedStateMachine):
         """Subscribe, and sweep for the first time while there is a lease to sweep."""
         clock = self.runner.run(self.broker.offsets(TENANT, [])).cursor
         self.reference = Reference(offset=clock.offset, begins=BEGINS)
-        for channel in CHANNELS:
-            self.runner.run(self.broker.subscribe(TENANT, [channel]))
+        self.subscribe()
         self.publish([publication(channel="books", content_id=LEASED, data={"status": "generating"}, lease=3600)])
         self.sweep(0.0)
+
+    def subscribe(self) -> None:
+        for channel in CHANNELS:
+            self.runner.run(self.broker.subscribe(TENANT, [channel]))
 
     @rule(batch=st.lists(publications, min_size=1, max_size=6))
     def publish(self, batch: list[Publication]) -> None:
@@ -292,6 +304,25 @@ def test_the_embedded_broker_agrees_with_the_reference() -> None:
             super().__init__("memory:")
 
     run_state_machine_as_test(Embedded, settings=SETTINGS)
+
+
+def test_an_embedded_broker_that_is_reopened_agrees_with_the_reference(tmp_path: Path) -> None:
+    """Its file has everything, what has grown included, wherever it is closed."""
+    numbers = itertools.count()
+
+    class Reopened(Machine):
+        def __init__(self) -> None:
+            super().__init__(f"sqlite:///{tmp_path / f'{next(numbers)}.db'}")
+
+        @rule()
+        def reopen(self) -> None:
+            """Another hub on the same file."""
+            self.close()
+            self.open()
+            self.subscribe()
+            self.compare_reader()
+
+    run_state_machine_as_test(Reopened, settings=settings(SETTINGS, max_examples=part(40)))
 
 
 @pytest.mark.redis

@@ -118,8 +118,9 @@ class Reference:
         if not content.processing or publication.delta is None or publication.delta.follows != content.seq:
             return "gap"
         offset = self._tick(publication.channel, publication.content_id, publication.type)
-        state, appended = content.whole | said["set"], set(content.appended) - said["set"].keys()
-        for name, addition in said["append"].items():
+        sets = said.get("set", {})
+        state, appended = content.whole | sets, set(content.appended) - sets.keys()
+        for name, addition in said.get("append", {}).items():
             before = state.get(name)
             state[name] = before + addition if type(before) is type(addition) else addition
             appended.add(name)

@@ -35,6 +35,10 @@ REPETITIONS: Final = 5
 """Repetitions of a request that is answered 429 or 5xx, or not at all. The client waits as `Retry-After` says, or half
 a second and longer each time, up to 8 s."""
 
+PAUSE_SECONDS: Final = 0.5
+PAUSE_SECONDS_MAX: Final = 60.0
+"""The pauses of the client, where this repeats a request in its place."""
+
 CUTS: Final = 3
 """Repetitions of an answer that breaks off in its middle."""
 
@@ -132,8 +136,9 @@ class Model:
                 if "response_format" in str(error):
                     self._forms.pop(0)
                     continue
+                await anyio.sleep(_pause(error))
             except openai.APIConnectionError:
-                pass
+                await anyio.sleep(PAUSE_SECONDS)
             return await self._create(self._client, messages, form)
         return await self._create(self._client, messages, {})
 
@@ -173,6 +178,13 @@ class Model:
         told = said.get("message") if isinstance(said, dict) else None
         text = " ".join(str(told or error).split()).rstrip(".") or type(error).__name__
         return text.replace(self._key, HIDDEN)[:REASON_CHARACTERS] if self._key != NO_KEY else text[:REASON_CHARACTERS]
+
+
+def _pause(error: openai.APIStatusError) -> float:
+    """The seconds after which a request that was answered so is repeated, as the client itself would."""
+    with suppress(ValueError):
+        return min(max(float(error.response.headers.get("retry-after", PAUSE_SECONDS)), 0), PAUSE_SECONDS_MAX)
+    return PAUSE_SECONDS
 
 
 class _Cut(Exception):

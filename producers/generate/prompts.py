@@ -61,8 +61,9 @@ _SCHEMA: Final[dict[str, Any]] = {
     },
 }
 
-FORMS: Final = (_SCHEMA, {"type": "json_object"})
-"""The forms of the pairs that a server may force a model to keep, the best first; some servers know only the second."""
+FORMS: Final = (_SCHEMA, {"type": "json_object", "schema": _SCHEMA["json_schema"]["schema"]})
+"""The form of the pairs, as servers take it that can force a model to keep it: as OpenAI does, and as llama-cpp-python
+and others do, which know only the second."""
 
 
 def summary(text: str, language: Language) -> Messages:

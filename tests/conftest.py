@@ -69,10 +69,17 @@ def scratch(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One redis-server for tests that neither stop nor empty it; each test uses its own tenant or database."""
+def _redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with running_redis(tmp_path_factory.mktemp("redis"), appendonly=False) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def redis_server(_redis_server: RedisServer) -> RedisServer:
+    """A redis-server without the data and the settings of other modules, for tests that neither stop nor empty it; each
+    test uses its own tenant or database."""
+    _redis_server.command("FLUSHALL")
+    return _redis_server
 
 
 @pytest.fixture(scope="session")

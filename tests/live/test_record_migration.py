@@ -13,7 +13,7 @@ from sqlalchemy import inspect
 from tests.support.live import live_hub
 from tests.support.record import TeamDatabase, contents_table, row
 
-INDEXES = {"idx_contents_channel_status", "idx_contents_processing_status", "idx_contents_updated_at"}
+INDEXES = {"idx_posts_channel_status", "idx_posts_processing_status", "idx_posts_updated_at"}
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
@@ -44,8 +44,8 @@ def database(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Te
     return database
 
 
-def source(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "statushub", "source", *arguments, "--source-table", "posts"]
+def source(*arguments: str, table: str = "posts") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "statushub", "source", *arguments, "--source-table", table]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -99,10 +99,18 @@ def test_the_check_tells_which_query_uses_no_index(dialect: str, database: TeamD
     assert found.returncode == 0, found
     told = [line.removeprefix("query    ok    ") for line in found.stdout.splitlines()[1:]]
     assert told[1:-1] == [
-        "the first page of a channel: idx_contents_updated_at",
-        "its next page: idx_contents_updated_at",
-        "the totals of a channel: idx_contents_channel_status",
+        "the first page of a channel: idx_posts_updated_at",
+        "its next page: idx_posts_updated_at",
+        "the totals of a channel: idx_posts_channel_status",
     ]
+
+
+def test_each_table_of_a_schema_has_indexes_of_its_own(dialect: str, database: TeamDatabase) -> None:
+    """Also where the names of indexes are those of the schema, and one that is there already is kept."""
+    database.create(contents_table("films", migrated=False))
+    for table in ("films", "posts"):
+        database.execute(source("sql", "--dialect", dialect, table=table).stdout)
+    assert shape(database)[1] >= INDEXES
 
 
 def test_the_check_tells_whether_the_table_may_be_updated(dialect: str, database: TeamDatabase) -> None:
@@ -174,4 +182,4 @@ def test_the_statements_have_the_names_of_the_table() -> None:
     """Quoted where they are words of SQL, with the tenant in the indexes."""
     text = source("sql", "--dialect", "mysql", "--source-column", "channel_id=order", "--source-tenant-column", "owner")
     assert "ON posts (`order`, owner, updated_at, id);" in text.stdout
-    assert "-- DROP INDEX idx_contents_updated_at ON posts;" in text.stdout
+    assert "-- DROP INDEX idx_posts_updated_at ON posts;" in text.stdout

@@ -252,7 +252,8 @@ def test_a_client_that_has_only_onmessage_sees_every_event(http: Any, version: s
     said = [frame for frame in frames if frame.json["type"] != "heartbeat"]
     types = ["reset", "content_status_update", "ready", "processing_complete", "drain"]
     assert [frame.json["type"] for frame in said] == types
-    assert [bool(frame.retry) for frame in said] == [True, False, False, False, True]
+    # A heartbeat may come before the rest.
+    assert [bool(frame.retry) for frame in frames] == [True, *[False] * (len(frames) - 2), True]
     assert said[0].id == ""
     assert said[1].json["content_id"] == "a"
 

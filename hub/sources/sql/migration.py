@@ -15,8 +15,12 @@ from sqlalchemy.engine.interfaces import Dialect
 
 from statushub.hub.model.record_names import COLUMNS, RecordNames
 
-INDEXES: Final = ("idx_contents_channel_status", "idx_contents_processing_status", "idx_contents_updated_at")
-"""The indexes, whatever the table is called."""
+INDEXES: Final = ("channel_status", "processing_status", "updated_at")
+"""The indexes; their names begin with `idx_` and that of the table, since a schema has one index of a name: that of
+another table would be taken for the one that is there already."""
+
+TABLE_CHARACTERS: Final = 40
+"""How much of a table's name is in those of its indexes: PostgreSQL knows names of 63 bytes."""
 
 _IF_MISSING: Final = "IF NOT EXISTS "
 
@@ -76,7 +80,7 @@ def _values(dialect: str, names: RecordNames) -> dict[str, str]:
     of_table = dialect in ("mysql", "mariadb")
     return {
         **columns,
-        **{index: index for index in INDEXES},
+        **{f"idx_{index}": quote(f"idx_{name[:TABLE_CHARACTERS]}_{index}") for index in INDEXES},
         **_WORDS[dialect],
         "table": table,
         "inside": ", ".join([columns["channel_id"], *owner]),

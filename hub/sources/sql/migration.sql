@@ -6,13 +6,13 @@ ALTER TABLE $table ADD COLUMN $new_column$processing_status VARCHAR(32) NOT NULL
 UPDATE $table SET $status = 'complete', $processing_status = 'completed'
 WHERE $status = 'idle' AND $processing_status = 'uploading' AND $ai_gen_metadata IS NOT NULL
   AND CAST($ai_gen_metadata AS $text) NOT IN ('', '{}', '[]', 'null', '""');
-CREATE INDEX $new_index$idx_contents_channel_status ON $table ($inside, $status, $processing_status);
-CREATE INDEX $new_index$idx_contents_processing_status ON $table ($processing_status);
-CREATE INDEX $new_index$idx_contents_updated_at ON $table ($inside, $updated_at, $id);
+CREATE INDEX $new_index$idx_channel_status ON $table ($inside, $status, $processing_status);
+CREATE INDEX $new_index$idx_processing_status ON $table ($processing_status);
+CREATE INDEX $new_index$idx_updated_at ON $table ($inside, $updated_at, $id);
 
 -- name: reversal
-DROP INDEX $schema$idx_contents_updated_at$on_table;
-DROP INDEX $schema$idx_contents_processing_status$on_table;
-DROP INDEX $schema$idx_contents_channel_status$on_table;
+DROP INDEX $schema$idx_updated_at$on_table;
+DROP INDEX $schema$idx_processing_status$on_table;
+DROP INDEX $schema$idx_channel_status$on_table;
 ALTER TABLE $table DROP COLUMN $processing_status;
 ALTER TABLE $table DROP COLUMN $status;

@@ -81,6 +81,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "source_columns": ("id", "id=", "=a", "name=a", "id=a b", "id=1", "id=a,id=b"),
     "source_tenant_column": ("a b", "1", 'a"', "a.b"),
     "source_tenants": ("a b", "acme=", "=1", "acme=4711", "*"),
+    "record": ("some", "endings all", "true"),
     "jobs_modules": ("a-b", "1a", "a..b", ".a", "a b"),
     "jobs_tenants": ("a b", "a/b", "*"),
     "log_level": ("", "loud", "20"),

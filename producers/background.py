@@ -26,8 +26,9 @@ T = TypeVar("T")
 START_SECONDS: Final = 2.0
 """How long the thread may take to start, on a machine that is busy."""
 
-PAUSE_SECONDS: Final = 1.0
-"""Longest wait of a fork for the thread to finish what it does: longer than its imports take."""
+PAUSE_SECONDS: Final = 10.0
+"""Longest wait of a fork for the thread to finish what it does: longer than its imports take beside threads that leave
+it no time. Otherwise it stands still at once."""
 
 logger = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,9 @@ READY = {"status": "READY", "hls_path": "v/master.m3u8", "duration": 12.5, "erro
 @pytest.fixture(scope="module")
 def hub(redis_server: RedisServer) -> Iterator[LiveHub]:
     """A hub that reads keys, for one tenant."""
-    with patient_sources(), live_hub(video_keys=redis_server.url, cors_origins=(ORIGIN,)) as hub:
+    with ExitStack() as stack:
+        with patient_sources():
+            hub = stack.enter_context(live_hub(video_keys=redis_server.url, cors_origins=(ORIGIN,)))
         yield hub
 
 

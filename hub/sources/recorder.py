@@ -1,7 +1,7 @@
 """The recorder: writes states of the hub back into the record.
 
 Each round reads what each tenant's clock has since the last one, and writes it. Nothing is queued: what is to be
-written is what the broker has, also after the hub was killed or the database was away. Nobody waits for it.
+written is what the broker has, also after the hub was killed or the database was away. No call waits for it.
 
 Marks follow some seconds later, and a hub goes back to them where the database was away: it may have lost what it wrote
 last. What it has not lost is found to be there already.

@@ -184,8 +184,9 @@ def record_progress(
     `lease` is as for `Producer.work`: give one where this process does all the work on the video. Raises nothing.
     """
     with _Harmless():
-        values = _reporter(tenant, channel, keys, url, token).progress(_video(job_id), step, _mapping(extra), lease)
-        waited(_reporter(tenant, channel, keys, url, token).write(values, ttl), DEADLINE_SECONDS)
+        reporter = _reporter(tenant, channel, keys, url, token)
+        values = reporter.progress(_video(job_id), step, _mapping(extra), lease)
+        waited(reporter.write(values, ttl), DEADLINE_SECONDS)
 
 
 async def arecord_progress(
@@ -203,8 +204,9 @@ async def arecord_progress(
 ) -> None:
     """As `record_progress`, in asyncio."""
     with _Harmless():
-        values = _reporter(tenant, channel, keys, url, token).progress(_video(job_id), step, _mapping(extra), lease)
-        await _arrived(_reporter(tenant, channel, keys, url, token).write(values, ttl))
+        reporter = _reporter(tenant, channel, keys, url, token)
+        values = reporter.progress(_video(job_id), step, _mapping(extra), lease)
+        await _arrived(reporter.write(values, ttl))
 
 
 def record_status(
@@ -228,8 +230,9 @@ def record_status(
     key. Raises nothing."""
     said = {**_mapping(extra), "hls_path": hls_path, "duration": duration, "error_reason": error_reason}
     with _Harmless():
-        values = _reporter(tenant, channel, keys, url, token).status(_video(job_id), status, _plain(said), lease)
-        waited(_reporter(tenant, channel, keys, url, token).write(values, ttl), DEADLINE_SECONDS)
+        reporter = _reporter(tenant, channel, keys, url, token)
+        values = reporter.status(_video(job_id), status, _plain(said), lease)
+        waited(reporter.write(values, ttl), DEADLINE_SECONDS)
 
 
 async def arecord_status(
@@ -251,8 +254,9 @@ async def arecord_status(
     """As `record_status`, in asyncio."""
     said = {**_mapping(extra), "hls_path": hls_path, "duration": duration, "error_reason": error_reason}
     with _Harmless():
-        values = _reporter(tenant, channel, keys, url, token).status(_video(job_id), status, _plain(said), lease)
-        await _arrived(_reporter(tenant, channel, keys, url, token).write(values, ttl))
+        reporter = _reporter(tenant, channel, keys, url, token)
+        values = reporter.status(_video(job_id), status, _plain(said), lease)
+        await _arrived(reporter.write(values, ttl))
 
 
 class _Harmless:

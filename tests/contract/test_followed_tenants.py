@@ -25,7 +25,7 @@ def chained(announcements: list[Announcement], offset: int) -> bool:
 
 
 async def test_channels_that_come_into_being_are_announced(broker: Broker, tenant: str, listener: Recorder) -> None:
-    """The first event of a channel that nobody subscribed is announced, and says that the channel was empty."""
+    """The first event of a channel without a subscriber is announced, and says that the channel was empty."""
     began = (await broker.follow(tenant)).cursor
     for n in range(50):
         await accepted(broker, tenant, update(f"c{n}", channel=f"jobs/{n}"))

@@ -309,7 +309,7 @@ def test_a_lost_birth_without_a_later_event_is_audited(wire: Any) -> None:
 
 
 def test_a_stream_that_resumes_without_a_broker_passes_nothing(hub: LiveHub, wire: Any) -> None:
-    """Nobody else follows its pattern here, though the tenant is followed: it waits, and gets what it has missed."""
+    """Its pattern is not followed here otherwise, though the tenant is followed: it waits, and gets what it missed."""
     with matching(hub, wire, "match=films/*") as other:
         other.until("ready")
         since = publish(hub, "a", "generating", channel="jobs/1")

@@ -158,7 +158,7 @@ def polling(hub: LiveHub, codes: set[int]) -> Iterator[None]:
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_restart_of_the_database_loses_and_doubles_nothing(server: DatabaseServer, ids: list[str], how: str) -> None:
-    """In the middle of polls and of writes: nobody is answered an error, and each ending is written once."""
+    """In the middle of polls and of writes: no poll is answered an error, and each ending is written once."""
     table = WrittenTable(TeamDatabase(server.url), *ids)
     codes: set[int] = set()
     with live_hub(intervals=FAST, **settings(table)) as hub, polling(hub, codes):

@@ -153,7 +153,7 @@ class MariadbServer(DatabaseServer):
 
     @property
     def _setup(self) -> Path:
-        """What every start executes: nobody can log in before it."""
+        """What every start executes: no client can log in before it."""
         return self.folder / "setup.sql"
 
     def prepare(self) -> None:

@@ -56,7 +56,7 @@ def text_of(event: Event) -> Any:
 
 
 def test_a_delta_makes_a_state_of_the_usual_type() -> None:
-    """Whoever reads the replica finds the whole state, at the delta's place on the clock."""
+    """A reader of the replica finds the whole state, at the delta's place on the clock."""
     replica = loaded(whole(3, text="one"))
     replica.apply(delta(4, 3, text=" two"))
     [event] = replica.log.after(0)

@@ -134,7 +134,7 @@ def test_what_was_read_waits_until_the_tenant_was_heard_as_far() -> None:
 
 @pytest.mark.parametrize(("known", "indexed"), [(False, True), (True, True), (True, False)])
 def test_a_channel_that_the_index_lacked_resets_those_that_follow(known: bool, indexed: bool) -> None:
-    """It may hold what is older than what they have. Nobody is reset by one that held nothing, nor before the index is
+    """It may hold what is older than what they have. None is reset by one that held nothing, nor before the index is
     read."""
     registry, place = Registry(), directory()
     registry.direct(place)

@@ -1,0 +1,451 @@
+/** Runs the machine: opens its streams, asks its polls, keeps its time, and passes on what comes. */
+import { steadyClock } from "./clock.js";
+import { DELTA, REMOVED } from "./content.js";
+import { created, dueAt, stateOf, step } from "./machine.js";
+import { poll } from "./poll.js";
+import { openEventSource } from "./sse.js";
+import { isHidden, isOnline, watch } from "./surroundings.js";
+import { limited } from "./transport.js";
+
+/**
+ * @typedef {object} Receiver  of what a connection hears
+ * @property {(message: import("./view.js").Message) => boolean} message  false where a delta does not fit
+ * @property {(topics: string[]) => void} reset  the states of these topics are void; the whole ones follow
+ * @property {(topics: string[]) => void} whole  the whole state of these topics is here
+ * @property {(time: string) => void} beat  the hub's time
+ * @property {() => void} changed  the state, or its reason
+ * @property {() => boolean} busy  whether a content is in progress
+ *
+ * @typedef {object} Options
+ * @property {URL} hub
+ * @property {import("./credentials.js").Credentials} credentials
+ * @property {boolean} cookies  to another origin
+ * @property {Set<string>} types
+ * @property {string[]} contentIds
+ * @property {"auto" | "sse" | "websocket" | "polling"} transport
+ * @property {Receiver} receiver
+ *
+ * @typedef {object} Topic
+ * @property {string | null} cursor
+ * @property {boolean} joined  whether streams and polls of all topics have it
+ * @property {boolean} whole   whether its whole state is here
+ * @property {HubError | null} refusal
+ */
+
+/** @typedef {import("./transport.js").HubError} HubError */
+
+/** Before a topic that could not be read is read again: the first delay, doubled with each failure, and the last. */
+const READ_MS = 2_000;
+const READ_MAX_MS = 120_000;
+
+/** Deadline for reading a topic. */
+const ANSWER_MS = 20_000;
+
+/** Topics that come and go in one go, as parts of a page are mounted, make one new stream. */
+const SETTLE_MS = 20;
+
+export class Connection {
+  #options;
+  #machine;
+  #clock = steadyClock();
+  /** @type {Map<string, Topic>} */
+  #topics = new Map();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #settling;
+  /** The current attempt to open a stream. */
+  #opening = {};
+  /** @type {(() => void) | undefined} */
+  #shut;
+  /** @type {AbortController | undefined} */
+  #request;
+  /** Reads of single topics. @type {Map<string, AbortController>} */
+  #reads = new Map();
+  #told = "";
+  #unwatch;
+
+  /** What the hub refuses everything with. @type {HubError | null} */
+  #error = null;
+
+  /** How often a delta did not build on what is here. */
+  misfits = 0;
+
+  /** @param {Options} options */
+  constructor(options) {
+    this.#options = options;
+    this.#machine = {
+      ...created({ streams: options.transport !== "polling" }),
+      online: isOnline(),
+      attentive: !isHidden(),
+    };
+    this.#unwatch = watch({
+      hidden: () => this.#step({ type: "tick" }),
+      network: (online) => this.#step({ type: "network", online }),
+      asleep: (asleep) => this.#step({ type: asleep ? "sleep" : "wake" }),
+    });
+  }
+
+  get state() {
+    const state = stateOf(this.#machine);
+    return state !== "closed" && this.#refusal() ? "refused" : state;
+  }
+
+  get reason() {
+    return this.#machine.reason || this.#refusal()?.message || null;
+  }
+
+  /** What the hub refuses with. */
+  get error() {
+    return this.#machine.refused ? this.#error : this.#refusal();
+  }
+
+  /** Whether polls stand in for a stream that failed. */
+  get failing() {
+    return this.#machine.streams && this.#machine.polls !== "off";
+  }
+
+  /** Whether the whole state of all topics is here. */
+  get complete() {
+    return [...this.#topics.values()].every(({ whole }) => whole);
+  }
+
+  /**
+   * Follow a topic, after a cursor or from its whole state on.
+   * @param {string} name
+   * @param {string | null} [cursor]
+   */
+  follow(name, cursor = null) {
+    if (this.#topics.has(name)) return;
+    // A stream has one cursor for all. What joins later is read first, to where the others are.
+    const joined = !cursor && [...this.#topics.values()].every((topic) => !topic.cursor);
+    this.#topics.set(name, { cursor, joined, whole: false, refusal: null });
+    this.#changed();
+  }
+
+  /** @param {string} name */
+  unfollow(name) {
+    if (!this.#topics.delete(name)) return;
+    this.#reads.get(name)?.abort();
+    this.#reads.delete(name);
+    this.#changed();
+  }
+
+  /** @param {string} name @returns {string | null} after which it can be followed elsewhere */
+  cursorOf(name) {
+    return this.#topics.get(name)?.cursor ?? null;
+  }
+
+  /** @param {boolean} attentive  whether somebody looks, or waits for something */
+  attend(attentive) {
+    if (attentive && !this.#machine.attentive) this.#readRest();
+    this.#step({ type: "attention", attentive });
+  }
+
+  retry() {
+    for (const [name, topic] of this.#topics) if (topic.refusal) this.#read(name, topic);
+    this.#step({ type: "retry" });
+  }
+
+  close() {
+    this.#step({ type: "close" });
+    this.#unwatch();
+    for (const read of this.#reads.values()) read.abort();
+    clearTimeout(this.#settling);
+  }
+
+  /** @returns {HubError | null} */
+  #refusal() {
+    for (const { refusal } of this.#topics.values()) if (refusal) return refusal;
+    return null;
+  }
+
+  #changed() {
+    clearTimeout(this.#settling);
+    const settle = () => {
+      this.#readRest();
+      this.#restart();
+    };
+    this.#settling = setTimeout(settle, this.#machine.mode === "idle" ? 0 : SETTLE_MS);
+  }
+
+  /** The topics that have not joined, and are not being read. */
+  #readRest() {
+    for (const [name, topic] of this.#topics) if (!topic.joined && !this.#reads.has(name)) this.#read(name, topic);
+  }
+
+  #restart() {
+    this.#step({ type: "topics", empty: !this.#joined().length });
+  }
+
+  #joined() {
+    return [...this.#topics].flatMap(([name, { joined }]) => (joined ? [name] : []));
+  }
+
+  /** @param {string} name */
+  #since = (name) => this.#topics.get(name)?.cursor ?? null;
+
+  /** @param {import("./machine.js").Event} event */
+  #step(event) {
+    const { machine, effects } = step(this.#machine, event, this.#clock(), Math.random());
+    this.#machine = machine;
+    for (const effect of effects) {
+      if (effect.do === "open") this.#open(effect.deltas);
+      else if (effect.do === "drop") this.#drop();
+      else if (effect.do === "ask") this.#ask(effect);
+      else this.#stop();
+    }
+    clearTimeout(this.#timer);
+    const due = dueAt(this.#machine);
+    if (due < Infinity) this.#timer = setTimeout(() => this.#step({ type: "tick" }), Math.max(due - this.#clock(), 0));
+    this.#tell();
+  }
+
+  #tell() {
+    const told = `${this.state} ${this.failing} ${this.reason}`;
+    if (told === this.#told) return;
+    this.#told = told;
+    this.#options.receiver.changed();
+  }
+
+  #drop() {
+    this.#opening = {};
+    this.#shut?.();
+    this.#shut = undefined;
+  }
+
+  /** @param {boolean} deltas */
+  async #open(deltas) {
+    this.#drop();
+    const opening = this.#opening;
+    const { hub, credentials, cookies, types, contentIds } = this.#options;
+    const topics = this.#joined();
+    try {
+      const [transport, grant] = await Promise.all([this.#transport(), credentials.next({ fresh: true })]);
+      if (this.#opening !== opening) return;
+      this.#step({ type: "opened" });
+      this.#shut = transport({
+        ...{ hub, topics, since: this.#since, deltas, contentIds, types, grant, credentials: cookies },
+        hear: (heard) => this.#opening === opening && this.#hear(heard, topics),
+        lost: ({ final, denied, failure, error }) => {
+          if (this.#opening !== opening) return;
+          const again = denied && credentials.refused(grant);
+          this.#error = error ?? null;
+          this.#step({ type: "lost", final, again, failure });
+        },
+      });
+    } catch (error) {
+      if (this.#opening !== opening) return;
+      this.#step({ type: "lost", final: true, failure: failureOf(error) });
+    }
+  }
+
+  /** @returns {Promise<import("./transport.js").Transport>} */
+  async #transport() {
+    const { transport, credentials } = this.#options;
+    if (transport === "websocket") return (await import("./socket.js")).openSocket;
+    if (credentials.header || !globalThis.EventSource) return (await import("./stream.js")).openFetchStream;
+    return openEventSource;
+  }
+
+  /**
+   * @param {import("./transport.js").Heard} heard
+   * @param {string[]} all  the topics of the stream
+   */
+  #hear({ type, id, data, ...heard }, all) {
+    const topics = heard.topics ?? all;
+    if (type === "drain") return this.#step({ type: "drained", retry: data?.retry_ms ?? 0 });
+    this.#options.credentials.taken();
+    const { receiver } = this.#options;
+    const ready = type === "ready";
+    if (ready) this.#advance(topics, data?.cursor);
+    else if (type === "heartbeat") receiver.beat(data?.timestamp);
+    else if (type === "reset") this.#reset(topics);
+    else if (id && !this.#message({ id, type, data }, topics)) return;
+    if (ready) this.#whole(topics);
+    const heartbeat = data?.heartbeat_ms;
+    this.#step({ type: "heard", ready, heartbeat: heartbeat > 0 ? heartbeat : undefined });
+  }
+
+  /**
+   * @param {import("./view.js").Message} message
+   * @param {string[]} topics
+   */
+  #message(message, topics) {
+    if (!this.#known(message.type) || this.#options.receiver.message(message)) {
+      this.#advance(topics, message.id);
+      return true;
+    }
+    // The cursor still stands before this delta, so that the next stream begins with the whole state.
+    this.misfits += 1;
+    this.#step({ type: "misfit" });
+    return false;
+  }
+
+  /**
+   * Every transport shows the same: an `EventSource` is not given other types.
+   * @param {string} type
+   */
+  #known(type) {
+    return type === REMOVED || type === DELTA || this.#options.types.has(type);
+  }
+
+  /**
+   * @param {string[]} topics
+   * @param {string | null | undefined} cursor
+   */
+  #advance(topics, cursor) {
+    if (cursor === undefined) return;
+    for (const name of topics) {
+      const topic = this.#topics.get(name);
+      if (topic) topic.cursor = cursor;
+    }
+  }
+
+  /** @param {string[]} topics */
+  #reset(topics) {
+    this.#advance(topics, null);
+    for (const name of topics) this.#mark(name, false);
+    this.#options.receiver.reset(topics);
+  }
+
+  /** @param {string[]} topics */
+  #whole(topics) {
+    for (const name of topics) this.#mark(name, true);
+    this.#options.receiver.whole(topics);
+  }
+
+  /**
+   * @param {string} name
+   * @param {boolean} whole
+   */
+  #mark(name, whole) {
+    const topic = this.#topics.get(name);
+    if (topic) topic.whole = whole;
+  }
+
+  #stop() {
+    this.#request?.abort();
+    this.#request = undefined;
+  }
+
+  /** @param {{ wait: number, interval: number, failed: number }} how */
+  async #ask(how) {
+    const request = (this.#request = new AbortController());
+    const topics = this.#joined();
+    const outcome = await this.#poll(topics, request.signal, how);
+    if (this.#request !== request) return;
+    this.#request = undefined;
+    const { answer, failure, wait, error } = outcome;
+    if (answer) {
+      this.#take(answer, topics);
+      this.#step({ type: "busy", busy: this.#options.receiver.busy() });
+      this.#step({ type: "answered", events: answer.events.length, wait });
+      return;
+    }
+    this.#error = error ?? null;
+    if (failure?.refused && topics.length > 1) return this.#part(topics);
+    this.#step({ type: "failed", failure });
+  }
+
+  /**
+   * One of the topics may be what is refused: each is read by itself.
+   * @param {string[]} topics
+   */
+  #part(topics) {
+    for (const name of topics) {
+      const topic = this.#topics.get(name);
+      if (topic) topic.joined = false;
+    }
+    this.#changed();
+  }
+
+  /**
+   * @param {string[]} topics
+   * @param {AbortSignal} signal
+   * @param {{ wait?: number, interval?: number, failed?: number }} [how]
+   * @returns {Promise<import("./poll.js").Outcome>}
+   */
+  async #poll(topics, signal, how) {
+    const { hub, credentials, cookies, contentIds } = this.#options;
+    let grant;
+    try {
+      grant = await credentials.next();
+    } catch (error) {
+      return { failure: failureOf(error) };
+    }
+    const outcome = await poll({
+      hub,
+      topics,
+      since: this.#since,
+      contentIds,
+      grant,
+      credentials: cookies,
+      signal,
+      ...how,
+    });
+    if (outcome.denied && credentials.refused(grant) && !signal.aborted) return this.#poll(topics, signal, how);
+    if (outcome.answer) credentials.taken();
+    return outcome;
+  }
+
+  /**
+   * @param {import("./poll.js").Answer} answer
+   * @param {string[]} topics
+   */
+  #take({ cursor, reset, events }, topics) {
+    if (reset) this.#reset(topics);
+    for (const message of events) if (this.#known(message.type)) this.#options.receiver.message(message);
+    this.#advance(topics, cursor);
+    this.#whole(topics);
+  }
+
+  /**
+   * Read a topic by itself until that works; then it joins the others.
+   * @param {string} name
+   * @param {Topic} topic
+   */
+  async #read(name, topic) {
+    this.#reads.get(name)?.abort();
+    const controller = new AbortController();
+    const { signal } = controller;
+    this.#reads.set(name, controller);
+    for (let delay = READ_MS; ; delay = Math.min(delay * 2, READ_MAX_MS)) {
+      const { answer, failure, error, wait = 0 } = await this.#poll([name], limited(signal, ANSWER_MS));
+      if (signal.aborted) return;
+      topic.refusal = (failure?.refused && error) || null;
+      if (answer) {
+        this.#reads.delete(name);
+        topic.joined = true;
+        this.#take(answer, [name]);
+        this.#restart();
+        return;
+      }
+      this.#tell();
+      if (!this.#machine.attentive) return void this.#reads.delete(name);
+      await slept(Math.max(wait, failure?.wait ?? 0, delay * (0.9 + 0.2 * Math.random())), signal);
+      if (signal.aborted) return;
+    }
+  }
+}
+
+/**
+ * Of the page's own function, which threw.
+ * @param {any} error
+ * @returns {import("./machine.js").Failure}
+ */
+function failureOf(error) {
+  return { reason: error?.message ?? String(error) };
+}
+
+/**
+ * @param {number} milliseconds
+ * @param {AbortSignal} signal
+ * @returns {Promise<void>} also where the signal aborts
+ */
+function slept(milliseconds, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+  });
+}

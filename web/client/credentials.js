@@ -1,0 +1,84 @@
+/** What a page proves its right to read with, where it is no cookie: tickets, in URLs, or a token, in a header. */
+
+/**
+ * @typedef {object} Grant
+ * @property {string} [ticket]
+ * @property {string} [token]
+ *
+ * @typedef {object} Given  what a page gives
+ * @property {() => string | Promise<string>} [ticket]
+ * @property {string | (() => string | Promise<string>)} [token]
+ */
+
+export class Credentials {
+  #given;
+  /** @type {string | undefined} */
+  #secret;
+  #good = false;
+
+  /** @param {Given} given */
+  constructor(given) {
+    this.#given = given;
+  }
+
+  /** Whether requests have a header, which an `EventSource` cannot send. */
+  get header() {
+    return this.#given.token !== undefined;
+  }
+
+  /** Whether requests have either. */
+  get any() {
+    return this.header || this.#given.ticket !== undefined;
+  }
+
+  /**
+   * The current grant or, where a fresh one is asked for, a new ticket. Rejects where the page's function does.
+   * @param {{ fresh?: boolean }} [options]
+   * @returns {Promise<Grant>}
+   */
+  async next({ fresh = false } = {}) {
+    const { ticket, token } = this.#given;
+    if (token !== undefined) {
+      if (this.#secret === undefined) this.#use(checked(typeof token === "function" ? await token() : token, "token"));
+      return { token: this.#secret };
+    }
+    if (!ticket) return {};
+    if (fresh || this.#secret === undefined) this.#use(checked(await ticket(), "ticket"));
+    return { ticket: this.#secret };
+  }
+
+  /** The hub accepted the current grant. */
+  taken() {
+    this.#good = this.#secret !== undefined;
+  }
+
+  /**
+   * The hub refused a grant, which is dropped.
+   * @param {Grant} grant
+   * @returns {boolean} whether to repeat the request with a new one: this was accepted before, or is not the current
+   *   one. One that was never accepted would be refused without end.
+   */
+  refused(grant) {
+    const secret = grant.token ?? grant.ticket;
+    if (secret === undefined || typeof this.#given.token === "string") return false;
+    const outdated = this.#good || secret !== this.#secret;
+    if (secret === this.#secret) this.#secret = undefined;
+    this.#good = false;
+    return outdated;
+  }
+
+  /** @param {string} secret */
+  #use(secret) {
+    this.#secret = secret;
+    this.#good = false;
+  }
+}
+
+/**
+ * @param {unknown} secret
+ * @param {string} name
+ */
+function checked(secret, name) {
+  if (typeof secret === "string" && secret) return secret;
+  throw new TypeError(`The page's ${name} function returned no ${name}`);
+}

@@ -1,0 +1,436 @@
+/** A hub as a page has it: a store of contents that keeps itself up to date. */
+import { HubClock } from "./clock.js";
+import { Connection } from "./connection.js";
+import { TYPES } from "./content.js";
+import { Credentials } from "./credentials.js";
+import { Changes } from "./changes.js";
+import { isHidden, watch } from "./surroundings.js";
+import { isPattern, namedBy } from "./topics.js";
+import { HubError, headersOf, limited, refusalOf } from "./transport.js";
+import { View } from "./view.js";
+
+/**
+ * @typedef {import("./content.js").Content} Content
+ * @typedef {import("./view.js").Change} Change
+ * @typedef {import("./machine.js").State} State
+ * @typedef {"status" | "removed" | "reset" | "ready" | "state" | "heartbeat"} EventName
+ *
+ * @typedef {object} Options
+ * @property {string | URL} [url]  the hub's; by default that of the hub which serves this module, or the page's origin
+ * @property {Iterable<string>} [channels]
+ * @property {string} [match]      a pattern of channels, such as "jobs/**"
+ * @property {Iterable<string>} [contentIds]  only these contents
+ * @property {"auto" | "sse" | "websocket" | "polling"} [transport]  which is tried first; polls stand in for all
+ * @property {() => string | Promise<string>} [ticket]  called for each stream, and when the last one has run out
+ * @property {string | (() => string | Promise<string>)} [token]  the function is called when the last one is refused
+ * @property {boolean} [credentials]  cookies to a hub of another origin
+ * @property {Iterable<string>} [types]  your own event types, beside the hub's
+ * @property {AbortSignal} [signal]  closes it
+ * @property {boolean} [share]  one stream for all tabs of this origin
+ */
+
+/** After this, listeners are called without an animation frame: a hidden page has none. */
+const FRAME_MS = 250;
+
+/** Deadline for the answer to a request to cancel. */
+const ANSWER_MS = 20_000;
+
+/** Pages of a hub load this module from its /assets/. */
+const SERVED = /assets\/client\/\w+\.js$/;
+
+/** @implements {AsyncIterable<Change>} */
+export class Hub {
+  #url;
+  #view = new View();
+  #clock = new HubClock();
+  #credentials;
+  #cookies;
+  #connection;
+  /** @type {Set<string>} */
+  #topics = new Set();
+  /** @type {Set<string> | null} */
+  #wanted;
+  /** @type {Map<EventName, Set<(detail: any) => void>>} */
+  #listeners = new Map();
+  /** @type {Set<() => void>} */
+  #subscribers = new Set();
+  /** Why a hidden page keeps its stream. @type {Set<symbol>} */
+  #holds = new Set();
+  #version = 0;
+  #scheduled = false;
+  #closed = false;
+  #unwatch;
+
+  /** @param {Options} options */
+  constructor({ url, channels = [], match, contentIds, transport = "auto", types = [], signal, ...options }) {
+    this.#url = new URL(url ?? origin(), globalThis.document?.baseURI);
+    this.#wanted = contentIds ? new Set(contentIds) : null;
+    this.#credentials = new Credentials(options);
+    this.#cookies = options.credentials ?? false;
+    this.#connection = new Connection({
+      hub: this.#url,
+      credentials: this.#credentials,
+      cookies: this.#cookies,
+      types: new Set([...TYPES, ...types]),
+      contentIds: [...(this.#wanted ?? [])],
+      transport,
+      receiver: {
+        message: (message) => this.#apply(message),
+        reset: (topics) => this.#reset(topics),
+        whole: (topics) => this.#whole(topics),
+        beat: (time) => this.#beat(time),
+        changed: () => this.#told(),
+        busy: () => this.#view.busy,
+      },
+    });
+    this.#unwatch = watch({ hidden: () => this.#attend(), network: () => {}, asleep: () => {} });
+    this.add(...channels, ...(match === undefined ? [] : [match]));
+    if (!this.#topics.size && this.#wanted) this.add("**");
+    if (signal?.aborted) this.close();
+    else signal?.addEventListener("abort", () => this.close(), { once: true });
+  }
+
+  /** @returns {State} */
+  get state() {
+    return this.#closed ? "closed" : this.#connection.state;
+  }
+
+  /** Why the hub does not answer, or refuses. @returns {string | null} */
+  get reason() {
+    return this.#connection.reason;
+  }
+
+  /** While the state is `refused`: what the hub refuses with. @returns {HubError | null} */
+  get error() {
+    return this.#connection.error;
+  }
+
+  /** Whether polls stand in for a stream that failed. */
+  get failing() {
+    return this.#connection.failing;
+  }
+
+  /** Milliseconds to add to `Date.now()` for the hub's time. */
+  get clockOffset() {
+    return this.#clock.offset;
+  }
+
+  /**
+   * @param {string} contentId
+   * @param {string} [channel]
+   * @returns {Content | undefined}
+   */
+  get(contentId, channel) {
+    return this.#view.get(contentId, channel);
+  }
+
+  /**
+   * The newest change first; the same array while nothing changes.
+   * @param {string} [channel]
+   * @returns {readonly Content[]}
+   */
+  contents(channel) {
+    return this.#view.list(channel);
+  }
+
+  /** The channels that are followed; of a pattern, those that have contents. @returns {readonly string[]} */
+  channels() {
+    const named = [...this.#topics].filter((topic) => !isPattern(topic));
+    return [...new Set([...named, ...this.#view.channels()])];
+  }
+
+  /**
+   * Calls the listener after changes of contents or of the state, at most once an animation frame.
+   * @param {() => void} listener
+   * @returns {() => void} ends it
+   */
+  subscribe(listener) {
+    // Each subscription counts, also of a function that has subscribed before.
+    const own = () => listener();
+    this.#subscribers.add(own);
+    return () => void this.#subscribers.delete(own);
+  }
+
+  /**
+   * A part of what is known, whose listeners are called only when it changes.
+   * @template T
+   * @param {(hub: Hub) => T} choose
+   * @param {(one: T, other: T) => boolean} [equal]
+   */
+  select(choose, equal = Object.is) {
+    let version = -1;
+    /** @type {T} */
+    let value;
+    const get = () => {
+      if (version !== this.#version) {
+        const next = choose(this);
+        if (version < 0 || !equal(value, next)) value = next;
+        version = this.#version;
+      }
+      return value;
+    };
+    return {
+      get,
+      /** @param {() => void} listener */
+      subscribe: (listener) => {
+        let before = get();
+        return this.subscribe(() => {
+          if (Object.is(before, get())) return;
+          before = value;
+          listener();
+        });
+      },
+    };
+  }
+
+  /**
+   * Resolves when the whole state of all channels is here. Rejects with a `HubError` where the hub refuses.
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<void>}
+   */
+  ready({ signal } = {}) {
+    return this.#when(() => (this.#topics.size && this.#connection.complete ? { value: undefined } : null), signal);
+  }
+
+  /**
+   * Resolves with a content that is completed or failed. Rejects with a `HubError` where it is removed, or the hub
+   * refuses. While it waits, the page keeps its stream also when it is hidden.
+   * @param {string} contentId
+   * @param {{ channel?: string, signal?: AbortSignal }} [options]
+   * @returns {Promise<Content>}
+   */
+  async until(contentId, { channel, signal } = {}) {
+    const letGo = this.keep();
+    const added = channel !== undefined && ![...this.#topics].some((topic) => namedBy(topic)(channel));
+    if (added) this.add(channel);
+    let removed = false;
+    const off = this.on("removed", ({ id }) => (removed ||= id === contentId));
+    try {
+      return await this.#when(() => {
+        if (removed) throw new HubError("The content was removed", 404, "removed");
+        const content = this.get(contentId, channel);
+        return content?.ended ? { value: content } : null;
+      }, signal);
+    } finally {
+      off();
+      letGo();
+      if (added) this.drop(channel);
+    }
+  }
+
+  /**
+   * Asks for the work on a content to be cancelled. Its worker does so; the content then says how it ended.
+   * @param {string} contentId
+   * @param {{ channel?: string, reason?: string, signal?: AbortSignal }} [options]
+   * @returns {Promise<void>}
+   */
+  async cancel(contentId, { channel = this.get(contentId)?.channel, reason, signal } = {}) {
+    if (channel === undefined) throw new HubError("The channel of this content is not known", 404);
+    const grant = await this.#credentials.next({ fresh: true });
+    const address = new URL(`api/contents/${encodeURIComponent(channel)}/cancel`, this.#url);
+    if (grant.ticket) address.searchParams.set("ticket", grant.ticket);
+    const response = await fetch(address, {
+      method: "POST",
+      credentials: this.#cookies ? "include" : "same-origin",
+      headers: { "Content-Type": "application/json", ...headersOf(grant) },
+      body: JSON.stringify({ content_id: contentId, reason }),
+      signal: limited(signal, ANSWER_MS),
+    });
+    if (!response.ok) throw (await refusalOf(response)).error;
+  }
+
+  /** @param {...string} channels */
+  add(...channels) {
+    for (const topic of channels) {
+      if (this.#closed || this.#topics.has(topic)) continue;
+      this.#topics.add(topic);
+      this.#connection.follow(topic);
+    }
+    this.#attend();
+  }
+
+  /** @param {...string} channels */
+  drop(...channels) {
+    for (const topic of channels) if (this.#topics.delete(topic)) this.#connection.unfollow(topic);
+    const left = this.#named([...this.#topics]);
+    if (this.#view.forget((channel) => !left(channel))) this.#notify();
+  }
+
+  /**
+   * `status`, `removed`, `reset` and `ready` have a `Change`, `heartbeat` has `{ timestamp }`; called at once for each.
+   * @param {EventName} event
+   * @param {(detail: any) => void} listener
+   * @returns {() => void} ends it
+   */
+  on(event, listener) {
+    const own = (/** @type {any} */ detail) => listener(detail);
+    const listeners = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, listeners.add(own));
+    return () => void listeners.delete(own);
+  }
+
+  /**
+   * Keeps the stream while the page is hidden, for those who show progress in a title, or notify.
+   * @returns {() => void} ends it
+   */
+  keep() {
+    const hold = Symbol("hold");
+    this.#holds.add(hold);
+    this.#attend();
+    return () => {
+      if (this.#holds.delete(hold)) this.#attend();
+    };
+  }
+
+  /** Connects now, in every state; for use after a sign-in. Nothing is missed or repeated. */
+  retry() {
+    if (!this.#closed) this.#connection.retry();
+  }
+
+  /** Closes it for good: no connection and no timer remains. What was known stays readable. */
+  close() {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#unwatch();
+    this.#connection.close();
+  }
+
+  /**
+   * The contents that are here, then each change; of a content that changes faster than it is read, the last.
+   * @returns {AsyncIterableIterator<Change>}
+   */
+  [Symbol.asyncIterator]() {
+    return new Changes(this).iterator();
+  }
+
+  #attend() {
+    this.#connection.attend(this.#holds.size > 0 || !isHidden());
+  }
+
+  /** @param {import("./view.js").Message} message */
+  #apply(message) {
+    if (this.#wanted && !this.#wanted.has(message.data?.content_id)) return true;
+    const change = this.#view.apply(message);
+    if (change === "misfit") return false;
+    if (change) {
+      this.#emit(change.kind, change);
+      this.#notify();
+    }
+    return true;
+  }
+
+  /** @param {string[]} topics */
+  #reset(topics) {
+    this.#view.void(this.#all(topics) ? undefined : this.#named(topics));
+    this.#emit("reset", { kind: "reset" });
+    this.#notify();
+  }
+
+  /** @param {string[]} topics */
+  #whole(topics) {
+    this.#view.settle(this.#all(topics) ? undefined : this.#named(topics));
+    this.#emit("ready", { kind: "ready" });
+    this.#notify();
+  }
+
+  /** @param {string[]} topics */
+  #all(topics) {
+    return topics.length >= this.#topics.size;
+  }
+
+  /** @param {string[]} topics @returns {(channel: string) => boolean} */
+  #named(topics) {
+    const tests = topics.map(namedBy);
+    return (channel) => tests.some((test) => test(channel));
+  }
+
+  /** @param {string} timestamp */
+  #beat(timestamp) {
+    this.#clock.told(timestamp);
+    this.#emit("heartbeat", { timestamp });
+  }
+
+  #told() {
+    this.#emit("state", { state: this.state, reason: this.reason });
+    this.#notify();
+  }
+
+  /**
+   * @param {EventName} event
+   * @param {any} detail
+   */
+  #emit(event, detail) {
+    for (const listener of this.#listeners.get(event) ?? []) call(listener, detail);
+  }
+
+  #notify() {
+    this.#version += 1;
+    if (this.#scheduled || !this.#subscribers.size) return;
+    this.#scheduled = true;
+    const tell = () => {
+      if (!this.#scheduled) return;
+      this.#scheduled = false;
+      clearTimeout(timer);
+      for (const listener of [...this.#subscribers]) call(listener, undefined);
+    };
+    const frame = /** @type {typeof requestAnimationFrame | undefined} */ (globalThis.requestAnimationFrame);
+    const timer = setTimeout(tell, frame ? FRAME_MS : 0);
+    frame?.(tell);
+  }
+
+  /**
+   * @template T
+   * @param {() => { value: T } | null} attempt
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<T>}
+   */
+  #when(attempt, signal) {
+    return new Promise((resolve, reject) => {
+      /** @type {(() => void)[]} */
+      const ends = [];
+      const end = (/** @type {() => void} */ settle) => {
+        for (const off of ends) off();
+        settle();
+      };
+      const look = () => {
+        try {
+          const found = attempt();
+          if (found) return end(() => resolve(found.value));
+          if (this.#closed) throw new DOMException("The hub is closed", "AbortError");
+          if (this.state === "refused") throw this.error ?? new HubError(this.reason ?? "refused", 403);
+        } catch (error) {
+          end(() => reject(error));
+        }
+      };
+      const aborted = () => end(() => reject(signal?.reason));
+      if (signal?.aborted) return aborted();
+      for (const event of /** @type {EventName[]} */ (["status", "removed", "ready", "state"]))
+        ends.push(this.on(event, look));
+      signal?.addEventListener("abort", aborted);
+      ends.push(() => signal?.removeEventListener("abort", aborted));
+      look();
+    });
+  }
+}
+
+/**
+ * A listener that throws is no reason to miss what follows.
+ * @param {(detail: any) => void} listener
+ * @param {any} detail
+ */
+function call(listener, detail) {
+  try {
+    listener(detail);
+  } catch (error) {
+    setTimeout(() => {
+      throw error;
+    });
+  }
+}
+
+/** @returns {string | URL} */
+function origin() {
+  if (SERVED.test(import.meta.url)) return new URL("../../", import.meta.url);
+  if (globalThis.location) return globalThis.location.origin;
+  throw new TypeError("connect needs the hub's url");
+}

@@ -1,0 +1,6 @@
+/** The stream over WebSocket. */
+
+/** @type {import("./transport.js").Transport} */
+export function openSocket() {
+  throw new Error("not built yet");
+}

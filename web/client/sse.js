@@ -1,0 +1,39 @@
+/** Server-Sent Events by the browser's `EventSource`. */
+import { DELTA, REMOVED } from "./content.js";
+import { addressOf } from "./topics.js";
+import { addTo, earliest, parsed } from "./transport.js";
+
+const CONTROLS = ["ready", "reset", "heartbeat", "drain", "limit"];
+
+/**
+ * The address of a stream, for those who read it by `fetch`, too.
+ * @param {import("./transport.js").Opening} opening
+ */
+export function streamAddress({ hub, topics, since, deltas, contentIds, grant }) {
+  const address = addressOf(hub, topics, "events");
+  addTo(address, { since: earliest(topics, since), contentIds, grant });
+  // Whatever the hub's default is.
+  address.searchParams.set("events", "named");
+  if (deltas) address.searchParams.set("deltas", "1");
+  return address;
+}
+
+/** @type {import("./transport.js").Transport} */
+export function openEventSource(opening) {
+  const { types, credentials, hear, lost } = opening;
+  const source = new EventSource(streamAddress(opening), { withCredentials: credentials });
+  /** @param {MessageEvent} event */
+  const listener = ({ type, lastEventId, data }) => hear({ type, id: lastEventId, data: parsed(data) });
+  for (const type of [...types, ...CONTROLS, REMOVED, DELTA]) source.addEventListener(type, listener);
+  source.onerror = () => {
+    // The browser is about to reconnect, or it has given up: that is the case where the answer was no stream.
+    const final = source.readyState === EventSource.CLOSED;
+    source.close();
+    lost({ final, denied: final });
+  };
+  return () => {
+    source.onerror = null;
+    for (const type of [...types, ...CONTROLS, REMOVED, DELTA]) source.removeEventListener(type, listener);
+    source.close();
+  };
+}

@@ -2,7 +2,12 @@
 
 /** @typedef {import("./view.js").Change} Change */
 
-export class Changes {
+/** @param {import("./hub.js").Hub} hub */
+export function changesOf(hub) {
+  return new Changes(hub).read();
+}
+
+class Changes {
   /** By content, or what else it is. @type {Map<string, Change>} */
   #waiting = new Map();
   #wake = () => {};
@@ -31,8 +36,8 @@ export class Changes {
     this.#wake();
   }
 
-  /** @returns {AsyncIterableIterator<Change>} */
-  async *iterator() {
+  /** @returns {AsyncGenerator<Change, void>} */
+  async *read() {
     try {
       for (;;) {
         const [next] = this.#waiting;

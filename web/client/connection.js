@@ -2,10 +2,8 @@
 import { steadyClock } from "./clock.js";
 import { DELTA, REMOVED } from "./content.js";
 import { created, dueAt, stateOf, step } from "./machine.js";
-import { poll } from "./poll.js";
 import { openEventSource } from "./sse.js";
 import { isHidden, isOnline, watch } from "./surroundings.js";
-import { limited } from "./transport.js";
 
 /**
  * @typedef {object} Receiver  of what a connection hears
@@ -16,9 +14,11 @@ import { limited } from "./transport.js";
  * @property {() => void} changed  the state, or its reason
  * @property {() => boolean} busy  whether a content is in progress
  *
+ * @typedef {Pick<import("./credentials.js").Credentials, "header" | "next" | "taken" | "refused">} Proof
+ *
  * @typedef {object} Options
  * @property {URL} hub
- * @property {import("./credentials.js").Credentials} credentials
+ * @property {Proof | Promise<Proof>} credentials
  * @property {boolean} cookies  to another origin
  * @property {Set<string>} types
  * @property {string[]} contentIds
@@ -32,14 +32,7 @@ import { limited } from "./transport.js";
  * @property {HubError | null} refusal
  */
 
-/** @typedef {import("./transport.js").HubError} HubError */
-
-/** Before a topic that could not be read is read again: the first delay, doubled with each failure, and the last. */
-const READ_MS = 2_000;
-const READ_MAX_MS = 120_000;
-
-/** Deadline for reading a topic. */
-const ANSWER_MS = 20_000;
+/** @typedef {import("./error.js").HubError} HubError */
 
 /** Topics that come and go in one go, as parts of a page are mounted, make one new stream. */
 const SETTLE_MS = 20;
@@ -60,8 +53,8 @@ export class Connection {
   #shut;
   /** @type {AbortController | undefined} */
   #request;
-  /** Reads of single topics. @type {Map<string, AbortController>} */
-  #reads = new Map();
+  /** @type {import("./poll.js").Reader | undefined} */
+  #reader;
   #told = "";
   #unwatch;
 
@@ -117,8 +110,8 @@ export class Connection {
    */
   follow(name, cursor = null) {
     if (this.#topics.has(name)) return;
-    // A stream has one cursor for all. What joins later is read first, to where the others are.
-    const joined = !cursor && [...this.#topics.values()].every((topic) => !topic.cursor);
+    // A stream has one cursor for all. What joins without one is read first, to where the others are.
+    const joined = [...this.#topics.values()].every((topic) => !topic.joined || !topic.cursor === !cursor);
     this.#topics.set(name, { cursor, joined, whole: false, refusal: null });
     this.#changed();
   }
@@ -126,8 +119,7 @@ export class Connection {
   /** @param {string} name */
   unfollow(name) {
     if (!this.#topics.delete(name)) return;
-    this.#reads.get(name)?.abort();
-    this.#reads.delete(name);
+    this.#reader?.stop([name]);
     this.#changed();
   }
 
@@ -143,14 +135,15 @@ export class Connection {
   }
 
   retry() {
-    for (const [name, topic] of this.#topics) if (topic.refusal) this.#read(name, topic);
+    this.#reader?.stop();
+    this.#readRest();
     this.#step({ type: "retry" });
   }
 
   close() {
     this.#step({ type: "close" });
     this.#unwatch();
-    for (const read of this.#reads.values()) read.abort();
+    this.#reader?.stop();
     clearTimeout(this.#settling);
   }
 
@@ -169,9 +162,35 @@ export class Connection {
     this.#settling = setTimeout(settle, this.#machine.mode === "idle" ? 0 : SETTLE_MS);
   }
 
-  /** The topics that have not joined, and are not being read. */
-  #readRest() {
-    for (const [name, topic] of this.#topics) if (!topic.joined && !this.#reads.has(name)) this.#read(name, topic);
+  /** Reads the topics that have not joined, and are not being read. */
+  async #readRest() {
+    if ([...this.#topics.values()].every((topic) => topic.joined)) return;
+    const { Reader } = await import("./poll.js");
+    this.#reader ??= new Reader(this.#options, {
+      since: this.#since,
+      take: (names, answer) => {
+        for (const name of names) this.#edit(name, { joined: true });
+        this.#take(answer, names);
+        this.#restart();
+      },
+      refuse: (name, refusal) => {
+        this.#edit(name, { refusal });
+        this.#tell();
+      },
+      wanted: () => this.#machine.attentive,
+    });
+    if (this.#machine.mode === "closed") return;
+    const rest = [...this.#topics].filter(([name, { joined }]) => !joined && !this.#reader?.has(name));
+    this.#reader.read(rest.map(([name]) => name));
+  }
+
+  /**
+   * @param {string} name
+   * @param {Partial<Topic>} change
+   */
+  #edit(name, change) {
+    const topic = this.#topics.get(name);
+    if (topic) Object.assign(topic, change);
   }
 
   #restart() {
@@ -218,15 +237,23 @@ export class Connection {
   async #open(deltas) {
     this.#drop();
     const opening = this.#opening;
-    const { hub, credentials, cookies, types, contentIds } = this.#options;
+    const { hub, cookies, types, contentIds } = this.#options;
     const topics = this.#joined();
     try {
-      const [transport, grant] = await Promise.all([this.#transport(), credentials.next({ fresh: true })]);
+      const credentials = await this.#options.credentials;
+      const [transport, grant] = await Promise.all([
+        this.#transport(credentials.header),
+        credentials.next({ fresh: true }),
+      ]);
       if (this.#opening !== opening) return;
       this.#step({ type: "opened" });
       this.#shut = transport({
         ...{ hub, topics, since: this.#since, deltas, contentIds, types, grant, credentials: cookies },
-        hear: (heard) => this.#opening === opening && this.#hear(heard, topics),
+        hear: (heard) => {
+          if (this.#opening !== opening) return;
+          if (heard.type !== "drain") credentials.taken();
+          this.#hear(heard, topics);
+        },
         lost: ({ final, denied, failure, error }) => {
           if (this.#opening !== opening) return;
           const again = denied && credentials.refused(grant);
@@ -236,15 +263,18 @@ export class Connection {
       });
     } catch (error) {
       if (this.#opening !== opening) return;
-      this.#step({ type: "lost", final: true, failure: failureOf(error) });
+      const { message = String(error) } = /** @type {Partial<Error>} */ (error);
+      this.#step({ type: "lost", final: true, failure: { reason: message } });
     }
   }
 
-  /** @returns {Promise<import("./transport.js").Transport>} */
-  async #transport() {
-    const { transport, credentials } = this.#options;
-    if (transport === "websocket") return (await import("./socket.js")).openSocket;
-    if (credentials.header || !globalThis.EventSource) return (await import("./stream.js")).openFetchStream;
+  /**
+   * @param {boolean} header  whether requests have to have one
+   * @returns {Promise<import("./transport.js").Transport>}
+   */
+  async #transport(header) {
+    if (this.#options.transport === "websocket") return (await import("./socket.js")).openSocket;
+    if (header || !globalThis.EventSource) return (await import("./stream.js")).openFetchStream;
     return openEventSource;
   }
 
@@ -255,14 +285,17 @@ export class Connection {
   #hear({ type, id, data, ...heard }, all) {
     const topics = heard.topics ?? all;
     if (type === "drain") return this.#step({ type: "drained", retry: data?.retry_ms ?? 0 });
-    this.#options.credentials.taken();
     const { receiver } = this.#options;
     const ready = type === "ready";
     if (ready) this.#advance(topics, data?.cursor);
     else if (type === "heartbeat") receiver.beat(data?.timestamp);
     else if (type === "reset") this.#reset(topics);
     else if (id && !this.#message({ id, type, data }, topics)) return;
-    if (ready) this.#whole(topics);
+    if (ready) {
+      this.#whole(topics);
+      // Polls have to be here before the hub cannot be reached.
+      import("./poll.js").catch(() => {});
+    }
     const heartbeat = data?.heartbeat_ms;
     this.#step({ type: "heard", ready, heartbeat: heartbeat > 0 ? heartbeat : undefined });
   }
@@ -295,33 +328,20 @@ export class Connection {
    * @param {string | null | undefined} cursor
    */
   #advance(topics, cursor) {
-    if (cursor === undefined) return;
-    for (const name of topics) {
-      const topic = this.#topics.get(name);
-      if (topic) topic.cursor = cursor;
-    }
+    if (cursor !== undefined) for (const name of topics) this.#edit(name, { cursor });
   }
 
   /** @param {string[]} topics */
   #reset(topics) {
     this.#advance(topics, null);
-    for (const name of topics) this.#mark(name, false);
+    for (const name of topics) this.#edit(name, { whole: false });
     this.#options.receiver.reset(topics);
   }
 
   /** @param {string[]} topics */
   #whole(topics) {
-    for (const name of topics) this.#mark(name, true);
+    for (const name of topics) this.#edit(name, { whole: true });
     this.#options.receiver.whole(topics);
-  }
-
-  /**
-   * @param {string} name
-   * @param {boolean} whole
-   */
-  #mark(name, whole) {
-    const topic = this.#topics.get(name);
-    if (topic) topic.whole = whole;
   }
 
   #stop() {
@@ -333,10 +353,15 @@ export class Connection {
   async #ask(how) {
     const request = (this.#request = new AbortController());
     const topics = this.#joined();
-    const outcome = await this.#poll(topics, request.signal, how);
+    const { poll } = await import("./poll.js");
+    const { answer, failure, wait, error } = await poll(this.#options, {
+      ...how,
+      topics,
+      since: this.#since,
+      signal: request.signal,
+    });
     if (this.#request !== request) return;
     this.#request = undefined;
-    const { answer, failure, wait, error } = outcome;
     if (answer) {
       this.#take(answer, topics);
       this.#step({ type: "busy", busy: this.#options.receiver.busy() });
@@ -353,40 +378,8 @@ export class Connection {
    * @param {string[]} topics
    */
   #part(topics) {
-    for (const name of topics) {
-      const topic = this.#topics.get(name);
-      if (topic) topic.joined = false;
-    }
+    for (const name of topics) this.#edit(name, { joined: false });
     this.#changed();
-  }
-
-  /**
-   * @param {string[]} topics
-   * @param {AbortSignal} signal
-   * @param {{ wait?: number, interval?: number, failed?: number }} [how]
-   * @returns {Promise<import("./poll.js").Outcome>}
-   */
-  async #poll(topics, signal, how) {
-    const { hub, credentials, cookies, contentIds } = this.#options;
-    let grant;
-    try {
-      grant = await credentials.next();
-    } catch (error) {
-      return { failure: failureOf(error) };
-    }
-    const outcome = await poll({
-      hub,
-      topics,
-      since: this.#since,
-      contentIds,
-      grant,
-      credentials: cookies,
-      signal,
-      ...how,
-    });
-    if (outcome.denied && credentials.refused(grant) && !signal.aborted) return this.#poll(topics, signal, how);
-    if (outcome.answer) credentials.taken();
-    return outcome;
   }
 
   /**
@@ -399,53 +392,4 @@ export class Connection {
     this.#advance(topics, cursor);
     this.#whole(topics);
   }
-
-  /**
-   * Read a topic by itself until that works; then it joins the others.
-   * @param {string} name
-   * @param {Topic} topic
-   */
-  async #read(name, topic) {
-    this.#reads.get(name)?.abort();
-    const controller = new AbortController();
-    const { signal } = controller;
-    this.#reads.set(name, controller);
-    for (let delay = READ_MS; ; delay = Math.min(delay * 2, READ_MAX_MS)) {
-      const { answer, failure, error, wait = 0 } = await this.#poll([name], limited(signal, ANSWER_MS));
-      if (signal.aborted) return;
-      topic.refusal = (failure?.refused && error) || null;
-      if (answer) {
-        this.#reads.delete(name);
-        topic.joined = true;
-        this.#take(answer, [name]);
-        this.#restart();
-        return;
-      }
-      this.#tell();
-      if (!this.#machine.attentive) return void this.#reads.delete(name);
-      await slept(Math.max(wait, failure?.wait ?? 0, delay * (0.9 + 0.2 * Math.random())), signal);
-      if (signal.aborted) return;
-    }
-  }
-}
-
-/**
- * Of the page's own function, which threw.
- * @param {any} error
- * @returns {import("./machine.js").Failure}
- */
-function failureOf(error) {
-  return { reason: error?.message ?? String(error) };
-}
-
-/**
- * @param {number} milliseconds
- * @param {AbortSignal} signal
- * @returns {Promise<void>} also where the signal aborts
- */
-function slept(milliseconds, signal) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-  });
 }

@@ -2,11 +2,9 @@
 import { HubClock } from "./clock.js";
 import { Connection } from "./connection.js";
 import { TYPES } from "./content.js";
-import { Credentials } from "./credentials.js";
-import { Changes } from "./changes.js";
+import { HubError } from "./error.js";
 import { isHidden, watch } from "./surroundings.js";
 import { isPattern, namedBy } from "./topics.js";
-import { HubError, headersOf, limited, refusalOf } from "./transport.js";
 import { View } from "./view.js";
 
 /**
@@ -32,19 +30,14 @@ import { View } from "./view.js";
 /** After this, listeners are called without an animation frame: a hidden page has none. */
 const FRAME_MS = 250;
 
-/** Deadline for the answer to a request to cancel. */
-const ANSWER_MS = 20_000;
-
 /** Pages of a hub load this module from its /assets/. */
 const SERVED = /assets\/client\/\w+\.js$/;
 
 /** @implements {AsyncIterable<Change>} */
 export class Hub {
-  #url;
   #view = new View();
   #clock = new HubClock();
-  #credentials;
-  #cookies;
+  #options;
   #connection;
   /** @type {Set<string>} */
   #topics = new Set();
@@ -63,26 +56,26 @@ export class Hub {
 
   /** @param {Options} options */
   constructor({ url, channels = [], match, contentIds, transport = "auto", types = [], signal, ...options }) {
-    this.#url = new URL(url ?? origin(), globalThis.document?.baseURI);
+    const { ticket, token } = options;
     this.#wanted = contentIds ? new Set(contentIds) : null;
-    this.#credentials = new Credentials(options);
-    this.#cookies = options.credentials ?? false;
-    this.#connection = new Connection({
-      hub: this.#url,
-      credentials: this.#credentials,
-      cookies: this.#cookies,
+    /** @type {import("./connection.js").Options} */
+    this.#options = {
+      hub: new URL(url ?? origin(), globalThis.document?.baseURI),
+      credentials: ticket || token ? proofOf({ ticket, token }) : COOKIES,
+      cookies: options.credentials ?? false,
       types: new Set([...TYPES, ...types]),
       contentIds: [...(this.#wanted ?? [])],
       transport,
       receiver: {
         message: (message) => this.#apply(message),
-        reset: (topics) => this.#reset(topics),
-        whole: (topics) => this.#whole(topics),
+        reset: (names) => this.#reset(names),
+        whole: (names) => this.#whole(names),
         beat: (time) => this.#beat(time),
         changed: () => this.#told(),
         busy: () => this.#view.busy,
       },
-    });
+    };
+    this.#connection = new Connection(this.#options);
     this.#unwatch = watch({ hidden: () => this.#attend(), network: () => {}, asleep: () => {} });
     this.add(...channels, ...(match === undefined ? [] : [match]));
     if (!this.#topics.size && this.#wanted) this.add("**");
@@ -226,17 +219,8 @@ export class Hub {
    */
   async cancel(contentId, { channel = this.get(contentId)?.channel, reason, signal } = {}) {
     if (channel === undefined) throw new HubError("The channel of this content is not known", 404);
-    const grant = await this.#credentials.next({ fresh: true });
-    const address = new URL(`api/contents/${encodeURIComponent(channel)}/cancel`, this.#url);
-    if (grant.ticket) address.searchParams.set("ticket", grant.ticket);
-    const response = await fetch(address, {
-      method: "POST",
-      credentials: this.#cookies ? "include" : "same-origin",
-      headers: { "Content-Type": "application/json", ...headersOf(grant) },
-      body: JSON.stringify({ content_id: contentId, reason }),
-      signal: limited(signal, ANSWER_MS),
-    });
-    if (!response.ok) throw (await refusalOf(response)).error;
+    const { cancel } = await import("./cancel.js");
+    await cancel(this.#options, { channel, contentId, reason, signal });
   }
 
   /** @param {...string} channels */
@@ -297,10 +281,11 @@ export class Hub {
 
   /**
    * The contents that are here, then each change; of a content that changes faster than it is read, the last.
-   * @returns {AsyncIterableIterator<Change>}
+   * @returns {AsyncGenerator<Change, void>}
    */
-  [Symbol.asyncIterator]() {
-    return new Changes(this).iterator();
+  async *[Symbol.asyncIterator]() {
+    const { changesOf } = await import("./changes.js");
+    yield* changesOf(this);
   }
 
   #attend() {
@@ -426,6 +411,15 @@ function call(listener, detail) {
       throw error;
     });
   }
+}
+
+/** Pages of the hub's origin have a cookie, or need none. @type {import("./connection.js").Proof} */
+const COOKIES = { header: false, next: async () => ({}), taken: () => {}, refused: () => false };
+
+/** @param {import("./credentials.js").Given} given */
+async function proofOf(given) {
+  const { Credentials } = await import("./credentials.js");
+  return new Credentials(given);
 }
 
 /** @returns {string | URL} */

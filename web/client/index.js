@@ -10,7 +10,7 @@
 import { Hub } from "./hub.js";
 
 export { Hub } from "./hub.js";
-export { HubError } from "./transport.js";
+export { HubError } from "./error.js";
 
 /**
  * Follows channels of a hub until it is closed.

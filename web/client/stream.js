@@ -1,6 +1,7 @@
 /** Server-Sent Events by `fetch`, for tokens, which an `EventSource` cannot send, and where there is none. */
 import { streamAddress } from "./sse.js";
-import { headersOf, parsed, refusalOf } from "./transport.js";
+import { headersOf, refusalOf } from "./answer.js";
+import { parsed } from "./transport.js";
 
 /** @type {import("./transport.js").Transport} */
 export function openFetchStream(opening) {

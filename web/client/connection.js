@@ -7,12 +7,14 @@ import { isHidden, isOnline, watch } from "./surroundings.js";
 
 /**
  * @typedef {object} Receiver  of what a connection hears
- * @property {(message: import("./view.js").Message) => boolean} message  false where a delta does not fit
+ * @property {(message: import("./view.js").Message, topics: string[]) => boolean} message  false where a delta does not
+ *   fit; its cursor holds for the topics
  * @property {(topics: string[]) => void} reset  the states of these topics are void; the whole ones follow
  * @property {(topics: string[]) => void} whole  the whole state of these topics is here
  * @property {(time: string) => void} beat  the hub's time
  * @property {() => void} changed  the state, or its reason
  * @property {() => boolean} busy  whether a content is in progress
+ * @property {(topic: string, error: HubError | null) => void} [refused]  of one topic, beside the state; null: no longer
  *
  * @typedef {Pick<import("./credentials.js").Credentials, "header" | "next" | "taken" | "refused">} Proof
  *
@@ -103,13 +105,30 @@ export class Connection {
     return [...this.#topics.values()].every(({ whole }) => whole);
   }
 
+  /** How it stands with the hub, whatever single topics are refused. */
+  get standing() {
+    return stateOf(this.#machine);
+  }
+
+  get topics() {
+    return [...this.#topics.keys()];
+  }
+
+  /** The topics whose whole state was here: all that has happened since comes. */
+  get current() {
+    return this.topics.filter((name) => this.#topics.get(name)?.whole);
+  }
+
   /**
    * Follow a topic, after a cursor or from its whole state on.
    * @param {string} name
    * @param {string | null} [cursor]
+   * @param {boolean} [now]  rather from where the others are: its state is not needed
    */
-  follow(name, cursor = null) {
+  follow(name, cursor = null, now = false) {
     if (this.#topics.has(name)) return;
+    const [other] = now ? this.#joined() : [];
+    if (other) cursor = this.#since(other);
     // A stream has one cursor for all. What joins without one is read first, to where the others are.
     const joined = [...this.#topics.values()].every((topic) => !topic.joined || !topic.cursor === !cursor);
     this.#topics.set(name, { cursor, joined, whole: false, refusal: null });
@@ -121,11 +140,6 @@ export class Connection {
     if (!this.#topics.delete(name)) return;
     this.#reader?.stop([name]);
     this.#changed();
-  }
-
-  /** @param {string} name @returns {string | null} after which it can be followed elsewhere */
-  cursorOf(name) {
-    return this.#topics.get(name)?.cursor ?? null;
   }
 
   /** @param {boolean} attentive  whether somebody looks, or waits for something */
@@ -175,6 +189,7 @@ export class Connection {
       },
       refuse: (name, refusal) => {
         this.#edit(name, { refusal });
+        this.#options.receiver.refused?.(name, refusal);
         this.#tell();
       },
       wanted: () => this.#machine.attentive,
@@ -305,7 +320,7 @@ export class Connection {
    * @param {string[]} topics
    */
   #message(message, topics) {
-    if (!this.#known(message.type) || this.#options.receiver.message(message)) {
+    if (!this.#known(message.type) || this.#options.receiver.message(message, topics)) {
       this.#advance(topics, message.id);
       return true;
     }
@@ -369,7 +384,7 @@ export class Connection {
       return;
     }
     this.#error = error ?? null;
-    if (failure?.refused && topics.length > 1) return this.#part(topics);
+    if (failure?.refused && (topics.length > 1 || this.#options.receiver.refused)) return this.#part(topics);
     this.#step({ type: "failed", failure });
   }
 
@@ -388,7 +403,7 @@ export class Connection {
    */
   #take({ cursor, reset, events }, topics) {
     if (reset) this.#reset(topics);
-    for (const message of events) if (this.#known(message.type)) this.#options.receiver.message(message);
+    for (const message of events) if (this.#known(message.type)) this.#options.receiver.message(message, topics);
     this.#advance(topics, cursor);
     this.#whole(topics);
   }

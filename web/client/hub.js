@@ -38,6 +38,7 @@ export class Hub {
   #view = new View();
   #clock = new HubClock();
   #options;
+  /** Null while what shares the stream is being loaded. @type {Pick<Connection, keyof import("./tabs.js").Tabs> | null} */
   #connection;
   /** @type {Set<string>} */
   #topics = new Set();
@@ -75,7 +76,9 @@ export class Hub {
         busy: () => this.#view.busy,
       },
     };
-    this.#connection = new Connection(this.#options);
+    const alone = !(options.share ?? !(ticket || token)) || !canShare();
+    this.#connection = alone ? new Connection(this.#options) : null;
+    if (!alone) this.#join();
     this.#unwatch = watch({ hidden: () => this.#attend(), network: () => {}, asleep: () => {} });
     this.add(...channels, ...(match === undefined ? [] : [match]));
     if (!this.#topics.size && this.#wanted) this.add("**");
@@ -85,22 +88,22 @@ export class Hub {
 
   /** @returns {State} */
   get state() {
-    return this.#closed ? "closed" : this.#connection.state;
+    return this.#closed ? "closed" : (this.#connection?.state ?? "connecting");
   }
 
   /** Why the hub does not answer, or refuses. @returns {string | null} */
   get reason() {
-    return this.#connection.reason;
+    return this.#connection?.reason ?? null;
   }
 
   /** While the state is `refused`: what the hub refuses with. @returns {HubError | null} */
   get error() {
-    return this.#connection.error;
+    return this.#connection?.error ?? null;
   }
 
   /** Whether polls stand in for a stream that failed. */
   get failing() {
-    return this.#connection.failing;
+    return this.#connection?.failing ?? false;
   }
 
   /** Milliseconds to add to `Date.now()` for the hub's time. */
@@ -182,7 +185,7 @@ export class Hub {
    * @returns {Promise<void>}
    */
   ready({ signal } = {}) {
-    return this.#when(() => (this.#topics.size && this.#connection.complete ? { value: undefined } : null), signal);
+    return this.#when(() => (this.#topics.size && this.#connection?.complete ? { value: undefined } : null), signal);
   }
 
   /**
@@ -228,14 +231,14 @@ export class Hub {
     for (const topic of channels) {
       if (this.#closed || this.#topics.has(topic)) continue;
       this.#topics.add(topic);
-      this.#connection.follow(topic);
+      this.#connection?.follow(topic);
     }
     this.#attend();
   }
 
   /** @param {...string} channels */
   drop(...channels) {
-    for (const topic of channels) if (this.#topics.delete(topic)) this.#connection.unfollow(topic);
+    for (const topic of channels) if (this.#topics.delete(topic)) this.#connection?.unfollow(topic);
     const left = this.#named([...this.#topics]);
     if (this.#view.forget((channel) => !left(channel))) this.#notify();
   }
@@ -268,7 +271,7 @@ export class Hub {
 
   /** Connects now, in every state; for use after a sign-in. Nothing is missed or repeated. */
   retry() {
-    if (!this.#closed) this.#connection.retry();
+    if (!this.#closed) this.#connection?.retry();
   }
 
   /** Closes it for good: no connection and no timer remains. What was known stays readable. */
@@ -276,7 +279,7 @@ export class Hub {
     if (this.#closed) return;
     this.#closed = true;
     this.#unwatch();
-    this.#connection.close();
+    this.#connection?.close();
   }
 
   /**
@@ -288,8 +291,17 @@ export class Hub {
     yield* changesOf(this);
   }
 
+  async #join() {
+    const shared = await import("./tabs.js").catch(() => null);
+    if (this.#closed) return;
+    this.#connection = shared ? new shared.Tabs(this.#options) : new Connection(this.#options);
+    for (const topic of this.#topics) this.#connection.follow(topic);
+    this.#attend();
+    this.#told();
+  }
+
   #attend() {
-    this.#connection.attend(this.#holds.size > 0 || !isHidden());
+    this.#connection?.attend(this.#holds.size > 0 || !isHidden());
   }
 
   /** @param {import("./view.js").Message} message */
@@ -411,6 +423,10 @@ function call(listener, detail) {
       throw error;
     });
   }
+}
+
+function canShare() {
+  return "BroadcastChannel" in globalThis && Boolean(globalThis.navigator?.locks);
 }
 
 /** Pages of the hub's origin have a cookie, or need none. @type {import("./connection.js").Proof} */

@@ -474,8 +474,7 @@ class Leader {
     for (const [name, cursor] of topics) this.connection.follow(name, cursor, true);
     this.#cut();
     this.connection.attend([...this.#tabs.values()].some((tab) => tab.attentive));
-    if (id === this.#means.id) return;
-    if (!before) this.#watch(id);
+    if (!before && id !== this.#means.id) this.#watch(id);
     this.stand();
     // That they are was said before this tab came.
     if (current.length) this.#means.send({ say: "item", to: id, item: ["whole", current] });

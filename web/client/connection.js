@@ -57,6 +57,8 @@ export class Connection {
   #request;
   /** @type {import("./poll.js").Reader | undefined} */
   #reader;
+  /** The topics that the machine was last told of. @type {(Topic | undefined)[]} */
+  #followed = [];
   #told = "";
   #unwatch;
 
@@ -171,7 +173,10 @@ export class Connection {
     clearTimeout(this.#settling);
     const settle = () => {
       this.#readRest();
-      this.#restart();
+      const topics = this.#joined().map((name) => this.#topics.get(name));
+      if (topics.length !== this.#followed.length || topics.some((topic, at) => topic !== this.#followed[at])) {
+        this.#restart();
+      }
     };
     this.#settling = setTimeout(settle, this.#machine.mode === "idle" ? 0 : SETTLE_MS);
   }
@@ -209,11 +214,34 @@ export class Connection {
   }
 
   #restart() {
-    this.#step({ type: "topics", empty: !this.#joined().length });
+    this.#followed = this.#joined().map((name) => this.#topics.get(name));
+    this.#step({ type: "topics", empty: !this.#followed.length });
   }
 
   #joined() {
     return [...this.#topics].flatMap(([name, { joined }]) => (joined ? [name] : []));
+  }
+
+  /**
+   * The topics of one cursor. Without one, the whole state would come of all, and no removal: those that have none while
+   * others do are read first.
+   */
+  #even() {
+    const joined = this.#joined();
+    const behind = joined.filter((name) => !this.#since(name));
+    if (!behind.length || behind.length === joined.length) return joined;
+    for (const name of behind) this.#edit(name, { joined: false });
+    this.#readRest();
+    return this.#joined();
+  }
+
+  /**
+   * What chooses, of names, those that are followed as they were: one that was dropped and added begins anew.
+   * @param {string[]} names
+   */
+  #same(names) {
+    const before = new Map(names.map((name) => [name, this.#topics.get(name)]));
+    return (/** @type {string[]} */ some) => some.filter((name) => before.get(name) === this.#topics.get(name));
   }
 
   /** @param {string} name */
@@ -252,8 +280,9 @@ export class Connection {
   async #open(deltas) {
     this.#drop();
     const opening = this.#opening;
-    const { hub, cookies, types, contentIds } = this.#options;
-    const topics = this.#joined();
+    const { hub, cookies, types, contentIds, transport: kind } = this.#options;
+    const topics = kind === "websocket" ? this.#joined() : this.#even();
+    const same = this.#same(topics);
     try {
       const credentials = await this.#options.credentials;
       const [transport, grant] = await Promise.all([
@@ -267,7 +296,7 @@ export class Connection {
         hear: (heard) => {
           if (this.#opening !== opening) return;
           if (heard.type !== "drain") credentials.taken();
-          this.#hear(heard, topics);
+          this.#hear(heard, same(heard.topics ?? topics));
         },
         lost: ({ final, denied, failure, error }) => {
           if (this.#opening !== opening) return;
@@ -295,10 +324,9 @@ export class Connection {
 
   /**
    * @param {import("./transport.js").Heard} heard
-   * @param {string[]} all  the topics of the stream
+   * @param {string[]} topics
    */
-  #hear({ type, id, data, ...heard }, all) {
-    const topics = heard.topics ?? all;
+  #hear({ type, id, data }, topics) {
     if (type === "drain") return this.#step({ type: "drained", retry: data?.retry_ms ?? 0 });
     const { receiver } = this.#options;
     const ready = type === "ready";
@@ -367,7 +395,8 @@ export class Connection {
   /** @param {{ wait: number, interval: number, failed: number }} how */
   async #ask(how) {
     const request = (this.#request = new AbortController());
-    const topics = this.#joined();
+    const topics = this.#even();
+    const same = this.#same(topics);
     const { poll } = await import("./poll.js");
     const { answer, failure, wait, error } = await poll(this.#options, {
       ...how,
@@ -378,7 +407,7 @@ export class Connection {
     if (this.#request !== request) return;
     this.#request = undefined;
     if (answer) {
-      this.#take(answer, topics);
+      this.#take(answer, same(topics));
       this.#step({ type: "busy", busy: this.#options.receiver.busy() });
       this.#step({ type: "answered", events: answer.events.length, wait });
       return;

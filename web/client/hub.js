@@ -42,6 +42,8 @@ export class Hub {
   #connection;
   /** @type {Set<string>} */
   #topics = new Set();
+  /** Whether a channel is followed. @type {(channel: string) => boolean} */
+  #follows = () => false;
   /** @type {Set<string> | null} */
   #wanted;
   /** @type {Map<EventName, Set<(detail: any) => void>>} */
@@ -231,6 +233,7 @@ export class Hub {
     for (const topic of channels) {
       if (this.#closed || this.#topics.has(topic)) continue;
       this.#topics.add(topic);
+      this.#follows = this.#named([...this.#topics]);
       this.#connection?.follow(topic);
     }
     this.#attend();
@@ -239,8 +242,8 @@ export class Hub {
   /** @param {...string} channels */
   drop(...channels) {
     for (const topic of channels) if (this.#topics.delete(topic)) this.#connection?.unfollow(topic);
-    const left = this.#named([...this.#topics]);
-    if (this.#view.forget((channel) => !left(channel))) this.#notify();
+    this.#follows = this.#named([...this.#topics]);
+    if (this.#view.forget((channel) => !this.#follows(channel))) this.#notify();
   }
 
   /**
@@ -306,7 +309,9 @@ export class Hub {
 
   /** @param {import("./view.js").Message} message */
   #apply(message) {
-    if (this.#wanted && !this.#wanted.has(message.data?.content_id)) return true;
+    const { content_id, channel_id } = message.data ?? {};
+    // What was on its way of a channel that is followed no longer.
+    if (!this.#follows(channel_id) || (this.#wanted && !this.#wanted.has(content_id))) return true;
     const change = this.#view.apply(message);
     if (change === "misfit") return false;
     if (change) {

@@ -60,10 +60,8 @@ export function addTo(address, { since, contentIds, grant }) {
  */
 export function earliest(topics, since) {
   const cursors = topics.map(since);
-  return cursors.reduce(
-    (one, other) => (one && other && compareCursors(other, one) < 0 ? other : one && other),
-    cursors[0],
-  );
+  if (!cursors.every(Boolean)) return null;
+  return cursors.sort((one, other) => compareCursors(/** @type {string} */ (one), /** @type {string} */ (other)))[0];
 }
 
 /**

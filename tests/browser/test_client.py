@@ -329,14 +329,14 @@ def test_a_channel_that_is_refused_is_no_matter_to_others(page: Page, hub: LiveH
     """A name that is not legal is refused with the hub's words, not tried again and again as offline."""
     tolerated.append("422")
     publish(hub, "a", "generating", progress=1)
-    connected(page, hub.base_url, channels=["c", "c/status"])
+    connected(page, hub.base_url, channels=["c", " c"])
     becomes(page, "refused")
     shows(page, "a", 1)
     assert page.evaluate("hub.error.status") == 422
-    assert "status" in page.evaluate("hub.reason")
+    assert "channel" in page.evaluate("hub.reason")
     publish(hub, "a", "generating", progress=2)
     shows(page, "a", 2)
-    page.evaluate("hub.drop('c/status')")
+    page.evaluate("hub.drop(' c')")
     becomes(page, "live")
 
 

@@ -247,7 +247,7 @@ export class Hub {
   }
 
   /**
-   * `status`, `removed`, `reset` and `ready` have a `Change`, `heartbeat` has `{ timestamp }`; called at once for each.
+   * `status`, `removed`, `reset` and `ready` have a `Change`, `heartbeat` has `{ timestamp }`; called immediately for each.
    * @param {EventName} event
    * @param {(detail: any) => void} listener
    * @returns {() => void} ends it

@@ -2,7 +2,7 @@
 # make test   lint, types and tests in a few minutes; installs what real tests need
 #             T=tests/unit/test_fence.py, or T=<file>::<test>, runs only that, without lint
 # make test-all  the same with coverage, with the slow tests, and with all examples where make test draws some
-# make lock   writes requirements.lock and requirements-dev.lock anew
+# make lock   writes requirements.lock, requirements-dev.lock and package-lock.json anew
 # make faults faults injected into real processes under load, for seven minutes
 PYTHON ?= python3
 VENV := .venv
@@ -41,6 +41,7 @@ lint-beside:
 
 prepare:
 	@$(MAKE) --no-print-directory -j2 tools $(VENV)/.installed-dev
+	@$(MAKE) --no-print-directory node_modules/.installed
 
 tools: | $(BIN)/python
 	@tests/support/install-tools
@@ -58,10 +59,12 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if [ -e node_modules/.installed ]; then npm run --silent lint; else echo "The client is not checked: $(NO_NODE)."; fi
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	@if [ -e node_modules/.installed ]; then npm run --silent format; fi
 
 # Says what to install of the competitors; installs nothing but better-sse, in a cache of npm's own.
 bench: $(VENV)/.installed-dev
@@ -96,6 +99,14 @@ $(VENV)/.installed-dev: requirements-dev.lock | $(VENV)/.installed
 	@$(PIP) --require-hashes --requirement requirements-dev.lock
 	@touch $@
 
+# What checks and tests the npm package in web/client.
+NO_NODE := there is no Node.js 20 or newer with npm
+
+node_modules/.installed: package.json package-lock.json web/client/package.json
+	@if node -e 'process.exit(Number(parseInt(process.versions.node) < 20))' 2>/dev/null && npm --version >/dev/null 2>&1; then \
+		echo "Installing what checks the JavaScript client" && npm ci --silent && touch $@; \
+	else echo "The client is not checked: $(NO_NODE)."; fi
+
 # The newest versions within the bounds of pyproject.toml, for every Python and platform. uv writes no index address.
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
@@ -104,6 +115,7 @@ lock: | $(BIN)/python
 	@$(PIP) uv
 	@$(LOCK) pyproject.toml --all-extras --output-file requirements.lock
 	@$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	@npm install --silent --package-lock-only
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) node_modules build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

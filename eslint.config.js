@@ -1,20 +1,32 @@
 import js from "@eslint/js";
 import globals from "globals";
 
+const OWN = ["web/client/*.js"];
+const TESTS = ["tests/client/*.js", "*.js"];
+
 export default [
-  { ignores: ["web/client/types/"] },
+  // Others than the client's are as their authors wrote them.
+  {
+    ignores: [
+      "**/*",
+      "!web/",
+      "!web/client/",
+      "!web/client/*.js",
+      "!tests/",
+      "!tests/client/",
+      "!tests/client/*.js",
+      "!*.js",
+    ],
+  },
   js.configs.recommended,
   {
-    files: ["web/client/*.js"],
-    // Names that some of browsers, workers and Node lack are read from `globalThis`, or where they are sure to be there.
+    files: OWN,
+    // What some of browsers, workers and Node lack is read from `globalThis`, or where it is sure to be there.
     languageOptions: {
       ecmaVersion: 2022,
-      globals: { ...globals["shared-node-browser"], EventSource: "readonly", WebSocket: "readonly" },
+      globals: { ...globals["shared-node-browser"], EventSource: "readonly" },
     },
-    rules: { eqeqeq: "error", "no-var": "error", "prefer-const": "error", "no-shadow": "error", "no-console": "error" },
+    rules: { eqeqeq: "error", "no-console": "error", "no-shadow": "error", "no-var": "error", "prefer-const": "error" },
   },
-  {
-    files: ["tests/client/**/*.js", "*.js"],
-    languageOptions: { ecmaVersion: 2022, globals: globals.node },
-  },
+  { files: TESTS, languageOptions: { ecmaVersion: 2022, globals: globals.node } },
 ];

@@ -31,7 +31,9 @@ const PHASES = new Map(
 
 /**
  * Immutable; each state is a new object.
- * @typedef {object} Content
+ * @typedef {Readonly<Fields>} Content
+ *
+ * @typedef {object} Fields
  * @property {string} channel
  * @property {string} id       its content_id
  * @property {string} type     of the event that it came with
@@ -45,7 +47,7 @@ const PHASES = new Map(
  * @param {string} cursor
  * @param {string} type
  * @param {Record<string, any>} data
- * @returns {Readonly<Content>}
+ * @returns {Content}
  */
 export function contentOf(cursor, type, data) {
   const phase = phaseOf(data);

@@ -32,32 +32,37 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 SHOW = "(content) => document.getElementById('shown').append(content.content_id + ' ' + content.status + '; ')"
 PAGE = f"const render = {SHOW}, clear = () => {{}}, remove = () => {{}};"
-IMPORT = 'import { StatusStream } from "/assets/client.js";'
+IMPORT = 'import { connect } from "/assets/client/index.js";'
 """The import for a snippet that shows only a call."""
 
 SETTINGS = {
     'new EventSource("http': Setting(foreign=True, channel="drafts", prelude=""),
-    'new StatusStream("drafts"': Setting(foreign=True, channel="drafts", prelude=PAGE),
+    'connect({ channels: ["drafts"': Setting(foreign=True, channel="drafts", prelude=PAGE),
     'fetch("https://hub.example': Setting(foreign=True, channel="drafts", prelude=PAGE),
     "fetch(`${changes}": Setting(foreign=True, channel="drafts", prelude=PAGE),
     'new WebSocket("wss': Setting(foreign=True, channel="drafts", prelude=f"const token = 'any', show = {SHOW};"),
     'new EventSource("/api': Setting(
         foreign=False, channel="encodes", prelude=f"const render = {SHOW}, clear = () => {{}}, poll = () => {{}};"
     ),
-    'new StatusStream("encodes"': Setting(
+    'connect({ channels: ["encodes"': Setting(
         foreign=False,
         channel="encodes",
-        prelude=f"{IMPORT} const fetchTicketFromMyBackend = async () => 'ticket', render = {SHOW}, clear = () => {{}}, "
-        "remove = () => {}, showConnection = () => {}, setClock = () => {};",
+        prelude=f"const render = {SHOW}, clear = () => {{}}, remove = () => {{}}, showConnection = () => {{}}, "
+        "setClock = () => {};",
+    ),
+    "ticket: fetchTicketFromMyBackend": Setting(
+        foreign=False,
+        channel="encodes",
+        prelude=f"{IMPORT} const fetchTicketFromMyBackend = async () => 'ticket';",
     ),
 }
 """The setting of each snippet, by a part of its text."""
 
-LISTEN = f"stream.addEventListener('status', ({{ detail }}) => ({SHOW})(detail.data));"
-"""A listener for a snippet that opens a stream without one."""
+LISTEN = f"hub.on('status', ({{ content }}) => ({SHOW})(content.data));"
+"""A listener for a snippet that connects without one."""
 
 
-ANSWERS = 'new StatusStream("answers"'
+ANSWERS = 'connect({ channels: ["answers"]'
 """A part of the snippet that shows what the program beside it streams."""
 
 
@@ -78,7 +83,7 @@ def test_javascript(snippet: Snippet, hub: LiveHub, page: Page) -> None:
     [setting] = found
     script = re.sub(r"http://localhost:8000|https://hub\.example", hub.base_url, snippet.text)
     script = script.replace("wss://hub.example", hub.base_url.replace("http", "ws", 1))
-    listen = LISTEN if "StatusStream" in script and "addEventListener" not in script else ""
+    listen = LISTEN if "connect(" in script and "hub.on" not in script and "subscribe" not in script else ""
     body = f"""<!doctype html>
         <link rel="icon" href="data:,">
         <p id="shown"></p>

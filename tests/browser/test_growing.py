@@ -19,8 +19,8 @@ pytest_plugins = ["tests.support.browser"]
 pytestmark = pytest.mark.browser
 
 COLLECT = """
-    async (channel) => {
-        const { StatusStream } = await import("/assets/client.js");
+    async ([channel, share]) => {
+        const { connect } = await import("/assets/client/index.js");
         window.states = new Map();
         window.types = [];
         window.appended = "";
@@ -31,14 +31,16 @@ COLLECT = """
                 sources.push(this);
             }
         };
-        window.stream = new StatusStream(channel);
-        stream.addEventListener("status", ({ detail }) => {
-            states.set(detail.data.content_id, detail.data);
-            types.push(detail.type);
-            appended += detail.delta?.append.text ?? "";
+        window.stream = connect({ channels: [channel], share });
+        stream.on("status", ({ id, content, delta }) => {
+            states.set(id, content.data);
+            types.push(content.type);
+            appended += delta?.append.text ?? "";
         });
     }
 """
+
+SHARED = pytest.mark.parametrize("share", [True, False], ids=["shared", "alone"])
 
 
 @pytest.fixture
@@ -92,26 +94,27 @@ def test_a_long_text_shows_its_end(page: Page, hub: LiveHub, writer: Writer) -> 
     assert abs(box["y"] + box["height"] - text["y"] - text["height"]) < 2
 
 
-def test_a_page_has_every_character_once(page: Page, hub: LiveHub, writer: Writer) -> None:
+@SHARED
+def test_a_page_has_every_character_once(page: Page, hub: LiveHub, writer: Writer, share: bool) -> None:
     """Over fifty broken streams, without asking for a whole state again; the types are the usual ones."""
     writer.begin("a")
     page.goto(hub.base_url)
-    page.evaluate(COLLECT, "drafts")
+    page.evaluate(COLLECT, ["drafts", share])
     holds(page, "")
     for number in range(50):
         writer.add("a", f"{number} 😀 ")
         page.evaluate("() => stream.retry()")
         writer.add("a", "and ")
     holds(page, writer.texts["a"])
-    assert page.evaluate("stream.misfits") == 0
     assert page.evaluate("[...new Set(types)]") == ["content_status_update"]
     assert page.evaluate("types.length") <= 101
     assert page.evaluate("appended.length") > len(writer.texts["a"].encode("utf-16-le")) / 4
 
 
+@SHARED
 @pytest.mark.parametrize("kept", [True, False], ids=["with its data", "without its data"])
 def test_a_page_has_the_text_of_its_worker_after_a_restart_of_the_hub(
-    page: Page, tmp_path: Path, tolerated: list[str], kept: bool
+    page: Page, tmp_path: Path, tolerated: list[str], kept: bool, share: bool
 ) -> None:
     """The worker goes on while there is no hub; a page that is opened later has the same text."""
     tolerated.append("ERR_")  # what a page without a hub says
@@ -125,7 +128,7 @@ def test_a_page_has_the_text_of_its_worker_after_a_restart_of_the_hub(
         for piece in pieces[:20]:
             work.append(text=piece)
         page.goto(f"{base_url}/?channel=drafts")
-        page.evaluate(COLLECT, "drafts")
+        page.evaluate(COLLECT, ["drafts", share])
         holds(page, "".join(pieces[:20]))
         hub.close()
         for piece in pieces[20:40]:
@@ -141,27 +144,33 @@ def test_a_page_has_the_text_of_its_worker_after_a_restart_of_the_hub(
         expect(tail(page, "a")).to_have_text("".join(pieces).strip())
 
 
-def test_a_page_reads_the_whole_state_where_a_delta_does_not_fit(page: Page, hub: LiveHub, writer: Writer) -> None:
-    """It is counted, and deltas come again afterwards."""
+@SHARED
+def test_a_page_reads_the_whole_state_where_a_delta_does_not_fit(
+    page: Page, hub: LiveHub, writer: Writer, share: bool
+) -> None:
+    """It says so once, and deltas come again afterwards."""
     writer.begin("a", "one ")
     page.goto(hub.base_url)
-    page.evaluate(COLLECT, "drafts")
+    page.evaluate(COLLECT, ["drafts", share])
     holds(page, "one ")
     epoch, _, number = writer.add("a", "two ").rpartition("-")
     holds(page, "one two ")
-    page.evaluate(
-        """([id, after]) => {
-            const delta = { content_id: "a", after, set: {}, append: { text: "?" } };
-            const event = new MessageEvent("content_delta", { data: JSON.stringify(delta), lastEventId: id });
-            window.sources.at(-1).dispatchEvent(event);
-        }""",
-        [f"{epoch}-{int(number) + 1}", f"{epoch}-1"],
-    )
-    page.wait_for_function("() => sources.some(({ url }) => !url.includes('deltas'))")
-    page.wait_for_function("() => stream.misfits === 1 && stream.state === 'live'")
+    with page.expect_request(
+        lambda it: "/changes" in it.url if share else "/events" in it.url and "deltas" not in it.url
+    ):
+        page.evaluate(
+            """([id, after]) => {
+                const delta = { content_id: "a", channel_id: "drafts", after, set: {}, append: { text: "?" } };
+                const event = new MessageEvent("content_delta", { data: JSON.stringify(delta), lastEventId: id });
+                window.sources.at(-1).dispatchEvent(event);
+            }""",
+            [f"{epoch}-{int(number) + 1}", f"{epoch}-1"],
+        )
+    page.wait_for_function("() => stream.state === 'live'")
     writer.add("a", "three ")
     holds(page, "one two three ")
     page.wait_for_function("() => appended.endsWith('three ')")
+    assert not page.evaluate("[...states.values()].some(({ text }) => text.includes('?'))")
 
 
 def test_a_page_applies_deltas_as_other_clients_do(page: Page, hub: LiveHub) -> None:
@@ -169,7 +178,7 @@ def test_a_page_applies_deltas_as_other_clients_do(page: Page, hub: LiveHub) -> 
     page.goto(hub.base_url)
     made = page.evaluate(
         """async (cases) => {
-            const { grown } = await import("/assets/growth.js");
+            const { grown } = await import("/assets/client/growth.js");
             return cases.map(([before, said]) => JSON.stringify(grown(JSON.parse(before), JSON.parse(said))));
         }""",
         [[json.dumps(case.before), json.dumps(case.said)] for case in GROWN],

@@ -42,21 +42,21 @@ EARLY, LATE = 850, 1150
 """The bounds of a pause that is jittered by a tenth, in milliseconds for each second of the pause."""
 
 OPEN = """async ({ base, channel, options }) => {
-    const { StatusStream } = await import("/assets/client.js");
+    const { connect } = await import("/assets/client/index.js");
     const { dataset } = document.documentElement;
     const received = [];
     const states = [];
     if (options.ticket) options.ticket = () => window.ticket();
-    window.stream = new StatusStream(channel, { base, ...options });
-    stream.addEventListener("state", () => {
-        if (states.at(-1) !== stream.state) states.push(stream.state);
-        Object.assign(dataset, { state: stream.state, states: states.join(" "), reason: stream.reason });
+    window.stream = connect({ url: base, channels: [channel], ...options });
+    stream.on("state", ({ state, reason }) => {
+        if (states.at(-1) !== state) states.push(state);
+        Object.assign(dataset, { state, states: states.join(" "), reason: reason ?? "" });
     });
-    stream.addEventListener("status", ({ detail }) => {
-        received.push(detail.data.progress);
+    stream.on("status", ({ content }) => {
+        received.push(content.data.progress);
         dataset.received = received.join(" ");
     });
-    stream.addEventListener("reset", () => (dataset.reset = "yes"));
+    stream.on("reset", () => (dataset.reset = "yes"));
 }"""
 
 

@@ -11,15 +11,20 @@ from typing import Any, Final, get_args
 
 import pytest
 
+from statushub.hub.api.batch import BATCH_IDS
 from statushub.hub.api.events import OVERLOAD_RETRY_MS
+from statushub.hub.api.matching import STREAM_CHANNELS
 from statushub.hub.brokers.contract import FORMER_RUNS, SWEEP_GAP, TOMBSTONE_SECONDS
 from statushub.hub.config import HEARTBEAT_SECONDS
+from statushub.hub.http.query import WAIT_SECONDS_MAX
 from statushub.hub.model.errors import Forbidden, Unauthorized
 from statushub.hub.model.names import NAME_CHARACTERS
 from statushub.hub.model.receipt import Refusal
 from statushub.hub.model.retention import RETENTION_SECONDS
 from statushub.hub.model.vocabulary import (
     COMPLETE,
+    CONTENT_DELTA,
+    CONTENT_REMOVED,
     CONTENT_STATUS,
     CONTROL_TYPES,
     ENCODING_PROGRESS,
@@ -89,6 +94,32 @@ AGREEMENTS: Final[dict[str, Agreement]] = {
     "phases": ("web/content.js", r"@typedef \{(.*?)\} Phase", word_set, PHASE_NAMES),
     "a pending content": ("web/content.js", r"processing_status === ([^?]+) \?", words, [Phase.PENDING]),
     "error texts": ("web/content.js", r"ERROR_TEXTS = \[(.*?)\];", words, list(ERROR_TEXTS)),
+    "the client's types": (
+        "web/client/content.js",
+        r"TYPES = \[(.*?)\];",
+        word_set,
+        {STATUS_UPDATE, ENCODING_PROGRESS, COMPLETE, ERROR},
+    ),
+    "the client's control types": ("web/client/sse.js", r"CONTROLS = \[(.*?)\];", word_set, CONTROL_TYPES | {LIMIT}),
+    "the client's type of removals": ("web/client/content.js", r"REMOVED = (.*?);", words, [CONTENT_REMOVED]),
+    "the client's type of deltas": ("web/client/content.js", r"DELTA = (.*?);", words, [CONTENT_DELTA]),
+    "the client's phases of a status": ("web/client/content.js", r"PHASES = new Map\((.*?)\n\);", pairs, PHASES),
+    "the client's phases": ("web/client/content.js", r"@typedef \{(.*?)\} Phase", word_set, PHASE_NAMES),
+    "the client's pending content": (
+        "web/client/content.js",
+        r"processing_status === ([^?]+) \?",
+        words,
+        [Phase.PENDING],
+    ),
+    "the client's heartbeat": (
+        "web/client/machine.js",
+        r"HEARTBEAT_MS = (.*?);",
+        number,
+        HEARTBEAT_SECONDS * 1000,
+    ),
+    "the client's topics": ("web/client/topics.js", r"TOPICS_MAX = (.*?);", number, STREAM_CHANNELS),
+    "the client's contents": ("web/client/transport.js", r"CONTENTS_MAX = (.*?);", number, BATCH_IDS),
+    "the client's long poll": ("web/client/machine.js", r"WAIT_SECONDS = (.*?);", number, WAIT_SECONDS_MAX),
     "groups": ("web/board.js", r"GROUPS = \{(.*?)\};", keys, PHASE_NAMES),
     "badges": ("web/row.js", r"BADGES = \{(.*?)\};", keys, PHASE_NAMES),
     "codes": ("web/poller.js", r"REFUSALS = \[(.*?)\];", words, [Unauthorized.code, Forbidden.code]),
@@ -133,6 +164,12 @@ def test_the_page_reconnects_before_it_polls() -> None:
     """The page waits longer than an ordinary `retry`, and at most as long as that of a full hub."""
     reconnect = stated(("web/client.js", r"RECONNECT_MS = (.*?);", number, None))
     assert RETRY_MS[1] < reconnect <= OVERLOAD_RETRY_MS[0]
+
+
+def test_the_client_pauses_before_it_polls() -> None:
+    """It waits for an ordinary `retry` without polls, and polls until that of a full hub."""
+    pause = stated(("web/client/machine.js", r"PAUSE_MAX_MS = (.*?);", number, None))
+    assert RETRY_MS[1] < pause <= OVERLOAD_RETRY_MS[0]
 
 
 def test_the_styles_know_every_phase() -> None:

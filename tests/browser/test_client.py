@@ -13,10 +13,12 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests.support.growing import Writer
 from tests.support.hub_process import HubProcess
 from tests.support.live import LiveHub, live_hub
 from tests.support.nginx_server import plain_nginx
 from tests.support.publishing import publish
+from tests.support.tokens import SECRET, bearer, token
 from tests.support.waiting import eventually
 
 pytest_plugins = ["tests.support.browser"]
@@ -351,3 +353,89 @@ def test_cancel_reaches_the_hub(page: Page, hub: LiveHub, tolerated: list[str]) 
     page.wait_for_function("hub.get('a').data.cancel_requested?.reason === 'no longer needed'")
     refused = page.evaluate("hub.cancel('b').catch(({ name, status, code }) => [name, status, code])")
     assert refused == ["HubError", 409, "ended"]
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling", "auto"])
+def test_every_transport_shows_the_same(page: Page, hub: LiveHub, transport: str, tolerated: list[str]) -> None:
+    """States, texts that grow, removals, and patterns beside channels; a channel that joins later, too."""
+    writer = Writer(hub, "e/1")
+    writer.begin("text", "The ")
+    publish(hub, "a", "generating", progress=1)
+    publish(hub, "late", "generating", "d")
+    # Chromium lets no page that is an intercepted request open a socket to a loopback address.
+    tolerated.append("404")  # of the icon that such a page has not
+    page.goto(f"{hub.base_url}/healthz")
+    page.evaluate(CONNECT, {"transport": transport, "share": False, "match": "e/*"})
+    page.evaluate("hub.ready()")
+    becomes(page, "polling" if transport == "polling" else "live")
+    for piece in ("sea ", "is ", "old."):
+        writer.add("text", piece)
+    page.wait_for_function("hub.get('text').data.text === 'The sea is old.'")
+    publish(hub, "a", "complete")
+    shows(page, "a", "completed")
+    httpx.post(f"{hub.base_url}/api/contents/c/remove", json={"content_ids": ["a"]}).raise_for_status()
+    page.wait_for_function("!hub.get('a')")
+    page.evaluate("hub.add('d'), hub.ready()")
+    shows(page, "late", "processing")
+    writer.end("text")
+    shows(page, "text", "completed")
+    page.evaluate("hub.close()")
+
+
+def test_a_token_is_sent_in_a_header(page: Page, tolerated: list[str]) -> None:
+    """Streams are read by fetch then; a token that the hub refuses is refused with its words."""
+    tolerated.append("401")
+    with live_hub(secret=SECRET) as hub:
+        cursor = httpx.post(
+            f"{hub.base_url}/api/publish",
+            json={"channel": "c", "content_id": "a", "data": {"status": "generating", "progress": 1}},
+            headers=bearer(),
+        ).json()["cursor"]
+        secret = token()
+        with page.expect_request("**/events*") as opened:
+            connected(page, hub.base_url, token=secret)
+        assert opened.value.headers["authorization"] == f"Bearer {secret}"
+        becomes(page, "live")
+        shows(page, "a", 1)
+        assert page.evaluate("hub.get('a').cursor") == cursor
+        page.evaluate("hub.close()")
+        page.evaluate(CONNECT, {"token": "wrong"})
+        becomes(page, "refused")
+        refused = page.evaluate("hub.ready().catch(({ name, status, code }) => [name, status, code])")
+        assert refused == ["HubError", 401, "unauthorized"]
+        page.evaluate("hub.close()")
+
+
+def test_a_worker_follows_a_hub(page: Page, hub: LiveHub) -> None:
+    """Where there is no window."""
+    open_page(page, hub.base_url)
+    publish(hub, "a", "generating")
+    page.evaluate(
+        """() => {
+            const script = `
+                import { connect } from "${location.origin}/assets/client/index.js";
+                const hub = connect({ channels: ["c"] });
+                hub.ready().then(() => postMessage(hub.contents().length));
+                hub.until("a").then(({ phase }) => postMessage(phase));
+            `;
+            window.said = [];
+            const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+            new Worker(url, { type: "module" }).onmessage = ({ data }) => said.push(data);
+        }"""
+    )
+    page.wait_for_function("said.includes(1)")
+    publish(hub, "a", "complete")
+    page.wait_for_function("said.includes('completed')")
+
+
+def test_only_contents_that_are_wanted_are_kept(page: Page, hub: LiveHub) -> None:
+    """Of a long channel, or of all channels."""
+    for number in range(20):
+        publish(hub, f"n-{number}", "generating", f"jobs/{number % 3}")
+    connected(page, hub.base_url, channels=[], contentIds=["n-3", "n-7"])
+    page.evaluate("hub.ready()")
+    publish(hub, "n-4", "complete", "jobs/1")
+    publish(hub, "n-3", "complete", "jobs/0")
+    shows(page, "n-3", "completed")
+    assert page.evaluate("hub.contents().map(({ id }) => id)") == ["n-3", "n-7"]
+    page.evaluate("hub.close()")

@@ -178,7 +178,8 @@ export class Connection {
         this.#restart();
       }
     };
-    this.#settling = setTimeout(settle, this.#machine.mode === "idle" ? 0 : SETTLE_MS);
+    if (this.#machine.mode === "idle") queueMicrotask(settle);
+    else this.#settling = setTimeout(settle, SETTLE_MS);
   }
 
   /** Reads the topics that have not joined, and are not being read. */

@@ -16,7 +16,7 @@ import { isHidden, isOnline, watch } from "./surroundings.js";
  * @property {() => boolean} busy  whether a content is in progress
  * @property {(topic: string, error: HubError | null) => void} [refused]  of one topic, beside the state; null: no longer
  *
- * @typedef {Pick<import("./credentials.js").Credentials, "header" | "next" | "taken" | "refused">} Proof
+ * @typedef {Pick<import("./credentials.js").Credentials, "header" | "next" | "taken" | "outdated" | "refused">} Proof
  *
  * @typedef {object} Options
  * @property {URL} hub
@@ -301,7 +301,8 @@ export class Connection {
         },
         lost: ({ final, denied, failure, error }) => {
           if (this.#opening !== opening) return;
-          const again = denied && credentials.refused(grant);
+          // A new token is tried where the hub says that this one is refused, a new ticket where it may have.
+          const again = denied ? credentials.refused(grant) : final && !!grant.ticket && credentials.outdated(grant);
           this.#error = error ?? null;
           this.#step({ type: "lost", final, again, failure });
         },

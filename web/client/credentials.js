@@ -53,6 +53,14 @@ export class Credentials {
   }
 
   /**
+   * Whether something new is worth a try where a grant may have been refused.
+   * @param {Grant} grant
+   */
+  outdated({ token, ticket }) {
+    return this.#good || (token ?? ticket) !== this.#secret;
+  }
+
+  /**
    * The hub refused a grant, which is dropped.
    * @param {Grant} grant
    * @returns {boolean} whether to repeat the request with a new one: this was accepted before, or is not the current
@@ -61,7 +69,7 @@ export class Credentials {
   refused(grant) {
     const secret = grant.token ?? grant.ticket;
     if (secret === undefined || typeof this.#given.token === "string") return false;
-    const outdated = this.#good || secret !== this.#secret;
+    const outdated = this.outdated(grant);
     if (secret === this.#secret) this.#secret = undefined;
     this.#good = false;
     return outdated;

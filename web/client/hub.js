@@ -78,7 +78,8 @@ export class Hub {
         busy: () => this.#view.busy,
       },
     };
-    const alone = !(options.share ?? !(ticket || token)) || !canShare();
+    // A ticket or token may be one for this page's channels; a stream of few contents is no one else's.
+    const alone = !(options.share ?? !(ticket || token || contentIds)) || !canShare();
     this.#connection = alone ? new Connection(this.#options) : null;
     if (!alone) this.#join();
     this.#unwatch = watch({ hidden: () => this.#attend(), network: () => {}, asleep: () => {} });
@@ -435,7 +436,7 @@ function canShare() {
 }
 
 /** Pages of the hub's origin have a cookie, or need none. @type {import("./connection.js").Proof} */
-const COOKIES = { header: false, next: async () => ({}), taken: () => {}, refused: () => false };
+const COOKIES = { header: false, next: async () => ({}), taken: () => {}, outdated: () => false, refused: () => false };
 
 /** @param {import("./credentials.js").Given} given */
 async function proofOf(given) {

@@ -405,7 +405,8 @@ class Turn {
     const pace = machine.askedAt + LONG_PACE_MS - this.now;
     const interval = (machine.busy ? BUSY_POLL_MS : IDLE_POLL_MS) * (0.9 + 0.2 * this.random);
     this.pollAfter(Math.max(wait, this.now >= machine.shortUntil ? pace : interval, 0));
-    if (recovered && machine.streams && machine.stream === "none") this.open();
+    // An attempt that has begun before may wait for what was not there.
+    if (recovered && machine.streams) this.open();
   }
 
   /** @param {Failure} [failure] */

@@ -49,8 +49,7 @@ export function openSocket({ hub, topics, since, deltas, grant, hear, lost }) {
     else if (type !== "subscribed" && type !== "unsubscribed")
       hear({ type, id: "", data: rest, topics: topic ? [topic] : topics });
   };
-  socket.onclose = ({ code }) =>
-    end({ final: !opened && code === NEVER_OPENED, denied: !opened || code === TOKEN_ENDED });
+  socket.onclose = ({ code }) => end({ final: !opened && code === NEVER_OPENED, denied: code === TOKEN_ENDED });
   return () => {
     ended = true;
     socket.close();

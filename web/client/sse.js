@@ -29,7 +29,7 @@ export function openEventSource(opening) {
     // The browser is about to reconnect, or it has given up: that is the case where the answer was no stream.
     const final = source.readyState === EventSource.CLOSED;
     source.close();
-    lost({ final, denied: final });
+    lost({ final });
   };
   return () => {
     source.onerror = null;

@@ -354,6 +354,13 @@ describe("a page that nobody looks at", () => {
     assert.deepEqual(driven.take({ type: "attention", attentive: true }), ["ask"]);
   });
 
+  test("does not begin to poll", () => {
+    const driven = live();
+    driven.take({ type: "attention", attentive: false });
+    assert.deepEqual(driven.take({ type: "lost", final: true }), ["drop"]);
+    assert.deepEqual(driven.take({ type: "attention", attentive: true }), ["ask"]);
+  });
+
   test("lets go of its stream after a minute, and comes back", () => {
     const driven = live();
     driven.take({ type: "attention", attentive: false });

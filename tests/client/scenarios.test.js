@@ -135,6 +135,25 @@ test("a slow reader is told the last state of each content, and every removal", 
   assert.equal(await last, undefined);
 });
 
+test("a slow reader is not told what a reset has voided", async () => {
+  await deliver();
+  const changes = client[Symbol.asyncIterator]();
+  const first = changes.next();
+  hub.publish("a");
+  await deliver();
+  assert.equal((await first).value?.id, "a");
+  hub.publish("b");
+  await deliver();
+  hub.begin();
+  hub.publish("c");
+  client.retry();
+  await settled();
+  await deliver();
+  const told = [];
+  for (let time = 0; time < 3; time += 1) told.push((await changes.next()).value?.kind);
+  assert.deepEqual(told, ["reset", "status", "ready"]);
+});
+
 test("a listener that throws keeps no other from being called", async () => {
   const thrown = mock.method(globalThis, "setTimeout");
   /** @type {string[]} */

@@ -79,10 +79,10 @@ UNREAD: Final = {
     "a batch": BATCH,
     "batches": BATCH * 20,
     "the description": request("GET", "/openapi.json"),
-    "pages": request("GET", "/assets/client.js") * 200,
-    "ranges of a page": request("GET", "/assets/client.js", "Range: bytes=0-4000") * 200,
+    "pages": request("GET", "/assets/client/machine.js") * 200,
+    "ranges of a page": request("GET", "/assets/client/machine.js", "Range: bytes=0-4000") * 200,
     "metrics": request("GET", "/metrics") * 200,
-    "heads": request("HEAD", "/assets/client.js") * 2_000,
+    "heads": request("HEAD", "/assets/client/machine.js") * 2_000,
     "errors": request("GET", "/nope") * 2_000,
     "an answer and a broken request": BIG + b"\x16\x03\x01",
     "an answer and half a request": BIG + b"GET / HT",
@@ -187,7 +187,7 @@ def test_no_request_is_answered_before_the_former_answer_is_read(patient: LiveHu
 
 def test_a_small_answer_is_read_before_the_next_request(patient: LiveHub) -> None:
     """The hub stops reading where a pipeline of small answers fills the socket."""
-    sent = request("GET", "/assets/client.js")
+    sent = request("GET", "/assets/client/machine.js")
     with wire(patient.base_url, receive_buffer=DEAF) as opened:
         opened.send(sent * 200)
         for _ in range(20):
@@ -302,7 +302,7 @@ def test_every_transport_drops_what_is_not_read(over: str, messages: int, loop: 
         assert received < 8_000_000
 
 
-@pytest.mark.parametrize("sent", [BIG, request("GET", "/assets/client.js") * 100], ids=["one", "many"])
+@pytest.mark.parametrize("sent", [BIG, request("GET", "/assets/client/machine.js") * 100], ids=["one", "many"])
 def test_a_stop_does_not_wait_for_a_client_that_reads_nothing(tmp_path: Path, sent: bytes) -> None:
     """The answer is dropped a second after SIGTERM, long before it would have been otherwise."""
     with (
@@ -334,7 +334,7 @@ DRIPPED: Final = {
     "415": ("POST /api/publish", f"{LENGTH}\r\nContent-Type: text/plain", b"1"),
     "417": ("POST /nope", f"{LENGTH}\r\nExpect: 100-continue", b"1"),
     "200": ("GET /healthz", LENGTH, b"1"),
-    "a page": ("GET /assets/client.js", LENGTH, b"1"),
+    "a page": ("GET /assets/client/machine.js", LENGTH, b"1"),
     "an upgrade": ("POST /nope", f"{LENGTH}\r\nConnection: upgrade\r\nUpgrade: websocket", b"1"),
 }
 

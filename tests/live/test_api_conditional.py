@@ -56,7 +56,7 @@ def other_forms(tag: str) -> list[str]:
     return ['"other"', '"other-gzip"', tag.strip('"'), tag[:-2] + '"', "", "nonsense", *changed]
 
 
-FILES = ["/", "/assets/client.js", "/openapi.json"]
+FILES = ["/", "/assets/client/machine.js", "/openapi.json"]
 
 
 @pytest.mark.parametrize("path", FILES)

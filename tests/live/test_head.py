@@ -28,7 +28,7 @@ PATHS = [
     "/api/contents/c/events?since=nonsense",
     "/api/contents/c/changes?wait=nonsense",
     "/api/contents/%2A",
-    "/assets/client.js",
+    "/assets/client/machine.js",
     "/assets/nope.js",
     "/assets",
     "/nope",

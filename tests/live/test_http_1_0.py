@@ -23,9 +23,9 @@ IDS = b",".join(b'"big-%d"' % number for number in range(CONTENTS))
 
 REQUESTS = {
     "a page": request("GET", "/"),
-    "a file": request("GET", "/assets/client.js"),
-    "a part of a file": request("GET", "/assets/client.js", "Range: bytes=0-99"),
-    "parts of a file": request("GET", "/assets/client.js", "Range: bytes=0-99,200-299"),
+    "a file": request("GET", "/assets/client/machine.js"),
+    "a part of a file": request("GET", "/assets/client/machine.js", "Range: bytes=0-99"),
+    "parts of a file": request("GET", "/assets/client/machine.js", "Range: bytes=0-99,200-299"),
     "the description": request("GET", "/openapi.json"),
     "health": request("GET", "/healthz"),
     "metrics": request("GET", "/metrics"),

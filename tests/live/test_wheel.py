@@ -140,7 +140,7 @@ def test_the_wheel_holds_one_package(wheel: Path) -> None:
         "statushub/hub/brokers/redis/functions.lua",
         "statushub/hub/brokers/sqlite/schema.sql",
         "statushub/hub/openapi.json",
-        "statushub/web/client.js",
+        "statushub/web/client/index.js",
         "statushub/py.typed",
     }
 

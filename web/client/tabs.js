@@ -80,6 +80,7 @@ export class Tabs {
   #told = "";
   #closed = false;
   #announcing = false;
+  #present = false;
 
   misfits = 0;
 
@@ -178,11 +179,14 @@ export class Tabs {
     const waiting = (this.#waiting = new AbortController());
     this.#heard = Date.now();
     this.#looking = setInterval(() => this.#look(), LOOK_MS);
-    // Held until the tab leaves, however it does.
-    const present = () => new Promise((resolve) => waiting.signal.addEventListener("abort", resolve));
+    // Held until the tab leaves, however it does. Before, the leader would take it for gone.
+    const present = () => {
+      this.#present = true;
+      this.#announce();
+      return new Promise((resolve) => waiting.signal.addEventListener("abort", resolve));
+    };
     navigator.locks.request(this.#name + this.#id, { signal: waiting.signal }, present).catch(() => {});
     this.#queue(waiting, {});
-    this.#announce();
     return channel;
   }
 
@@ -190,6 +194,7 @@ export class Tabs {
     if (this.#waiting.signal.aborted || !this.#channel) return;
     this.#send({ say: "bye", from: this.#id });
     this.#waiting.abort();
+    this.#present = false;
     this.#unlead();
     this.#reader.stop();
     this.#channel.close();
@@ -252,7 +257,7 @@ export class Tabs {
       if (this.#waiting.signal.aborted) return;
       const topics = this.#followed();
       if (this.#leader) this.#leader.tab(this.#id, topics, this.#attentive);
-      else this.#send({ say: "tab", from: this.#id, topics, attentive: this.#attentive });
+      else if (this.#present) this.#send({ say: "tab", from: this.#id, topics, attentive: this.#attentive });
     });
   }
 

@@ -105,7 +105,7 @@ def test_a_page_has_every_character_once(page: Page, hub: LiveHub, writer: Write
         writer.add("a", f"{number} 😀 ")
         page.evaluate("() => stream.retry()")
         writer.add("a", "and ")
-    holds(page, writer.texts["a"])
+        holds(page, writer.texts["a"])
     assert page.evaluate("[...new Set(types)]") == ["content_status_update"]
     assert page.evaluate("types.length") <= 101
     assert page.evaluate("appended.length") > len(writer.texts["a"].encode("utf-16-le")) / 4

@@ -335,8 +335,9 @@ export class Tabs {
   /**
    * @param {Message} message
    * @param {string[]} names  the topics that its cursor holds for
+   * @param {boolean} [waited]  for the state to be read, so that another read would not help
    */
-  #message(message, names) {
+  #message(message, names, waited = false) {
     const channel = message.data?.channel_id;
     const mine = names.filter((name) => this.#topics.has(name));
     const named = mine.filter((name) => namedBy(name)(channel));
@@ -350,7 +351,7 @@ export class Tabs {
     }
     if (fitting) return;
     const misfits = named.filter((name) => this.#topics.get(name)?.current);
-    if (!misfits.length) return;
+    if (!misfits.length || waited) return;
     this.misfits += 1;
     for (const name of misfits) this.#topics.get(name)?.waiting.push(message);
     this.#reader.read(misfits);
@@ -368,7 +369,7 @@ export class Tabs {
       const topic = this.#topics.get(name);
       if (!topic) continue;
       Object.assign(topic, { cursor, current: true, whole: true });
-      for (const message of topic.waiting.splice(0)) this.#message(message, [name]);
+      for (const message of topic.waiting.splice(0)) this.#message(message, [name], true);
     }
     receiver.whole(names);
     this.#tell();

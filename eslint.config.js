@@ -1,7 +1,8 @@
 import js from "@eslint/js";
 import globals from "globals";
 
-const OWN = ["web/client/*.js"];
+const OWN = ["web/client/**/*.js"];
+const ELEMENTS = ["web/client/elements.js", "web/client/elements/*.js"];
 const TESTS = ["tests/client/*.js", "*.js"];
 
 export default [
@@ -12,6 +13,10 @@ export default [
       "!web/",
       "!web/client/",
       "!web/client/*.js",
+      "!web/client/react/",
+      "!web/client/react/*.js",
+      "!web/client/elements/",
+      "!web/client/elements/*.js",
       "!tests/",
       "!tests/client/",
       "!tests/client/*.js",
@@ -28,5 +33,6 @@ export default [
     },
     rules: { eqeqeq: "error", "no-console": "error", "no-shadow": "error", "no-var": "error", "prefer-const": "error" },
   },
+  { files: ELEMENTS, languageOptions: { globals: globals.browser } },
   { files: TESTS, languageOptions: { ecmaVersion: 2022, globals: globals.node } },
 ];

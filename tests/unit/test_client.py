@@ -58,7 +58,8 @@ def test_the_client_s_own_tests_pass(module: str) -> None:
 
 def test_the_package_has_its_modules_and_their_types(package: Path) -> None:
     """And nothing else."""
-    modules = {path.name for path in CLIENT.glob("*.js")}
+    folders = (CLIENT, CLIENT / "react", CLIENT / "elements")
+    modules = {str(path.relative_to(CLIENT)) for folder in folders for path in folder.glob("*.js")}
     installed = package / "node_modules/statushub"
     found = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     types = {f"types/{name.removesuffix('.js')}.d.ts" for name in modules}

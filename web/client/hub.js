@@ -3,6 +3,7 @@ import { HubClock } from "./clock.js";
 import { Connection } from "./connection.js";
 import { TYPES } from "./content.js";
 import { HubError } from "./error.js";
+import { origin } from "./origin.js";
 import { isHidden, watch } from "./surroundings.js";
 import { isPattern, namedBy } from "./topics.js";
 import { View } from "./view.js";
@@ -29,9 +30,6 @@ import { View } from "./view.js";
 
 /** After this, listeners are called without an animation frame: a hidden page has none. */
 const FRAME_MS = 250;
-
-/** Pages of a hub load this module from its /assets/. */
-const SERVED = /assets\/client\/\w+\.js$/;
 
 /** @implements {AsyncIterable<Change>} */
 export class Hub {
@@ -442,11 +440,4 @@ const COOKIES = { header: false, next: async () => ({}), taken: () => {}, outdat
 async function proofOf(given) {
   const { Credentials } = await import("./credentials.js");
   return new Credentials(given);
-}
-
-/** @returns {string | URL} */
-function origin() {
-  if (SERVED.test(import.meta.url)) return new URL("../../", import.meta.url);
-  if (globalThis.location) return globalThis.location.origin;
-  throw new TypeError("connect needs the hub's url");
 }

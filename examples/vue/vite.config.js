@@ -1,0 +1,11 @@
+import vue from "@vitejs/plugin-vue";
+import { defineConfig } from "vite";
+
+// The page and the hub have one origin, as behind a proxy in production: no CORS, and the cookie of a sign-in is sent.
+const hub = { target: process.env.STATUSHUB_URL ?? "http://localhost:8000", ws: true };
+
+export default defineConfig({
+  plugins: [vue()],
+  server: { proxy: { "/api": hub } },
+  preview: { proxy: { "/api": hub } },
+});

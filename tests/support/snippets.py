@@ -24,6 +24,7 @@ RUNNERS = {
         ("acl", "console", "json", "nginx", "python", "redis", "sse", "text", "yaml"), "tests/live/test_snippets.py"
     ),
     "js": "tests/browser/test_snippets.py",
+    **dict.fromkeys(("html", "jsx", "vue"), "tests/browser/test_packaged_examples.py"),
 }
 """The test module that runs the snippets of each language."""
 

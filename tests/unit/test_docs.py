@@ -68,7 +68,19 @@ def test_every_documented_flag_exists() -> None:
     # The other pages name flags of the benchmarks and of the fault tests.
     ours = [page for page in PAGES if page.name not in ("benchmarks.md", "reliability.md")]
     named = {flag for page in ours for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())}
-    assert named - there - foreign == set()
+    style = (ROOT / "web/client/elements/style.js").read_text()
+    properties = {name for name in named if f"var({name}, " in style}
+    assert named - there - foreign - properties == set()
+
+
+def test_every_custom_property_and_part_is_documented() -> None:
+    """The page of the elements names what a page may style."""
+    style = (ROOT / "web/client/elements/style.js").read_text()
+    page = (ROOT / "docs/javascript.md").read_text()
+    properties = set(re.findall(r"var\((--status-[a-z-]+), ", style))
+    assert {name for name in properties if f"`{name}`" not in page} == set()
+    parts = set(re.findall(r'part~="([a-z]+)"', style)) - {"announcer"}
+    assert {part for part in parts if f"`{part}`" not in page and f"`::part({part})`" not in page} == set()
 
 
 @pytest.mark.parametrize("command", cli.commands)

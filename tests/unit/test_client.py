@@ -18,6 +18,8 @@ INSTALLED = ROOT / "node_modules/.installed"
 
 LIMIT_SECONDS = 200
 
+PEERS = ("@tanstack", "@types", "@vue", "csstype", "react", "vue")
+
 pytestmark = pytest.mark.skipif(not INSTALLED.exists(), reason="needs Node.js 20 or newer with npm: make prepare")
 
 
@@ -70,10 +72,16 @@ def test_the_package_has_its_modules_and_their_types(package: Path) -> None:
             assert (installed / path).is_file(), path
 
 
-def test_the_package_s_types_are_those_that_are_documented(package: Path) -> None:
+@pytest.mark.parametrize("cases", ["types.ts", "types-hooks.ts"])
+def test_the_package_s_types_are_those_that_are_documented(package: Path, cases: str) -> None:
     """TypeScript takes what is right, and refuses what is wrong."""
-    shutil.copy(TESTS / "types.ts", package)
+    shutil.copy(TESTS / cases, package)
     (package / "package.json").write_text('{"type": "module"}')
+    # The peers of the package, which it does not bring.
+    for name in PEERS:
+        link = package / "node_modules" / name
+        if not link.is_symlink():
+            link.symlink_to(ROOT / "node_modules" / name)
     options = (
         "--strict",
         "--noEmit",
@@ -86,7 +94,7 @@ def test_the_package_s_types_are_those_that_are_documented(package: Path) -> Non
         "--types",
         "",
     )
-    run(tool("tsc"), *options, "types.ts", cwd=package)
+    run(tool("tsc"), *options, cases, cwd=package)
 
 
 def test_the_package_can_be_imported_where_there_is_no_page(package: Path) -> None:

@@ -15,9 +15,10 @@ from starlette.staticfiles import StaticFiles
 
 from tests.bench.hooks import PAGES, measure
 from tests.support.asgi_server import live_server
+from tests.support.growing import Writer
 from tests.support.live import LiveHub, live_hub
 from tests.support.npm import hooks_build
-from tests.support.publishing import publish, publish_all
+from tests.support.publishing import publish
 from tests.support.waiting import eventually
 
 pytest_plugins = ["tests.support.browser"]
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.browser
 CHANNEL = "drafts"
 STREAM = "**/events?*"
 LOOK_MS = 5
+FRAME_MS = 20
+"""A frame takes 16 ms."""
 
 
 @pytest.fixture(scope="module")
@@ -133,26 +136,25 @@ def test_a_content_that_ends_renders_no_other(page: Page, hub: LiveHub, opened: 
     assert [now - then for now, then in zip(after, before, strict=True)] == [2, 0, 0]
 
 
-def test_a_growing_text_renders_at_most_once_a_frame(page: Page, hub: LiveHub, opened: Callable[[str], None]) -> None:
-    """Three hundred deltas that come together are a few renders, and the whole text."""
-    pieces = [f"{number} " for number in range(300)]
-    run = {"channel": CHANNEL, "content_id": "a", "run": "r"}
-    publish_all(hub, [{**run, "seq": 1, "data": {"status": "generating", "text": ""}}])
+def test_a_growing_text_renders_once_a_frame(page: Page, hub: LiveHub, opened: Callable[[str], None]) -> None:
+    """Deltas that come between two frames are one render, and the whole text."""
+    page.clock.install()
+    writer = Writer(hub, CHANNEL)
+    writer.begin("a")
     opened("rows")
     is_live(page)
     expect(page.locator("#a")).to_have_text("processing ")
-    before, frames = renders(page, "a", "b"), page.evaluate("frames")
-    deltas = [
-        {**run, "seq": seq, "delta": {"follows": seq - 1, "append": {"text": piece}}}
-        for seq, piece in enumerate(pieces, start=2)
-    ]
-    publish_all(hub, deltas)
-    page.wait_for_function("(text) => document.querySelector('#a').textContent.endsWith(text)", arg="".join(pieces))
-    drawn = page.evaluate("frames") - frames
-    own, other = (now - then for now, then in zip(renders(page, "a", "b"), before, strict=True))
-    assert 0 < own <= drawn + 1
-    assert own < len(pieces)
-    assert other == 0
+    # There are no frames from now on, but those that the test lets pass.
+    page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 1)
+    before = renders(page, "a", "b")
+    for number in range(20):
+        writer.add("a", f"{number} ")
+    here = "hub.get('a').data.text"
+    wait_until(page, lambda: page.evaluate(here) == writer.texts["a"])
+    assert renders(page, "a", "b") == before
+    page.clock.run_for(FRAME_MS)
+    expect(page.locator("#a")).to_have_text(f"processing {writer.texts['a']}")
+    assert renders(page, "a", "b") == [before[0] + 1, before[1]]
 
 
 def status(hub: LiveHub) -> Any:

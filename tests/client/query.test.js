@@ -161,9 +161,10 @@ describe("syncQueryClient", () => {
 
   it("fetches the list again when contents end, once a frame and not for those that had ended", async () => {
     await sync();
+    const { fetches } = observe(KEY, () => ({ contents: [] }));
+    await settled();
     hub.put("drafts", "old", "complete");
     await live();
-    const { fetches } = observe(KEY, () => ({ contents: [] }));
     await settled();
     assert.equal(fetches(), 1);
     hub.put("drafts", "a", "generating");

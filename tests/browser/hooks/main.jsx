@@ -19,10 +19,7 @@ const options = new URLSearchParams(location.search);
 const url = options.get("hub");
 
 window.renders = {};
-window.frames = 0;
 window.said = [];
-const count = () => requestAnimationFrame(count, (window.frames += 1));
-count();
 
 /** Counts the commits of what is within. */
 function Counted({ name, children }) {
@@ -52,7 +49,8 @@ function Rows() {
 }
 
 function State() {
-  const { state, ready, retry } = useHub();
+  const { state, ready, retry, hub } = useHub();
+  window.hub = hub;
   return (
     <p>
       <output id="state">{ready ? state : `${state}, not ready`}</output> <button onClick={retry}>Retry</button>

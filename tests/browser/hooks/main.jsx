@@ -207,7 +207,8 @@ const channels = options.get("page") === "rows" ? ["drafts"] : [];
 createRoot(document.getElementById("root")).render(
   <StrictMode>
     <QueryClientProvider client={queryClient}>
-      <StatushubProvider url={url} channels={channels}>
+      {/* Connections that tabs share would hide a second one. */}
+      <StatushubProvider url={url} channels={channels} share={false}>
         <Page />
       </StatushubProvider>
     </QueryClientProvider>

@@ -6,6 +6,7 @@
  *     useQuery({ queryKey: ["drafts"], queryFn: () => fetch("/api/contents/drafts").then((answer) => answer.json()) });
  */
 import { LazyHub } from "./lazy.js";
+import { origin } from "./origin.js";
 import { summaryOf } from "./summary.js";
 
 /**
@@ -65,14 +66,15 @@ export function syncQueryClient(queryClient, options) {
  * The query of one content: its status as `POST /api/contents/status/batch` answers it, null where the hub knows none.
  * It is patched by `syncQueryClient` of its channel; without a stream it is polled until it has ended.
  * @param {string} id
- * @param {{ url?: string | URL, fetch?: typeof fetch }} [options]  `fetch` where requests have a token
+ * @param {{ url?: string | URL, fetch?: typeof fetch }} [options]  `url`: the hub's, by default the page's origin;
+ *   `fetch` where requests have a token
  */
-export function contentQueryOptions(id, { url = "", fetch: request = (...args) => fetch(...args) } = {}) {
+export function contentQueryOptions(id, { url, fetch: request = (...args) => fetch(...args) } = {}) {
   return {
     queryKey: /** @type {const} */ ([CONTENT_KEY, "content", id]),
     /** @param {{ signal?: AbortSignal }} [context] */
     queryFn: async ({ signal } = {}) => {
-      const address = new URL("api/contents/status/batch", new URL(url, globalThis.document?.baseURI));
+      const address = new URL("api/contents/status/batch", new URL(url ?? origin(), globalThis.document?.baseURI));
       const answer = await request(address, {
         method: "POST",
         headers: { "Content-Type": "application/json" },

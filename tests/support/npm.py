@@ -22,6 +22,9 @@ from tests.support.snippets import ROOT
 INSTALL_SECONDS: Final = 200.0
 """The time limit for an installation or a build: Next.js has 300 MB."""
 
+NODE: Final = (20, 19)
+"""What Vite asks for."""
+
 OFFLINE: Final = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENOTCACHED", "EIDLETIMEOUT")
 """What npm says where it does not reach its registry, and does not have a package in its cache."""
 
@@ -37,7 +40,7 @@ class NpmProject:
         shutil.copytree(ROOT / "web/client", folder / "web/client", ignore=MADE)
 
     def install(self) -> None:
-        """Install what the lock file names. Skips the test where there is no npm, or no registry."""
+        """Install what the lock file names. Skips the test where there is no such Node.js, or no registry."""
         _installs(self.path, "ci")
 
     def build(self, **environment: str) -> None:
@@ -103,12 +106,18 @@ def packages(name: str, versions: Mapping[str, str]) -> Path:
 
 
 def _installs(folder: Path, *words: str) -> None:
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed")
+    if shutil.which("npm") is None or _node() < NODE:
+        pytest.skip(f"needs Node.js {NODE[0]}.{NODE[1]} or newer, with npm")
     ran = _npm(folder, *words, "--prefer-offline", "--no-audit", "--no-fund")
     if any(f"code {code}" in ran.stderr for code in OFFLINE):
         pytest.skip(f"npm does not reach its registry: {ran.stderr}")
     assert ran.returncode == 0, ran.stderr
+
+
+def _node() -> tuple[int, ...]:
+    """The version of Node.js, of which npm is a program."""
+    said = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=INSTALL_SECONDS, check=True)
+    return tuple(int(part) for part in said.stdout.strip().removeprefix("v").split(".")[:2])
 
 
 def _npm(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:

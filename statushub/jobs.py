@@ -7,8 +7,9 @@ Needs `pip install 'statushub[jobs]'` where it runs.
 from __future__ import annotations
 
 from statushub.producers.jobs.definition import Job, job
-from statushub.producers.jobs.item import Item, PermanentFailure
+from statushub.producers.jobs.item import Item, PermanentFailure, RetryLater
+from statushub.producers.jobs.log import JobLog
 from statushub.producers.jobs.retry import Retry
 from statushub.producers.jobs.start import Jobs, NotStarted
 
-__all__ = ["Item", "Job", "Jobs", "NotStarted", "PermanentFailure", "Retry", "job"]
+__all__ = ["Item", "Job", "JobLog", "Jobs", "NotStarted", "PermanentFailure", "Retry", "RetryLater", "job"]

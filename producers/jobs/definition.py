@@ -11,6 +11,7 @@ import msgspec
 
 from statushub.hub.model.errors import Invalid
 from statushub.producers.jobs.item import Item
+from statushub.producers.jobs.log import PLAIN, JobLog
 from statushub.producers.jobs.names import check_job_name
 from statushub.producers.jobs.retry import Retry
 from statushub.producers.jobs.schedule import Schedule
@@ -48,6 +49,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     schedule: Schedule | None = None
     missed: Missed = "run"
     items: Items | None = None
+    log: JobLog = PLAIN
 
 
 def job(
@@ -66,6 +68,7 @@ def job(
     timezone: str = "UTC",
     missed: Missed = "run",
     items: Items | None = None,
+    log: JobLog = PLAIN,
 ) -> Callable[[Run], Job]:
     """Declare an asynchronous function over items as a job, by default with the function's name.
 
@@ -78,7 +81,7 @@ def job(
 
     `schedule` is a cron expression in `timezone`. Where no worker ran at a time of it, the job starts as soon as one
     runs (`missed="run"`, once however many times were missed) or not (`"skip"`). `items` is an asynchronous function
-    from a job's parameters to its items, for jobs that are started without any.
+    from a job's parameters to its items, for jobs that are started without any. `log` has the words of its log lines.
 
     Raises `Invalid` naming the argument at fault.
     """
@@ -104,6 +107,7 @@ def job(
             schedule=None if schedule is None else Schedule(schedule, timezone),
             missed=missed,
             items=items,
+            log=log,
         )
 
     if type(concurrency) is not int or not 1 <= concurrency <= CONCURRENCY_MAX:

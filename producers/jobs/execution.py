@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 from statushub.hub.model.cancel import CancelRequest
@@ -15,7 +15,7 @@ from statushub.hub.model.publication import cancel_message
 from statushub.hub.model.timestamp import timestamp, timestamp_at
 from statushub.hub.model.vocabulary import CANCELLED, TIMEOUT, Phase
 from statushub.producers.jobs.definition import Job
-from statushub.producers.jobs.item import Item, PermanentFailure
+from statushub.producers.jobs.item import Item, PermanentFailure, RetryLater
 from statushub.producers.jobs.ledger import Ledger, Lost
 from statushub.producers.jobs.progress import Progress, ended
 from statushub.producers.jobs.retry import JITTER
@@ -48,6 +48,7 @@ class Execution:
 
     def __init__(self, store: Store, tenant: str, job: Job, state: JobState, timing: Timing, retention: float) -> None:
         self._ledger = Ledger(store, tenant, state, retention=retention)
+        self._tenant = tenant
         self._job = job
         self._state = state
         self._timing = timing
@@ -60,6 +61,7 @@ class Execution:
         self._beat_at = time.monotonic()
         # The last item of the group may have begun just now, in another worker.
         self._next_start = self._beat_at + job.pace
+        self._log = job.log
         self._waiting: list[tuple[float, int, ItemState]] = []
         self._running: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -80,13 +82,13 @@ class Execution:
         try:
             await self._run()
         except* Lost:
-            logger.info("%s: another worker has it, or it was ended", self._state.id)
+            self._log.lost(self._state.id)
 
     async def _run(self) -> None:
         state, error = self._state, None
         async with asyncio.TaskGroup() as tasks:
             started = state.data.get("started_at") or timestamp()
-            logger.info("%s: %s", state.id, "started" if state.phase is Phase.PENDING else "goes on")
+            self._log.begun(state.id, goes_on=state.phase is not Phase.PENDING)
             await self._ledger.report(status="processing", started_at=started)
             tasks.create_task(self._keep_reporting())
             if self._total is None and self._cancel is None:
@@ -101,7 +103,7 @@ class Execution:
             return
         if self._stopping and self._cancel is None and await self._undone():
             await self._ledger.release()
-            logger.info("%s: given back", state.id)
+            self._log.released(state.id)
             return
         await self._end()
 
@@ -149,8 +151,9 @@ class Execution:
                 self._wake.clear()
                 pause = self._pause()
                 if pause is not None and pause <= 0:
+                    before = self._next_start
                     self._next_start = time.monotonic() + self._job.pace
-                    task = tasks.create_task(self._try(heapq.heappop(self._waiting)[2]))
+                    task = tasks.create_task(self._try(heapq.heappop(self._waiting)[2], before))
                     self._running.add(task)
                     task.add_done_callback(self._done)
                     continue
@@ -176,13 +179,21 @@ class Execution:
         self._running.discard(task)
         self._wake.set()
 
-    async def _try(self, item: ItemState) -> None:
-        """Try an item once: store its result or failure, or let it wait for the next try."""
-        tries, finished = item.tries + 1, set(item.finished)
+    async def _try(self, item: ItemState, before: float) -> None:
+        """Try an item once: store its result or failure, or let it wait for the next try. Without it, the next one
+        could have begun at `before`."""
+        tries, finished, sums = item.tries + 1, set(item.finished), dict(item.sums)
         said = new_item(item.input) | {"tries": tries}
+        paced = self._next_start
 
         def with_steps(status: str) -> dict[str, Any]:
-            return said | {"status": status} | ({"finished": sorted(finished)} if finished else {})
+            kept = {"finished": sorted(finished), "sums": {**sums}}
+            return said | {"status": status} | {name: value for name, value in kept.items() if value}
+
+        def unpace() -> None:
+            if self._next_start == paced:
+                self._next_start = before
+                self._wake.set()
 
         async def report(step: str) -> None:
             if step not in finished:
@@ -193,11 +204,12 @@ class Execution:
         if item.tries >= self._job.retry.tries + CRASHES_MAX:
             said["error_message"] = f"It was begun {item.tries} times, and its workers ended before it did."
             await self._ledger.put(item.number, with_steps("failed"))
-            self._progress.end(finished)
+            self._ended(item, with_steps("failed"), said["error_message"])
             return
         if not await self._ledger.put(item.number, with_steps("processing")):
             return
         given = Item(
+            tenant=self._tenant,
             job_id=self._state.id,
             number=item.number,
             input=item.input,
@@ -206,39 +218,55 @@ class Execution:
             finished=frozenset(finished),
             steps=self._job.steps.keys(),
             report=report,
+            sums=sums,
+            unpace=unpace,
         )
         limit = asyncio.timeout(self._job.timeout)
+        failure: dict[str, Any] | None = None
         try:
             async with limit:
                 result = await _uncancelled(self._job.run(given))
             await self._ledger.put(item.number, with_steps("completed") | {"result": plain(result)})
         except Lost:
             raise
+        except RetryLater as error:
+            self._next_start = max(self._next_start, time.monotonic() + error.after)
+            said |= {"tries": item.tries, "error_message": _reason(error)}
+            await self._wait(item, with_steps("processing"), error.after)
+            return
         except Exception as error:  # noqa: BLE001 - the program's own function may raise anything
             failure = {"error_message": _reason(error)}
             if limit.expired():
                 failure = {"error_message": f"The try took more than {self._job.timeout:g} s.", "error_code": TIMEOUT}
             if tries < self._job.retry.tries and not isinstance(error, PermanentFailure | Invalid):
-                await self._wait(item, tries, finished, with_steps("processing") | failure)
+                await self._wait(item, with_steps("processing") | failure, self._job.retry.delay(tries))
                 return
-            logger.warning("%s/%d failed: %s", self._state.id, item.number, failure["error_message"])
             await self._ledger.put(item.number, with_steps("failed") | failure)
-        self._progress.end(finished)
+        self._ended(item, with_steps(""), None if failure is None else failure["error_message"])
 
-    async def _wait(self, item: ItemState, tries: int, finished: set[str], said: dict[str, Any]) -> None:
-        pause = self._job.retry.delay(tries)
+    def _ended(self, item: ItemState, said: Mapping[str, Any], problem: str | None) -> None:
+        self._progress.add(said.get("sums", {}), item.sums)
+        self._progress.end(said.get("finished", ()))
+        self._log.ended_item(
+            self._state.id, item.number, item.input, done=self._progress.over, total=self._total or 0, problem=problem
+        )
+
+    async def _wait(self, item: ItemState, said: dict[str, Any], pause: float) -> None:
+        """Let the item wait so many seconds; `said` is its state."""
         retry_at = time.time() + pause
-        logger.info("%s/%d: %s; again in %.1f s", self._state.id, item.number, said["error_message"], pause)
+        self._log.waits(self._state.id, item.number, item.input, problem=said["error_message"], seconds=pause)
         said |= {"retry_at": retry_at, "next_try_at": timestamp_at(retry_at)}
         if await self._ledger.put(item.number, said):
             again = ItemState(
                 number=item.number,
                 phase=Phase.PROCESSING,
                 input=item.input,
-                tries=tries,
-                finished=tuple(sorted(finished)),
+                tries=said["tries"],
+                finished=tuple(said.get("finished", ())),
                 retry_at=retry_at,
+                sums=said.get("sums", {}),
             )
+            self._progress.add(again.sums, item.sums)
             heapq.heappush(self._waiting, (time.monotonic() + pause, item.number, again))
 
     async def _keep_reporting(self) -> None:
@@ -271,7 +299,7 @@ class Execution:
         else:
             fields |= {"status": "failed", "error_message": f"{counts.failed} of {self._total} items failed."}
         await self._ledger.report(**fields)
-        logger.info("%s: ended; %d items completed, %d failed", self._state.id, counts.completed, counts.failed)
+        self._log.ended(self._state.id, str(fields["status"]), completed=counts.completed, failed=counts.failed)
 
 
 def check_count(items: int) -> None:

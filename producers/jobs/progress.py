@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -24,12 +25,19 @@ class Progress:
         self._total = total
         self._weight = sum(steps.values())
         self._done = dict.fromkeys(steps, 0)
+        self._sums: Counter[str] = Counter()
+        self.over = 0
+        """How many items are over, as far as this worker knows."""
         self._remaining = RemainingTime(clock)
 
     def load(self, items: Iterable[ItemState]) -> None:
-        """Count the steps as they are stored."""
+        """Count the steps, and what items have added, as they are stored."""
         self._done = dict.fromkeys(self._steps, 0)
+        self._sums = Counter()
+        self.over = 0
         for item in items:
+            self._sums.update(item.sums)
+            self.over += item.phase.terminal
             for name in self._steps:
                 self._done[name] += item.phase.terminal or name in item.finished
 
@@ -39,11 +47,17 @@ class Progress:
 
     def end(self, finished: Iterable[str]) -> None:
         """An item is over, which had done these steps."""
+        self.over += 1
         for name in self._steps.keys() - set(finished):
             self._done[name] += 1
 
+    def add(self, sums: Mapping[str, int], before: Mapping[str, int]) -> None:
+        """A try has ended, after which an item has these sums, and had those before it."""
+        self._sums.update(sums)
+        self._sums.subtract(before)
+
     def fields(self, counts: Counts) -> dict[str, Any]:
-        """The fields of the job: `progress`, `current`, `total`, `failed`, `steps`, `remaining_seconds`."""
+        """The fields of the job: `progress`, `current`, `total`, `failed`, `steps`, `sums`, `remaining_seconds`."""
         fraction = self._fraction(counts)
         left = self._remaining.observe("items", fraction, 1.0, 1.0 - fraction)
         said: dict[str, Any] = {
@@ -58,6 +72,8 @@ class Progress:
                 {"name": name, "current": self._done[name], "total": self._total, "progress": self._percent(name)}
                 for name in self._steps
             ]
+        if self._sums:
+            said["sums"] = dict(self._sums)
         return said
 
     def _percent(self, name: str) -> int:

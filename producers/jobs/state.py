@@ -86,7 +86,8 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ItemState(msgspec.Struct, frozen=True, kw_only=True):
-    """An item as the hub has it; `retry_at`, in Unix seconds, is 0 where it did not fail."""
+    """An item as the hub has it; `retry_at`, in Unix seconds, is 0 where it did not fail. `sums` are what it has added
+    to those of the job."""
 
     number: int
     phase: Phase
@@ -94,6 +95,7 @@ class ItemState(msgspec.Struct, frozen=True, kw_only=True):
     tries: int
     finished: tuple[str, ...]
     retry_at: float
+    sums: Mapping[str, int] = {}
 
 
 class _ItemFields(msgspec.Struct):
@@ -101,6 +103,7 @@ class _ItemFields(msgspec.Struct):
     tries: int = 0
     finished: tuple[str, ...] = ()
     retry_at: float = 0.0
+    sums: dict[str, int] = {}
 
 
 def read_job(event: Event) -> JobState | None:
@@ -146,6 +149,7 @@ def read_item(event: Event) -> ItemState | None:
         tries=fields.tries,
         finished=fields.finished,
         retry_at=fields.retry_at,
+        sums=fields.sums,
     )
 
 

@@ -23,6 +23,7 @@ from statushub.hub.api import (
     contents,
     dashboard,
     description,
+    documents,
     events,
     health,
     jobs,
@@ -49,11 +50,12 @@ from statushub.hub.http.rate_limiter import RateLimiter, ReadLimiter
 from statushub.hub.http.traces import Traced
 from statushub.hub.hub import Hub
 from statushub.hub.intervals import Intervals
+from statushub.hub.job_parts import check_jobs, open_jobs
+from statushub.hub.model.document_batch import Documents
 from statushub.hub.model.errors import ConfigError
 from statushub.hub.model.limits import StorageLimits
 from statushub.hub.model.record_names import RecordNames, record_names
 from statushub.hub.replicas.limits import ReplicaLimits
-from statushub.hub.settings import SETTINGS
 from statushub.hub.sources import follow_video_keys, open_record, open_record_cache, open_record_writer, open_video_keys
 from statushub.hub.sources.bridge import Bridge
 from statushub.hub.viewers.quotas import ChannelLimits, StreamLimits
@@ -69,6 +71,7 @@ ROUTES: Final = (
     *channels.routes,
     *jobs.routes,
     *videos.routes,
+    *documents.routes,
     *publish.routes,
     *access.routes,
     *health.routes,
@@ -80,8 +83,16 @@ ROUTES: Final = (
 
 KINDS: Final = {
     "stream": (*events.routes, *websocket.routes),
-    "poll": (*batch.routes, *changes.routes, *contents.routes, *channels.routes, *jobs.routes, *videos.routes),
-    "publish": (*publish.routes, *removal.routes, *cancel.routes),
+    "poll": (
+        *batch.routes,
+        *changes.routes,
+        *contents.routes,
+        *channels.routes,
+        *jobs.routes,
+        *videos.routes,
+        *documents.polls,
+    ),
+    "publish": (*publish.routes, *removal.routes, *cancel.routes, *documents.starts),
     "access": access.routes,
     "operation": (*health.routes, *description.routes),
     "page": (*results.routes, *dashboard.routes),
@@ -96,7 +107,6 @@ if TYPE_CHECKING:
     from statushub.hub.sources.redis_keys import RedisKeys
     from statushub.hub.sources.states import RecordWriter
     from statushub.hub.tracing import Tracing
-    from statushub.producers.jobs.definition import Job
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +157,7 @@ async def open_hub(
         tracing=tracing,
     )
     try:
-        async with opened, hub, _worker(settings, opened):
+        async with opened, hub, _jobs(settings, opened) as hub.documents:
             yield hub
     finally:
         if tracing is not None:
@@ -168,39 +178,27 @@ def check(settings: Config) -> None:
         _tracing_kind()
     if settings.results_dir:
         results.prepare(settings.results_dir)
-    if settings.jobs:
-        _jobs(settings)
+    check_jobs(settings)
 
 
 @asynccontextmanager
-async def _worker(settings: Config, broker: Broker) -> AsyncIterator[None]:
-    """Runs jobs for the time of the block, where that is switched on."""
-    if not settings.jobs:
-        yield
+async def _jobs(settings: Config, broker: Broker) -> AsyncIterator[Documents | None]:
+    """For the time of the block, runs jobs, where that is switched on; yields the batches of document counts."""
+    if not (settings.jobs or settings.counts_documents):
+        yield None
         return
-    from statushub.producers.jobs.worker import Worker
+    async with open_jobs(settings, broker) as (jobs, batches), anyio.create_task_group() as tasks:
+        if not settings.jobs:
+            yield batches
+            return
+        from statushub.producers.jobs.worker import Worker
 
-    worker = Worker(broker, _jobs(settings), tenants=settings.jobs_tenants, exclusive=not broker.shared)
-    async with anyio.create_task_group() as tasks:
+        worker = Worker(broker, jobs, tenants=settings.jobs_tenants, exclusive=not broker.shared)
         tasks.start_soon(worker.run)
         try:
-            yield
+            yield batches
         finally:
             worker.stop()
-
-
-def _jobs(settings: Config) -> list[Job]:
-    """The jobs of the modules. Raises `ConfigError` where there are none."""
-    if not settings.jobs_modules:
-        label = SETTINGS["jobs_modules"].label
-        raise ConfigError(f"{label} is missing: the module that declares jobs", field="jobs_modules")
-    from statushub.producers.jobs.loading import load_jobs
-
-    try:
-        with required("jobs"):
-            return load_jobs(settings.jobs_modules)
-    except MissingExtra as error:
-        raise ConfigError(str(error), field="jobs") from error
 
 
 def _video_keys(settings: Config) -> RedisKeys | None:

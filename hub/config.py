@@ -12,6 +12,17 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from statushub.hub.document_settings import (
+    Documents,
+    DocumentsCategories,
+    DocumentsCounter,
+    DocumentsHeaders,
+    DocumentsIndex,
+    DocumentsPace,
+    DocumentsQueue,
+    DocumentsRetry,
+    DocumentsUrl,
+)
 from statushub.hub.job_settings import Jobs, JobsModules, JobsTenants
 from statushub.hub.marks import Flag, Rule, Secret
 from statushub.hub.model.addresses import check_base, check_key_address, check_listener, check_origin, check_proxy
@@ -117,6 +128,12 @@ SECRET_BYTES: Final = 32
 GRACE_SECONDS: Final = 10.0
 """How long a stopping hub waits for running requests; orchestrators kill after 10 to 30 s."""
 
+
+DOCUMENTS_PACE_SECONDS: Final = 0.3
+"""Between look-ups: three a second, under what search APIs allow."""
+
+DOCUMENTS_RETRY_SECONDS: Final = 60.0
+"""After a failed look-up: most outages of a search API are over by then."""
 
 Seconds = Annotated[float, Flag(metavar="SECONDS")]
 Bytes = Annotated[int, Flag(metavar="BYTES")]
@@ -445,6 +462,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     jobs: Jobs = False
     jobs_modules: JobsModules = ()
     jobs_tenants: JobsTenants = (DEFAULT_TENANT,)
+    documents: Documents = ""
+    documents_index: DocumentsIndex = ""
+    documents_url: DocumentsUrl = ""
+    documents_categories: DocumentsCategories = ()
+    documents_headers: DocumentsHeaders = ()
+    documents_counter: DocumentsCounter = ""
+    documents_pace: DocumentsPace = DOCUMENTS_PACE_SECONDS
+    documents_retry: DocumentsRetry = DOCUMENTS_RETRY_SECONDS
+    documents_queue: DocumentsQueue = False
     access_log: Annotated[bool, Meta(description="Log every request, without its query.")] = False
     log_level: Annotated[LogLevel, Meta(description="Least severity that is logged."), Flag(metavar="LEVEL")] = "info"
     log_format: Annotated[
@@ -467,6 +493,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def auth_required(self) -> bool:
         """Whether a key is configured, so that every request needs a token."""
         return bool(self.secret or self.public_key or self.jwks_url)
+
+    @property
+    def counts_documents(self) -> bool:
+        """Whether it is said what documents to count."""
+        return bool(self.documents or self.documents_url or self.documents_counter)
 
     @property
     def embedded(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from statushub.hub.config import SECRET_BYTES, Config
 from statushub.hub.model.addresses import is_loopback
+from statushub.hub.model.document_source import document_categories, document_headers
 from statushub.hub.model.errors import ConfigError
 from statushub.hub.model.record_names import record_names
 from statushub.hub.model.variables import PREFIX, PRODUCER_VARIABLES
@@ -49,6 +50,7 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Config:
     _check_results(config)
     _check_videos(config)
     _check_record(config)
+    _check_documents(config)
     return config
 
 
@@ -200,3 +202,29 @@ def _check_record(config: Config) -> None:
             record_names(**given)
         except ValueError as error:
             raise ConfigError(f"{SETTINGS[name].label} {error}", field=name) from error
+
+
+def _check_documents(config: Config) -> None:
+    sources = [name for name in ("documents", "documents_url", "documents_counter") if getattr(config, name)]
+    if len(sources) > 1:
+        raise ConfigError(
+            f"{SETTINGS[sources[1]].label} and {SETTINGS[sources[0]].label} exclude each other", field=sources[1]
+        )
+    for name, parse in (("documents_categories", document_categories), ("documents_headers", document_headers)):
+        try:
+            parse(getattr(config, name))
+        except ValueError as error:
+            raise ConfigError(f"{SETTINGS[name].label} {error}", field=name) from error
+    if config.documents_url and not config.documents_categories:
+        raise ConfigError(
+            f"{SETTINGS['documents_url'].label} needs {SETTINGS['documents_categories'].label}, such as blog=total",
+            field="documents_url",
+        )
+    if config.documents and not Path(config.documents).is_dir():
+        raise ConfigError(f"{SETTINGS['documents'].label}: {config.documents!r} is not a folder", field="documents")
+    if config.counts_documents and config.embedded and not config.jobs:
+        raise ConfigError(
+            f"{SETTINGS[sources[0]].label} needs {SETTINGS['jobs'].label}: with an embedded broker the hub counts "
+            "itself",
+            field=sources[0],
+        )

@@ -34,6 +34,7 @@ from statushub.hub.intervals import Intervals
 from statushub.hub.metrics import Counts, Measures, Writes
 from statushub.hub.model.cancel import CancelRequest
 from statushub.hub.model.cursor import Cursor
+from statushub.hub.model.document_batch import Documents
 from statushub.hub.model.errors import BrokerUnavailable, TooManyRequests
 from statushub.hub.model.event import Event
 from statushub.hub.model.limits import PublishRate
@@ -182,6 +183,8 @@ class Hub:
         )
         self.broker = broker
         self.tracing = tracing
+        self.documents: Documents | None = None
+        """Batches of document counts, where these are switched on."""
         self._intervals = intervals
         self._auth_required = auth_required
         self._heartbeat = Heartbeat(heartbeat, stall_timeout, self._starter.start)

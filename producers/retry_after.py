@@ -13,15 +13,15 @@ RETRIED: Final = frozenset({408, 425, 429})
 """The statuses under 500 after which the same request may succeed later (RFC 9110, 15.5.9; 8470; 6585)."""
 
 
-def retry_after(value: str | None) -> float | None:
-    """The seconds of a `Retry-After` (RFC 9110, 10.2.3): a number, or a date."""
+def retry_after(value: str | None, *, longest: float = RETRY_AFTER_SECONDS) -> float | None:
+    """The seconds of a `Retry-After` (RFC 9110, 10.2.3): a number, or a date. It is at most `longest`."""
     if value is None:
         return None
     try:
         seconds = float(value) if value.isdigit() else _until(value)
     except ValueError:
         return None
-    return min(max(seconds, 0.0), RETRY_AFTER_SECONDS)
+    return min(max(seconds, 0.0), longest)
 
 
 def _until(value: str) -> float:

@@ -37,11 +37,11 @@ def setting_options(command: Command) -> Command:
 
 
 def options_of(names: Collection[str]) -> Callable[[Command], Command]:
-    """As `setting_options`, for the settings with these names."""
+    """As `setting_options`, for those of the settings with these names."""
 
     def give(command: Command) -> Command:
         for setting in reversed(SETTINGS.values()):
-            if setting.name in names:
+            if setting.name in names and setting.flag:
                 command = _option(setting)(command)
         return command
 

@@ -11,6 +11,7 @@ import click
 
 from statushub.hub.cli.setting_options import given, options_of
 from statushub.hub.environment import load
+from statushub.hub.job_parts import open_jobs
 from statushub.hub.logs import logging_config
 from statushub.hub.model.errors import ConfigError
 from statushub.hub.settings import SETTINGS
@@ -27,7 +28,11 @@ Runs until SIGTERM or Ctrl+C, and then gives its jobs back to other workers, aft
 run. Any number of workers may run. A hub with an embedded broker runs jobs itself: statushub serve --jobs.
 """
 
-SETTINGS_OF_WORKER: Final = ("broker", "jobs_tenants", "log_level", "log_format")
+DOCUMENTS: Final = (
+    *("documents", "documents_index", "documents_url", "documents_categories", "documents_headers"),
+    *("documents_counter", "documents_pace", "documents_retry"),
+)
+SETTINGS_OF_WORKER: Final = ("broker", "jobs_tenants", *DOCUMENTS, "log_level", "log_format")
 
 
 @click.command(epilog=EPILOG, short_help="Run jobs beside the hubs.")
@@ -39,10 +44,13 @@ def worker(environ: Mapping[str, str], /, modules: tuple[str, ...], **flags: Any
     import anyio
 
     own = {SETTINGS[name].variable for name in (*SETTINGS_OF_WORKER, "jobs_modules")}
-    said = {"jobs_modules": modules} if modules else {}
+    said: dict[str, Any] = {"jobs": True} | ({"jobs_modules": modules} if modules else {})
     settings = load({name: text for name, text in environ.items() if name in own}, **given(flags), **said)
-    if not settings.jobs_modules:
-        raise ConfigError(f"name a module, or set {SETTINGS['jobs_modules'].variable}", field="jobs_modules")
+    if not (settings.jobs_modules or settings.counts_documents):
+        raise ConfigError(
+            f"name a module, or set {SETTINGS['jobs_modules'].variable} or {SETTINGS['documents'].variable}",
+            field="jobs_modules",
+        )
     if settings.embedded:
         raise ConfigError(
             f"{SETTINGS['broker'].label} must be a Redis: an embedded broker belongs to its hub, which runs jobs with "
@@ -56,12 +64,14 @@ def worker(environ: Mapping[str, str], /, modules: tuple[str, ...], **flags: Any
 async def _run(settings: Config) -> None:
     import anyio
 
-    from statushub.producers.jobs.loading import load_jobs
     from statushub.producers.jobs.redis_store import RedisStore
     from statushub.producers.jobs.worker import Worker
 
-    jobs = load_jobs(settings.jobs_modules)
-    async with RedisStore(settings.broker) as store, anyio.create_task_group() as tasks:
+    async with (
+        RedisStore(settings.broker) as store,
+        open_jobs(settings, store) as (jobs, _),
+        anyio.create_task_group() as tasks,
+    ):
         running = Worker(store, jobs, tenants=settings.jobs_tenants)
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
 

@@ -15,6 +15,7 @@ from statushub.hub.model.errors import Invalid, Malformed, RequestTimeout, TooLa
 POLL_BODY_BYTES: Final = 256 * 1024
 """Largest body of a batch poll. 100 ids of 128 characters, each escaped as a surrogate pair, have 151 KiB."""
 
+_PLAIN = re.compile(r'(text/plain *(; *charset="?utf-?8"? *)?)?', re.IGNORECASE)
 _CONTENT_TYPE = re.compile(r'application/json *(; *charset="?utf-?8"? *)?', re.IGNORECASE)
 
 # How msgspec says what is wrong.
@@ -32,11 +33,7 @@ async def read_json(request: Request, decoder: msgspec.json.Decoder[T], *, limit
     `Malformed` where the body is not JSON of the decoder's root type, and `Invalid` naming the field of a wrong
     type.
     """
-    declared = request.headers.get("content-type", "")
-    if not _CONTENT_TYPE.fullmatch(declared.strip()):
-        raise UnsupportedMediaType(f"The body must be application/json in UTF-8, not {declared[:100]!r}")
-    settings = config_of(request)
-    body = await _read(request, min(limit or settings.max_body, settings.max_body), settings.request_timeout)
+    body = await _json(request, limit)
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -45,6 +42,31 @@ async def read_json(request: Request, decoder: msgspec.json.Decoder[T], *, limit
         raise Malformed(f"The body is not JSON: {error}") from error
     except RecursionError as error:
         raise Malformed("The body is nested too deeply") from error
+
+
+async def _json(request: Request, limit: int | None) -> bytes:
+    declared = request.headers.get("content-type", "")
+    if not _CONTENT_TYPE.fullmatch(declared.strip()):
+        raise UnsupportedMediaType(f"The body must be application/json in UTF-8, not {declared[:100]!r}")
+    settings = config_of(request)
+    return await _read(request, min(limit or settings.max_body, settings.max_body), settings.request_timeout)
+
+
+async def read_plain(request: Request, limit: int) -> bytes:
+    """The request's body, as JSON in UTF-8 or as what pages send that name no type of it: as `text/plain`.
+
+    Raises as `read_json`. Since browsers send such a body for any page without asking the hub first, its caller has to
+    check the origin of `is_plain` ones.
+    """
+    if is_plain(request):
+        settings = config_of(request)
+        return await _read(request, min(limit, settings.max_body), settings.request_timeout)
+    return await _json(request, limit)
+
+
+def is_plain(request: Request) -> bool:
+    """Whether the body has a type that browsers send for any page."""
+    return _PLAIN.fullmatch(request.headers.get("content-type", "").strip()) is not None
 
 
 async def _read(request: Request, limit: int, seconds: float) -> bytes:

@@ -72,7 +72,7 @@ def error_body(code: str, message: str, field: str | None = None) -> Error:
 def error_response(error: Exception) -> Response:
     """The answer to a request that failed with `error`. One that is not ours is `internal` and tells nothing more."""
     if isinstance(error, StatushubError) and error.status != 500:
-        return _response(error.status, error_body(error.code, error.message, error.field), _advice(error))
+        return _response(error.status, error_body(error.code, error.message, error.field), advice(error))
     if isinstance(error, HTTPException):
         code = _CODES.get(error.status_code, "error")
         return _response(error.status_code, error_body(code, error.detail), error.headers)
@@ -83,7 +83,7 @@ def _response(status: int, body: Error, headers: Mapping[str, str] | None) -> Re
     return json_response(body, status=status, headers=headers)
 
 
-def _advice(error: StatushubError) -> dict[str, str] | None:
+def advice(error: StatushubError) -> dict[str, str] | None:
     """The headers that tell a client what to do about it."""
     if isinstance(error, TooManyRequests | HubBehind):
         return {"Retry-After": str(math.ceil(error.retry_after) or 1)}

@@ -20,14 +20,16 @@ class CountFailed(StatushubError):
 
 
 class RateLimited(CountFailed):
-    """Raised where the source says that it was asked too often; `after` are the seconds that it asks to wait."""
+    """Raised where the source says that it was asked too often; `after` are the seconds that it asks to wait, `calls`
+    those that were made to learn that."""
 
     code = "rate_limited"
     status = 503
 
-    def __init__(self, message: str, *, after: float) -> None:
+    def __init__(self, message: str, *, after: float, calls: int = 1) -> None:
         super().__init__(message)
         self.after = after
+        self.calls = calls
 
 
 class KeywordRefused(CountFailed):
@@ -38,6 +40,10 @@ class KeywordRefused(CountFailed):
 
 class Counter(Protocol):
     """Counts documents by category. An async context manager."""
+
+    @property
+    def calls(self) -> int:
+        """The calls of the source that one count takes."""
 
     async def __aenter__(self) -> Self: ...
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+from statushub.hub.model.errors import ConfigError
 from statushub.producers.documents.counter import Counter, CountFailed
 from statushub.producers.documents.index import Index, Stopped
 
@@ -44,6 +45,16 @@ class FolderCounter:
         self._look_at = -float("inf")
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
+    def check(self) -> None:
+        """Raise `ConfigError` where the index cannot be kept in the file that was named for it."""
+        if self._file is not None:
+            try:
+                self._index.open()
+            except (OSError, sqlite3.Error) as error:
+                raise ConfigError(f"{str(self._file)!r} is no index: {error}", field="documents_index") from error
+            finally:
+                self._index.close()
+
     async def __aenter__(self) -> Self:
         await self._run(self._open)
         return self
@@ -54,6 +65,10 @@ class FolderCounter:
         self._stopping.set()
         await asyncio.shield(self._run(self._close))
         self._thread.shutdown(wait=False)
+
+    @property
+    def calls(self) -> int:
+        return 1
 
     async def source(self) -> str:
         return await self._run(self._source)

@@ -15,6 +15,9 @@ JOBS: Final = "jobs"
 SCHEDULES: Final = "job-schedules"
 """The channel whose contents say when each schedule has run last. It is not below `jobs/`, where items are."""
 
+TURNS: Final = "job-turns"
+"""The channel whose contents say which job of a group was let begin last."""
+
 JOB_CHARACTERS: Final = 40
 """Longest name of a job: with a time and a random part it is the id of one, and leaves room for the number of an item
 within the 128 characters of a content's name."""
@@ -51,3 +54,8 @@ def item_id(job_id: str, number: int) -> str:
 def schedule_id(name: str) -> str:
     """The content that says when the schedule of a job has run last."""
     return f"schedule:{name}"
+
+
+def turn_id(group: str) -> str:
+    """The content that says which job of a group was let begin last."""
+    return f"turn:{group}"

@@ -97,13 +97,16 @@ def new_job(
     *,
     params: Mapping[str, Any] | None = None,
     priority: str | None = None,
+    job_id: str | None = None,
 ) -> tuple[str, list[Publication]]:
     """The id of a new job, and what starts it, to be published in this order: the job comes last, so that workers see
-    it when all of its items are there. Raises `Invalid` for what cannot be stored."""
+    it when all of its items are there. `job_id` is one of `new_job_id`, by default the name's.
+
+    Raises `Invalid` for what cannot be stored."""
     name, usual = (check_job_name(job), "normal") if isinstance(job, str) else (job.name, job.priority)
     inputs = None if items is None else [plain(it) for it in items]
     check_count(len(inputs or ()))
-    job_id = new_job_id(name)
+    job_id = job_id or new_job_id(name)
     data = {
         "status": "pending",
         "job": name,

@@ -156,7 +156,8 @@ def _batch(state: JobState, items: Mapping[int, tuple[_Item, Phase, str]]) -> Ba
 
 def _error(state: JobState, reasons: Sequence[str]) -> str:
     if state.data.get("error_code") == CANCELLED:
-        reason = None if state.cancel is None else state.cancel.reason
+        # As `cancel_message` has put it behind its own words.
+        reason = str(state.data.get("error_message") or "").partition(": ")[2]
         return f"{CANCELLED_WORDS}: {reason}" if reason else CANCELLED_WORDS
     if reasons:
         return f"{FAILED_WORDS}: {reasons[0]}"

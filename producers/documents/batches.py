@@ -25,7 +25,7 @@ from statushub.producers.jobs.names import items_channel, new_job_id
 from statushub.producers.jobs.start import batches, new_job
 from statushub.producers.jobs.state import JobState, read_job
 from statushub.producers.jobs.store import Store
-from statushub.producers.jobs.turns import take_turn
+from statushub.producers.jobs.turns import take_turn, was_ended
 from statushub.producers.jobs.worker import RUNNING_RETENTION
 
 PREFIX: Final = "batch"
@@ -43,6 +43,7 @@ COUNT_AGAIN: Final = 5.0
 FULL_SECONDS: Final = 60.0
 """Seconds after which to try again where a tenant stores as much as it may."""
 
+BUSY_WORDS: Final = "이미 처리 중인 작업이 있습니다"
 CANCELLED_WORDS: Final = "작업이 취소되었습니다"
 FAILED_WORDS: Final = "모든 키워드의 조회에 실패했습니다"
 
@@ -85,15 +86,17 @@ class Batches:
         _, publications = new_job(self._job, keywords, priority=priority, job_id=job_id)
         group = self._job.group or self._job.name
         if not (self._queue or await take_turn(self._store, tenant, self._job.name, group, job_id)):
-            raise Busy("이미 처리 중인 작업이 있습니다")
+            raise Busy(BUSY_WORDS)
         for batch in batches(publications):
             receipts = await self._store.publish(tenant, batch, retention=self._job.keep + RUNNING_RETENTION)
             refusal = next((receipt.reason for receipt in receipts if not receipt.accepted), None)
             if refusal is Refusal.QUOTA_EXCEEDED:
                 raise TooManyRequests("the tenant stores as much as it may", retry_after=FULL_SECONDS, limit="contents")
             if refusal is not None:
-                # It took so long that another batch was let begin.
-                raise Busy("이미 처리 중인 작업이 있습니다")
+                raise Busy(BUSY_WORDS)
+        if not self._queue and await was_ended(self._store, tenant, job_id):
+            # It took so long that another batch was let begin.
+            raise Busy(BUSY_WORDS)
         words.created(job_id, len(keywords))
 
     async def read(self, tenant: str, job_id: str) -> Batch | None:

@@ -32,6 +32,8 @@ TURN_RETENTION: Final = 60 * 24 * 3600.0
 UNKNOWN_SECONDS: Final = 12 * 3600.0
 """After which a job that is not there was forgotten, rather than never published: tombstones are kept for a day."""
 
+NEVER: Final = "The hub that was to start it ended before it did."
+
 
 class _Turn(msgspec.Struct):
     turn: Annotated[int, msgspec.Meta(ge=0, lt=COUNTER_MAX)] = 0
@@ -59,6 +61,14 @@ async def take_turn(store: Store, tenant: str, name: str, group: str, job_id: st
     return event is not None and not event.removed and _read(event).job == job_id
 
 
+async def was_ended(store: Store, tenant: str, job_id: str) -> bool:
+    """Whether a job that was published now had been ended before, because its turn was over; the broker takes it for a
+    repeat of that. Raises `BrokerUnavailable`."""
+    (event,) = (await store.lookup(tenant, [job_id])).events
+    job = None if event is None or event.removed else read_job(event)
+    return job is not None and job.data.get("error_message") == NEVER
+
+
 async def _over(store: Store, tenant: str, name: str, held: _Turn) -> bool:
     """Whether the job that has the turn has ended, or will never begin."""
     (event,) = (await store.lookup(tenant, [held.job])).events
@@ -83,7 +93,7 @@ def _never(name: str) -> dict[str, object]:
         "status": "failed",
         "job": name,
         "total": 0,
-        "error_message": "The hub that was to start it ended before it did.",
+        "error_message": NEVER,
         "created_at": now,
         "ended_at": now,
         "runner": runner(claim=0, holder=None, attempt=JOB_ATTEMPT),

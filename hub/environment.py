@@ -210,6 +210,11 @@ def _check_documents(config: Config) -> None:
         raise ConfigError(
             f"{SETTINGS[sources[1]].label} and {SETTINGS[sources[0]].label} exclude each other", field=sources[1]
         )
+    if config.documents_index and not config.documents:
+        raise ConfigError(
+            f"{SETTINGS['documents_index'].label} needs {SETTINGS['documents'].label}, the folder to index",
+            field="documents_index",
+        )
     for name, parse in (("documents_categories", document_categories), ("documents_headers", document_headers)):
         try:
             parse(getattr(config, name))

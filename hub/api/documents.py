@@ -41,8 +41,11 @@ BODY_BYTES: Final = 2 * 1024 * 1024
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
-SCOPE: Final = "count"
-"""The name of a batch that there never is: who reads it may have keywords counted."""
+CHANNEL: Final = "jobs/{}"
+"""The channel of a batch's results, which one must be able to read."""
+
+ANY: Final = CHANNEL.format("batch")
+"""Who writes it may start batches, and who reads it may have keywords counted."""
 
 Keyword = Annotated[str, msgspec.Meta(max_length=KEYWORD_CHARACTERS, description="Not blank.")]
 Counts = Annotated[dict[str, Count], msgspec.Meta(description="The number of documents by category.")]
@@ -146,12 +149,12 @@ async def start(request: Request) -> Response:
     """`{"success","jobId","message"}`: count the documents of many keywords."""
     if is_plain(request):
         authenticator_of(request).check_page(request)
-    identity, documents = await identify(request), _documents(request)
-    job_id = documents.new_id()
-    identity.check_write(documents.scope(job_id), "jobId")
+    identity = await identify(request)
+    identity.check_write(ANY, "jobId")
+    documents = _documents(request)
     rate_limiter_of(request).rate(identity.tenant, identity.publisher or address_of(request))
     keywords, priority = _asked(await read_plain(request, BODY_BYTES))
-    await documents.start(identity.tenant, job_id, keywords, priority)
+    job_id = await documents.start(identity.tenant, keywords, priority)
     return json_response(DocumentBatchStarted(jobId=job_id), headers=NO_STORE)
 
 
@@ -163,7 +166,7 @@ async def status(request: Request) -> Response:
     if not job_id:
         raise Invalid("jobId가 필요합니다", field="jobId")
     check_name(job_id, "jobId")
-    identity.check_read(documents.scope(job_id), "jobId")
+    identity.check_read(CHANNEL.format(job_id), "jobId")
     spend = admit_reader(request, identity)
     batch = await documents.read(identity.tenant, job_id)
     if batch is None:
@@ -177,7 +180,7 @@ async def count(request: Request) -> Response:
     """`{"success","keyword","counts"}`: the documents of one keyword."""
     identity, documents = await identify(request), _documents(request)
     keyword = _keyword(query_value(request, "keyword"), "keyword")
-    identity.check_read(documents.scope(SCOPE), "keyword")
+    identity.check_read(ANY, "keyword")
     admit_reader(request, identity)(1)
     counts = await documents.count(identity.tenant, keyword)
     return json_response(DocumentCount(keyword=keyword, counts=dict(counts)), headers=NO_STORE)

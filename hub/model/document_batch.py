@@ -65,14 +65,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 class Documents(Protocol):
     """Starts and reads batches, and counts single keywords."""
 
-    def scope(self, job_id: str) -> str:
-        """The channel that one must be able to read or write for this batch."""
-
-    def new_id(self) -> str:
-        """The id of a new batch."""
-
-    async def start(self, tenant: str, job_id: str, keywords: Sequence[str], priority: str) -> None:
-        """Start a batch. Raises `Busy`, `BrokerUnavailable`, and `Forbidden` where the tenant has no jobs."""
+    async def start(self, tenant: str, keywords: Sequence[str], priority: str) -> str:
+        """Start a batch; returns its id. Raises `Busy`, `BrokerUnavailable`, and `Forbidden` where the tenant has no jobs."""
 
     async def read(self, tenant: str, job_id: str) -> Batch | None:
         """A batch; None where there is none. Raises `BrokerUnavailable`."""

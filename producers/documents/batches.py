@@ -74,16 +74,10 @@ class Batches:
         self._queue = queue
         self._views: LRUCache[tuple[str, str], _View] = LRUCache(VIEWS)
 
-    def scope(self, job_id: str) -> str:
-        return items_channel(job_id)
-
-    def new_id(self) -> str:
-        return new_job_id(PREFIX)
-
-    async def start(self, tenant: str, job_id: str, keywords: Sequence[str], priority: str) -> None:
+    async def start(self, tenant: str, keywords: Sequence[str], priority: str) -> str:
         if tenant not in self._tenants:
             raise Forbidden(f"no jobs of the tenant {tenant!r} are run here")
-        _, publications = new_job(self._job, keywords, priority=priority, job_id=job_id)
+        job_id, publications = new_job(self._job, keywords, priority=priority, job_id=new_job_id(PREFIX))
         group = self._job.group or self._job.name
         if not (self._queue or await take_turn(self._store, tenant, self._job.name, group, job_id)):
             raise Busy(BUSY_WORDS)
@@ -98,6 +92,7 @@ class Batches:
             # It took so long that another batch was let begin.
             raise Busy(BUSY_WORDS)
         words.created(job_id, len(keywords))
+        return job_id
 
     async def read(self, tenant: str, job_id: str) -> Batch | None:
         (event,) = (await self._store.lookup(tenant, [job_id])).events

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, get_args
 
 import httpx
@@ -29,6 +30,7 @@ from statushub.hub.model.vocabulary import CONTENT_STATUS, PHASES, RESERVED_TYPE
 from statushub.hub.wire.sse import FORMATS
 from tests.support.live import live_hub
 from tests.support.tokens import SECRET, bearer
+from tests.support.waiting import eventually
 
 UNDESCRIBED = {"/", "/results/{channel_id}/{content_id}/{path:path}"}
 """Pages and files, which are no part of the API."""
@@ -214,7 +216,8 @@ def test_every_answer_has_an_example_and_every_error_one_form() -> None:
         for status, answer in operation["responses"].items():
             for media in resolved(answer).get("content", {}).values():
                 if int(status) >= 400:
-                    assert media["schema"] == {"$ref": "#/components/schemas/Error"}, (path, method, status)
+                    assert media["schema"] in (ERROR, DOCUMENT_ERROR), (path, method, status)
+                    assert media["schema"] == ERROR or "documents" in operation["tags"], (path, method, status)
                 if path != "/openapi.json":
                     assert "example" in media or "examples" in media, (path, method, status)
 
@@ -237,6 +240,10 @@ def publish_everything(client: httpx.Client) -> None:
     client.post("/api/publish", json={"events": events}).raise_for_status()
     client.post("/api/contents/ch/remove", json={"content_ids": ["gone"]}).raise_for_status()
 
+
+ERROR = {"$ref": "#/components/schemas/Error"}
+DOCUMENT_ERROR = {"anyOf": [{"$ref": "#/components/schemas/DocumentError"}, ERROR]}
+"""What the pages of an older system know, beside what the hub answers before the route is reached."""
 
 JSON = {"Content-Type": "application/json"}
 ALL = ["waiting", "idle", "running", "done", "failed", "unknown"]
@@ -335,10 +342,13 @@ def check_described(answer: httpx.Response, path: str, method: str) -> None:
         assert problems == []
 
 
+OTHERS = {"stream", "documents"}
+
+
 def test_every_json_operation_was_called() -> None:
-    """The calls above miss none, except for the streams, which have other tests."""
+    """The calls above miss none, except for the streams and the counts of documents, which have other tests."""
     called = {(path, method) for status, method, path, _call in CALLS if status < 300}
-    described = {(path, method) for path, method, operation in operations() if "stream" not in operation["tags"]}
+    described = {(path, method) for path, method, operation in operations() if not OTHERS & {*operation["tags"]}}
     assert called == described
 
 
@@ -471,3 +481,27 @@ def test_bodies_are_accepted_as_described(client: httpx.Client, path: str, body:
 def test_the_description_is_served(client: httpx.Client) -> None:
     """The route answers with the shipped file."""
     assert client.get("/openapi.json").json() == description()
+
+
+def test_answers_about_documents_are_as_described(tmp_path: Path) -> None:
+    """A batch from its start to its end, the count of a keyword, and errors."""
+    (tmp_path / "documents/blog").mkdir(parents=True)
+    options = {"documents": str(tmp_path / "documents"), "documents_index": str(tmp_path / "i.db"), "jobs": True}
+    with (
+        live_hub("memory:", documents_pace=0.0, **options) as hub,
+        httpx.Client(base_url=hub.base_url, timeout=60) as client,
+    ):
+
+        def called(status: int, method: str, name: str, **call: Any) -> Any:
+            answer = client.request(method, f"/api/documents/{name}", **call)
+            assert answer.status_code == status
+            check_described(answer, f"/api/documents/{name}", method)
+            return answer.json()
+
+        job_id = called(200, "POST", "batch", json={"keywords": ["a", "b"]})["jobId"]
+        eventually(lambda: called(200, "GET", "status", params={"jobId": job_id})["job"]["completedAt"])
+        called(200, "GET", "count", params={"keyword": "a"})
+        called(400, "POST", "batch", json={"keywords": [""]})
+        called(415, "POST", "batch", content="{}", headers={"Content-Type": "text/html"})
+        called(404, "GET", "status", params={"jobId": "none"})
+        called(400, "GET", "count")

@@ -84,6 +84,16 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "record": ("some", "endings all", "true"),
     "jobs_modules": ("a-b", "1a", "a..b", ".a", "a b"),
     "jobs_tenants": ("a b", "a/b", "*"),
+    "documents": ("no", "text.pem", "folder/no"),
+    "documents_index": ("index.db",),
+    "documents_url": (
+        *("x", "ftp://h/{keyword}", "https://h/", "https://h?q=keyword", "https://{keyword}/", "https://h/{category}"),
+        *("https://h:x/{keyword}", "https://h/{keyword}#a b", "https://h/맥북/{keyword}", "https://h/#{keyword}"),
+        "https://h/{keyword}",
+    ),
+    "documents_categories": ("blog", "blog=", "=total", "a:=b", "a=b:c", "a=b..c", "a=b,a=c", "a b=c"),
+    "documents_headers": ("x-x-x", "X-Id", ": abcd", "X Id: a", NOT_UTF8),
+    "documents_counter": ("x", "a:", ":b", "a:b:c", "a-b:c", "no.such.module:count", "json:loads"),
     "log_level": ("", "loud", "20"),
     "log_format": ("", "xml", "1"),
 }

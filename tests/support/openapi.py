@@ -15,12 +15,39 @@ from typing import Any, Final
 import msgspec
 
 from statushub.hub import __version__
-from statushub.hub.api import access, batch, cancel, changes, channels, contents, jobs, lines, publish, removal, videos
+from statushub.hub.api import (
+    access,
+    batch,
+    cancel,
+    changes,
+    channels,
+    contents,
+    documents,
+    jobs,
+    lines,
+    publish,
+    removal,
+    videos,
+)
 from statushub.hub.http import errors
 
 FILE: Final = Path(__file__).parents[2] / "hub" / "openapi.json"
 
-MODULES: Final = (access, batch, cancel, changes, channels, contents, errors, jobs, lines, publish, removal, videos)
+MODULES: Final = (
+    access,
+    batch,
+    cancel,
+    changes,
+    channels,
+    contents,
+    documents,
+    errors,
+    jobs,
+    lines,
+    publish,
+    removal,
+    videos,
+)
 """The modules that declare bodies. Each public structure in them is a component of the same name."""
 
 REFERENCE: Final = "#/components/schemas/{name}"

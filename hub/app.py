@@ -24,6 +24,7 @@ from statushub.hub.api import (
     dashboard,
     description,
     documents,
+    documents_page,
     events,
     health,
     jobs,
@@ -77,6 +78,7 @@ ROUTES: Final = (
     *health.routes,
     *description.routes,
     *results.routes,
+    *documents_page.routes,
     *dashboard.routes,
 )
 """Every route. Those that end in a word come before the one that takes any path as a channel."""
@@ -95,7 +97,7 @@ KINDS: Final = {
     "publish": (*publish.routes, *removal.routes, *cancel.routes, *documents.starts),
     "access": access.routes,
     "operation": (*health.routes, *description.routes),
-    "page": (*results.routes, *dashboard.routes),
+    "page": (*results.routes, *documents_page.routes, *dashboard.routes),
 }
 """The same routes by what they are for, as metrics have it."""
 

@@ -66,7 +66,8 @@ class Documents(Protocol):
     """Starts and reads batches, and counts single keywords."""
 
     async def start(self, tenant: str, keywords: Sequence[str], priority: str) -> str:
-        """Start a batch; returns its id. Raises `Busy`, `BrokerUnavailable`, and `Forbidden` where the tenant has no jobs."""
+        """Start a batch; returns its id. Raises `Busy`, `BrokerUnavailable`, `TooManyRequests`, and `Forbidden` where
+        no jobs of the tenant are run."""
 
     async def read(self, tenant: str, job_id: str) -> Batch | None:
         """A batch; None where there is none. Raises `BrokerUnavailable`."""

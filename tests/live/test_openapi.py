@@ -32,7 +32,7 @@ from tests.support.live import live_hub
 from tests.support.tokens import SECRET, bearer
 from tests.support.waiting import eventually
 
-UNDESCRIBED = {"/", "/results/{channel_id}/{content_id}/{path:path}"}
+UNDESCRIBED = {"/", "/documents/", "/documents", "/results/{channel_id}/{content_id}/{path:path}"}
 """Pages and files, which are no part of the API."""
 
 

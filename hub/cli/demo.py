@@ -1,4 +1,4 @@
-"""`statushub demo`: a hub, and encodes and a summary to watch on it."""
+"""`statushub demo`: a hub, and encodes, a summary and document counts to watch on it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import click
 
+from statushub.hub.cli.demo_documents import DOCUMENTS_FOLDER
 from statushub.hub.cli.encode import require_encoder
 from statushub.hub.cli.number import Number, WholeNumber
 from statushub.hub.cli.terminal import echo
@@ -24,11 +25,14 @@ from statushub.hub.config import Config
 from statushub.hub.environment import load
 from statushub.hub.logs import logging_config
 from statushub.hub.model.errors import ConfigError
+from statushub.hub.model.names import DEFAULT_TENANT
 
 DEMO: Final[Mapping[str, Any]] = {
     **{"host": "127.0.0.1", "broker": "memory:", "workers": 1, "log_level": "warning"},
     **{"secret": "", "secret_file": "", "public_key": "", "jwks_url": "", "issuer": "", "audience": ""},
-    "results_url": "",
+    **{"results_url": "", "jobs": True, "jobs_modules": (), "jobs_tenants": (DEFAULT_TENANT,)},
+    **{"documents_url": "", "documents_categories": (), "documents_headers": (), "documents_counter": ""},
+    **{"documents_pace": 1.0, "documents_queue": True},
 }
 """Settings of a demo, which override the environment's: no sign-in, and no data that outlives it."""
 
@@ -76,7 +80,7 @@ DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
 )
 @click.pass_obj
 def demo(environ: Mapping[str, str], /, port: int | None, no_browser: bool, clips: int, seconds: float) -> None:
-    """Run a hub, a few real encodes and a summary, and open the page that shows them.
+    """Run a hub, a few real encodes, a summary and document counts, and open the page that shows them.
 
     Statuses are kept in memory and results in a temporary folder, which is removed at the end. Ctrl+C ends the demo.
     """
@@ -107,11 +111,18 @@ def demo(environ: Mapping[str, str], /, port: int | None, no_browser: bool, clip
 
 
 def _settings(environ: Mapping[str, str], port: int | None, folder: str) -> Config:
-    results = str(Path(folder, RESULTS))
-    settings = load(environ, **DEMO, results_dir=results, port=DEMO_PORT if port is None else port)
+    documents = Path(folder, DOCUMENTS_FOLDER)
+    documents.mkdir()
+    own = {
+        **DEMO,
+        "results_dir": str(Path(folder, RESULTS)),
+        "documents": str(documents),
+        "documents_index": str(Path(folder, "documents.db")),
+    }
+    settings = load(environ, **own, port=DEMO_PORT if port is None else port)
     if port is None and _in_use(settings):
         echo(f"Port {DEMO_PORT} is in use; using a free one.")
-        return load(environ, **DEMO, results_dir=results, port=0)
+        return load(environ, **own, port=0)
     return settings
 
 
@@ -127,7 +138,10 @@ def _in_use(settings: Config) -> bool:
 
 def _welcome(url: str) -> str:
     address = click.style(f"Open {url}", bold=True, fg="green")
-    return f"\n    {address}\n\nIt shows encodes and a summary while they are made. Ctrl+C ends the demo.\n"
+    return (
+        f"\n    {address}\n\nIt shows encodes and a summary while they are made, and {url}/documents/\n"
+        "a batch of document counts. Ctrl+C ends the demo.\n"
+    )
 
 
 @contextlib.contextmanager

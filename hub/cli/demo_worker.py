@@ -1,4 +1,5 @@
-"""The worker of the demo: encodes generated clips, one after another, and summarizes an article beside them.
+"""The worker of the demo: encodes generated clips, one after another, and beside them summarizes an article and starts
+a batch of document counts.
 
 A separate process, as workers are: `python -m statushub.hub.cli.demo_worker URL FOLDER RESULTS CLIPS SECONDS`. It ends
 when its stdin is closed, and so never outlives the demo, which holds the other end.
@@ -19,6 +20,7 @@ import anyio
 import anyio.to_thread
 
 from statushub.extras import MissingExtra
+from statushub.hub.cli.demo_documents import DOCUMENTS_FOLDER, count_documents
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.names import DEFAULT_TENANT
 from statushub.hub.model.results import result_folder, result_path
@@ -51,6 +53,7 @@ async def run(url: str, folder: Path, results: Path, clips: int, seconds: float)
             from statushub.hub.cli.demo_article import summarize
 
             tasks.start_soon(summarize, producer, folder, CHANNEL)
+        tasks.start_soon(count_documents, url, folder / DOCUMENTS_FOLDER)
         for number in range(min(QUEUED, clips)):
             # Optional: an encode is shown without having been pending, too.
             with contextlib.suppress(BrokerUnavailable):

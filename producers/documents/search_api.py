@@ -30,6 +30,9 @@ it may be the limit of a second or that of a day."""
 AFTER_LONGEST: Final = 24 * 3600.0
 """Longest `Retry-After` that is obeyed: the limits of search APIs are by the day."""
 
+WORDS: Final = ("errorCode", "code", "errorMessage", "message")
+"""Where search APIs say what is wrong, beside `error`."""
+
 REASON_CHARACTERS: Final = 200
 """Most of the API's own words that are told on."""
 
@@ -121,10 +124,16 @@ class SearchApi:
 
     def _words(self, body: bytes) -> str:
         """What the API says is wrong, as far as it can be told: not where it repeats a header."""
-        words = " ".join(body[: 4 * REASON_CHARACTERS].decode(errors="replace").split())[:REASON_CHARACTERS]
-        if not words or not words.startswith("{") or any(value in words for value in self._headers.values()):
+        try:
+            said = msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError):
             return ""
-        return f": {words}"
+        said = said.get("error", said) if isinstance(said, dict) else said
+        told = [said] if isinstance(said, str) else [said.get(name) for name in WORDS] if isinstance(said, dict) else []
+        words = " ".join(" ".join(str(word) for word in told if isinstance(word, str | int)).split())
+        if not words or any(value in words for value in self._headers.values()):
+            return ""
+        return f": {words[:REASON_CHARACTERS]}"
 
 
 def _number(answer: Any, path: tuple[str, ...], host: str) -> int:

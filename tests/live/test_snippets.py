@@ -254,6 +254,10 @@ class Console:
         self.stack.callback(lambda: self._stopped(command, ended(process, signal.SIGTERM)[0]))
         return ""
 
+    def ask(self, command: str) -> str:
+        """Run a command against the hub that the page has started."""
+        return self.run(command.replace("http://localhost:8000", self.served))
+
     def start_job(self, command: str) -> str:
         """Start a job at the served hub, and wait until it has ended."""
         self.environment["STATUSHUB_URL"] = self.served
@@ -396,7 +400,9 @@ COMMANDS: Mapping[str, Callable[[Console, str], str]] = {
     r"eval ": Console.run,
     r"(export STATUSHUB_TOKEN=\$\()?statushub token ": Console.token,
     r"\S+ hypercorn ": Console.other_server,
-    r"(curl |export STATUSHUB_(SECRET|RECORD)=|statushub source check)": Console.run,
+    r"curl .*/api/documents/": Console.ask,
+    r"(mkdir|echo) ": Console.run,
+    r"(curl (?!.*/api/documents/)|export STATUSHUB_(SECRET|RECORD)=|statushub source check)": Console.run,
     r"export STATUSHUB_SOURCE=": Console.record,
     r"statushub source sql ": Console.migrate,
 }

@@ -11,7 +11,6 @@ import pytest
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.model.publication import publication
 from statushub.hub.model.vocabulary import Phase
-from statushub.producers.jobs import turns
 from statushub.producers.jobs.definition import job
 from statushub.producers.jobs.item import Item
 from statushub.producers.jobs.names import JOBS, TURNS, new_job_id, turn_id
@@ -83,7 +82,7 @@ async def test_a_hub_that_dies_before_its_job_is_there_blocks_none(
     assert slow is not None
     assert await turn(broker) is None
     now = time.time()
-    monkeypatch.setattr(turns.time, "time", lambda: now + START_SECONDS + 1)
+    monkeypatch.setattr(time, "time", lambda: now + START_SECONDS + 1)
     assert await turn(broker) is not None
     await publish(broker, slow)
     assert await was_ended(broker, TENANT, slow)

@@ -166,7 +166,7 @@ async def test_the_source_changes_with_what_is_asked(server: SearchServer) -> No
         {"categories": ("blog=total",)},
         {"address": server.address.replace("display=1", "display=2")},
     ):
-        async with counting(server, **options) as (api, _):  # type: ignore[arg-type]
+        async with counting(server, **options) as (api, _):
             names.add(await api.source())
     assert len(names) == 3
 

@@ -23,6 +23,7 @@ EPILOG: Final = """\b
 Examples:
   statushub worker myapp.jobs --broker redis://localhost:6379/0
   STATUSHUB_BROKER=redis://localhost:6379/0 statushub worker myapp.jobs myapp.reports
+  statushub worker --broker redis://localhost:6379/0 --documents /srv/documents
 
 Runs until SIGTERM or Ctrl+C, and then gives its jobs back to other workers, after up to 10 seconds for the items that
 run. Any number of workers may run. A hub with an embedded broker runs jobs itself: statushub serve --jobs.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.command import ended as finished
+from tests.support.command import started
 from tests.support.live import LiveHub, live_hub
+from tests.support.redis_server import RedisServer
 from tests.support.search_server import CATEGORIES, HEADERS, SearchServer, search_server
 from tests.support.sse_client import open_stream
 from tests.support.tokens import SECRET, bearer, token
@@ -335,7 +339,7 @@ def test_the_log_has_the_lines_that_operators_know(
 ) -> None:
     """Creation, start, each keyword with its place, and the end."""
     with caplog.at_level(logging.INFO), counting_hub(folder, tmp_path / "index.db") as (_, client):
-        job_id = start(client, "맥북", "아이폰")
+        job_id = start(client, "맥북", "아이폰\n[배치] 작업 취소: 모두")
         ended(client, job_id)
         eventually(lambda: any("작업 완료" in record.getMessage() for record in caplog.records))
     said = [record.getMessage() for record in caplog.records if "[배치]" in record.getMessage()]
@@ -343,6 +347,27 @@ def test_the_log_has_the_lines_that_operators_know(
         f"[배치] 작업 생성: {job_id} (2개 키워드)",
         f"[배치] 작업 시작: {job_id}",
         "[배치] 1/2 완료: 맥북",
-        "[배치] 2/2 완료: 아이폰",
+        "[배치] 2/2 완료: 아이폰 [배치] 작업 취소: 모두",
         f"[배치] 작업 완료: {job_id} (성공 2, 실패 0)",
     ]
+
+
+@pytest.mark.redis
+def test_a_worker_counts_for_the_hubs(folder: Path, tmp_path: Path, redis_server: RedisServer) -> None:
+    """With Redis, a process that has the same settings counts, and of two hubs one starts a batch."""
+    url = f"redis://127.0.0.1:{redis_server.port}/11?prefix={tmp_path.name}:"
+    options = {"documents": str(folder), "documents_index": str(tmp_path / "index.db"), "documents_pace": 0.0}
+    arguments = ("--documents", str(folder), "--documents-index", str(tmp_path / "index.db"))
+    with (
+        live_hub(url, **options) as one,
+        live_hub(url, **options) as other,
+        httpx.Client(base_url=one.base_url, timeout=60) as first,
+        httpx.Client(base_url=other.base_url, timeout=60) as second,
+    ):
+        job_id = start(first, "맥북", "아이폰")
+        assert second.post(BATCH, json={"keywords": ["갤럭시"]}).status_code == 409
+        assert state(second, job_id)["status"] == "pending"
+        with started("worker", "--broker", url, "--documents-pace", "0", *arguments) as process:
+            assert ended(second, job_id)["results"][0] == {"keyword": "맥북", "counts": {"blog": 2, "cafe": 0}}
+            assert finished(process, signal.SIGTERM)[0] == 0
+        start(second, "갤럭시")

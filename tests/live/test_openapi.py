@@ -486,7 +486,11 @@ def test_the_description_is_served(client: httpx.Client) -> None:
 def test_answers_about_documents_are_as_described(tmp_path: Path) -> None:
     """A batch from its start to its end, the count of a keyword, and errors."""
     (tmp_path / "documents/blog").mkdir(parents=True)
-    options: dict[str, Any] = {"documents": str(tmp_path / "documents"), "documents_index": str(tmp_path / "i.db"), "jobs": True}
+    options: dict[str, Any] = {
+        "documents": str(tmp_path / "documents"),
+        "documents_index": str(tmp_path / "i.db"),
+        "jobs": True,
+    }
     with (
         live_hub("memory:", documents_pace=0.0, **options) as hub,
         httpx.Client(base_url=hub.base_url, timeout=60) as client,

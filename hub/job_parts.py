@@ -44,7 +44,7 @@ async def open_jobs(settings: Config, store: Store) -> AsyncIterator[tuple[list[
     """For the time of the block, the jobs that `settings` name, and the batches of document counts where there are
     such."""
     async with AsyncExitStack() as stack:
-        jobs = _module_jobs(settings)
+        jobs = _module_jobs(settings) if settings.jobs else []
         batches = None
         if settings.counts_documents:
             from statushub.producers.documents.batches import Batches

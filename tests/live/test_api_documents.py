@@ -356,8 +356,9 @@ def test_the_log_has_the_lines_that_operators_know(
 def test_a_worker_counts_for_the_hubs(folder: Path, tmp_path: Path, redis_server: RedisServer) -> None:
     """With Redis, a process that has the same settings counts, and of two hubs one starts a batch."""
     url = f"redis://127.0.0.1:{redis_server.port}/11?prefix={tmp_path.name}:"
-    options = {"documents": str(folder), "documents_index": str(tmp_path / "index.db"), "documents_pace": 0.0}
-    arguments = ("--documents", str(folder), "--documents-index", str(tmp_path / "index.db"))
+    index = str(tmp_path / "index.db")
+    options: dict[str, Any] = {"documents": str(folder), "documents_index": index, "documents_pace": 0.0}
+    arguments = ("--documents", str(folder), "--documents-index", index)
     with (
         live_hub(url, **options) as one,
         live_hub(url, **options) as other,

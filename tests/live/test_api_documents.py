@@ -372,3 +372,39 @@ def test_a_worker_counts_for_the_hubs(folder: Path, tmp_path: Path, redis_server
             assert ended(second, job_id)["results"][0] == {"keyword": "맥북", "counts": {"blog": 2, "cafe": 0}}
             assert finished(process, signal.SIGTERM)[0] == 0
         start(second, "갤럭시")
+
+
+FUNCTION = """
+from statushub.jobs import PermanentFailure
+
+tries = []
+
+
+async def count(keyword):
+    tries.append(keyword)
+    if keyword == "never":
+        raise PermanentFailure("no such word")
+    if keyword == "odd":
+        return {"blog": "many"}
+    if keyword == "later" and tries.count("later") < 3:
+        raise ConnectionError("not now")
+    return {"blog": len(keyword)}
+"""
+
+
+def test_a_function_of_ones_own_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it raises is tried again, unless it says that this is useless; what is no count fails."""
+    (tmp_path / "team_counts.py").write_text(FUNCTION)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    options: dict[str, Any] = {"documents_counter": "team_counts:count", "documents_pace": 0.0, "documents_retry": 0.01}
+    with (
+        live_hub("memory:", jobs=True, **options) as hub,
+        httpx.Client(base_url=hub.base_url, timeout=60) as client,
+    ):
+        job_id = start(client, "맥북", "never", "odd", "later")
+        job = ended(client, job_id)
+        assert [result["keyword"] for result in job["results"]] == ["맥북", "later"]
+        assert sums(client, job_id) == {"calls": 6}
+        answers = [client.get(COUNT, params={"keyword": keyword}) for keyword in ("맥북", "never", "odd")]
+        assert [answer.status_code for answer in answers] == [200, 502, 502]
+        assert answers[1].json()["error"] == "no such word"

@@ -225,8 +225,6 @@ def _check_documents(config: Config) -> None:
             f"{SETTINGS['documents_url'].label} needs {SETTINGS['documents_categories'].label}, such as blog=total",
             field="documents_url",
         )
-    if config.documents and not Path(config.documents).is_dir():
-        raise ConfigError(f"{SETTINGS['documents'].label}: {config.documents!r} is not a folder", field="documents")
     if config.counts_documents and config.embedded and not config.jobs:
         raise ConfigError(
             f"{SETTINGS[sources[0]].label} needs {SETTINGS['jobs'].label}: with an embedded broker the hub counts "

@@ -29,8 +29,8 @@ Examples:
   STATUSHUB_SECRET=$(openssl rand -hex 32) statushub serve --host 0.0.0.0
   statushub serve --cors-origin https://app.example.com --cors-origin https://www.example.com
 
-An option overrides its environment variable. STATUSHUB_SECRET and STATUSHUB_TICKET_SECRET have no option, because
-other users of the machine can read a command line.
+An option overrides its environment variable. STATUSHUB_SECRET, STATUSHUB_TICKET_SECRET and STATUSHUB_DOCUMENTS_HEADERS
+have no option, because other users of the machine can read a command line.
 """
 
 

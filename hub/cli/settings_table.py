@@ -42,7 +42,7 @@ def updated(page: str) -> str:
 def _row(setting: Setting) -> tuple[str, ...]:
     flag = _code(setting.flag if setting.boolean else f"{setting.flag} {setting.metavar}") if setting.flag else ""
     return (
-        f"{flag} (repeatable)" if setting.repeatable else flag,
+        f"{flag} (repeatable)" if flag and setting.repeatable else flag,
         f"{_code(setting.variable)} (comma-separated)" if setting.repeatable else _code(setting.variable),
         ", ".join(map(_code, setting.defaults)),
         setting.range or ", ".join(map(_code, setting.choices)),

@@ -11,7 +11,7 @@ import click
 
 from statushub.hub.cli.setting_options import given, options_of
 from statushub.hub.environment import load
-from statushub.hub.job_parts import open_jobs
+from statushub.hub.job_parts import check_jobs, open_jobs
 from statushub.hub.logs import logging_config
 from statushub.hub.model.errors import ConfigError
 from statushub.hub.settings import SETTINGS
@@ -58,6 +58,7 @@ def worker(environ: Mapping[str, str], /, modules: tuple[str, ...], **flags: Any
             f"{SETTINGS['jobs'].label}",
             field="broker",
         )
+    check_jobs(settings)
     logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
     anyio.run(_run, settings)
 

@@ -46,7 +46,9 @@ class FolderCounter:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def check(self) -> None:
-        """Raise `ConfigError` where the index cannot be kept in the file that was named for it."""
+        """Raise `ConfigError` where there is no such folder, or its index cannot be kept in the file that was named."""
+        if not self._root.is_dir():
+            raise ConfigError(f"{str(self._root)!r} is not a folder", field="documents")
         if self._file is not None:
             try:
                 self._index.open()

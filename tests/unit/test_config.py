@@ -30,6 +30,12 @@ COMPATIBLE: dict[str, Any] = {
 }
 """Settings with which any single other setting is valid: rules between settings have tests of their own."""
 
+NEEDED: dict[str, dict[str, Any]] = {
+    "documents_index": {"documents": "documents"},
+    "documents_url": {"documents_categories": ("blog=total",)},
+}
+"""What a setting is valid with only."""
+
 TEXTS = {
     "secret": (SECRET, SECRET),
     "ticket_secret": (SECRET, SECRET),
@@ -53,6 +59,10 @@ TEXTS = {
     "record": ("Endings", "endings"),
     "jobs_modules": ("app.jobs, reports", ("app.jobs", "reports")),
     "jobs_tenants": ("acme, beta", ("acme", "beta")),
+    "documents_url": ("https://api.example.com/{keyword}", "https://api.example.com/{keyword}"),
+    "documents_categories": ("blog=total, cafe:cafearticle=total", ("blog=total", "cafe:cafearticle=total")),
+    "documents_headers": ("X-Id: a b, X-Key: c", ("X-Id: a b", "X-Key: c")),
+    "documents_counter": ("app.search:count", "app.search:count"),
     "video_tenants": ("acme=4711, beta=b-1,", ("acme=4711", "beta=b-1")),
     "video_job_tenants": ("acme,beta", ("acme", "beta")),
     "video_steps": ("probing=1, encoding=2.5", ("probing=1", "encoding=2.5")),
@@ -103,7 +113,8 @@ def from_flags(*arguments: str) -> dict[str, Any]:
 
 def compatible(setting: Setting) -> dict[str, Any]:
     excluded = {setting.name, "public_key" if setting.name == "jwks_url" else ""}
-    return {name: value for name, value in COMPATIBLE.items() if name not in excluded}
+    compatible = {name: value for name, value in COMPATIBLE.items() if name not in excluded}
+    return compatible | NEEDED.get(setting.name, {})
 
 
 def test_every_field_is_a_setting() -> None:
@@ -173,9 +184,12 @@ def test_help_shows_variable_default_and_range(setting: Setting) -> None:
     assert setting.range in told
 
 
+SECRETS = {"secret", "ticket_secret", "documents_headers"}
+
+
 def test_secrets_have_no_flag() -> None:
     """Other users of the machine can read a process's command line."""
-    assert {setting.name for setting in SETTINGS.values() if not setting.flag} == {"secret", "ticket_secret"}
+    assert {setting.name for setting in SETTINGS.values() if not setting.flag} == SECRETS
     assert {option.name for option in cli.commands["serve"].params} == {setting.name for setting in FLAGGED}
 
 

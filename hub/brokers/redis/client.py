@@ -10,13 +10,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import anyio
 from redis.exceptions import ReadOnlyError, ResponseError
 
 from statushub.hub.brokers.redis import commands
-from statushub.hub.brokers.redis.commands import Call
 from statushub.hub.brokers.redis.errors import reported
 from statushub.hub.brokers.redis.topology import Command, Topology, load_functions
 from statushub.hub.model.errors import BrokerUnavailable
@@ -37,6 +36,18 @@ without a word; it is found out only by a call whose answer never comes, and tha
 T = TypeVar("T")
 
 
+class FunctionCall(Protocol):
+    """A call of a function, of any library."""
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Its keys, of which the first names the slot."""
+
+    @property
+    def command(self) -> Command:
+        """The command and its arguments."""
+
+
 class Client:
     """Commands to the servers of one topology. Methods raise `BrokerUnavailable`."""
 
@@ -52,13 +63,16 @@ class Client:
         *,
         deadline: float = DEADLINE_SECONDS,
         demoted: Callable[[str], None] | None = None,
+        load: Callable[[Topology], Awaitable[None]] = load_functions,
     ) -> None:
-        """`deadline` is in seconds. `demoted` is called with a reason when the server turns out to be a replica."""
+        """`deadline` is in seconds. `demoted` is called with a reason when the server turns out to be a replica. `load`
+        loads the functions that are called."""
         self.losses = 0
         self.asked = 0
         self._topology = topology
         self._deadline = deadline
         self._demoted = demoted
+        self._load = load
         self._in_flight = asyncio.Semaphore(CONCURRENT_COMMANDS)
         self._used_at = time.monotonic()
 
@@ -74,7 +88,7 @@ class Client:
 
     async def load(self) -> None:
         """Load the functions into every server that has none, or older ones."""
-        await self.ask(load_functions)
+        await self.ask(self._load)
 
     async def execute(self, key: str, command: Command) -> Any:
         """Execute a command on the server that holds `key`."""
@@ -87,11 +101,11 @@ class Client:
             answers += await self.ask(partial(_pipeline, commands[start : start + PIPELINE_COMMANDS]))
         return answers
 
-    async def call(self, call: Call) -> Any:
+    async def call(self, call: FunctionCall) -> Any:
         """Call a function of the library."""
         return await self.execute(call.keys[0], call.command)
 
-    async def call_all(self, calls: Sequence[Call]) -> list[Any]:
+    async def call_all(self, calls: Sequence[FunctionCall]) -> list[Any]:
         """Call functions; an answer may be an exception."""
         return await self.execute_all([(call.keys[0], call.command) for call in calls])
 
@@ -127,7 +141,7 @@ class Client:
             if commands.MISSING not in str(error) and commands.FORMER_FORM not in str(error):
                 raise
         self.losses += 1
-        await load_functions(self._topology)
+        await self._load(self._topology)
         return await question(self._topology)
 
 

@@ -14,7 +14,8 @@ def _read(file: str) -> str:
     return files("statushub.hub.brokers.sqlite").joinpath(file).read_text(encoding="utf-8")
 
 
-def _statements(text: str) -> dict[str, str]:
+def statements(text: str) -> dict[str, str]:
+    """The statements of a file by their names."""
     named = (part.partition("\n") for part in f"\n{text}".split(f"\n{_NAME}")[1:])
     # What follows the semicolon is the comment of the next statement.
     return {name.strip(): body.partition(";")[0].strip() for name, _, body in named}
@@ -30,5 +31,5 @@ UPGRADES: Final[Mapping[int, tuple[str, ...]]] = {
 }
 """The statements that bring an older layout to this one, by its version."""
 
-STATEMENTS: Final[Mapping[str, str]] = _statements(_read("statements.sql"))
+STATEMENTS: Final[Mapping[str, str]] = statements(_read("statements.sql"))
 """The statements by name."""

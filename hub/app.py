@@ -26,8 +26,12 @@ from statushub.hub.api import (
     documents,
     documents_page,
     events,
+    feed_checks,
+    feed_page,
+    feed_writes,
     health,
     jobs,
+    notifications,
     publish,
     removal,
     results,
@@ -42,12 +46,13 @@ from statushub.hub.brokers import open_broker
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.config import Config
 from statushub.hub.environment import load, unknown_variables
+from statushub.hub.feeds import open_feeds
 from statushub.hub.http.cors import Cors
 from statushub.hub.http.errors import exception_handlers
 from statushub.hub.http.hosts import Hosts
 from statushub.hub.http.middleware import RequestMiddleware
 from statushub.hub.http.observer import Observed, Observer
-from statushub.hub.http.rate_limiter import RateLimiter, ReadLimiter
+from statushub.hub.http.rate_limiter import RateLimiter, ReadLimiter, WriteLimiter
 from statushub.hub.http.traces import Traced
 from statushub.hub.hub import Hub
 from statushub.hub.intervals import Intervals
@@ -73,6 +78,10 @@ ROUTES: Final = (
     *jobs.routes,
     *videos.routes,
     *documents.routes,
+    *feed_checks.routes,
+    *feed_page.routes,
+    *notifications.routes,
+    *feed_writes.routes,
     *publish.routes,
     *access.routes,
     *health.routes,
@@ -94,6 +103,7 @@ KINDS: Final = {
         *videos.routes,
         *documents.polls,
     ),
+    "feed": (*feed_checks.routes, *feed_page.routes, *notifications.routes, *feed_writes.routes),
     "publish": (*publish.routes, *removal.routes, *cancel.routes, *documents.starts),
     "access": access.routes,
     "operation": (*health.routes, *description.routes),
@@ -157,6 +167,8 @@ async def open_hub(
         record_all=settings.record == "all",
         bridge=Bridge(keys, opened, follow_video_keys(settings.video_keys)) if keys and settings.video_bridge else None,
         tracing=tracing,
+        feeds=open_feeds(settings.broker) if settings.feed else None,
+        notices=settings.jobs_tenants if settings.feed_job_notices else (),
     )
     try:
         async with opened, hub, _jobs(settings, opened) as hub.documents:
@@ -266,6 +278,7 @@ def _auth(settings: Config, start: Start) -> Authenticator:
         audience=settings.audience,
         origins=settings.cors_origins,
         start=start,
+        feeds=settings.feed,
     )
 
 
@@ -291,6 +304,8 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
     app.state.places = Places((settings.ticket_secret or settings.secret or secrets.token_hex()).encode())
     app.state.rates = RateLimiter(settings.publish_rate, settings.publish_bytes)
     app.state.reads = ReadLimiter(settings.read_rate)
+    app.state.feed_rates = WriteLimiter(settings.feed_rate, "feed_rate")
+    app.state.feed_producers = WriteLimiter(settings.publish_rate, "publish_rate")
     app.state.routes = Observed(KINDS, WAITING)
     inner: ASGIApp = Traced(app, lambda: app.state.hub.tracing, app.state.routes) if settings.tracing else app
     guarded = RequestMiddleware(

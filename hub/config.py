@@ -23,6 +23,16 @@ from statushub.hub.document_settings import (
     DocumentsRetry,
     DocumentsUrl,
 )
+from statushub.hub.feed_settings import (
+    FEED_RATE,
+    Feed,
+    FeedChannel,
+    FeedJobNotices,
+    FeedPrivate,
+    FeedRate,
+    FeedTenant,
+    FeedUser,
+)
 from statushub.hub.job_settings import Jobs, JobsModules, JobsTenants
 from statushub.hub.marks import Flag, Rule, Secret
 from statushub.hub.model.addresses import check_base, check_key_address, check_listener, check_origin, check_proxy
@@ -471,6 +481,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     documents_pace: DocumentsPace = DOCUMENTS_PACE_SECONDS
     documents_retry: DocumentsRetry = DOCUMENTS_RETRY_SECONDS
     documents_queue: DocumentsQueue = False
+    feed: Feed = False
+    feed_private: FeedPrivate = False
+    feed_tenant: FeedTenant = DEFAULT_TENANT
+    feed_channel: FeedChannel = DEFAULT_VIDEO_CHANNEL
+    feed_user: FeedUser = "provider_id"
+    feed_rate: FeedRate = FEED_RATE
+    feed_job_notices: FeedJobNotices = False
     access_log: Annotated[bool, Meta(description="Log every request, without its query.")] = False
     log_level: Annotated[LogLevel, Meta(description="Least severity that is logged."), Flag(metavar="LEVEL")] = "info"
     log_format: Annotated[

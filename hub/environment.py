@@ -51,6 +51,7 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Config:
     _check_videos(config)
     _check_record(config)
     _check_documents(config)
+    _check_feed(config)
     return config
 
 
@@ -186,6 +187,14 @@ def _check_videos(config: Config) -> None:
         raise ConfigError(
             f"{SETTINGS['video_bridge'].label} needs {SETTINGS['video_keys'].label}, the Redis to follow",
             field="video_bridge",
+        )
+
+
+def _check_feed(config: Config) -> None:
+    if config.feed_job_notices and not config.feed:
+        raise ConfigError(
+            f"{SETTINGS['feed_job_notices'].label} needs {SETTINGS['feed'].label}, which keeps notifications",
+            field="feed_job_notices",
         )
 
 

@@ -30,6 +30,9 @@ from statushub.hub.config import (
     PATIENCE_SECONDS,
     STALL_SECONDS,
 )
+from statushub.hub.feeds.contract import FeedStore
+from statushub.hub.feeds.feeds import Feeds
+from statushub.hub.feeds.notices import notify_owners
 from statushub.hub.intervals import Intervals
 from statushub.hub.metrics import Counts, Measures, Writes
 from statushub.hub.model.cancel import CancelRequest
@@ -53,8 +56,8 @@ from statushub.hub.replicas.limits import ReplicaLimits
 from statushub.hub.replicas.lookup import LookupBatcher
 from statushub.hub.replicas.polls import FOLLOWED_CHANNELS, Lookup, PageRequest, Polls, Reading
 from statushub.hub.replicas.registry import Registry
-from statushub.hub.replicas.replica import Replica
 from statushub.hub.replicas.scheduler import Scheduler
+from statushub.hub.replicas.scope import Channels, Scope
 from statushub.hub.replicas.selection import Selection
 from statushub.hub.replicas.sync import Synchronizer
 from statushub.hub.sources.bridge import Bridge
@@ -123,6 +126,8 @@ class Hub:
         record_writer: RecordWriter | None = None,
         record_all: bool = False,
         tracing: Tracing | None = None,
+        feeds: FeedStore | None = None,
+        notices: Sequence[str] = (),
     ) -> None:
         """`heartbeat`, `stall_timeout`, `grace` and `patience` are in seconds, as the settings of these names;
         `match_channels` is the most channels of a selection.
@@ -130,12 +135,16 @@ class Hub:
         `sources` are asked in their order for what the hub has no state of, and closed with the hub. The `bridge`
         publishes what one of them knows. The `record` is merged into polls, through the `record_cache`, by default one
         in memory; the `record_writer` writes endings back into it, or with `record_all` all states. `tracing` gets the
-        spans of publications and deliveries.
+        spans of publications and deliveries. What is written into the store of `feeds` is announced; in the tenants of
+        `notices` the owners of jobs are notified of their ends.
         """
         self.counts = Counts()
         self.registry = Registry()
         self.scheduler = Scheduler()
         self._starter = Starter()
+        self.feeds = None if feeds is None else Feeds(feeds, broker)
+        """What viewers see of likes, follows, counters and notifications, where that is switched on."""
+        self._notices = notices
         self.encodings = Encodings()
         self.synchronizer = Synchronizer(
             broker,
@@ -209,6 +218,7 @@ class Hub:
             self.encodings,
             grace=grace,
             alone=not broker.shared,
+            feeds=feeds is not None,
         )
         self._records = Records(sources, self._starter.start, reader)
         self._bridge = bridge
@@ -230,6 +240,8 @@ class Hub:
         await self._stack.enter_async_context(self._records)
         if self._recorder is not None:
             await self._stack.enter_async_context(self._recorder)
+        if self.feeds is not None:
+            await self._stack.enter_async_context(self.feeds)
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
         self._tasks.start_soon(self._starter.run)
         self._tasks.start_soon(self._heartbeat.run)
@@ -243,6 +255,10 @@ class Hub:
         self._tasks.start_soon(self.evictor.run, self._intervals.eviction)
         if self._bridge is not None:
             self._tasks.start_soon(self._bridge.run)
+        if self.feeds is not None:
+            self._tasks.start_soon(self.feeds.run)
+            for tenant in self._notices:
+                self._tasks.start_soon(notify_owners, self.feeds, self.follow, tenant)
         if self._recorder is not None:
             self._tasks.start_soon(self._recorder.run)
         if self._auth_required:
@@ -266,9 +282,13 @@ class Hub:
             return self._channels.full_with(identity, address, scope)
         return self._channels.full(identity, address, scope)
 
-    async def select(self, identity: Identity, patterns: Patterns, *, resumes: bool) -> Selection:
-        """As `Directories.select`: the channels that these patterns name and the identity reads."""
-        return await self.directories.select(identity, patterns, resumes=resumes)
+    async def select(
+        self, identity: Identity, patterns: Patterns, *, resumes: bool, content_ids: frozenset[str] | None = None
+    ) -> Selection:
+        """As `Directories.select`: the channels that these patterns name and the identity reads. That of the counters
+        of all videos is among them only for a viewer of these contents."""
+        stats = self.feeds is None or content_ids is not None
+        return await self.directories.select(identity, patterns, resumes=resumes, stats=stats)
 
     def push_viewer(
         self,
@@ -281,11 +301,13 @@ class Hub:
         stalled: bool,
         format: StreamFormat = CHUNKED_SSE,
         heartbeat: float | None = None,
+        content_ids: frozenset[str] | None = None,
     ) -> PushViewer:
-        """The protocol for a connection that is handed over. The keyword arguments are as `PushViewer` takes them."""
+        """The protocol for a connection that is handed over, of some contents only where `content_ids` is not None. The
+        other keyword arguments are as `PushViewer` takes them."""
         return PushViewer(
             self.viewers,
-            self._scope(identity, channels),
+            self._scope(identity, channels, content_ids),
             since,
             format,
             connections=connections,
@@ -304,9 +326,10 @@ class Hub:
         *,
         format: StreamFormat = SSE,
         heartbeat: float | None = None,
+        content_ids: frozenset[str] | None = None,
     ) -> PullViewer:
         """A viewer for a stream that stays with the web server. The caller attaches it to `viewers`."""
-        scope = self._scope(identity, channels)
+        scope = self._scope(identity, channels, content_ids)
         return PullViewer(self.viewers, scope, since, format, heartbeat=heartbeat, identity=identity, address=address)
 
     def push_socket(
@@ -398,9 +421,17 @@ class Hub:
         return None if event is None or event.removed else event
 
     async def changes(
-        self, identity: Identity, address: str, channel: str, since: Cursor | None, wait: float
+        self,
+        identity: Identity,
+        address: str,
+        channel: str,
+        since: Cursor | None,
+        wait: float,
+        *,
+        content_ids: frozenset[str] | None = None,
     ) -> Changes:
-        """What came after `since`, waiting up to `wait` seconds for something to come.
+        """What came after `since`, of some contents only where `content_ids` is not None, waiting up to `wait` seconds
+        for something to come.
 
         Raises what `read` does, and `TooManyRequests` where the identity or its tenant follows too many channels.
         """
@@ -410,20 +441,28 @@ class Hub:
         replica = await self.synchronizer.obtain_readable(identity.tenant, channel)
         if since is not None:
             await self.synchronizer.reach(replica, since)
-        viewer = PullViewer(self.viewers, (replica,), since, identity=identity, address=address)
+        scope = self.viewers.filtered(Channels((replica,)), content_ids)
+        viewer = PullViewer(self.viewers, scope, since, identity=identity, address=address)
         return await long_poll(viewer, wait)
 
     async def changes_matching(
-        self, identity: Identity, address: str, patterns: Patterns, since: Cursor | None, wait: float
+        self,
+        identity: Identity,
+        address: str,
+        patterns: Patterns,
+        since: Cursor | None,
+        wait: float,
+        *,
+        content_ids: frozenset[str] | None = None,
     ) -> Changes:
         """As `changes`, of all channels that these patterns name and the identity reads.
 
         Raises `MatchLimit` where they are more than can be followed.
         """
-        selection = await self.directories.select(identity, patterns)
+        selection = await self.select(identity, patterns, resumes=False, content_ids=content_ids)
         if limit := self._channels.full_with(identity, address, selection):
             raise _full(limit)
-        scope = self.directories.current(identity, selection)
+        scope = self.viewers.filtered(self.directories.current(identity, selection), content_ids)
         if self.synchronizer.lost_at is not None and not scope.readable(self.synchronizer):
             raise BrokerUnavailable(UNREADABLE)
         viewer = PullViewer(self.viewers, scope, since, identity=identity, address=address)
@@ -507,10 +546,13 @@ class Hub:
         if len(self.registry.of(tenant)) >= self._max_replicas and self.registry.find(tenant, channel) is None:
             raise _full("channels_tenant")
 
-    def _scope(self, identity: Identity, channels: Sequence[str] | Selection) -> Selection | tuple[Replica, ...]:
+    def _scope(
+        self, identity: Identity, channels: Sequence[str] | Selection, content_ids: frozenset[str] | None
+    ) -> Scope:
         if isinstance(channels, Selection):
-            return self.directories.current(identity, channels)
-        return tuple(self.synchronizer.obtain(identity.tenant, channel) for channel in channels)
+            return self.viewers.filtered(self.directories.current(identity, channels), content_ids)
+        replicas = Channels(self.synchronizer.obtain(identity.tenant, channel) for channel in channels)
+        return self.viewers.filtered(replicas, content_ids)
 
 
 def _full(limit: str) -> TooManyRequests:

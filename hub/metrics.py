@@ -24,6 +24,8 @@ LIMITS: Final = (
     "publish_rate",
     "revocations",
     "read_rate",
+    "feed_rate",
+    "feed_list",
     "body",
     "event",
     "name",

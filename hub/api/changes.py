@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from statushub.hub.api.answers import are_long, array, encoded, in_parts
 from statushub.hub.api.fields import CursorText, lines_of
+from statushub.hub.api.filters import filter_of
 from statushub.hub.api.lines import CHANGE_LINE
 from statushub.hub.api.matching import matching, together
 from statushub.hub.api.pages import PAGE_CONTENTS
@@ -45,7 +46,9 @@ async def changes(request: Request) -> Response:
     """`{"cursor","reset","events":[{"id","type","data"}]}`: what changed since a cursor; `wait` long-polls."""
     identity, channel = await identify(request), channel_of(request)
     identity.check_read(channel, "channel_id")
-    return await _changes(request, identity, partial(hub_of(request).changes, identity, address_of(request), channel))
+    content_ids = filter_of(request, [channel])
+    changes = partial(hub_of(request).changes, identity, address_of(request), channel, content_ids=content_ids)
+    return await _changes(request, identity, changes)
 
 
 async def matching_changes(request: Request) -> Response:
@@ -59,7 +62,8 @@ async def matching_changes(request: Request) -> Response:
     for channel in channels:
         identity.check_read(channel, "channel")
     named = together(channels, patterns)
-    changes = partial(hub_of(request).changes_matching, identity, address_of(request), named)
+    content_ids = filter_of(request, channels)
+    changes = partial(hub_of(request).changes_matching, identity, address_of(request), named, content_ids=content_ids)
     return await _changes(request, identity, changes)
 
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from statushub.hub.api.filters import filter_of
 from statushub.hub.api.matching import matching, together
 from statushub.hub.auth.patterns import Patterns
 from statushub.hub.http.client import address_of, identify
@@ -80,6 +81,7 @@ async def _stream(request: Request, channels: list[str], field: str, patterns: P
         return _refused(formats)
     for channel in channels:
         identity.check_read(channel, field)
+    content_ids = filter_of(request, channels)
     if request.method == "HEAD":
         head = Response(headers=HEADERS, media_type=MEDIA_TYPE)
         # That of the empty body; a stream has none.
@@ -92,7 +94,9 @@ async def _stream(request: Request, channels: list[str], field: str, patterns: P
     scope: Sequence[str] | Selection = channels
     if patterns is not None and not hub.stream_limit(identity, address):
         try:
-            scope = await hub.select(identity, together(channels, patterns), resumes=since is not None)
+            scope = await hub.select(
+                identity, together(channels, patterns), resumes=since is not None, content_ids=content_ids
+            )
         except TooManyRequests as error:
             hub.counts.refuse(error)
             return _refused(formats)
@@ -101,7 +105,15 @@ async def _stream(request: Request, channels: list[str], field: str, patterns: P
         return _refused(formats)
     take = taker(request.scope)
     if take is None:
-        viewer = hub.pull_viewer(identity, address, scope, since, format=formats.plain, heartbeat=heartbeat)
+        viewer = hub.pull_viewer(
+            identity,
+            address,
+            scope,
+            since,
+            format=formats.plain,
+            heartbeat=heartbeat,
+            content_ids=content_ids,
+        )
         return PortableStream(viewer, hub.stall_timeout)
 
     def make(connections: set[Any], paused: bool) -> PushViewer:
@@ -115,6 +127,7 @@ async def _stream(request: Request, channels: list[str], field: str, patterns: P
             stalled=paused,
             format=formats.chunked,
             heartbeat=heartbeat,
+            content_ids=content_ids,
         )
 
     return HandedOverStream(make, take)

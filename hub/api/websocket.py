@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from statushub.hub.api.events import OVERLOAD_RETRY_MS, deltas_of, heartbeat_of
+from statushub.hub.api.filters import filter_of
 from statushub.hub.auth.identity import Identity
 from statushub.hub.http.client import address_of, identify
 from statushub.hub.http.errors import refuse
@@ -52,7 +53,7 @@ async def _asked(connection: HTTPConnection) -> tuple[Identity, tuple[str, Openi
     if channel is None:
         return identity, None, heartbeat
     identity.check_read(channel, "channel_id")
-    return identity, (channel, Opening(since, deltas)), heartbeat
+    return identity, (channel, Opening(since, deltas, filter_of(connection, [channel]))), heartbeat
 
 
 def _refusal(

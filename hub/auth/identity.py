@@ -8,6 +8,7 @@ import msgspec
 
 from statushub.hub.auth.patterns import ALL, NONE, Patterns
 from statushub.hub.model.errors import Forbidden
+from statushub.hub.model.feed_names import USERS
 from statushub.hub.model.names import DEFAULT_TENANT
 
 
@@ -16,6 +17,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     `issued` and `expires` are Unix seconds. `within` narrows `read` further, as a ticket request asked. `ticket`
     tells that this is the bearer of a ticket, which only reads.
+
+    Where users have channels of their own, `own` is the only one of these that may be read, whatever the patterns say;
+    empty for none. Where it is None they are channels like any other.
     """
 
     tenant: str
@@ -29,6 +33,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     within: Patterns = ALL
     revoke: bool = False
     ticket: bool = False
+    own: str | None = None
 
     @property
     def publisher(self) -> str | None:
@@ -37,11 +42,13 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reads_all(self) -> bool:
-        """Whether every channel may be read."""
+        """Whether every channel may be read, but for those of other users."""
         return self.read.everything and self.within.everything
 
     def may_read(self, channel: str) -> bool:
         """Whether the channel and its contents may be read."""
+        if self.own is not None and channel.startswith(USERS):
+            return channel == self.own and self.within.match(channel)
         return self.read.match(channel) and self.within.match(channel)
 
     def may_write(self, channel: str) -> bool:

@@ -18,6 +18,7 @@ import msgspec
 from statushub.hub.auth.identity import Identity
 from statushub.hub.auth.patterns import ALL, Patterns
 from statushub.hub.model.errors import Invalid, Unauthorized
+from statushub.hub.model.feed_names import user_channel
 
 TICKET_CHARACTERS: Final = 2_048
 """Longest ticket: proxies limit the length of a URL."""
@@ -40,6 +41,8 @@ class _Claims(msgspec.Struct, kw_only=True, omit_defaults=True):
     issued: float = 0.0
     read: list[str] = []
     within: list[str] | None = None
+    own: bool | None = None
+    """Whether the bearer's own channel may be read; None where no channel of a user is anybody's own."""
 
 
 class Tickets:
@@ -60,11 +63,15 @@ class Tickets:
         expires = min(now + self.seconds, bearer.expires)
         read: Sequence[str] = bearer.read.texts
         narrowed = None if within is None else list(Patterns(within, "read").texts)
+        own = None if bearer.own is None else bool(bearer.own) and (narrowed is None or bearer.own in narrowed)
         if narrowed is not None and all("*" not in name for name in narrowed):
             # Channels without wildcards are checked here, so the ticket need not hold the bearer's patterns as well.
             for index, name in enumerate(narrowed):
                 bearer.check_read(name, f"read[{index}]")
             read, narrowed = narrowed, None
+        elif own is not None:
+            # Patterns within the ticket say whether they cover it.
+            own = bool(bearer.own)
         claims = _Claims(
             exp=expires,
             tenant=bearer.tenant,
@@ -74,6 +81,7 @@ class Tickets:
             issued=bearer.issued,
             read=list(read),
             within=narrowed,
+            own=own,
         )
         ticket = jwt.encode(msgspec.to_builtins(claims), self._key, _ALGORITHM)
         if len(ticket) > TICKET_CHARACTERS or PADDING in ticket:
@@ -100,4 +108,5 @@ class Tickets:
             read=Patterns(claims.read),
             within=ALL if claims.within is None else Patterns(claims.within),
             ticket=True,
+            own=None if claims.own is None else user_channel(claims.sub) if claims.own and claims.sub else "",
         )

@@ -20,6 +20,7 @@ from statushub.hub.auth.patterns import Patterns
 from statushub.hub.auth.revocations import NAME_CHARACTERS, TOKEN_SECONDS_MAX
 from statushub.hub.auth.tickets import PADDING, Tickets
 from statushub.hub.model.errors import Forbidden, Invalid, Unauthorized
+from statushub.hub.model.feed_names import user_channel
 from statushub.hub.model.names import DEFAULT_TENANT, check_tenant
 
 TOKEN_BYTES: Final = 8_192
@@ -49,6 +50,7 @@ class _Claims(msgspec.Struct, kw_only=True):
     write: list[str] = []
     cancel: list[str] = []
     revoke: bool = False
+    feed_admin: bool = False
 
 
 class Authenticator:
@@ -64,8 +66,10 @@ class Authenticator:
         issuer: str | None = None,
         audience: str | None = None,
         clock: Callable[[], float] = time.time,
+        feeds: bool = False,
     ) -> None:
-        """`cookie` is the cookie's name; `clock` tells Unix seconds."""
+        """`cookie` is the cookie's name; `clock` tells Unix seconds. `feeds` tells that users have channels of their
+        own."""
         self.tickets = tickets
         self.cookie = cookie
         self._keys = {algorithm: key for key in keys for algorithm in key.algorithms}
@@ -73,6 +77,7 @@ class Authenticator:
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
+        self._feeds = feeds
         self._known: LRUCache[str, tuple[Identity, float]] = LRUCache(KNOWN)
         self._ahead: LRUCache[tuple[str, str], float] = LRUCache(KNOWN)
 
@@ -157,7 +162,7 @@ class Authenticator:
                 leeway=SKEW_SECONDS,
                 options=options,
             )
-            return _identity(msgspec.convert(claims, _Claims))
+            return _identity(msgspec.convert(claims, _Claims), feeds=self._feeds)
         except (jwt.PyJWTError, msgspec.ValidationError, Invalid) as error:
             raise Unauthorized(f"the token is invalid: {error}") from error
         except (ValueError, TypeError, RecursionError) as error:
@@ -219,14 +224,16 @@ def open_auth(
     audience: str = "",
     origins: Sequence[str],
     start: Start | None = None,
+    feeds: bool = False,
 ) -> Authenticator:
     """An authenticator with these keys; without any it requires no token.
 
     `secret` verifies HS256 tokens; `public_key` is the path of a PEM file, `jwks_url` the address of a JSON Web Key
     Set. Tickets are good for `ticket_ttl` seconds and signed with `ticket_secret`, else with `secret`, else with a
     key that only this process has. `cookie` is the name of the cookie that may hold a token; `issuer` and `audience`
-    are checked where they are not empty; pages of `origins` may send the cookie. `start`, which `jwks_url` needs, runs
-    the task that fetches. Raises `ConfigError` where the file holds no public key.
+    are checked where they are not empty; `feeds` is as `Authenticator` takes it; pages of `origins` may send the
+    cookie. `start`, which `jwks_url` needs, runs the task that fetches. Raises `ConfigError` where the file holds
+    no public key.
     """
     keys: list[Key] = []
     if secret:
@@ -244,10 +251,11 @@ def open_auth(
         cookie=cookie,
         issuer=issuer or None,
         audience=audience or None,
+        feeds=feeds,
     )
 
 
-def _identity(claims: _Claims) -> Identity:
+def _identity(claims: _Claims, *, feeds: bool) -> Identity:
     """Raises `Invalid` where a claim breaks a rule."""
     for name in ("sub", "jti"):
         value = getattr(claims, name)
@@ -265,4 +273,5 @@ def _identity(claims: _Claims) -> Identity:
         write=Patterns(claims.write, "write"),
         cancel=Patterns(claims.cancel, "cancel"),
         revoke=claims.revoke,
+        own=(user_channel(claims.sub) if claims.sub else "") if feeds and not claims.feed_admin else None,
     )

@@ -14,7 +14,7 @@ from statushub.hub.auth.origins import Origins
 from statushub.hub.http.errors import error_response
 from statushub.hub.model.errors import Forbidden
 
-METHODS: Final = ("DELETE", "GET", "HEAD", "POST")
+METHODS: Final = ("DELETE", "GET", "HEAD", "POST", "PUT")
 """The methods of the hub's routes."""
 
 PREFLIGHT_SECONDS: Final = 7200

@@ -9,8 +9,8 @@ from starlette.requests import Request
 
 from statushub.hub.model.errors import Invalid, TooLarge
 
-QUERY_BYTES: Final = 4096
-"""Longest query string. The longest sensible one, 64 channel names of ordinary length, has about 2 KiB."""
+QUERY_BYTES: Final = 8192
+"""Longest query string. The longest sensible one, a filter of 100 contents whose ids are UUIDs, has about 5 KiB."""
 
 WAIT_SECONDS_MAX: Final = 25.0
 """Longest long poll: under the 30 seconds after which common proxies give an answer up."""

@@ -69,3 +69,32 @@ class ReadLimiter:
     def _now(self, tenant: str, reader: str) -> float:
         left, at = self._left.get(hash((tenant, reader)), (self._rate, 0.0))
         return min(self._rate, left + (time.monotonic() - at) * self._rate)
+
+
+class WriteLimiter:
+    """A token bucket for each writer, which holds the writes of one second. `limit` is the limit's name."""
+
+    def __init__(self, writes: float, limit: str) -> None:
+        """`writes` is how many a writer may send in a second."""
+        self._rate = writes
+        self._limit = limit
+        self._left: LRUCache[int, tuple[float, float]] = LRUCache(MAX_READERS)
+
+    def check(self, tenant: str, writer: str) -> None:
+        """Raise `TooManyRequests` where the writer has written more than its rate allows."""
+        left = self._now(tenant, writer)
+        if left <= 0:
+            raise TooManyRequests(
+                f"more than {self._rate:g} writes were sent in a second",
+                retry_after=(1 - left) / self._rate,
+                limit=self._limit,
+            )
+
+    def take(self, tenant: str, writer: str, writes: int = 1) -> None:
+        """As `check`, and count the writes."""
+        self.check(tenant, writer)
+        self._left[hash((tenant, writer))] = self._now(tenant, writer) - writes, time.monotonic()
+
+    def _now(self, tenant: str, writer: str) -> float:
+        left, at = self._left.get(hash((tenant, writer)), (max(self._rate, 1.0), 0.0))
+        return min(max(self._rate, 1.0), left + (time.monotonic() - at) * self._rate)

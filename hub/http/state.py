@@ -8,7 +8,7 @@ from statushub.hub.auth.places import Places
 from statushub.hub.auth.tokens import Authenticator
 from statushub.hub.config import Config
 from statushub.hub.http.observer import Observed
-from statushub.hub.http.rate_limiter import RateLimiter, ReadLimiter
+from statushub.hub.http.rate_limiter import RateLimiter, ReadLimiter, WriteLimiter
 from statushub.hub.hub import Hub
 
 
@@ -46,6 +46,18 @@ def read_limiter_of(request: Request) -> ReadLimiter:
     """The rate limiter of all readers."""
     reads: ReadLimiter = request.app.state.reads
     return reads
+
+
+def feed_limiter_of(request: Request) -> WriteLimiter:
+    """The rate limiter of what users write into feeds."""
+    rates: WriteLimiter = request.app.state.feed_rates
+    return rates
+
+
+def producer_limiter_of(request: Request) -> WriteLimiter:
+    """The rate limiter of what producers write into feeds."""
+    rates: WriteLimiter = request.app.state.feed_producers
+    return rates
 
 
 def routes_of(request: Request) -> Observed:

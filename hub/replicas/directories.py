@@ -63,10 +63,11 @@ class Directories:
         )
         self._verifying: set[Directory] = set()
 
-    def obtain(self, identity: Identity, patterns: Patterns) -> Selection:
-        """The selection of what the identity reads of these patterns; its index may be read yet."""
+    def obtain(self, identity: Identity, patterns: Patterns, *, stats: bool = True) -> Selection:
+        """The selection of what the identity reads of these patterns, with the counters of all videos or without; its
+        index may be read yet."""
         directory = self._registry.directory(identity.tenant) or self._made(identity.tenant)
-        selection = directory.select(Criteria.of(patterns, identity))
+        selection = directory.select(Criteria.of(patterns, identity, stats=stats))
         selection.idle_since = time.monotonic()
         if not selection.indexed:
             self._surveyor.survey(directory)
@@ -77,15 +78,17 @@ class Directories:
         directory = self._registry.directory(identity.tenant)
         if directory is not None and selection in directory.selections:
             return selection
-        return self.obtain(identity, selection.criteria.patterns)
+        return self.obtain(identity, selection.criteria.patterns, stats=selection.criteria.stats)
 
-    async def select(self, identity: Identity, patterns: Patterns, *, resumes: bool = False) -> Selection:
+    async def select(
+        self, identity: Identity, patterns: Patterns, *, resumes: bool = False, stats: bool = True
+    ) -> Selection:
         """As `obtain`, once the index is read. Where the broker is away, the selection waits for it.
 
         Raises `MatchLimit` where there are more channels than may be followed, unless the client `resumes`, and
         `TooManyRequests` where the tenant would have too many in memory.
         """
-        selection = self.obtain(identity, patterns)
+        selection = self.obtain(identity, patterns, stats=stats)
         selection.resumed = selection.resumed or resumes
         selection.waiting += 1
         try:

@@ -79,6 +79,8 @@ def ranges_of(identity: Identity, prefix: str) -> list[Range]:
     """The ranges of names in which everything lies that the identity may read and that begins with `prefix`, in their
     order, none within another."""
     readable = _common(_ranges(identity.read), _ranges(identity.within))
+    if identity.own:
+        readable |= _common([Range(text=identity.own, exact=True)], _ranges(identity.within))
     found = sorted(_common([Range(text=prefix)], readable))
     return [it for it in found if not any(other != it and other.covers(it) for other in found)]
 
@@ -109,9 +111,14 @@ class ChannelLister:
         """
         tenant = identity.tenant
         if identity.reads_all and not page.prefix:
-            found = await self._broker.channels(tenant, after=page.after, limit=page.limit)
-            clock, walk = found.cursor, _Walk(identity, page.limit)
-            walk.take(found.entries, found.next)
+            walk, after = _Walk(identity, page.limit), page.after
+            while True:
+                left = page.limit - len(walk.entries)
+                found = await self._broker.channels(tenant, after=after, limit=left)
+                walk.take(found.entries, found.next)
+                clock, after = found.cursor, found.next
+                if after is None or walk.ended:
+                    break
         else:
             clock, walk = await self._walk(identity, page)
         if self._synchronizer.outdated(tenant, clock) or (

@@ -17,6 +17,7 @@ from statushub.hub.model.cursor import Cursor, epoch_precedes
 from statushub.hub.model.event import Announcement, Event
 from statushub.hub.model.vocabulary import CONTENT_REMOVED
 from statushub.hub.replicas.growth import Grown, Growth, is_delta
+from statushub.hub.replicas.interests import Interests
 from statushub.hub.replicas.log import Log
 from statushub.hub.replicas.scheduler import STEP_EVENTS
 from statushub.hub.replicas.subscriber import Paced, Recipient, Subscriber
@@ -31,6 +32,7 @@ class Audience(Protocol):
     writers: dict[WireFormat, dict[Recipient, Write]]
     pollers: set[Subscriber]
     held: set[Paced]
+    interests: Interests | None
 
 
 class Replica:
@@ -44,7 +46,8 @@ class Replica:
 
     `subscribers` are all that read it. Of them, `writers` are those that get each event as it is applied, by the
     format in which they get it, and `pollers` those that are told to catch up with each event. `audiences` are
-    selections that hold it, with writers and pollers of their own. `held` are viewers that wait until they may be sent
+    selections that hold it, with writers and pollers of their own. `interests` are those who read some of its contents
+    only, None where nobody does. `held` are viewers that wait until they may be sent
     the whole state of a content that grows.
 
     `growing` counts the contents that are kept in parts, and `grew` tells that one has grown since it was last read.
@@ -67,6 +70,7 @@ class Replica:
         "growing",
         "held",
         "idle_since",
+        "interests",
         "last",
         "live",
         "log",
@@ -97,6 +101,7 @@ class Replica:
         self.writers: dict[WireFormat, dict[Recipient, Write]] = {}
         self.pollers: set[Subscriber] = set()
         self.held: set[Paced] = set()
+        self.interests: Interests | None = None
         self.growing = 0
         self.grew = False
         self.audiences: list[Audience] = []

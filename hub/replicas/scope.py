@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from statushub.hub.model.event import Event
+from statushub.hub.replicas.interests import Interested
 from statushub.hub.replicas.replica import Replica, Write, merged
 from statushub.hub.replicas.subscriber import Paced, Recipient, Subscriber
 from statushub.hub.wire.format import WireFormat
@@ -106,6 +107,16 @@ class Channels(tuple[Replica, ...]):
     """A fixed set of channels, at least one."""
 
     __slots__ = ()
+
+    @property
+    def replicas(self) -> Sequence[Replica]:
+        """Each of them."""
+        return self
+
+    @property
+    def audiences(self) -> Sequence[Interested]:
+        """Those whose events reach its readers: each of them."""
+        return self
 
     @property
     def channels(self) -> list[str]:

@@ -18,6 +18,8 @@ from statushub.hub.auth.patterns import Patterns
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import StatushubError
 from statushub.hub.model.event import Event
+from statushub.hub.model.feed_names import FEED_CHANNEL, USERS
+from statushub.hub.replicas.interests import Interested, Interests
 from statushub.hub.replicas.reader import VOID
 from statushub.hub.replicas.replica import Replica, Write, merged
 from statushub.hub.replicas.scope import Scope, ScopeHost
@@ -33,15 +35,26 @@ class Criteria(msgspec.Struct, frozen=True):
     patterns: Patterns
     read: Patterns
     within: Patterns
+    own: str | None = None
+    """As of an identity; empty also where the patterns do not name it, so that users share the selection."""
+    stats: bool = True
+    """Whether the counters of all videos may be selected."""
 
     @classmethod
-    def of(cls, patterns: Patterns, identity: Identity) -> Criteria:
+    def of(cls, patterns: Patterns, identity: Identity, *, stats: bool = True) -> Criteria:
         """What this identity may read of the patterns."""
-        return cls(patterns, identity.read, identity.within)
+        own = identity.own
+        if own and not (patterns.match(own) and identity.within.match(own)):
+            own = ""
+        return cls(patterns, identity.read, identity.within, own, stats)
 
     def match(self, channel: str) -> bool:
         """Whether the channel is selected."""
-        return self.patterns.match(channel) and self.read.match(channel) and self.within.match(channel)
+        if not self.patterns.match(channel) or (channel == FEED_CHANNEL and not self.stats):
+            return False
+        if self.own is not None and channel.startswith(USERS):
+            return channel == self.own
+        return self.read.match(channel) and self.within.match(channel)
 
     def naming(self, channel: str) -> str:
         """The first of the patterns that names this channel."""
@@ -52,6 +65,8 @@ class Criteria(msgspec.Struct, frozen=True):
         found = {text.partition("*")[0] for text in self.patterns.texts}
         for patterns in (self.read, self.within):
             found = set(_narrowed(found, [text.partition("*")[0] for text in patterns.texts]))
+        if self.own:
+            found.add(self.own)
         return [it for it in sorted(found) if not any(it != other and it.startswith(other) for other in found)]
 
 
@@ -94,6 +109,7 @@ class Selection:
         "held",
         "idle_since",
         "indexed",
+        "interests",
         "pollers",
         "refused",
         "replicas",
@@ -113,6 +129,7 @@ class Selection:
         self.viewers: set[Subscriber] = set()
         self.writers: dict[WireFormat, dict[Recipient, Write]] = {}
         self.held: set[Paced] = set()
+        self.interests: Interests | None = None
         self.pollers: set[Subscriber] = set()
         self.idle_since = time.monotonic()
         self.waking = False
@@ -194,6 +211,8 @@ class Selection:
         """Those that are written to are behind from now on; the others are already."""
         for viewer in [viewer for writers in self.writers.values() for viewer in writers]:
             viewer.pause()
+        for recipient in self.interests.recipients() if self.interests else ():
+            recipient.pause()
 
     def catch_up(self) -> None:
         if not self.waking and self.viewers:
@@ -209,6 +228,11 @@ class Selection:
     @property
     def channels(self) -> list[str]:
         return [replica.channel for replica in self.replicas]
+
+    @property
+    def audiences(self) -> Sequence[Interested]:
+        """Those whose events reach its viewers: its own."""
+        return (self,)
 
     @property
     def about(self) -> Mapping[str, str]:

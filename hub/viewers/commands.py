@@ -14,6 +14,10 @@ SOCKET_CHANNELS: Final = 64
 """Most channels and patterns of one socket, as of one stream."""
 
 
+FILTER_IDS: Final = 100
+"""Most contents that a filter names: a long page of cards."""
+
+
 class _Command(msgspec.Struct, frozen=True, tag_field="type"):
     """Fields that are not declared are ignored, `user_id` among them: a token says who it is."""
 
@@ -43,10 +47,18 @@ class _Naming(_Command, frozen=True):
 
 
 class Subscribe(_Naming, frozen=True, tag="subscribe"):
-    """Follow these channels, or that pattern, from the cursor `since` on; with `deltas`, growing contents as deltas."""
+    """Follow these channels, or that pattern, from the cursor `since` on; with `deltas`, growing contents as deltas.
+    With `content_ids`, only these contents."""
 
     since: str | None = None
     deltas: bool = False
+    content_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=FILTER_IDS)] | None = None
+
+    def wanted(self) -> frozenset[str] | None:
+        """The contents; None for all. Raises `Invalid` where an id is illegal."""
+        if self.content_ids is None:
+            return None
+        return frozenset(check_name(id, f"content_ids[{index}]") for index, id in enumerate(self.content_ids))
 
 
 class Unsubscribe(_Naming, frozen=True, tag="unsubscribe"):

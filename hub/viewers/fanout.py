@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from statushub.hub.model.event import Event
 from statushub.hub.replicas.growth import Grown, announced
+from statushub.hub.replicas.interests import Interests
 from statushub.hub.replicas.replica import Replica, Write
 from statushub.hub.replicas.subscriber import Recipient
 from statushub.hub.viewers.viewer import ends
@@ -46,14 +47,18 @@ def fan_out(replica: Replica, events: Sequence[Event]) -> int:
                 write(data)
     for subscriber in replica.pollers:
         subscriber.catch_up()
+    if replica.interests is not None:
+        return len(events) * reached + _fan_out_narrowly(replica.interests, epoch, events)
     return len(events) * reached
 
 
 def _fan_out_widely(replica: Replica, events: Sequence[Event]) -> int:
     """As `fan_out`, to the viewers of selections, too."""
-    epoch, reached = replica.epoch or "", 0
+    epoch, reached, narrowly = replica.epoch or "", 0, 0
     encoded: dict[WireFormat, bytes] = {}
     for audience in (replica, *replica.audiences):
+        if audience.interests is not None:
+            narrowly += _fan_out_narrowly(audience.interests, epoch, events)
         for format, writers in audience.writers.items():
             if not writers:
                 continue
@@ -66,7 +71,31 @@ def _fan_out_widely(replica: Replica, events: Sequence[Event]) -> int:
         reached += len(audience.pollers)
         for subscriber in audience.pollers:
             subscriber.catch_up()
-    return len(events) * reached
+    return len(events) * reached + narrowly
+
+
+def _fan_out_narrowly(interests: Interests, epoch: str, events: Sequence[Event]) -> int:
+    """Write to those that read only some contents, and wake the others of them; returns the deliveries.
+
+    One of which a content has grown catches up from the replica, which knows what it has of it.
+    """
+    delivered = 0
+    encoded: dict[tuple[WireFormat, int], bytes] = {}
+    for subscriber, (way, wanted) in interests.find(events).items():
+        delivered += len(wanted)
+        if way is None:
+            subscriber.catch_up()
+        elif any(type(event) is Grown for event in wanted):
+            way.recipient.hold(wanted[0].offset - 1, 0.0)
+        else:
+            frames = []
+            for event in wanted:
+                key = way.format, event.offset
+                if key not in encoded:
+                    encoded[key] = way.format.event(epoch, event)
+                frames.append(encoded[key])
+            way.write(b"".join(frames))
+    return delivered
 
 
 def _fan_out_grown(replica: Replica, events: Sequence[Event]) -> int:
@@ -77,6 +106,8 @@ def _fan_out_grown(replica: Replica, events: Sequence[Event]) -> int:
     size = max((event.growth.size for event in events if type(event) is Grown), default=0)
     encoded: dict[WireFormat, bytes] = {}
     for audience in (replica, *replica.audiences):
+        if audience.interests is not None:
+            delivered += _fan_out_narrowly(audience.interests, epoch, events)
         for format, writers in audience.writers.items():
             due = tuple(writers.values())
             if due and size and not format.deltas:

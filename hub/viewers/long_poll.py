@@ -12,6 +12,7 @@ import msgspec
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable, HubBehind
 from statushub.hub.model.event import Event
+from statushub.hub.replicas.filtered import Filtered
 from statushub.hub.replicas.growth import Grown
 from statushub.hub.replicas.reader import VOID, Resync
 from statushub.hub.replicas.sync import READABLE_SECONDS
@@ -54,9 +55,10 @@ async def long_poll(viewer: PullViewer, wait: float, *, step: float = math.inf) 
             while not (events or outcome is Resync.RESET or viewer.closed):
                 await viewer.wake.wait()
                 outcome, events = _taken(viewer, held=True)
-        if viewer.held_until and not viewer.closed:
-            # The next poll would wait as long.
-            outcome, events = viewer.take()
+        if (viewer.held_until or (isinstance(viewer.scope, Filtered) and not events)) and not viewer.closed:
+            # The next poll would wait as long; and where others' contents have changed, it begins behind these.
+            last, events = viewer.take()
+            outcome = outcome if outcome is Resync.RESET else last
     finally:
         viewer.host.detach(viewer)
     if viewer.cursor.epoch == VOID:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from statushub.hub.auth.identity import ANONYMOUS, Identity
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Event
+from statushub.hub.replicas.filtered import Filtered
 from statushub.hub.replicas.reader import Resync
 from statushub.hub.replicas.replica import Replica
 from statushub.hub.replicas.scope import Scope
@@ -80,7 +81,8 @@ class PullViewer(PullingViewer, Session):
         if self._heartbeat:
             # After `told`, which clears `wake`: one that comes from now on wakes again.
             heartbeat, self._heartbeat = self._heartbeat, b""
-            yield heartbeat
+            moves = self.ready and self.epoch and isinstance(self.scope, Filtered)
+            yield self.format.heartbeat_at(self.cursor) if moves else heartbeat
 
     def _merged(self) -> Iterator[bytes]:
         """The news in one piece: each is sent by itself."""

@@ -10,6 +10,8 @@ from typing import Final
 
 from statushub.hub.auth.identity import ANONYMOUS, Identity
 from statushub.hub.model.cursor import Cursor
+from statushub.hub.replicas.filtered import Filtered
+from statushub.hub.replicas.reader import VOID
 from statushub.hub.replicas.replica import Replica
 from statushub.hub.replicas.scope import Scope
 from statushub.hub.viewers.pushing import PushingViewer
@@ -61,7 +63,10 @@ class PushViewer(PushingViewer, Session, asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if self.state is not State.STALLED:
+        if self.state is State.LIVE and isinstance(self.scope, Filtered):
+            # It may not be told of anything for long; a cursor that stands still could fall below the floor.
+            transport.write(self.format.heartbeat_at(Cursor(epoch=self.epoch or VOID, offset=self.position)))
+        elif self.state is not State.STALLED:
             transport.write(heartbeat)
         elif self._stalled_at < stalled_before:
             self.host.counts.stall_timeouts += 1

@@ -13,6 +13,7 @@ from statushub.hub.replicas.encodings import Encodings
 from statushub.hub.replicas.reader import ReaderHost
 from statushub.hub.replicas.replica import Replica
 from statushub.hub.replicas.scheduler import Scheduler
+from statushub.hub.replicas.scope import Channels, Scope
 from statushub.hub.replicas.selection import Selection
 from statushub.hub.wire.format import WireFormat
 
@@ -53,9 +54,15 @@ class Host(ReaderHost, Protocol):
     def unfollow(self, session: Session, channel: str) -> None:
         """Undo `follow`."""
 
-    def match(self, session: Session, patterns: Patterns, then: Then, *, resumes: bool) -> None:
+    def match(self, session: Session, patterns: Patterns, then: Then, *, resumes: bool, stats: bool) -> None:
         """Find the selection of these patterns for the session, and tell it, later, `then`; `resumes` tells that the
-        client has a cursor."""
+        client has a cursor, `stats` that the counters of all videos may be selected."""
+
+    def filtered(self, scope: Channels | Selection, content_ids: frozenset[str] | None) -> Scope:
+        """The contents with these ids of a scope; with None all of it."""
+
+    def check_filter(self, channel: str, content_ids: frozenset[str] | None) -> None:
+        """Raise `Invalid` where the channel is followed with a filter only, and there is none."""
 
     def select(self, session: Session, selection: Selection) -> Selection:
         """Count a selection of an attached session in; returns the one to follow. Raises as `follow` does."""

@@ -15,6 +15,7 @@ from statushub.hub.auth.patterns import Patterns
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import Invalid, StatushubError
 from statushub.hub.model.timestamp import timestamp
+from statushub.hub.replicas.filtered import Filtered, unfiltered
 from statushub.hub.replicas.reader import VOID
 from statushub.hub.replicas.scope import Channels, Scope
 from statushub.hub.replicas.selection import Selection
@@ -50,10 +51,12 @@ V = TypeVar("V", bound=Viewer)
 
 
 class Opening(msgspec.Struct, frozen=True):
-    """How a channel or a pattern is followed: from which cursor on, and whether its contents grow by deltas."""
+    """How a channel or a pattern is followed: from which cursor on, whether its contents grow by deltas, and which of
+    them are followed, None for all."""
 
     since: Cursor | None = None
     deltas: bool = False
+    content_ids: frozenset[str] | None = None
 
 
 class Socket(Session, Generic[V]):
@@ -160,7 +163,7 @@ class Socket(Session, Generic[V]):
         made: list[V] = []
         for channel in channels:
             viewer = self._find(channel_id=channel)
-            if viewer is None or opening.since is not None:
+            if viewer is None or opening.since is not None or _wanted(viewer) != opening.content_ids:
                 try:
                     viewer = self._opened(channel, viewer, opening)
                 except StatushubError as error:
@@ -174,12 +177,18 @@ class Socket(Session, Generic[V]):
         """As `subscribe`; the answer comes once it is known which channels the pattern names."""
         text = patterns.texts[0]
         viewer = self._find(match=text)
-        if viewer is not None and opening.since is None:
+        if viewer is not None and opening.since is None and _wanted(viewer) == opening.content_ids:
             return [self._subscribed(viewer)], []
         if viewer is None and text not in self._asked:
             self._check_room()
         self._asked[text] = opening
-        self.host.match(self, patterns, partial(self._matched, text), resumes=opening.since is not None)
+        self.host.match(
+            self,
+            patterns,
+            partial(self._matched, text),
+            resumes=opening.since is not None,
+            stats=opening.content_ids is not None,
+        )
         return [], []
 
     def _matched(self, text: str, selection: Selection | None, error: StatushubError | None) -> None:
@@ -194,7 +203,7 @@ class Socket(Session, Generic[V]):
             if former is not None:
                 self._drop(former)
             format = self.format.viewing(text, deltas=opening.deltas)
-            viewer = self._joined(self.host.select(self, selection), format, opening.since)
+            viewer = self._joined(self.host.select(self, selection), format, opening)
         except StatushubError as refused:
             self.say([self._error(refused, match=text)], [])
         else:
@@ -212,15 +221,17 @@ class Socket(Session, Generic[V]):
         if former is None:
             self.identity.check_read(channel, "channel_id")
             self._check_room()
-            scope: Scope = Channels((self.host.follow(self, channel),))
+            self.host.check_filter(channel, opening.content_ids)
+            scope: Channels | Selection = Channels((self.host.follow(self, channel),))
         else:
-            scope = former.scope
+            self.host.check_filter(channel, opening.content_ids)
+            scope = unfiltered(former.scope)
             self.viewers.remove(former)
             _discard(former)
-        return self._joined(scope, self.format.viewing(None, deltas=opening.deltas), opening.since)
+        return self._joined(scope, self.format.viewing(None, deltas=opening.deltas), opening)
 
-    def _joined(self, scope: Scope, format: MessageFormat, since: Cursor | None) -> V:
-        viewer = self.view(scope, format, since)
+    def _joined(self, scope: Channels | Selection, format: MessageFormat, opening: Opening) -> V:
+        viewer = self.view(self.host.filtered(scope, opening.content_ids), format, opening.since)
         self.viewers.append(viewer)
         viewer.opened()
         viewer.join()
@@ -257,7 +268,12 @@ class Socket(Session, Generic[V]):
 
 
 def _opening(said: Subscribe) -> Opening:
-    return Opening(Cursor.parse(said.since) if said.since else None, said.deltas)
+    return Opening(Cursor.parse(said.since) if said.since else None, said.deltas, said.wanted())
+
+
+def _wanted(viewer: Viewer) -> frozenset[str] | None:
+    """The contents that it was opened for; None for all."""
+    return viewer.scope.asked if isinstance(viewer.scope, Filtered) else None
 
 
 def _discard(viewer: Viewer) -> None:

@@ -21,6 +21,7 @@ from typing import Final
 from statushub.hub.model import status
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Event
+from statushub.hub.replicas.filtered import Filtered
 from statushub.hub.replicas.growth import Composed, Grown, Growth
 from statushub.hub.replicas.reader import Reader, Resync
 from statushub.hub.replicas.replica import Replica
@@ -92,12 +93,13 @@ class Viewer(Reader):
     @property
     def channels(self) -> list[str]:
         """The channels that it follows by their names."""
-        return [] if isinstance(self.scope, Selection) else self.scope.channels
+        return [] if self.selections else self.scope.channels
 
     @property
     def selections(self) -> Sequence[Selection]:
         """The selection that it follows, if it does."""
-        return (self.scope,) if isinstance(self.scope, Selection) else ()
+        scope = self.scope.whole if isinstance(self.scope, Filtered) else self.scope
+        return (scope,) if isinstance(scope, Selection) else ()
 
     def opened(self) -> None:
         """Count the catch-up with which it begins. To be called before its first read."""

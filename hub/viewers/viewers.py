@@ -7,12 +7,15 @@ from typing import Final
 
 from statushub.hub.auth.patterns import Patterns
 from statushub.hub.metrics import Counts
-from statushub.hub.model.errors import StatushubError, TooManyRequests
+from statushub.hub.model.errors import Invalid, StatushubError, TooManyRequests
+from statushub.hub.model.feed_names import FEED_CHANNEL, stats_id
 from statushub.hub.replicas.directories import Directories
 from statushub.hub.replicas.encodings import Encodings
+from statushub.hub.replicas.filtered import Filtered
 from statushub.hub.replicas.loader import Start
 from statushub.hub.replicas.replica import Replica
 from statushub.hub.replicas.scheduler import Scheduler
+from statushub.hub.replicas.scope import Channels, Scope
 from statushub.hub.replicas.selection import Selection
 from statushub.hub.replicas.sync import Synchronizer
 from statushub.hub.viewers.attempts import Attempts
@@ -49,8 +52,10 @@ class Viewers:
         *,
         grace: float,
         alone: bool,
+        feeds: bool = False,
     ) -> None:
-        """`grace` are the seconds in which a stopping hub ends; `alone` tells that no other hub takes its viewers."""
+        """`grace` are the seconds in which a stopping hub ends; `alone` tells that no other hub takes its viewers;
+        `feeds` that the counters of videos are announced here."""
         self.counts = counts
         self.attempts = Attempts(counts.live_attempts)
         self.scheduler = scheduler
@@ -59,6 +64,7 @@ class Viewers:
         self.draining = False
         self._grace = grace
         self._alone = alone
+        self._feeds = feeds
         self._synchronizer = synchronizer
         self._directories = directories
         self._start = start
@@ -117,12 +123,12 @@ class Viewers:
     def unfollow(self, session: Session, channel: str) -> None:
         self._channels.leave(session.identity, session.address, (channel,))
 
-    def match(self, session: Session, patterns: Patterns, then: Then, *, resumes: bool) -> None:
-        self._start(self._match, session, patterns, then, resumes)
+    def match(self, session: Session, patterns: Patterns, then: Then, *, resumes: bool, stats: bool) -> None:
+        self._start(self._match, session, patterns, then, resumes, stats or not self._feeds)
 
-    async def _match(self, session: Session, patterns: Patterns, then: Then, resumes: bool) -> None:
+    async def _match(self, session: Session, patterns: Patterns, then: Then, resumes: bool, stats: bool) -> None:
         try:
-            selection = await self._directories.select(session.identity, patterns, resumes=resumes)
+            selection = await self._directories.select(session.identity, patterns, resumes=resumes, stats=stats)
         except StatushubError as error:
             then(None, error)
         else:
@@ -135,6 +141,22 @@ class Viewers:
         selection = self._directories.current(identity, selection)
         self._channels.select(identity, address, selection)
         return selection
+
+    def filtered(self, scope: Channels | Selection, content_ids: frozenset[str] | None) -> Scope:
+        if content_ids is None:
+            return scope
+        wanted = content_ids
+        if self._feeds and _names_stats(scope):
+            # A page names videos; their counters are contents of their own.
+            wanted = content_ids | {stats_id(video) for video in content_ids}
+        return Filtered(scope, wanted, asked=content_ids)
+
+    def check_filter(self, channel: str, content_ids: frozenset[str] | None) -> None:
+        if self._feeds and channel == FEED_CHANNEL and content_ids is None:
+            raise Invalid(
+                f"{FEED_CHANNEL} has the counters of all videos: name those that are shown by content_id",
+                field="content_id",
+            )
 
     def deselect(self, session: Session, selection: Selection) -> None:
         self._channels.deselect(session.identity, session.address, selection)
@@ -153,6 +175,12 @@ class Viewers:
         least, most = DRAIN_MS
         spread = 0 if self._alone else round(1000 * len(self) / RETURNS_PER_SECOND)
         return least, max(least, min(round(1000 * self._grace), max(most, spread)))
+
+
+def _names_stats(scope: Channels | Selection) -> bool:
+    if isinstance(scope, Selection):
+        return scope.criteria.patterns.match(FEED_CHANNEL)
+    return FEED_CHANNEL in scope.channels
 
 
 _fits: type[Host] = Viewers

@@ -47,6 +47,9 @@ class StreamFormat(WireFormat, Protocol):
     def end(self) -> bytes:
         """The bytes that follow the last message of a stream."""
 
+    def heartbeat_at(self, cursor: Cursor) -> bytes:
+        """A sign of life whose id is the cursor: everything up to it was sent that the viewer reads."""
+
     def retry(self, milliseconds: int) -> bytes:
         """How long the client waits before it reconnects: the beginning of a stream's first message."""
 

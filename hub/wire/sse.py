@@ -59,6 +59,9 @@ class Sse:
         """An event, because a comment never reaches the page."""
         return self._control("heartbeat", {"timestamp": timestamp()})
 
+    def heartbeat_at(self, cursor: Cursor) -> bytes:
+        return self._control("heartbeat", {"timestamp": timestamp()}, b"id: %b\n" % str(cursor).encode())
+
     def drain(self, retry_ms: int) -> bytes:
         return b"retry: %d\n" % retry_ms + self._control("drain", {"retry_ms": retry_ms})
 
@@ -102,6 +105,9 @@ class Chunked:
 
     def heartbeat(self) -> bytes:
         return _chunk(self._frames.heartbeat())
+
+    def heartbeat_at(self, cursor: Cursor) -> bytes:
+        return _chunk(self._frames.heartbeat_at(cursor))
 
     def drain(self, retry_ms: int) -> bytes:
         return _chunk(self._frames.drain(retry_ms))

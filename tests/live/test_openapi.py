@@ -265,7 +265,7 @@ CALLS: list[tuple[int, str, str, dict[str, Any]]] = [
     (200, "GET", f"{CONTENTS}/changes", {"params": {"wait": "1"}}),
     (200, "GET", f"{CONTENTS}/changes", {"params": {"since": "zzz-1"}}),
     (422, "GET", f"{CONTENTS}/changes", {"params": {"since": "x"}}),
-    (413, "GET", f"{CONTENTS}/changes", {"params": {"x": "x" * 5000}}),
+    (413, "GET", f"{CONTENTS}/changes", {"params": {"x": "x" * 9000}}),
     (200, "GET", "/api/changes", {"params": {"match": ["ch*", "x/**"], "channel": ["a", "b"], "wait": "0.1"}}),
     (304, "GET", "/api/changes", {"params": {"match": "ch*"}, "headers": {"If-None-Match": "*"}}),
     (422, "GET", "/api/changes", {"params": {"channel": "a"}}),

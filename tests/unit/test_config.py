@@ -27,6 +27,7 @@ COMPATIBLE: dict[str, Any] = {
     "public_key": "some-key.pem",
     "video_keys": "redis://localhost",
     "source": "sqlite:///team.db",
+    "feed": True,
 }
 """Settings with which any single other setting is valid: rules between settings have tests of their own."""
 
@@ -332,6 +333,8 @@ def test_a_log_level_is_understood_in_any_case(text: str, level: str) -> None:
         ({}, {"video_steps": ("probing=1", "Probing=2")}, "video_steps"),
         ({}, {"video_channel": "a/status"}, "video_channel"),
         ({}, {"record": "endings"}, "record"),
+        ({}, {"feed_job_notices": True}, "feed_job_notices"),
+        ({}, {"feed_tenant": "a b"}, "feed_tenant"),
         ({"STATUSHUB_RECORD": "ending", "STATUSHUB_SOURCE": "sqlite:///team.db"}, {}, "record"),
         ({}, {"host": "0.0.0.0"}, "host"),
         ({}, {"host": "example.org"}, "host"),

@@ -17,6 +17,7 @@ from statushub.hub.model.event import Event
 from statushub.hub.replicas.encodings import Encodings
 from statushub.hub.replicas.replica import Replica
 from statushub.hub.replicas.scheduler import Scheduler
+from statushub.hub.replicas.scope import Channels, Scope
 from statushub.hub.replicas.selection import Selection
 from statushub.hub.viewers import push_socket
 from statushub.hub.viewers.fanout import fan_out
@@ -76,7 +77,13 @@ class Hosting:
     def unfollow(self, session: Session, channel: str) -> None:
         pass
 
-    def match(self, session: Session, patterns: Patterns, then: Then, *, resumes: bool) -> None:
+    def match(self, session: Session, patterns: Patterns, then: Then, *, resumes: bool, stats: bool) -> None:
+        pass
+
+    def filtered(self, scope: Channels | Selection, content_ids: frozenset[str] | None) -> Scope:
+        return scope
+
+    def check_filter(self, channel: str, content_ids: frozenset[str] | None) -> None:
         pass
 
     def select(self, session: Session, selection: Selection) -> Selection:

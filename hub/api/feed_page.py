@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
@@ -31,12 +31,6 @@ PAGE_MAX: Final = 100
 
 SORTS: Final = ("new", "trending")
 
-SHOWN: Final = (
-    *("title", "description", "category", "url", "img_url", "video_url", "hls_path", "duration"),
-    *("created_at", "updated_at"),
-)
-"""The fields that anybody may see. A record may have others, which are not the public's."""
-
 
 class FeedUser(msgspec.Struct):
     """The user of a video."""
@@ -44,24 +38,32 @@ class FeedUser(msgspec.Struct):
     id: str | None
 
 
+class FeedVideo(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A video, with what the record says of it that anybody may see. A record may have other fields, which are not the
+    public's."""
+
+    id: str
+    user: FeedUser
+    title: Any = msgspec.UNSET
+    description: Any = msgspec.UNSET
+    category: Any = msgspec.UNSET
+    url: Any = msgspec.UNSET
+    img_url: Any = msgspec.UNSET
+    video_url: Any = msgspec.UNSET
+    hls_path: Any = msgspec.UNSET
+    duration: Any = msgspec.UNSET
+    created_at: Any = msgspec.UNSET
+    updated_at: Any = msgspec.UNSET
+
+
+SHOWN: Final = FeedVideo.__struct_fields__[2:]
+"""The fields that are taken of what the record says."""
+
+
 class FeedPage(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A page of videos, the latest first. `next_cursor` is null on the last page; a page may have less than `limit`."""
 
-    videos: Annotated[
-        list[dict[str, Any]],
-        msgspec.Meta(
-            extra_json_schema={
-                "items": {
-                    "type": "object",
-                    "required": ["id", "user"],
-                    "properties": {
-                        "id": {"type": "string"},
-                        "user": {"$ref": "#/components/schemas/FeedUser"},
-                    },
-                }
-            }
-        ),
-    ]
+    videos: list[FeedVideo]
     next_cursor: str | None
     has_more: bool
 
@@ -81,7 +83,7 @@ async def videos(request: Request) -> Response:
     return json_response(FeedPage(videos=found, next_cursor=place, has_more=place is not None), headers=NO_STORE)
 
 
-async def _recorded(request: Request, tenant: str, limit: int) -> tuple[list[dict[str, Any]], str | None]:
+async def _recorded(request: Request, tenant: str, limit: int) -> tuple[list[FeedVideo], str | None]:
     """A page of the record's rows, the latest first, and the place of the next one."""
     place = place_of(request, "r", tuple[str, str | int | float | None, str])
     after = None if place is None else Position(updated=place[1], id=place[2])
@@ -95,7 +97,7 @@ async def _recorded(request: Request, tenant: str, limit: int) -> tuple[list[dic
     return shown, None if found.next is None else place_text("r", found.next.updated, found.next.id)
 
 
-async def _published(request: Request, tenant: str, limit: int) -> tuple[list[dict[str, Any]], str | None]:
+async def _published(request: Request, tenant: str, limit: int) -> tuple[list[FeedVideo], str | None]:
     """The same of what was published into the channel."""
     place = place_of(request, "e", tuple[str, str])
     after = None if place is None else Cursor.parse(place[1])
@@ -106,14 +108,14 @@ async def _published(request: Request, tenant: str, limit: int) -> tuple[list[di
     return shown, None if found.next is None else place_text("e", str(found.next))
 
 
-async def _trending(request: Request, tenant: str, limit: int) -> tuple[list[dict[str, Any]], str | None]:
+async def _trending(request: Request, tenant: str, limit: int) -> tuple[list[FeedVideo], str | None]:
     """The same in the order of the counters."""
     place = place_of(request, "t", tuple[str, int, str])
     after = None if place is None else Trend(score=place[1], video=place[2])
     hub, settings = hub_of(request), config_of(request)
     found = await feeds_of(request).store.trending(tenant, after, limit + 1)
     ids = [it.video for it in found[:limit]]
-    known: dict[str, dict[str, Any]] = {}
+    known: dict[str, FeedVideo] = {}
     if hub.record is not None:
         rows = [row for row in await hub.record.find(tenant, ids) if row is not None]
         known = {
@@ -127,23 +129,23 @@ async def _trending(request: Request, tenant: str, limit: int) -> tuple[list[dic
             # Reading a page of the channel makes the hub follow it.
             await hub.read(tenant, settings.feed_channel, PageRequest(limit=1))
             events = [hub.state(tenant, settings.feed_channel, id) for id in ids]
-        known = {it["id"]: it for it in _completed([event for event in events if event], settings.feed_user)}
+        known = {it.id: it for it in _completed([event for event in events if event], settings.feed_user)}
     last = found[limit - 1] if len(found) > limit else None
     return [known[id] for id in ids if id in known], None if last is None else place_text("t", last.score, last.video)
 
 
-def _completed(events: Sequence[Event], user: str) -> list[dict[str, Any]]:
+def _completed(events: Sequence[Event], user: str) -> list[FeedVideo]:
     known = [(event.content_id, status.read(event)) for event in events]
     return [_shown(id, it.data, user) for id, it in known if it.phase is Phase.COMPLETED]
 
 
-def _shown(id: str, data: Mapping[str, Any], user: str) -> dict[str, Any]:
+def _shown(id: str, data: Mapping[str, Any], user: str) -> FeedVideo:
     owner = data.get(user)
-    return {
-        "id": id,
-        "user": FeedUser(id=None if owner is None else str(owner)),
+    return FeedVideo(
+        id=id,
+        user=FeedUser(id=None if owner is None else str(owner)),
         **{name: data[name] for name in SHOWN if data.get(name) is not None},
-    }
+    )
 
 
 routes: Final = [Route(f"/v1/videos{slash}", videos) for slash in ("/", "")]

@@ -8,8 +8,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from statushub.hub.api.answers import array
 from statushub.hub.api.feed_access import NO_STORE, feeds_of, place_of, place_text, user_of
-from statushub.hub.api.fields import Count
+from statushub.hub.api.fields import Count, lines_of
 from statushub.hub.feeds.news import read_record
 from statushub.hub.feeds.writes import BATCH, CATEGORY_CHARACTERS, Read, check_id, check_ids
 from statushub.hub.http.body import POLL_BODY_BYTES, read_json
@@ -26,23 +27,7 @@ PAGE: Final = 20
 class Notifications(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A page of notifications, the newest first. `next_cursor` is null on the last page."""
 
-    notifications: Annotated[
-        list[msgspec.Raw],
-        msgspec.Meta(
-            extra_json_schema={
-                "items": {
-                    "type": "object",
-                    "required": ["id", "category", "read", "created_at"],
-                    "properties": {
-                        "id": {"type": "string"},
-                        "category": {"type": "string"},
-                        "read": {"type": "boolean"},
-                        "created_at": {"type": "string", "format": "date-time"},
-                    },
-                }
-            }
-        ),
-    ]
+    notifications: Annotated[msgspec.Raw, lines_of("Notification")]
     next_cursor: str | None
     has_more: bool
 
@@ -84,7 +69,7 @@ async def notifications(request: Request) -> Response:
     spend(len(page))
     return json_response(
         Notifications(
-            notifications=[msgspec.Raw(read_record(it.record, read=it.read)) for it in page],
+            notifications=array(read_record(it.record, read=it.read) for it in page),
             next_cursor=place_text("n", page[-1].place) if more else None,
             has_more=more,
         ),

@@ -79,14 +79,14 @@ def response(path: str, method: str, status: int) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with live_hub() as live, httpx.Client(base_url=live.base_url) as client:
+    with live_hub(feed=True) as live, httpx.Client(base_url=live.base_url) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def auth_required() -> Iterator[httpx.Client]:
     """A client of a hub that requires tokens and has a low rate limit."""
-    with live_hub(secret=SECRET, publish_rate=1.0) as live, httpx.Client(base_url=live.base_url) as client:
+    with live_hub(secret=SECRET, publish_rate=1.0, feed=True) as live, httpx.Client(base_url=live.base_url) as client:
         yield client
 
 
@@ -252,6 +252,8 @@ LATE = {"channel": "ch", "content_id": "done", "data": {"status": "idle"}}
 VIDEO = "/api/v1/media/videos/{id}/progress"
 CONTENTS = "/api/contents/{channel_id}"
 
+NAMES = {"channel_id": "ch", "id": "v", "video_id": "v1", "user_id": "bob"}
+
 CALLS: list[tuple[int, str, str, dict[str, Any]]] = [
     (200, "GET", CONTENTS, {}),
     (304, "GET", CONTENTS, {"headers": {"If-None-Match": "*"}}),
@@ -307,6 +309,23 @@ CALLS: list[tuple[int, str, str, dict[str, Any]]] = [
     (403, "GET", "/healthz", {"headers": {"Host": "example.com"}}),
     (403, "GET", CONTENTS, {"headers": {"Host": "example.com"}}),
     (403, "POST", "/api/session", {"headers": {"Host": "example.com"}}),
+    (200, "POST", "/v1/likes/check-batch", {"json": {"video_ids": ["v1"]}}),
+    (422, "POST", "/v1/likes/check-batch", {"json": {"video_ids": ["v"] * 101}}),
+    (200, "POST", "/v1/follows/check-batch", {"json": {"user_ids": ["bob"]}}),
+    (200, "POST", "/v1/videos/batch-metadata", {"json": {"video_ids": ["v1"]}}),
+    *((200, "GET", f"/v1/videos{slash}", {"params": {"sort": "trending"}}) for slash in ("", "/")),
+    (422, "GET", "/v1/videos/", {"params": {"cursor": "x"}}),
+    (200, "POST", "/v1/feed/writes", {"json": {"writes": [{"op": "notify", "user_id": "anonymous", "category": "c"}]}}),
+    *((200, "GET", f"/v1/notifications{slash}", {"params": {"limit": "1"}}) for slash in ("", "/")),
+    (200, "GET", "/v1/notifications/unread-count", {}),
+    (200, "POST", "/v1/notifications/batch-mark-read", {"json": {"notification_ids": ["n1"]}}),
+    (200, "POST", "/v1/notifications/mark-all-read", {}),
+    *(
+        (200, method, f"/v1/{kind}", {})
+        for method in ("PUT", "DELETE")
+        for kind in ("likes/{video_id}", "follows/{user_id}")
+    ),
+    (200, "POST", "/v1/videos/{id}/view", {}),
     (200, "GET", "/healthz", {}),
     (200, "GET", "/readyz", {}),
     (200, "GET", "/metrics", {}),
@@ -321,7 +340,7 @@ def test_real_answers_are_as_described(
     """Status, media type, headers and body of each answer match the description."""
     publish_everything(client)
     call = dict(call)
-    answer = client.request(method, path.format(channel_id="ch", id=call.pop("id", None)), **call)
+    answer = client.request(method, path.format(**NAMES | {"id": call.pop("id", "v1")}), **call)
     assert answer.status_code == status, answer.text
     check_described(answer, path, method)
 
@@ -358,7 +377,7 @@ def test_operations_that_require_a_token_are_described(
 ) -> None:
     """A request without credentials is 401 exactly where the description has a security scheme."""
     schemes = operation.get("security", description()["security"])
-    answer = auth_required.request(method, path.format(channel_id="ch", id="v"), params={"channel": "ch"})
+    answer = auth_required.request(method, path.format(**NAMES), params={"channel": "ch"})
     check_described(answer, path, method)
     assert (answer.status_code == 401) == bool(schemes)
 
@@ -373,7 +392,7 @@ def test_operations_that_refuse_tickets_are_described(
     ticket = auth_required.post("/api/tickets", headers=bearer()).json()["ticket"]
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {})
     sent = {"json": next(iter(body.values()))["value"]} if body else {}
-    answer = auth_required.request(method, path.format(channel_id="ch"), params={"ticket": ticket}, **sent)
+    answer = auth_required.request(method, path.format(**NAMES), params={"ticket": ticket}, **sent)
     check_described(answer, path, method)
     assert (answer.status_code in (401, 403)) == bool(operation["security"])
 

@@ -23,8 +23,12 @@ from statushub.hub.api import (
     channels,
     contents,
     documents,
+    feed_checks,
+    feed_page,
+    feed_writes,
     jobs,
     lines,
+    notifications,
     publish,
     removal,
     videos,
@@ -34,19 +38,9 @@ from statushub.hub.http import errors
 FILE: Final = Path(__file__).parents[2] / "hub" / "openapi.json"
 
 MODULES: Final = (
-    access,
-    batch,
-    cancel,
-    changes,
-    channels,
-    contents,
-    documents,
-    errors,
-    jobs,
-    lines,
-    publish,
-    removal,
-    videos,
+    *(access, batch, cancel, changes, channels, contents, documents, errors),
+    *(feed_checks, feed_page, feed_writes, jobs, lines),
+    *(notifications, publish, removal, videos),
 )
 """The modules that declare bodies. Each public structure in them is a component of the same name."""
 

@@ -88,7 +88,8 @@ def _tidied(node: Any) -> Any:
         return [_tidied(each) for each in node]
     if not isinstance(node, dict):
         return node
-    schema = {key: _tidied(value) for key, value in node.items() if key != "title"}
+    # A field may have this name, too.
+    schema = {key: _tidied(value) for key, value in node.items() if key != "title" or not isinstance(value, str)}
     if "$ref" in schema:
         # The referenced schema has the type.
         schema.pop("type", None)

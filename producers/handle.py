@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from statushub.hub.feeds.contract import Written
+from statushub.hub.feeds.writes import AnyWrite
 from statushub.hub.model.errors import BrokerUnavailable, Invalid
 from statushub.hub.model.names import check_tenant
 from statushub.hub.model.publication import publication
@@ -132,6 +134,11 @@ class Handle:
         """Remove contents. Raises `Invalid`, and `BrokerUnavailable` where there is no thread that could."""
         sender = self._sending()
         return _submitted(sender, partial(sender.remove, channel, wanted(channel, content_ids, all=all)))
+
+    def fed(self, writes: Sequence[AnyWrite]) -> Future[list[Written]]:
+        """Write a batch into feeds, for `Feed`. Raises `BrokerUnavailable` where there is no thread that could."""
+        sender = self._sending()
+        return _submitted(sender, partial(sender.feed, writes, self._patience))
 
 
 def _submitted(sender: Sender, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:

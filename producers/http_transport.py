@@ -12,6 +12,8 @@ import msgspec
 
 from statushub.hub import __version__
 from statushub.hub.brokers.contract import Cancel, Cancels
+from statushub.hub.feeds.contract import Written
+from statushub.hub.feeds.writes import AnyWrite
 from statushub.hub.model.cancel import CancelRequest
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid, StatushubError, TooLarge
@@ -71,6 +73,10 @@ class _Cancels(msgspec.Struct, frozen=True):
     cancels: list[_Cancel]
 
 
+class _FeedAnswer(msgspec.Struct, frozen=True):
+    results: list[Written]
+
+
 class _Error(msgspec.Struct, frozen=True):
     message: str = ""
     field: str | None = None
@@ -84,6 +90,7 @@ _encoder = msgspec.json.Encoder()
 _answer_decoder = msgspec.json.Decoder(_Answer)
 _removed_decoder = msgspec.json.Decoder(_Removed)
 _cancels_decoder = msgspec.json.Decoder(_Cancels)
+_feed_decoder = msgspec.json.Decoder(_FeedAnswer)
 _error_decoder = msgspec.json.Decoder(_ErrorAnswer)
 
 
@@ -124,6 +131,22 @@ class HttpTransport:
             named = content_ids[start : start + REMOVED_IDS]
             gone += (await self._remove(channel, {"content_ids": named}, ANSWER_SECONDS)).content_ids
         return removed(content_ids, gone)
+
+    async def feed(self, writes: Sequence[AnyWrite]) -> list[Written]:
+        request = httpx.Request(
+            "POST",
+            self._address.at("/v1/feed/writes"),
+            headers=self._headers,
+            content=_encoder.encode({"writes": writes}),
+        )
+        response = await self._answer(request)
+        try:
+            results = _feed_decoder.decode(response.content).results
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BrokerUnavailable(f"{self.name} is not a hub, or of another version: {error}") from error
+        if len(results) != len(writes):
+            raise BrokerUnavailable(f"{self.name} answered {len(results)} of {len(writes)} writes")
+        return results
 
     async def cancels(self, content_ids: Sequence[str], since: Cursor | None) -> Cancels:
         query = [("wait", f"{WAIT_SECONDS:g}"), *([] if since is None else [("since", str(since))])]

@@ -15,6 +15,9 @@ from statushub.hub.brokers.redis.publisher import Publisher
 from statushub.hub.brokers.redis.removal import remove
 from statushub.hub.brokers.redis.topology import open_topology
 from statushub.hub.brokers.redis.url import parse_redis_url
+from statushub.hub.feeds.contract import Written
+from statushub.hub.feeds.redis.writer import FeedWriter, load_functions
+from statushub.hub.feeds.writes import AnyWrite
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerDenied, ConfigError
 from statushub.hub.model.publication import Publication
@@ -44,6 +47,8 @@ class RedisTransport:
         self._root = topology.root
         self._client = Client(topology)
         self._publisher = Publisher(self._client)
+        # Of the same connections.
+        self._feed = FeedWriter(Client(topology, load=load_functions))
         self._tenant = tenant
 
     async def send(self, publications: Sequence[Publication]) -> list[Receipt]:
@@ -59,6 +64,12 @@ class RedisTransport:
         except BrokerDenied as error:
             raise Denied(error.message) from error
         return removed(content_ids or (), removal.removed)
+
+    async def feed(self, writes: Sequence[AnyWrite]) -> list[Written]:
+        try:
+            return await self._feed.write(self._tenant, writes)
+        except BrokerDenied as error:
+            raise Denied(error.message) from error
 
     async def cancels(self, content_ids: Sequence[str], since: Cursor | None) -> Cancels:
         if since is not None:

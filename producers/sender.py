@@ -12,6 +12,8 @@ from typing import Final
 
 import anyio
 
+from statushub.hub.feeds.contract import Written
+from statushub.hub.feeds.writes import AnyWrite
 from statushub.hub.model.backoff import Backoff
 from statushub.hub.model.cancel import CancelRequest
 from statushub.hub.model.errors import BrokerUnavailable, Invalid, TooLarge
@@ -102,6 +104,19 @@ class Sender:
     async def remove(self, channel: str, content_ids: Sequence[str] | None) -> Removed:
         """Remove contents immediately and once. Raises what `Transport.remove` raises."""
         return await self._transport.remove(channel, content_ids)
+
+    async def feed(self, writes: Sequence[AnyWrite], patience: float) -> list[Written]:
+        """Write a batch into feeds. Repeats it for at most `patience` where it is not known whether it arrived, which
+        its ids make harmless. Raises what `Transport.feed` raises."""
+        backoff, until = Backoff(FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS), time.monotonic() + patience
+        while True:
+            try:
+                return await self._transport.feed(writes)
+            except BrokerUnavailable as error:
+                pause = max(backoff.next(), getattr(error, "retry_after", 0.0))
+                if time.monotonic() + pause > until:
+                    raise
+                await anyio.sleep(pause)
 
     def watch(self, run: Run) -> None:
         """Let `run` be told of a request to cancel it, from any thread."""

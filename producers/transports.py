@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from statushub.hub.brokers.contract import Cancels
+from statushub.hub.feeds.contract import Written
+from statushub.hub.feeds.writes import AnyWrite
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import BrokerUnavailable, StatushubError
 from statushub.hub.model.publication import Publication
@@ -43,6 +45,10 @@ class Transport(Protocol):
 
     async def remove(self, channel: str, content_ids: Sequence[str] | None) -> Removed:
         """Remove these contents of the channel, or all of them for None. Raises what `send` raises; repeating it is
+        harmless."""
+
+    async def feed(self, writes: Sequence[AnyWrite]) -> list[Written]:
+        """Write up to `BATCH` writes into feeds, all or none. Raises what `send` raises; with ids, repeating it is
         harmless."""
 
     async def cancels(self, content_ids: Sequence[str], since: Cursor | None) -> Cancels:

@@ -17,6 +17,7 @@ from statushub.hub.cli.check import check
 from statushub.hub.cli.demo import demo
 from statushub.hub.cli.encode import encode
 from statushub.hub.cli.failure import INTERRUPTED, TROUBLE, USAGE, Failure
+from statushub.hub.cli.feed_import import feed
 from statushub.hub.cli.generate import generate
 from statushub.hub.cli.get import get
 from statushub.hub.cli.ls import ls
@@ -77,6 +78,7 @@ for _command in (
     check,
     bridge,
     source,
+    feed,
     worker,
 ):
     cli.add_command(_command)

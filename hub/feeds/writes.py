@@ -42,6 +42,11 @@ OWN_FIELDS: Final = frozenset(
 )
 """Fields that a notification, or its event, has anyway: its data may not have them."""
 
+CHANGES: Final = ("views", "likes", "comments", "remixes", "glitches")
+"""The fields of a `Count`, in the order of `Counts`."""
+
+_MOST: Final = {"user_id": USER_CHARACTERS, "followed_id": USER_CHARACTERS, "category": CATEGORY_CHARACTERS}
+
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARACTERS)]
 UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=USER_CHARACTERS)]
 Change = Annotated[int, msgspec.Meta(ge=-COUNTER_MAX, le=COUNTER_MAX)]
@@ -115,7 +120,10 @@ def check_writes(writes: Sequence[AnyWrite], field: str = "writes") -> None:
         raise Invalid(f"{field} must be 1 to {BATCH} writes, not {len(writes)}", field=field)
     for index, write in enumerate(writes):
         for name in ("id", "user_id", "video_id", "followed_id", "category"):
-            check_id(getattr(write, name, None), f"{field}[{index}].{name}")
+            check_id(getattr(write, name, None), f"{field}[{index}].{name}", _MOST.get(name, ID_CHARACTERS))
+        if isinstance(write, Count):
+            for name, change in zip(CHANGES, write.changes, strict=True):
+                _check_change(change, f"{field}[{index}].{name}")
         if isinstance(write, Notify):
             _check_data(write.data, f"{field}[{index}].data")
         if isinstance(write, Read):
@@ -123,10 +131,17 @@ def check_writes(writes: Sequence[AnyWrite], field: str = "writes") -> None:
                 check_id(id, f"{field}[{index}].notification_ids[{place}]")
 
 
+def _check_change(change: object, field: str) -> None:
+    if isinstance(change, bool) or not isinstance(change, int) or abs(change) > COUNTER_MAX:
+        raise Invalid(f"{field} must be a whole number, at most {COUNTER_MAX} either way", field=field)
+
+
 def check_id(value: str | None, field: str, most: int = USER_CHARACTERS) -> None:
     """Raise `Invalid` naming `field` where an id is empty, too long, or holds what is not printable."""
     if value is None:
         return
+    if not isinstance(value, str):
+        raise Invalid(f"{field} must be a text", field=field)
     if not 1 <= len(value) <= most:
         raise Invalid(f"{field} must have 1 to {most} characters", field=field)
     if not value.isprintable():

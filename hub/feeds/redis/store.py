@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self
-
-from redis.exceptions import RedisError
+from typing import Self
 
 from statushub.hub.brokers.redis.client import DEADLINE_SECONDS, Client
-from statushub.hub.brokers.redis.commands import MISSING
 from statushub.hub.brokers.redis.commands import prefix as tenant_prefix
 from statushub.hub.brokers.redis.tls import check_tls
-from statushub.hub.brokers.redis.topology import Execute, Topology, open_topology
+from statushub.hub.brokers.redis.topology import open_topology
 from statushub.hub.brokers.redis.url import parse_redis_url
 from statushub.hub.feeds.contract import Claim, Counts, FeedStore, Notification, Trend, Written
 from statushub.hub.feeds.redis import commands
 from statushub.hub.feeds.redis.commands import Keys
+from statushub.hub.feeds.redis.writer import FeedWriter, load_functions
 from statushub.hub.feeds.writes import AnyWrite
-
-REMEMBERED_SECONDS: Final = 30.0
-"""How long a tenant that was registered is taken to be: a server that lost its data is told again after that."""
 
 
 class RedisFeeds:
@@ -33,7 +27,7 @@ class RedisFeeds:
         address = parse_redis_url(url)
         check_tls(address.options)
         self._client = Client(open_topology(address, deadline), deadline=deadline, load=load_functions)
-        self._registered: dict[str, float] = {}
+        self._writer = FeedWriter(self._client)
 
     async def __aenter__(self) -> Self:
         return self
@@ -44,13 +38,7 @@ class RedisFeeds:
         await self._client.aclose()
 
     async def write(self, tenant: str, writes: Sequence[AnyWrite]) -> list[Written]:
-        now = time.monotonic()
-        if now - self._registered.get(tenant, -REMEMBERED_SECONDS) >= REMEMBERED_SECONDS:
-            # Before the write, whose news no hub would look for otherwise.
-            key = commands.tenants(self._client.root)
-            await self._client.execute(key, ["SADD", key, tenant])
-            self._registered[tenant] = now
-        return commands.written(await self._client.call(commands.write_call(self._keys(tenant), writes)))
+        return await self._writer.write(tenant, writes)
 
     async def liked(self, tenant: str, user: str, videos: Sequence[str]) -> list[bool]:
         return await self._members(self._keys(tenant)("likes", user), videos)
@@ -96,23 +84,6 @@ class RedisFeeds:
 
     def _keys(self, tenant: str) -> Keys:
         return Keys(tenant_prefix(self._client.root, tenant))
-
-
-async def load_functions(topology: Topology) -> None:
-    """Load the library of feeds into every server that has none, or an older one."""
-    await topology.refresh()
-    for execute in topology.primaries():
-        if await _version(execute) < commands.MINOR:
-            await execute("FUNCTION", "LOAD", "REPLACE", commands.LIBRARY)
-
-
-async def _version(execute: Execute) -> int:
-    try:
-        return int(await execute("FCALL_RO", f"{commands.FUNCTION}version", 0))
-    except RedisError as error:
-        if MISSING in str(error):
-            return 0
-        raise
 
 
 _fits: type[FeedStore] = RedisFeeds

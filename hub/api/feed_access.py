@@ -14,7 +14,7 @@ from statushub.hub.feeds.feeds import Feeds
 from statushub.hub.http.client import identify
 from statushub.hub.http.state import config_of, hub_of
 from statushub.hub.model.errors import Forbidden, Invalid, NotFound
-from statushub.hub.model.feed_names import ANYBODY
+from statushub.hub.model.feed_names import ANONYMOUS_USER
 
 NO_STORE = {"Cache-Control": "no-store"}
 """Of answers that differ from user to user, or with every view."""
@@ -33,7 +33,7 @@ async def user_of(request: Request, *, writes: bool = False) -> tuple[Identity, 
     the request `writes`."""
     identity = await identify(request)
     if identity is ANONYMOUS:
-        return identity, ANYBODY
+        return identity, ANONYMOUS_USER
     if identity.sub is None:
         raise Forbidden("this needs a token with a sub, which says whose it is", field="sub")
     if writes and identity.ticket:
@@ -42,7 +42,7 @@ async def user_of(request: Request, *, writes: bool = False) -> tuple[Identity, 
 
 
 async def reader_of(request: Request) -> Identity:
-    """Who reads what is public: whoever sends a token or a ticket, and anybody else where that is open."""
+    """Who reads what is public: the bearer of a token or a ticket, and any other client where that is open."""
     settings = config_of(request)
     named = "authorization" in request.headers or "ticket" in request.query_params or settings.cookie in request.cookies
     if named or not settings.auth_required or settings.feed_private:

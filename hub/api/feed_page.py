@@ -39,7 +39,7 @@ class FeedUser(msgspec.Struct):
 
 
 class FeedVideo(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A video, with what the record says of it that anybody may see. A record may have other fields, which are not the
+    """A video, with what the record says of it that the public may see. A record may have other fields, which are not the
     public's."""
 
     id: str

@@ -98,7 +98,7 @@ async def follow(request: Request) -> Response:
 
 
 async def view(request: Request) -> Response:
-    """POST /v1/videos/{id}/view: by anybody who may read the feed."""
+    """POST /v1/videos/{id}/view: by any client that may read the feed."""
     feeds_of(request)
     identity = await reader_of(request)
     video = _named(request, "id", ID_CHARACTERS)

@@ -42,7 +42,7 @@ class _Claims(msgspec.Struct, kw_only=True, omit_defaults=True):
     read: list[str] = []
     within: list[str] | None = None
     own: bool | None = None
-    """Whether the bearer's own channel may be read; None where no channel of a user is anybody's own."""
+    """Whether the bearer's own channel may be read; None where channels of users are like any other."""
 
 
 class Tickets:

@@ -34,7 +34,7 @@ LIKES: Final = 100_000
 """Most videos that a user likes, and users that one follows: some 10 MB of the store's memory."""
 
 NOTIFICATIONS: Final = 1_000
-"""Notifications of a user that are kept: as many as anybody scrolls through, and a megabyte at most of usual ones."""
+"""Notifications of a user that are kept: as many as a user scrolls through, and a megabyte at most of usual ones."""
 
 IDS: Final = 100_000
 """Ids of writes that are remembered for each tenant: 10 MB, and 20 s of 5,000 writes a second."""

@@ -14,8 +14,8 @@ STATS: Final = "stats:"
 USERS: Final = "users/"
 """What the channels of users begin with."""
 
-ANYBODY: Final = "anonymous"
-"""The user that everybody is where no token is needed."""
+ANONYMOUS_USER: Final = "anonymous"
+"""The user of every request where no token is needed."""
 
 
 def user_channel(sub: str) -> str:

@@ -47,7 +47,7 @@ class Interests:
         """Who is told of which of these events."""
         found: dict[Subscriber, tuple[Way | None, list[Event]]] = {}
         for event in events:
-            for subscriber, way in self._told.get(event.content_id, _NOBODY).items():
+            for subscriber, way in self._told.get(event.content_id, _NONE).items():
                 found.setdefault(subscriber, (way, []))[1].append(event)
         return found
 
@@ -58,7 +58,7 @@ class Interests:
 
 
 class Interested(Protocol):
-    """Has interests, where somebody reads only some of its contents."""
+    """Has interests, where a subscriber reads only some of its contents."""
 
     interests: Interests | None
 
@@ -70,4 +70,4 @@ def interests_of(audience: Interested) -> Interests:
     return audience.interests
 
 
-_NOBODY: dict[Subscriber, Way | None] = {}
+_NONE: dict[Subscriber, Way | None] = {}

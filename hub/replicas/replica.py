@@ -47,7 +47,7 @@ class Replica:
     `subscribers` are all that read it. Of them, `writers` are those that get each event as it is applied, by the
     format in which they get it, and `pollers` those that are told to catch up with each event. `audiences` are
     selections that hold it, with writers and pollers of their own. `interests` are those who read some of its contents
-    only, None where nobody does. `held` are viewers that wait until they may be sent
+    only, None where there are none. `held` are viewers that wait until they may be sent
     the whole state of a content that grows.
 
     `growing` counts the contents that are kept in parts, and `grew` tells that one has grown since it was last read.

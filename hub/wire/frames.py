@@ -8,7 +8,7 @@ from typing import Final
 from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
-MESSAGE_BYTES: Final = 4096
+MESSAGE_BYTES: Final = 8192
 """Largest message of a client, however it is fragmented: 64 channels with names of ordinary length have 2 KiB."""
 
 _MASKED_HEADER: Final = 6

@@ -94,7 +94,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @pytest.fixture(scope="module")
 def documented(redis: RedisServer) -> Iterator[Documented]:
     """A hub over that Redis."""
-    with live_hub(redis.url) as hub, Documented(hub.base_url, redis) as documented:
+    with live_hub(redis.url, feed=True) as hub, Documented(hub.base_url, redis) as documented:
         documented.publish("reports", FOLLOWED, status="complete")
         yield documented
 
@@ -146,6 +146,16 @@ def arrived(channel: str, content_id: str) -> Callable[[Documented], None]:
     return check
 
 
+def counted(video: str) -> Callable[[Documented], None]:
+    """A check that the snippet counted the views of a video."""
+
+    def check(documented: Documented) -> None:
+        answer = documented.client.post("/v1/videos/batch-metadata", json={"video_ids": [video]}).json()
+        assert answer["videos"][video]["view_count"] == 3
+
+    return check
+
+
 PYTHON: Mapping[str, Callable[[Documented], None]] = {
     'producer.work("article-7"': completed("drafts", "article-7"),
     'content_id="import-7"': completed("jobs", "import-7"),
@@ -164,6 +174,7 @@ PYTHON: Mapping[str, Callable[[Documented], None]] = {
     '"answer-1"': completed("answers", "answer-1"),
     'content_id="article-20"': completed("drafts", "article-20"),
     '"article-21"': completed("drafts", "article-21"),
+    'batch.count("clip-73"': counted("clip-73"),
     '"video:clip-61"': arrived("videos", "clip-61"),
 }
 
@@ -388,7 +399,7 @@ COMMANDS: Mapping[str, Callable[[Console, str], str]] = {
     r"pip install ": check_install,
     r"\.venv/bin/": check_tool,
     r"docker compose ": check_compose,
-    r"(OTEL_\w+=\S+ )*statushub serve\b": Console.serve,
+    r"((OTEL|STATUSHUB)_\w+=\S+ )*statushub serve\b": Console.serve,
     r"statushub watch drafts": Console.watch,
     r"statushub worker ": Console.work,
     r"python start\.py": Console.start_job,
@@ -396,7 +407,8 @@ COMMANDS: Mapping[str, Callable[[Console, str], str]] = {
     r"statushub generate ": Console.generate,
     r"cp statushub\.db ": Console.back_up,
     r"redis-cli ": Console.redis_cli,
-    r"(export CURSOR=\$\()?statushub (get|ls|cancel|check|publish|remove|watch (jobs|films))\b": Console.run,
+    r"printf ": Console.run,
+    r"(export CURSOR=\$\()?statushub (get|ls|cancel|check|publish|remove|feed|watch (jobs|films))\b": Console.run,
     r"eval ": Console.run,
     r"(export STATUSHUB_TOKEN=\$\()?statushub token ": Console.token,
     r"\S+ hypercorn ": Console.other_server,

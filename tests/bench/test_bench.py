@@ -10,7 +10,7 @@ import anyio
 import httpx
 import pytest
 
-from tests.bench import answers, budget, bystander, counters, growth, index, readers, report
+from tests.bench import answers, budget, bystander, counters, feeds, growth, index, readers, report
 from tests.bench.harness import Results, Sample, run
 from tests.bench.load import Lost
 from tests.bench.servers import SERVERS
@@ -151,3 +151,14 @@ def test_an_answer_is_read_by_pages(tmp_path: Path) -> None:
     assert pages.all.frames > 1
     assert pages.missed.bytes > 5 * len(answers.PIECE)
     assert pages.late.bytes > 15 * len(answers.PIECE)
+
+
+@pytest.mark.parametrize("store", ["SQLite", pytest.param("Redis", marks=pytest.mark.redis)])
+def test_a_page_and_a_hot_video_of_a_feed_are_counted(store: str, tmp_path: Path) -> None:
+    """Both ways of asking are measured, and the viewer has all increments in the end."""
+    with feeds.served(store, tmp_path) as hub:
+        for together in (True, False):
+            cost = feeds.pages(hub, together=together, seconds=0.1)
+            assert cost.calls_per_second > 0
+            assert cost.cpu_ms > 0
+        assert feeds.hot(hub, rate=1_000, seconds=0.5).complete

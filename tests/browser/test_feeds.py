@@ -209,3 +209,31 @@ def test_the_clients_of_before_run_unchanged(hub: LiveHub, signed_in: Callable[[
         f"{hub.base_url}/v1/notifications/unread-count", headers=bearer(tenant="default", sub="ann")
     ).json()
     assert unread == {"unread_count": 0}
+
+
+def test_the_client_shows_a_feed(hub: LiveHub, signed_in: Callable[[str], BrowserContext]) -> None:
+    """`feeds.js` asks once, and shows what users do in every tab from then on."""
+    notify(hub, "ann!*", "Before")
+    requests = Requests(hub)
+    ann, bob = signed_in("ann!*"), signed_in("bob")
+    first = opened(ann, hub, "client_feed.html")
+    expect(first.locator("body[data-ready]")).to_be_attached()
+    assert requests.questions == sorted(
+        [*QUESTIONS[1:], ("GET", "/v1/notifications/"), ("GET", "/v1/notifications/unread-count")]
+    )
+    second, other = opened(ann, hub, "client_feed.html"), opened(bob, hub, "client_feed.html")
+    for page, unread, notes in ((first, 1, ", Before false"), (second, 1, ", Before false"), (other, 0, "")):
+        expect(page.locator("#state")).to_have_text(f"v1 0 false, v2 0 false, false, {unread}{notes}")
+    other.evaluate("feed.like('v2')")
+    first.evaluate("feed.follow('user1')")
+    expect(other.locator("#state")).to_have_text("v1 0 false, v2 1 true, false, 0")
+    for page in (first, second):
+        expect(page.locator("#state")).to_have_text("v1 0 false, v2 1 false, true, 1, Before false")
+    notify(hub, "ann!*", "After")
+    for page in (first, second):
+        expect(page.locator("#state")).to_have_text("v1 0 false, v2 1 false, true, 2, After false, Before false")
+    second.evaluate("feed.markRead()")
+    expect(first.locator("#state")).to_contain_text("true, 0, After")
+    expect(second.locator("#state")).to_have_text("v1 0 false, v2 1 false, true, 0, After true, Before true")
+    asked = other.evaluate("feed.like('').catch((error) => [error.name, error.status])")
+    assert asked[0] == "HubError"

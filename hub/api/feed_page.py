@@ -39,8 +39,7 @@ class FeedUser(msgspec.Struct):
 
 
 class FeedVideo(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A video, with what the record says of it that the public may see. A record may have other fields, which are not the
-    public's."""
+    """A video, with what the record says of it that the public may see. Its other fields are not the public's."""
 
     id: str
     user: FeedUser

@@ -104,7 +104,7 @@ class Announcer:
             self._looks[tenant] = now + claim.next_ms / 1000
 
     async def _announce(self, tenant: str, claim: Claim) -> None:
-        publications = [stats(video) for video in claim.videos if video.counts is not None]
+        publications = [it for video in claim.videos if (it := stats(video)) is not None]
         for user in claim.users:
             publications += news(user)
         if publications:
@@ -116,20 +116,26 @@ class Announcer:
             await self._store.done(tenant, claim)
 
 
-def stats(video: VideoNews) -> Publication:
-    """A video's counters. Their version orders them: one that comes late changes nothing."""
+def stats(video: VideoNews) -> Publication | None:
+    """A video's counters, ordered by their version: one that comes late changes nothing. None for one that is deleted,
+    or whose id no content can have."""
+    if video.counts is None:
+        return None
     counters = msgspec.to_builtins(video.counts)
-    return publication(
-        channel=FEED_CHANNEL,
-        content_id=stats_id(video.video),
-        type="stats_update",
-        data={"status": "idle", "video_id": video.video, **counters},
-        seq=video.version,
-    )
+    try:
+        return publication(
+            channel=FEED_CHANNEL,
+            content_id=stats_id(video.video),
+            type="stats_update",
+            data={"status": "idle", "video_id": video.video, **counters},
+            seq=video.version,
+        )
+    except Invalid:
+        return None
 
 
 def news(user: UserNews) -> list[Publication]:
-    """What a user's tabs are told; nothing where the name of their channel would be too long."""
+    """What a user's tabs are told; nothing where no channel can have their name."""
     channel = user_channel(user.user)
     try:
         return [

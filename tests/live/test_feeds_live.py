@@ -68,6 +68,20 @@ def test_counters_reach_those_that_show_the_video(hub: LiveHub) -> None:
         assert (removed.event, removed.json["content_id"]) == ("content_removed", "stats:v1")
 
 
+def test_what_cannot_be_announced_holds_nothing_up(hub: LiveHub) -> None:
+    """A video with an id that no content has, and a user with the name of a route, do not delay others."""
+    path = "/api/events?channel=feed/videos&content_id=v1"
+    with open_stream(hub.base_url, path, bearer(sub="bob")) as stream:
+        stream.event("ready")
+        write(hub, count("x" * 128), count("*"), {"op": "notify", "user_id": "events", "category": "c"}, count("v1"))
+        assert videos(stream).json["video_id"] == "v1"
+        feeds = hub.hub.feeds
+        assert feeds is not None
+        if not feeds.store.shared:
+            # What was announced is not due again.
+            eventually(lambda: hub.run(feeds.store.tenants()) == [])
+
+
 def test_a_hot_video_is_told_once_a_second(hub: LiveHub) -> None:
     """However often it is counted; and the last state comes."""
     with open_stream(hub.base_url, "/api/events?channel=feed/videos&content_id=hot", bearer()) as stream:

@@ -158,7 +158,7 @@ def test_a_foreign_cursor_is_refused(ann: httpx.Client, cursor: str) -> None:
 
 def test_a_producer_writes_what_its_token_allows(anybody: httpx.Client, producer: httpx.Client) -> None:
     """A batch is stored whole, and only with the right to write `feed/**`; counters never go below zero."""
-    batch = [
+    batch: list[dict[str, Any]] = [
         {"op": "count", "video_id": "v1", "views": 5, "comments": 1},
         {"op": "count", "video_id": "v1", "views": -9, "remixes": 2, "id": "w1"},
         {"op": "count", "video_id": "v1", "views": 1, "id": "w1"},
@@ -206,7 +206,7 @@ def test_a_page_of_published_videos(hub: LiveHub, anybody: httpx.Client, produce
     ]
     publish_all(hub, events, headers=bearer())
     found: list[dict[str, Any]] = []
-    cursor = ""
+    cursor: str | None = ""
     while cursor is not None:
         page = anybody.get("/v1/videos/", params={"cursor": cursor, "limit": 2}).json()
         assert page["has_more"] == (page["next_cursor"] is not None)

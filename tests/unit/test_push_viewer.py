@@ -18,6 +18,7 @@ from statushub.hub.model.event import Event
 from statushub.hub.replicas.encodings import Encodings
 from statushub.hub.replicas.replica import Replica
 from statushub.hub.replicas.scheduler import Scheduler
+from statushub.hub.replicas.scope import Channels, Scope
 from statushub.hub.replicas.selection import Selection
 from statushub.hub.viewers import push
 from statushub.hub.viewers.fanout import fan_out
@@ -72,7 +73,13 @@ class Hosting:
     def unfollow(self, session: Session, channel: str) -> None:
         raise NotImplementedError
 
-    def match(self, session: Session, patterns: Patterns, then: Then, *, resumes: bool) -> None:
+    def match(self, session: Session, patterns: Patterns, then: Then, *, resumes: bool, stats: bool) -> None:
+        raise NotImplementedError
+
+    def filtered(self, scope: Channels | Selection, content_ids: frozenset[str] | None) -> Scope:
+        raise NotImplementedError
+
+    def check_filter(self, channel: str, content_ids: frozenset[str] | None) -> None:
         raise NotImplementedError
 
     def select(self, session: Session, selection: Selection) -> Selection:

@@ -54,10 +54,14 @@ def test_an_illegal_channel_is_named(client: httpx.Client, name: str, end: str) 
 @pytest.mark.parametrize("route", [route for route in ROUTES if isinstance(route, Route)], ids=lambda route: route.path)
 @pytest.mark.parametrize("end", ["%0A", "%0D%0A"])
 def test_a_line_break_after_a_path_is_a_part_of_it(client: httpx.Client, route: Route, end: str) -> None:
-    """It is never cut off: no route answers such a path but as a channel's, whose name is illegal."""
-    path = route.path.replace(":path", "").format(channel_id="c", content_id="a", path="p", id="v") + end
+    """It is never cut off: no route answers such a path but as a channel's, whose name is illegal, or as a video's or a
+    user's, which are not read."""
+    names = {"channel_id": "c", "content_id": "a", "path": "p", "id": "v", "video_id": "v", "user_id": "u"}
+    path = route.path.replace(":path", "").format(**names) + end
     answer = client.get(path)
     expected = (422, "invalid") if path.startswith("/api/contents/") else (404, "not_found")
+    if path.startswith(("/v1/likes/", "/v1/follows/")):
+        expected = (405, "method_not_allowed")
     assert (answer.status_code, answer.json()["error"]["code"]) == expected
 
 

@@ -16,8 +16,8 @@ from typing import Final
 import msgspec
 
 from statushub.hub.feeds.contract import STATS_MS
-from tests.bench.measure import cpu_seconds
-from tests.bench.servers import family, running
+from tests.bench.measure import cpu_seconds, family
+from tests.bench.servers import running
 from tests.support.command import environment
 from tests.support.ports import free_port, wait_for_port
 from tests.support.redis_server import running_redis

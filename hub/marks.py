@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
+
+UNITS: Final = ("SECONDS", "BYTES")
+"""Metavars that are the unit of a number."""
 
 
 class Flag(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import inspect
 
 from statushub.hub.config import Config
-from statushub.hub.marks import Flag, Rule, Secret
+from statushub.hub.marks import UNITS, Flag, Rule, Secret
 from statushub.hub.model.variables import PREFIX
 
 BOOLEANS: Final = {
@@ -23,9 +23,6 @@ BOOLEANS: Final = {
     "0": False,
 }
 """Words for a boolean, in any case."""
-
-UNITS: Final = ("SECONDS", "BYTES")
-"""Metavars that are the unit of a number."""
 
 SYNONYMS: Final = {"warn": "warning", "err": "error", "fatal": "critical"}
 """Other words for a choice: those of other programs for a severity."""

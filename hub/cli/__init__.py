@@ -1,35 +1,19 @@
-"""The command line, `statushub`. Each command has a module, which imports slow dependencies only when it runs."""
+"""The command line, `statushub`. Each command has a module, which is imported when the command is asked for."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Final
 
 import click
 
 from statushub.extras import MissingExtra, required
 from statushub.hub import __version__
-from statushub.hub.cli.bridge import bridge
-from statushub.hub.cli.cancel import cancel
-from statushub.hub.cli.check import check
-from statushub.hub.cli.demo import demo
-from statushub.hub.cli.encode import encode
 from statushub.hub.cli.failure import INTERRUPTED, TROUBLE, USAGE, Failure
-from statushub.hub.cli.feed_import import feed
-from statushub.hub.cli.generate import generate
-from statushub.hub.cli.get import get
-from statushub.hub.cli.ls import ls
-from statushub.hub.cli.publish import publish
-from statushub.hub.cli.remove import remove
-from statushub.hub.cli.revoke import revoke
-from statushub.hub.cli.serve import serve
-from statushub.hub.cli.source import source
 from statushub.hub.cli.terminal import echo, tolerate
-from statushub.hub.cli.token import token
-from statushub.hub.cli.watch import watch
-from statushub.hub.cli.worker import worker
 from statushub.hub.model.errors import StatushubError
 
 USAGE_CODES: Final = frozenset(
@@ -53,35 +37,57 @@ HELP_COLUMNS: Final = 100
 """Widest help, in a terminal that has room: at click's 80 the options of `serve` wrap three times."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_COLUMNS}, epilog=EPILOG)
+class Commands(Mapping[str, click.Command]):
+    """The commands by their names, each imported when it is asked for: a script that publishes pays for one of them."""
+
+    NAMES: Final = (
+        "bridge",
+        "cancel",
+        "check",
+        "demo",
+        "encode",
+        "feed",
+        "generate",
+        "get",
+        "ls",
+        "publish",
+        "remove",
+        "revoke",
+        "serve",
+        "source",
+        "token",
+        "watch",
+        "worker",
+    )
+
+    MODULES: Final = {"feed": "feed_import"}
+    """Of commands whose module has another name."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self.NAMES:
+            raise KeyError(name)
+        module = import_module(f"{__name__}.{self.MODULES.get(name, name)}")
+        command: click.Command = getattr(module, name)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.NAMES)
+
+    def __len__(self) -> int:
+        return len(self.NAMES)
+
+
+@click.group(
+    commands=Commands(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_COLUMNS},
+    epilog=EPILOG,
+)
 @click.version_option(__version__, message="statushub %(version)s")
 def cli() -> None:
     """A real-time status hub: workers publish, browsers see it the moment it changes.
 
     Start with `statushub demo`.
     """
-
-
-for _command in (
-    demo,
-    serve,
-    publish,
-    watch,
-    get,
-    ls,
-    cancel,
-    remove,
-    encode,
-    generate,
-    token,
-    revoke,
-    check,
-    bridge,
-    source,
-    feed,
-    worker,
-):
-    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

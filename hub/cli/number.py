@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from statushub.hub.settings import UNITS
+from statushub.hub.marks import UNITS
 
 
 class Number(click.FloatRange):

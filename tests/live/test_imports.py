@@ -31,3 +31,17 @@ def test_an_import_loads_no_unneeded_slow_module(code: str, absent: set[str]) ->
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=30, check=True
     )
     assert not absent & {module.partition(".")[0] for module in loaded.stdout.split()}
+
+
+def test_a_command_loads_no_module_that_only_others_need() -> None:
+    """Each command is a process, and scripts start many; httpx does not draw its own command line in."""
+    script = (
+        "import runpy, sys; sys.argv = ['statushub', 'publish', 'jobs', 'a', 'idle', '--hub', 'http://127.0.0.1:9']\n"
+        "try: runpy.run_module('statushub', run_name='__main__')\n"
+        "except SystemExit: print(*sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    assert "cannot be reached" in ended.stderr
+    loaded = set(ended.stdout.split())
+    assert not loaded & {"rich", "redis", "starlette", "sqlite3", "statushub.hub.config", "statushub.hub.cli.serve"}
+    assert "httpx" in loaded

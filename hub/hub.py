@@ -299,6 +299,7 @@ class Hub:
         *,
         connections: set[object],
         stalled: bool,
+        head: bytes = b"",
         format: StreamFormat = CHUNKED_SSE,
         heartbeat: float | None = None,
         content_ids: frozenset[str] | None = None,
@@ -312,6 +313,7 @@ class Hub:
             format,
             connections=connections,
             stalled=stalled,
+            head=head,
             heartbeat=heartbeat,
             identity=identity,
             address=address,
@@ -340,6 +342,7 @@ class Hub:
         *,
         connections: set[object],
         stalled: bool,
+        head: bytes = b"",
         heartbeat: float | None = None,
     ) -> PushSocket:
         """As `push_viewer`, for a WebSocket; `first` is as `PushSocket` takes it."""
@@ -348,6 +351,7 @@ class Hub:
             first,
             connections=connections,
             stalled=stalled,
+            head=head,
             heartbeat=heartbeat,
             identity=identity,
             address=address,

@@ -116,7 +116,7 @@ async def _stream(request: Request, channels: list[str], field: str, patterns: P
         )
         return PortableStream(viewer, hub.stall_timeout)
 
-    def make(connections: set[Any], paused: bool) -> PushViewer:
+    def make(connections: set[Any], paused: bool, head: bytes) -> PushViewer:
         # Not before the hand-over: a client that leaves earlier makes no replica.
         return hub.push_viewer(
             identity,
@@ -125,6 +125,7 @@ async def _stream(request: Request, channels: list[str], field: str, patterns: P
             since,
             connections=connections,
             stalled=paused,
+            head=head,
             format=formats.chunked,
             heartbeat=heartbeat,
             content_ids=content_ids,
@@ -178,6 +179,7 @@ class HandedOverStream(Response):
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.take.hold_head()
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         self.take(self.make)
 

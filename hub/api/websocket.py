@@ -79,10 +79,13 @@ async def socket(request: Request) -> Response:
     hub, address = hub_of(request), address_of(request)
     refusal = _refusal(request, identity, first)
 
-    def make(connections: set[Any], paused: bool) -> asyncio.Protocol:
+    def make(connections: set[Any], paused: bool, head: bytes) -> asyncio.Protocol:
         if refusal is not None:
-            return Farewell(connections, FRAMES.drain(random.randint(*OVERLOAD_RETRY_MS)) + closing(*refusal))
-        return hub.push_socket(identity, address, first, connections=connections, stalled=paused, heartbeat=heartbeat)
+            last = FRAMES.drain(random.randint(*OVERLOAD_RETRY_MS)) + closing(*refusal)
+            return Farewell(connections, head + last)
+        return hub.push_socket(
+            identity, address, first, connections=connections, stalled=paused, head=head, heartbeat=heartbeat
+        )
 
     return HandedOverSocket(upgrade, head, make)
 

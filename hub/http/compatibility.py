@@ -58,6 +58,7 @@ PARTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "response_started",
             "scope",
             "send",
+            "transport",
             "waiting_for_100_continue",
         ),
     },

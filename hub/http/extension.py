@@ -14,15 +14,19 @@ EXTENSION: Final = "statushub.handover"
 """The extension's name. It has three entries: `"take"`, a `Take` or None; `"upgrade"`, an `Upgrade`, or None where the
 request asks for no other protocol; and `"transport"`, which returns the transport or None where it is gone."""
 
-MakeProtocol = Callable[[set[Any], bool], asyncio.Protocol]
-"""Given the server's set of connections and whether writing is paused, makes the connection's new protocol."""
+MakeProtocol = Callable[[set[Any], bool, bytes], asyncio.Protocol]
+"""Given the server's set of connections, whether writing is paused, and the head of the response, makes the
+connection's new protocol. It writes the head with its first frames: each write is a system call."""
 
 
 class Take(Protocol):
     """Takes the connection of a request."""
 
+    def hold_head(self) -> None:
+        """Keep the head of the response, which is sent now in the ordinary way, for the new protocol."""
+
     def __call__(self, make: MakeProtocol) -> None:
-        """Hand the connection over, after the head of a chunked response was sent and before any body.
+        """Hand the connection over, after the head of a chunked response was held and before any body.
 
         The protocol that `make` returns has its `connection_made` called here, and `shutdown()` called when
         the server stops. Does nothing where the client has disconnected. The caller sends no more.

@@ -1,8 +1,8 @@
 """Hand-over: a connection leaves uvicorn's HTTP protocol for one of our own, as a WebSocket upgrade does.
 
 An idle viewer then costs a socket and a viewer: the request, its task, its parser and its scope are freed.
-The head of a stream has gone out in the ordinary way by then, so middleware has seen it. That of an upgrade is written
-here: uvicorn would add `transfer-encoding` to it.
+The head of a stream is sent in the ordinary way, so middleware has seen it, but is held until the new protocol writes
+it with its first frames. That of an upgrade is made without uvicorn, which would add `transfer-encoding` to it.
 
 Private parts of uvicorn used here (`compatibility` checks them):
 
@@ -10,9 +10,9 @@ Private parts of uvicorn used here (`compatibility` checks them):
   `_unset_keepalive_if_required` stops the keep-alive timer; `parser` tells of an upgrade, and is dropped; `transport`
   goes to the new protocol; `connections` are the protocols that are told when the server stops; where there is an
   `access_log`, an upgrade is logged with `access_logger`.
-- `RequestResponseCycle`: `scope`; `chunked_encoding` and `disconnected` tell whether there is a stream to hand
-  over; `response_started` and `response_complete` tell `run_asgi` that the response is not unfinished, and
-  `message_event` wakes `receive`.
+- `RequestResponseCycle`: `transport` is what it writes to; `scope`; `chunked_encoding` and `disconnected` tell whether
+  there is a stream to hand over; `response_started` and `response_complete` tell `run_asgi` that the response is not
+  unfinished, and `message_event` wakes `receive`.
 - `FlowControl`: `write_paused`, by way of the protocol's `flow`, is what the new protocol begins with.
 """
 
@@ -46,10 +46,33 @@ class Offer:
         self._protocol = weakref.ref(protocol)
         self._cycle = weakref.ref(cycle)
 
+    def hold_head(self) -> None:
+        cycle = self._cycle()
+        if cycle is not None:
+            cycle.transport = Held(cycle.transport)
+
     def __call__(self, make: MakeProtocol, head: bytes = b"") -> None:
         protocol, cycle = self._protocol(), self._cycle()
         if protocol is not None and cycle is not None:
             protocol.hand_over(cycle, make, head)
+
+
+class Held(asyncio.Transport):
+    """Keeps what a request writes, and passes its close on."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self.written = b""
+        self.real = transport
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.real.is_closing()
+
+    def close(self) -> None:
+        self.real.close()
 
 
 class HandoverProtocol(Connection):
@@ -69,8 +92,10 @@ class HandoverProtocol(Connection):
 
     def hand_over(self, cycle: RequestResponseCycle, make: MakeProtocol, head: bytes) -> None:
         """As `Take`, for the request of this cycle; where there is a `head`, as `Upgrade`."""
+        held = cycle.transport
         if not (cycle.chunked_encoding or (head and not cycle.response_started) or cycle.disconnected):
             raise RuntimeError("a connection is handed over after the head of a chunked response, or with a head")
+        cycle.transport = self.transport
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
         cycle.scope["extensions"] = {}
@@ -86,10 +111,11 @@ class HandoverProtocol(Connection):
         # The parser holds its callbacks, and with them this protocol: a cycle that only the collector would free.
         self.parser = None  # type: ignore[assignment]
         transport = self.transport
-        protocol = make(self.connections, self.flow.write_paused)
         if head:
             self._log_upgrade(cycle)
-            transport.write(head)
+        elif isinstance(held, Held):
+            head = held.written
+        protocol = make(self.connections, self.flow.write_paused, head)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if rest:

@@ -31,7 +31,7 @@ FAREWELL_SECONDS: Final = 5.0
 class PushViewer(PushingViewer, Session, asyncio.Protocol):
     """A stream: one viewer that owns its connection."""
 
-    __slots__ = ("_connections", "_stalled_at", "address", "heartbeat_slot", "identity")
+    __slots__ = ("_connections", "_head", "_stalled_at", "address", "heartbeat_slot", "identity")
 
     format: StreamFormat
 
@@ -44,16 +44,19 @@ class PushViewer(PushingViewer, Session, asyncio.Protocol):
         *,
         connections: set[object],
         stalled: bool = False,
+        head: bytes = b"",
         heartbeat: float | None = None,
         identity: Identity = ANONYMOUS,
         address: str = "",
     ) -> None:
-        """`connections` is the server's set, whose members it shuts down; `stalled` tells that the socket is full."""
+        """`connections` is the server's set, whose members it shuts down; `stalled` tells that the socket is full.
+        `head` is written before the first frame, and with it."""
         super().__init__(host, scope, since, format, stalled=stalled, heartbeat=heartbeat)
         self.identity = identity
         self.address = address
         self.heartbeat_slot = 0
         self._connections = connections
+        self._head = head
         # A number of its own only while it is stalled: there are many viewers.
         self._stalled_at = time.monotonic() if stalled else 0.0
 
@@ -95,7 +98,8 @@ class PushViewer(PushingViewer, Session, asyncio.Protocol):
         self._connections.add(self)
         self.host.attach(self)
         self.opened()
-        self.advance(transport, [self.format.retry(random.randint(*RETRY_MS))])
+        head, self._head = self._head, b""
+        self.advance(transport, [head, self.format.retry(random.randint(*RETRY_MS))])
         if self.host.draining:
             # The hub began to stop while the head was on its way.
             self.shutdown()

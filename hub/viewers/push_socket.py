@@ -30,7 +30,7 @@ around the world."""
 class PushSocket(Socket[PushingViewer], asyncio.Protocol):
     """A connection over which viewers write. It parses what its client sends, and keeps no parser between messages."""
 
-    __slots__ = ("_connections", "_first", "_reader", "_stalled", "_stalled_at", "_transport", "_unread")
+    __slots__ = ("_connections", "_first", "_head", "_reader", "_stalled", "_stalled_at", "_transport", "_unread")
 
     def __init__(
         self,
@@ -39,15 +39,17 @@ class PushSocket(Socket[PushingViewer], asyncio.Protocol):
         *,
         connections: set[object],
         stalled: bool = False,
+        head: bytes = b"",
         heartbeat: float | None = None,
         identity: Identity = ANONYMOUS,
         address: str = "",
     ) -> None:
         """`first` is the channel that it follows unasked, and how. `connections` is the server's set, whose
-        members it shuts down; `stalled` tells that the socket is full."""
+        members it shuts down; `stalled` tells that the socket is full. `head` is written before anything else."""
         super().__init__(host, FRAMES, heartbeat=heartbeat, identity=identity, address=address)
         self._connections = connections
         self._first = first
+        self._head = head
         self._stalled = stalled
         self._stalled_at = time.monotonic() if stalled else 0.0
         self._transport: asyncio.Transport | None = None
@@ -96,9 +98,13 @@ class PushSocket(Socket[PushingViewer], asyncio.Protocol):
         self._transport = transport
         self._connections.add(self)
         self.host.attach(self)
-        if self._first is not None:
+        head, self._head = self._head, b""
+        if self._first is None:
+            transport.write(head)
+        else:
             (channel, opening), self._first = self._first, None
-            self._say(transport, *self.subscribe((channel,), opening))
+            answers, made = self.subscribe((channel,), opening)
+            self._say(transport, [head, *answers], made)
         if self.host.draining:
             # The hub began to stop while the upgrade was on its way.
             self.shutdown()

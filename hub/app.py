@@ -53,6 +53,7 @@ from statushub.hub.http.hosts import Hosts
 from statushub.hub.http.middleware import RequestMiddleware
 from statushub.hub.http.observer import Observed, Observer
 from statushub.hub.http.rate_limiter import RateLimiter, ReadLimiter, WriteLimiter
+from statushub.hub.http.shortcut import Front, Shortcut
 from statushub.hub.http.traces import Traced
 from statushub.hub.hub import Hub
 from statushub.hub.intervals import Intervals
@@ -308,19 +309,20 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
     app.state.feed_producers = WriteLimiter(settings.publish_rate, "publish_rate")
     app.state.routes = Observed(KINDS, WAITING)
     inner: ASGIApp = Traced(app, lambda: app.state.hub.tracing, app.state.routes) if settings.tracing else app
-    guarded = RequestMiddleware(
+    guard = RequestMiddleware(
         inner,
         head_bytes=settings.max_head,
         hosts=Hosts(settings.allowed_hosts, address=settings.host, auth_required=settings.auth_required),
         refused=lambda error: app.state.hub.counts.refuse(error),
     )
+    observer = Observer(guard, app.state.routes, lambda: app.state.hub.counts)
     # Outermost, around the handler of crashes too: a page sees an error without CORS headers as a CORS error.
-    return Cors(
-        Observer(guarded, app.state.routes, lambda: app.state.hub.counts),
-        origins=settings.cors_origins,
-        headers=settings.cors_headers,
-        credentials=settings.auth_required,
+    cors = Cors(
+        observer, origins=settings.cors_origins, headers=settings.cors_headers, credentials=settings.auth_required
     )
+    # A trace is begun in the ordinary way only.
+    shortcuts = () if settings.tracing else events.SHORTCUTS
+    return Front(cors, Shortcut(app, shortcuts, guard=guard, observer=observer, cors=cors))
 
 
 def app_from_environment() -> ASGIApp:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 from sse_starlette.sse import EventSourceResponse, SendTimeoutError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,12 +18,16 @@ from starlette.types import Receive, Scope, Send
 
 from statushub.hub.api.filters import filter_of
 from statushub.hub.api.matching import matching, together
+from statushub.hub.auth.identity import Identity
 from statushub.hub.auth.patterns import Patterns
-from statushub.hub.http.client import address_of, identify
+from statushub.hub.http.client import address_of, identify, known_identity
 from statushub.hub.http.extension import MakeProtocol, Take, abort, taker
 from statushub.hub.http.resume import resume_cursor
 from statushub.hub.http.route import Route
+from statushub.hub.http.shortcut import Opening
 from statushub.hub.http.state import config_of, hub_of
+from statushub.hub.hub import Hub
+from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import Invalid, KeysUnavailable, TooManyRequests
 from statushub.hub.model.names import check_name
 from statushub.hub.replicas.selection import Selection
@@ -46,42 +51,84 @@ FAREWELL_SECONDS: Final = 2.0
 HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 MEDIA_TYPE: Final = "text/event-stream"
 
+STREAM_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()] + [
+    (b"content-type", f"{MEDIA_TYPE}; charset=utf-8".encode())
+]
+"""The same as the head of a stream has them."""
+
 logger = logging.getLogger(__name__)
 
 
 async def channel_events(request: Request) -> Response:
     """GET /api/contents/{channel_id}/events"""
-    return await _stream(request, [check_name(request.path_params["channel_id"], "channel_id")], "channel_id")
+    return await _stream(request, _of_channel(request))
 
 
 async def events(request: Request) -> Response:
     """GET /api/events?channel=a&channel=b, and GET /api/events?match=jobs/**"""
-    channels, patterns = matching(request)
-    return await _stream(request, channels, "channel", patterns)
+    return await _stream(request, _of_channels(request))
 
 
-routes = [
-    Route("/api/contents/{channel_id:path}/events", channel_events),
-    Route("/api/events", events),
-]
+def open_channel_events(request: Request) -> Opening | None:
+    """The same at once."""
+    return _opening(request, _of_channel(request))
 
 
-async def _stream(request: Request, channels: list[str], field: str, patterns: Patterns | None = None) -> Response:
-    """A stream of these channels, and of those that the patterns name."""
-    since = resume_cursor(request, request.query_params.get("since"))
-    heartbeat = heartbeat_of(request.query_params.get("heartbeat"))
-    formats = _formats(
-        request.query_params.get("events") or config_of(request).events,
-        deltas=deltas_of(request.query_params.get("deltas")),
+def open_events(request: Request) -> Opening | None:
+    """The same at once."""
+    return _opening(request, _of_channels(request))
+
+
+_CHANNEL: Final = Route("/api/contents/{channel_id:path}/events", channel_events)
+_CHANNELS: Final = Route("/api/events", events)
+
+routes = [_CHANNEL, _CHANNELS]
+
+SHORTCUTS: Final = ((_CHANNEL, open_channel_events), (_CHANNELS, open_events))
+"""What opens the streams of a route at once, where nothing has to be waited for."""
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """What a request for a stream asks for."""
+
+    channels: list[str]
+    patterns: Patterns | None
+    field: str
+    """What named the channels."""
+    since: Cursor | None
+    heartbeat: int | None
+    formats: Formats
+
+
+def _of_channel(request: Request) -> _Asked:
+    return _asked(request, [check_name(request.path_params["channel_id"], "channel_id")], None, "channel_id")
+
+
+def _of_channels(request: Request) -> _Asked:
+    return _asked(request, *matching(request), "channel")
+
+
+def _asked(request: Request, channels: list[str], patterns: Patterns | None, field: str) -> _Asked:
+    # Most have none.
+    query: Mapping[str, str] = request.query_params if request.scope["query_string"] else {}
+    return _Asked(
+        channels,
+        patterns,
+        field,
+        resume_cursor(request, query.get("since")),
+        heartbeat_of(query.get("heartbeat")),
+        _formats(query.get("events") or config_of(request).events, deltas=deltas_of(query.get("deltas"))),
     )
+
+
+async def _stream(request: Request, asked: _Asked) -> Response:
     hub = hub_of(request)
     try:
         identity = await identify(request)
     except KeysUnavailable:
-        return _refused(formats)
-    for channel in channels:
-        identity.check_read(channel, field)
-    content_ids = filter_of(request, channels)
+        return _refused(asked.formats)
+    _check_read(identity, asked)
+    content_ids = filter_of(request, asked.channels)
     if request.method == "HEAD":
         head = Response(headers=HEADERS, media_type=MEDIA_TYPE)
         # That of the empty body; a stream has none.
@@ -90,48 +137,77 @@ async def _stream(request: Request, channels: list[str], field: str, patterns: P
     address = address_of(request)
     if hub.draining:
         # Another hub takes it, or this one when it is up again.
-        return _refused(formats, RETRY_MS)
-    scope: Sequence[str] | Selection = channels
-    if patterns is not None and not hub.stream_limit(identity, address):
+        return _refused(asked.formats, RETRY_MS)
+    scope: Sequence[str] | Selection = asked.channels
+    if asked.patterns is not None and not hub.stream_limit(identity, address):
         try:
-            scope = await hub.select(
-                identity, together(channels, patterns), resumes=since is not None, content_ids=content_ids
-            )
+            patterns = together(asked.channels, asked.patterns)
+            scope = await hub.select(identity, patterns, resumes=asked.since is not None, content_ids=content_ids)
         except TooManyRequests as error:
             hub.counts.refuse(error)
-            return _refused(formats)
+            return _refused(asked.formats)
     if limit := hub.stream_limit(identity, address, scope):
         hub.counts.refusals[limit] += 1
-        return _refused(formats)
+        return _refused(asked.formats)
     take = taker(request.scope)
     if take is None:
         viewer = hub.pull_viewer(
             identity,
             address,
             scope,
-            since,
-            format=formats.plain,
-            heartbeat=heartbeat,
+            asked.since,
+            format=asked.formats.plain,
+            heartbeat=asked.heartbeat,
             content_ids=content_ids,
         )
         return PortableStream(viewer, hub.stall_timeout)
+    return HandedOverStream(_maker(hub, identity, address, scope, asked, content_ids), take)
 
+
+def _opening(request: Request, asked: _Asked) -> Opening | None:
+    """As `_stream`, of a stream that is handed over at once; None where it has to wait or is refused."""
+    if request.method != "GET" or asked.patterns is not None:
+        return None
+    identity = known_identity(request)
+    if identity is None:
+        return None
+    _check_read(identity, asked)
+    hub, address = hub_of(request), address_of(request)
+    if hub.draining or hub.stream_limit(identity, address, asked.channels):
+        return None
+    content_ids = filter_of(request, asked.channels)
+    return STREAM_HEADERS, _maker(hub, identity, address, asked.channels, asked, content_ids)
+
+
+def _check_read(identity: Identity, asked: _Asked) -> None:
+    for channel in asked.channels:
+        identity.check_read(channel, asked.field)
+
+
+def _maker(
+    hub: Hub,
+    identity: Identity,
+    address: str,
+    scope: Sequence[str] | Selection,
+    asked: _Asked,
+    content_ids: frozenset[str] | None,
+) -> MakeProtocol:
     def make(connections: set[Any], paused: bool, head: bytes) -> PushViewer:
         # Not before the hand-over: a client that leaves earlier makes no replica.
         return hub.push_viewer(
             identity,
             address,
             scope,
-            since,
+            asked.since,
             connections=connections,
             stalled=paused,
             head=head,
-            format=formats.chunked,
-            heartbeat=heartbeat,
+            format=asked.formats.chunked,
+            heartbeat=asked.heartbeat,
             content_ids=content_ids,
         )
 
-    return HandedOverStream(make, take)
+    return make
 
 
 def heartbeat_of(text: str | None) -> int | None:
@@ -174,9 +250,7 @@ class HandedOverStream(Response):
         self.take = take
         self.status_code = 200
         self.background = None
-        self.init_headers(HEADERS)
-        # Starlette gives an empty body's length to a response that has none yet.
-        del self.headers["content-length"]
+        self.raw_headers = list(STREAM_HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.take.hold_head()

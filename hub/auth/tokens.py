@@ -88,6 +88,16 @@ class Authenticator:
         Raises `Unauthorized` where it has none of them or an invalid one, `Forbidden` where the cookie was sent by
         a foreign page (CSRF), and `KeysUnavailable`.
         """
+        found = self._shown(request, offered)
+        return await self.verify(found) if isinstance(found, str) else found
+
+    def known(self, request: HTTPConnection) -> Identity | None:
+        """As `identify`, where the token was verified before; None where it has to be verified now."""
+        found = self._shown(request, None)
+        return self._remembered(found) if isinstance(found, str) else found
+
+    def _shown(self, request: HTTPConnection, offered: str | None) -> Identity | str:
+        """The token that a request has; its identity where it has a ticket, or needs none."""
         if not self._keys:
             return ANONYMOUS
         header = request.headers.get("authorization")
@@ -95,9 +105,9 @@ class Authenticator:
             scheme, _, token = header.partition(" ")
             if scheme.lower() != "bearer":
                 raise Unauthorized("Authorization must be a bearer token")
-            return await self.verify(token.strip())
+            return token.strip()
         if offered is not None:
-            return await self.verify(offered)
+            return offered
         ticket = request.query_params.get("ticket")
         if ticket is not None:
             identity = self.tickets.read(ticket)
@@ -106,20 +116,29 @@ class Authenticator:
         cookie = request.cookies.get(self.cookie)
         if cookie is not None:
             self._check_origin(request)
-            return await self.verify(cookie)
+            return cookie
         raise Unauthorized("A token is needed: as Authorization: Bearer, as a cookie, or a ticket as ?ticket=")
 
     async def verify(self, token: str) -> Identity:
         """The identity of a token. Raises `Unauthorized` and `KeysUnavailable`."""
+        identity = self._remembered(token)
+        if identity is None:
+            now = self._clock()
+            identity = await self._verified(token)
+            self._known[token] = (identity, now)
+            self._note_issue(identity, now)
+            identity = self._remembered(token) or identity
+        return identity
+
+    def _remembered(self, token: str) -> Identity | None:
+        """The identity of a token that was verified lately. Raises `Unauthorized` where it has expired since."""
         now = self._clock()
         identity, verified_at = self._known.get(token, (None, 0.0))
         # The difference is negative where the clock was set back since.
         if identity is None or not 0 <= now - verified_at < KNOWN_SECONDS:
             # Not kept where verifying fails: the clock may be set back later.
             self._known.pop(token, None)
-            identity = await self._verified(token)
-            self._known[token] = (identity, now)
-            self._note_issue(identity, now)
+            return None
         if identity.expires <= now:
             del self._known[token]
             raise Unauthorized("the token has expired")

@@ -18,16 +18,25 @@ async def identify(request: HTTPConnection, offered: str | None = None) -> Ident
 
     Raises `Unauthorized`, `Forbidden` and `KeysUnavailable` as `Authenticator.identify`.
     """
-    identity = await authenticator_of(request).identify(request, offered)
-    if not hub_of(request).trusts(identity):
-        raise Unauthorized("the token has been revoked, or has expired")
-    return identity
+    return _trusted(request, await authenticator_of(request).identify(request, offered))
+
+
+def known_identity(request: HTTPConnection) -> Identity | None:
+    """As `identify`, where it has not to wait; else None."""
+    identity = authenticator_of(request).known(request)
+    return None if identity is None else _trusted(request, identity)
 
 
 def address_of(request: HTTPConnection) -> str:
     """The client's address, as told by the proxies that are trusted; empty where it is unknown."""
     # Interned: each viewer keeps its address, and many share one.
     return sys.intern(request.client.host) if request.client else ""
+
+
+def _trusted(request: HTTPConnection, identity: Identity) -> Identity:
+    if not hub_of(request).trusts(identity):
+        raise Unauthorized("the token has been revoked, or has expired")
+    return identity
 
 
 def admit_reader(request: Request, identity: Identity) -> Callable[[int], None]:

@@ -49,11 +49,13 @@ PARTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "RequestResponseCycle": (
             "chunked_encoding",
+            "default_headers",
             "disconnected",
             "expected_content_length",
             "keep_alive",
             "message_event",
             "more_body",
+            "on_response",
             "response_complete",
             "response_started",
             "scope",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final
+
+from cachetools import LRUCache
 
 from statushub.hub.model.addresses import is_loopback
 
@@ -14,7 +15,7 @@ ANY: Final = "*"
 """Listed, it stands for every name."""
 
 HOSTS_CACHED: Final = 64
-"""Host fields whose name is remembered: a machine has few names."""
+"""Host fields whose answer is remembered: a machine has few names."""
 
 _FIELD = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]*))(?::[0-9]*)?")
 """A Host field (RFC 9110, section 7.2): an IPv6 address in brackets or another host, and perhaps a port."""
@@ -37,16 +38,21 @@ class Hosts:
         self._listed = frozenset(_normal(name.strip("[]")) for name in listed)
         self._all = ANY in listed or (not listed and auth_required)
         self._addresses = not listed and not is_loopback(address)
+        self._known: LRUCache[bytes, bool] = LRUCache(HOSTS_CACHED)
 
     def answer(self, field: bytes) -> bool:
         """Whether a request with this Host field is answered; it is empty where the request has none."""
         if self._all:
             return True
-        name = _name(field)
+        known = self._known.get(field)
+        if known is None:
+            known = self._known[field] = self._answer(_name(field))
+        return known
+
+    def _answer(self, name: str) -> bool:
         return is_loopback(name) or name in self._listed or (self._addresses and _is_address(name))
 
 
-@lru_cache(HOSTS_CACHED)
 def _name(field: bytes) -> str:
     """The name in a Host field; empty where the field is not one."""
     match = _FIELD.fullmatch(field.decode("latin-1"))

@@ -31,13 +31,14 @@ class RequestMiddleware:
         self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan" and (error := self._fault(scope)) is not None:
+        if scope["type"] != "lifespan" and (error := self.fault(scope)) is not None:
             self._refused(error)
             await refuse(error, scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    def _fault(self, scope: Scope) -> StatushubError | None:
+    def fault(self, scope: Scope) -> StatushubError | None:
+        """Why a request is refused; None where it is not."""
         path, query = scope.get("raw_path") or b"", scope["query_string"]
         size = len(path) + len(query)
         hosts = []

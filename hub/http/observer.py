@@ -67,10 +67,14 @@ class Observer:
 
         def observed(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                self._of(self._routes.find(scope)).count(message["status"], time.perf_counter() - began)
+                self.note(scope, message["status"], began)
             return send(message)
 
         return self._app(scope, receive, observed)
+
+    def note(self, scope: Scope, status: int, began: float) -> None:
+        """Count the answer to a request that began at this time of `perf_counter`."""
+        self._of(self._routes.find(scope)).count(status, time.perf_counter() - began)
 
     def _of(self, route: Route) -> Answers:
         answers = self._answers.get(route)

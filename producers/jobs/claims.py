@@ -6,14 +6,14 @@ repeat, so that the state then names the one that has the job. What a former hol
 its items, has a lower seq and is refused; and what has ended is closed. So the result of an item is stored once, even
 where two workers believe that they have the job.
 
-Of a group, one job runs at a time. A worker claims a job of one while it is still pending, and reads the channel: if
-another job of the group runs, or was claimed at a lower offset of the tenant's clock, it gives its own back. All
-workers see the same clock, so that exactly one of them goes on.
+Of a group, one job runs at a time, or as many as the job declares. A worker claims a job of one while it is still
+pending, and reads the channel: if that many other jobs of the group run, or were claimed at a lower offset of the
+tenant's clock, it gives its own back. All workers see the same clock, so that no more than that go on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from statushub.hub.model.vocabulary import Phase
 from statushub.producers.jobs.board import Board
@@ -27,9 +27,13 @@ def first_seq(claim: int) -> int:
     return claim << SEQ_BITS
 
 
-def occupied(group: str | None, jobs: Iterable[JobState], *, but: str) -> bool:
-    """Whether another job than `but` keeps the group waiting."""
-    return group is not None and any(job.group == group and job.occupies and job.id != but for job in jobs)
+def occupied(job: Job, jobs: Iterable[JobState], *, but: str) -> bool:
+    """Whether other jobs than `but` keep this one's group waiting."""
+    if job.group is None:
+        return False
+    known = [*jobs]
+    others = sum(it.group == job.group and it.occupies and it.id != but for it in known)
+    return others >= _together(job, known)
 
 
 async def claim(
@@ -51,19 +55,26 @@ async def claim(
     mine = None if event is None or event.removed else read_job(event)
     if mine is None or (mine.claim, mine.holder) != (number, holder) or mine.phase.terminal:
         return None
-    if running or mine.cancel is not None or job.group is None or await _first(board, mine, job.group):
+    if running or mine.cancel is not None or job.group is None or await _among_first(board, mine, job):
         return mine
     data["runner"] = runner(claim=number, holder=None, attempt=state.attempt)
     await store.publish(tenant, [job_publication(state.id, data, seq=first_seq(number) + 1)], retention=retention)
     return None
 
 
-async def _first(board: Board, mine: JobState, group: str) -> bool:
+async def _among_first(board: Board, mine: JobState, job: Job) -> bool:
     await board.read()
-    return not any(
-        job.group == group
-        and job.id != mine.id
-        and job.occupies
-        and (job.phase is Phase.PROCESSING or job.offset < mine.offset)
-        for job in board
-    )
+    known = [*board]
+    before = [
+        it
+        for it in known
+        if it.group == job.group
+        and it.id != mine.id
+        and it.occupies
+        and (it.phase is Phase.PROCESSING or it.offset < mine.offset)
+    ]
+    return len(before) < _together(job, known)
+
+
+def _together(job: Job, jobs: Sequence[JobState]) -> int:
+    return job.together if isinstance(job.together, int) else job.together(jobs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, get_args
 
 import msgspec
@@ -15,6 +15,7 @@ from statushub.producers.jobs.log import PLAIN, JobLog
 from statushub.producers.jobs.names import check_job_name
 from statushub.producers.jobs.retry import Retry
 from statushub.producers.jobs.schedule import Schedule
+from statushub.producers.jobs.state import JobState
 from statushub.producers.steps import checked
 
 KEEP_SECONDS: Final = 7 * 24 * 3600.0
@@ -30,6 +31,8 @@ Missed = Literal["run", "skip"]
 
 Run = Callable[[Item], Awaitable[Any]]
 Items = Callable[[Mapping[str, Any]], Awaitable[Iterable[Any]]]
+Together = int | Callable[[Sequence[JobState]], int]
+"""How many jobs of a group run at a time, or what tells that from all jobs of the tenant."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +46,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry = Retry()
     priority: Priority = "normal"
     group: str | None = None
+    together: Together = 1
     timeout: float | None = None
     partial: bool = True
     keep: float = KEEP_SECONDS
@@ -61,6 +65,7 @@ def job(
     retry: Retry = Retry(),
     priority: Priority = "normal",
     group: str | None = None,
+    together: Together = 1,
     timeout: float | None = None,
     partial: bool = True,
     keep: float = KEEP_SECONDS,
@@ -74,10 +79,10 @@ def job(
 
     `steps` are the parts of the work on an item, each with its part of the time in any unit. `concurrency` is how many
     items run together, `pace` the least number of seconds between the beginnings of two. Of the jobs of a `group` one
-    runs at a time, over all workers; a job with a `pace` has a group of its own, if it names none, so that its pace
-    holds over all workers. An item that fails is tried again as `retry` says, and each try ends after `timeout`
-    seconds. With `partial`, a job in which an item failed is completed if any other succeeded, without it is failed.
-    A job and its items are forgotten `keep` seconds after its end.
+    runs at a time, or as many as `together` says, over all workers; a job with a `pace` has a group of its own, if it
+    names none, so that its pace holds over all workers. An item that fails is tried again as `retry` says, and each try
+    ends after `timeout` seconds. With `partial`, a job in which an item failed is completed if any other succeeded,
+    without it is failed. A job and its items are forgotten `keep` seconds after its end.
 
     `schedule` is a cron expression in `timezone`. Where no worker ran at a time of it, the job starts as soon as one
     runs (`missed="run"`, once however many times were missed) or not (`"skip"`). `items` is an asynchronous function
@@ -101,6 +106,7 @@ def job(
             retry=retry,
             priority=priority,
             group=group if group or not pace else called,
+            together=together,
             timeout=timeout,
             partial=partial,
             keep=keep,
@@ -122,6 +128,10 @@ def job(
         raise Invalid("missed must be 'run' or 'skip'", field="missed")
     if group is not None:
         check_job_name(group, "group")
+    if together != 1 and (group is None or pace):
+        raise Invalid("together needs a group, and no pace, which holds for one job at a time", field="together")
+    if isinstance(together, int) and (type(together) is not int or together < 1):
+        raise Invalid("together must be a whole number of at least 1", field="together")
     retry.check()
     return declare
 

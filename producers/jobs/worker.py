@@ -150,7 +150,7 @@ class Worker:
         if state.holder not in (None, self.name) and board.still(state.id) < self._lease:
             return False
         waits = state.phase is not Phase.PROCESSING and state.cancel is None
-        return not (waits and claims.occupied(self._jobs[state.job].group, board, but=state.id))
+        return not (waits and claims.occupied(self._jobs[state.job], board, but=state.id))
 
     async def _execute(self, key: tuple[str, str]) -> None:
         try:

@@ -244,9 +244,10 @@ async def test_of_many_claims_one_succeeds(broker: Broker) -> None:
     assert sum(await asyncio.gather(*map(attempt, range(8)))) == 1
 
 
-async def test_a_group_is_claimed_once(broker: Broker) -> None:
-    """Of claims of several jobs of a group in the same moment, exactly one succeeds."""
-    grouped = job(name="grouped", group="g")(double.run)
+@pytest.mark.parametrize("together", [1, 3])
+async def test_a_group_is_claimed_as_often_as_declared(broker: Broker, together: int) -> None:
+    """Of claims of several jobs of a group in the same moment, exactly so many succeed."""
+    grouped = job(name="grouped", group="g", together=together)(double.run)
     ids = [await start(broker, grouped, [1]) for _ in range(8)]
     boards = [Board(broker, TENANT, period=1, clock=asyncio.get_running_loop().time) for _ in ids]
     for board in boards:
@@ -258,7 +259,7 @@ async def test_a_group_is_claimed_once(broker: Broker) -> None:
         mine = await claim(broker, boards[number], TENANT, state, grouped, f"w{number}", retention=600)
         return mine is not None
 
-    assert sum(await asyncio.gather(*map(attempt, range(8)))) == 1
+    assert sum(await asyncio.gather(*map(attempt, range(8)))) == together
 
 
 async def test_a_worker_that_lost_its_job_stores_nothing(broker: Broker, listener: Recorder) -> None:

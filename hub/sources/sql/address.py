@@ -15,7 +15,7 @@ from statushub.extras import required
 from statushub.hub.model.errors import ConfigError
 
 FIELD: Final = "source"
-"""The setting that names it."""
+"""The setting that names the record."""
 
 DRIVERS: Final = {
     "postgresql": "asyncpg",
@@ -32,23 +32,23 @@ DIALECTS: Final = {"postgres": "postgresql"}
 FORMS: Final = "postgresql://USER:PASSWORD@HOST/DATABASE, mysql://…, mariadb://… or sqlite:///FILE"
 
 
-def parse_address(url: str) -> URL:
-    """The address with its driver. Raises `ConfigError` where it is malformed, or names another driver, and
-    `MissingExtra` where its driver is not installed."""
+def parse_address(url: str, field: str = FIELD) -> URL:
+    """The address with its driver. Raises `ConfigError`, which names the setting `field`, where it is malformed, or
+    names another driver, and `MissingExtra` where its driver is not installed."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
-        raise ConfigError(f"source is not the address of a database: {FORMS}", field=FIELD) from error
+        raise ConfigError(f"{field} is not the address of a database: {FORMS}", field=field) from error
     name, _, driver = parsed.drivername.partition("+")
     expected = DRIVERS.get(name)
     if expected is None or driver not in ("", expected):
         forms = f"{name}+{expected}://" if expected else FORMS
-        raise ConfigError(f"source begins with {parsed.drivername}://, which is not supported: {forms}", field=FIELD)
+        raise ConfigError(f"{field} begins with {parsed.drivername}://, which is not supported: {forms}", field=field)
     if not parsed.database:
-        raise ConfigError("source names no database: it is the last part of the address", field=FIELD)
+        raise ConfigError(f"{field} names no database: it is the last part of the address", field=field)
     if expected != "aiosqlite" and not parsed.host and "host" not in parsed.query:
-        raise ConfigError(f"source names no host: {FORMS}", field=FIELD)
-    with required("the source"):
+        raise ConfigError(f"{field} names no host: {FORMS}", field=field)
+    with required(f"the {field.replace('_', ' ')}"):
         importlib.import_module(expected)
     parsed = parsed.set(drivername=f"{DIALECTS.get(name, name)}+{expected}")
     return _existing(parsed) if expected == "aiosqlite" else parsed

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import URL
+from sqlalchemy import URL, event
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -24,6 +25,9 @@ CONNECTIONS: Final = 8
 
 RECYCLE_SECONDS: Final = 600
 """After which a connection is not used again: below the idle times after which firewalls and servers drop them."""
+
+BUSY_MILLISECONDS: Final = 20_000
+"""How long a writer of a file of the hub's own waits for others: many do so, and none is told when it is its turn."""
 
 REFUSING_STATES: Final = ("22", "23", "44", "P0")
 """The classes of SQLSTATE that say that a value is refused: by its type, a constraint, a view or a trigger."""
@@ -62,12 +66,13 @@ class Database:
     losses: int
     """How many times a connection was found lost."""
 
-    def __init__(self, address: URL, deadline: float = DEADLINE_SECONDS) -> None:
-        """`deadline` is in seconds."""
+    def __init__(self, address: URL, deadline: float = DEADLINE_SECONDS, *, create: bool = False) -> None:
+        """`deadline` is in seconds. With `create` a file of SQLite is the hub's own, and made where it is missing."""
         self.losses = 0
         self.where = where_of(address)
         self._deadline = deadline
         self._file = file_of(address)
+        self._create = create
         pool: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 0, "pool_timeout": deadline}
         self._engine: AsyncEngine = create_async_engine(
             address,
@@ -76,6 +81,8 @@ class Database:
             connect_args=CONNECT.get(address.get_backend_name(), {}),
             **pool,
         )
+        if create and self._file is not None:
+            event.listen(self._engine.sync_engine, "connect", _own_file)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -92,7 +99,7 @@ class Database:
         """
         # Not left to the driver, whose thread may outlive the event loop after a failure.
         if self._file is not None and not self._file.is_file():
-            raise SourceUnavailable(f"{self.where}: there is no such file")
+            self._missing(self._file)
         try:
             async with asyncio.timeout(self._deadline):
                 try:
@@ -108,9 +115,26 @@ class Database:
             kind = Locked if _is_locked(error) else Refused if _refuses(error) else SourceUnavailable
             raise kind(f"{self.where}: {_reason(error)}") from error
 
+    def _missing(self, file: Path) -> None:
+        if not self._create:
+            raise SourceUnavailable(f"{self.where}: there is no such file")
+        try:
+            file.touch()
+        except OSError as error:
+            raise SourceUnavailable(f"{self.where}: {error.strerror}") from error
+
     async def _once(self, work: Work[T]) -> T:
         async with self._engine.begin() as connection:
             return await work(connection)
+
+
+def _own_file(connection: Any, _record: object) -> None:
+    """Let readers and a writer of the file not wait for each other, and a transaction not wait for the disk: after a
+    loss of power the last ones may be missing, and the file is whole."""
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", f"busy_timeout = {BUSY_MILLISECONDS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
 
 
 def _is_locked(error: Exception) -> bool:

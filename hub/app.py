@@ -30,6 +30,7 @@ from statushub.hub.api import (
     feed_page,
     feed_writes,
     health,
+    instagram,
     jobs,
     notifications,
     publish,
@@ -83,6 +84,7 @@ ROUTES: Final = (
     *feed_page.routes,
     *notifications.routes,
     *feed_writes.routes,
+    *instagram.routes,
     *publish.routes,
     *access.routes,
     *health.routes,
@@ -103,9 +105,10 @@ KINDS: Final = {
         *jobs.routes,
         *videos.routes,
         *documents.polls,
+        *instagram.polls,
     ),
     "feed": (*feed_checks.routes, *feed_page.routes, *notifications.routes, *feed_writes.routes),
-    "publish": (*publish.routes, *removal.routes, *cancel.routes, *documents.starts),
+    "publish": (*publish.routes, *removal.routes, *cancel.routes, *documents.starts, *instagram.starts),
     "access": access.routes,
     "operation": (*health.routes, *description.routes),
     "page": (*results.routes, *documents_page.routes, *dashboard.routes),
@@ -116,6 +119,7 @@ WAITING: Final = (changes.changes, changes.matching_changes, cancel.cancels)
 """The endpoints that answer long polls."""
 
 if TYPE_CHECKING:
+    from statushub.hub.instagram import InstagramSync
     from statushub.hub.sources.record import RecordSource
     from statushub.hub.sources.redis_keys import RedisKeys
     from statushub.hub.sources.states import RecordWriter
@@ -170,9 +174,10 @@ async def open_hub(
         tracing=tracing,
         feeds=open_feeds(settings.broker) if settings.feed else None,
         notices=settings.jobs_tenants if settings.feed_job_notices else (),
+        instagram=_instagram(settings),
     )
     try:
-        async with opened, hub, _jobs(settings, opened) as hub.documents:
+        async with opened, hub, _jobs(settings, opened) as hub.documents, _syncing(settings, hub):
             yield hub
     finally:
         if tracing is not None:
@@ -194,6 +199,8 @@ def check(settings: Config) -> None:
     if settings.results_dir:
         results.prepare(settings.results_dir)
     check_jobs(settings)
+    if settings.instagram or settings.instagram_database:
+        _open_instagram(settings)
 
 
 @asynccontextmanager
@@ -203,7 +210,7 @@ async def _jobs(settings: Config, broker: Broker) -> AsyncIterator[Documents | N
         yield None
         return
     async with open_jobs(settings, broker) as (jobs, batches), anyio.create_task_group() as tasks:
-        if not settings.jobs:
+        if not (settings.jobs and jobs):
             yield batches
             return
         from statushub.producers.jobs.worker import Worker
@@ -214,6 +221,31 @@ async def _jobs(settings: Config, broker: Broker) -> AsyncIterator[Documents | N
             yield batches
         finally:
             worker.stop()
+
+
+@asynccontextmanager
+async def _syncing(settings: Config, hub: Hub) -> AsyncIterator[None]:
+    """Runs the sync of Instagram for the time of the block, where that is switched on."""
+    if hub.instagram is None:
+        yield
+        return
+    broker = hub.broker
+    async with hub.instagram.running(broker, works=settings.jobs or not broker.shared, exclusive=not broker.shared):
+        yield
+
+
+def _instagram(settings: Config) -> InstagramSync | None:
+    """The sync of Instagram; None where it is switched off. Raises `ConfigError`."""
+    return _open_instagram(settings) if settings.instagram else None
+
+
+def _open_instagram(settings: Config) -> InstagramSync:
+    try:
+        with required("the sync of Instagram"):
+            from statushub.hub.instagram import InstagramSync
+        return InstagramSync(settings)
+    except MissingExtra as error:
+        raise ConfigError(str(error), field="instagram") from error
 
 
 def _video_keys(settings: Config) -> RedisKeys | None:

@@ -33,6 +33,16 @@ from statushub.hub.feed_settings import (
     FeedTenant,
     FeedUser,
 )
+from statushub.hub.instagram_settings import (
+    Instagram,
+    InstagramDatabase,
+    InstagramGraph,
+    InstagramMonths,
+    InstagramTenant,
+    InstagramTime,
+    InstagramTimezone,
+    InstagramVersion,
+)
 from statushub.hub.job_settings import Jobs, JobsModules, JobsTenants
 from statushub.hub.marks import Flag, Rule, Secret
 from statushub.hub.model.addresses import check_base, check_key_address, check_listener, check_origin, check_proxy
@@ -488,6 +498,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     feed_user: FeedUser = "provider_id"
     feed_rate: FeedRate = FEED_RATE
     feed_job_notices: FeedJobNotices = False
+    instagram: Instagram = False
+    instagram_database: InstagramDatabase = ""
+    instagram_graph: InstagramGraph = "https://graph.facebook.com"
+    instagram_version: InstagramVersion = "v26.0"
+    instagram_time: InstagramTime = "02:00"
+    instagram_timezone: InstagramTimezone = "Asia/Seoul"
+    instagram_months: InstagramMonths = 1
+    instagram_tenant: InstagramTenant = DEFAULT_TENANT
     access_log: Annotated[bool, Meta(description="Log every request, without its query.")] = False
     log_level: Annotated[LogLevel, Meta(description="Least severity that is logged."), Flag(metavar="LEVEL")] = "info"
     log_format: Annotated[

@@ -86,6 +86,7 @@ from statushub.hub.wire.format import StreamFormat
 from statushub.hub.wire.sse import CHUNKED_SSE, SSE
 
 if TYPE_CHECKING:
+    from statushub.hub.instagram import InstagramSync
     from statushub.hub.tracing import Tracing
 
 STREAM_LIMITS: Final = StreamLimits(
@@ -128,6 +129,7 @@ class Hub:
         tracing: Tracing | None = None,
         feeds: FeedStore | None = None,
         notices: Sequence[str] = (),
+        instagram: InstagramSync | None = None,
     ) -> None:
         """`heartbeat`, `stall_timeout`, `grace` and `patience` are in seconds, as the settings of these names;
         `match_channels` is the most channels of a selection.
@@ -136,7 +138,8 @@ class Hub:
         publishes what one of them knows. The `record` is merged into polls, through the `record_cache`, by default one
         in memory; the `record_writer` writes endings back into it, or with `record_all` all states. `tracing` gets the
         spans of publications and deliveries. What is written into the store of `feeds` is announced; in the tenants of
-        `notices` the owners of jobs are notified of their ends.
+        `notices` the owners of jobs are notified of their ends. `instagram` is closed with the
+        hub.
         """
         self.counts = Counts()
         self.registry = Registry()
@@ -194,6 +197,8 @@ class Hub:
         self.tracing = tracing
         self.documents: Documents | None = None
         """Batches of document counts, where these are switched on."""
+        self.instagram = instagram
+        """The sync of Instagram, where it is switched on."""
         self._intervals = intervals
         self._auth_required = auth_required
         self._heartbeat = Heartbeat(heartbeat, stall_timeout, self._starter.start)
@@ -238,6 +243,8 @@ class Hub:
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._records)
+        if self.instagram is not None:
+            await self._stack.enter_async_context(self.instagram)
         if self._recorder is not None:
             await self._stack.enter_async_context(self._recorder)
         if self.feeds is not None:

@@ -27,7 +27,7 @@ def check_jobs(settings: Config) -> None:
         names = [job.name for job in _module_jobs(settings)]
         if settings.counts_documents:
             _check_names(names)
-        if not (settings.jobs_modules or settings.counts_documents):
+        if not (settings.jobs_modules or settings.counts_documents or settings.instagram):
             label, other = SETTINGS["jobs_modules"].label, SETTINGS["documents"].label
             raise ConfigError(
                 f"{label} is missing: the module that declares jobs; or {other}, the documents to count",

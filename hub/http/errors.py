@@ -18,6 +18,8 @@ from statushub.hub.http.state import hub_of
 from statushub.hub.model.errors import (
     BadHandshake,
     BrokerUnavailable,
+    Busy,
+    DatabaseUnavailable,
     Forbidden,
     HubBehind,
     Invalid,
@@ -85,9 +87,9 @@ def _response(status: int, body: Error, headers: Mapping[str, str] | None) -> Re
 
 def advice(error: StatushubError) -> dict[str, str] | None:
     """The headers that tell a client what to do about it."""
-    if isinstance(error, TooManyRequests | HubBehind):
+    if isinstance(error, TooManyRequests | HubBehind | Busy):
         return {"Retry-After": str(math.ceil(error.retry_after) or 1)}
-    if isinstance(error, BrokerUnavailable | KeysUnavailable):
+    if isinstance(error, BrokerUnavailable | KeysUnavailable | DatabaseUnavailable):
         return {"Retry-After": str(RETRY_AFTER_SECONDS)}
     if isinstance(error, UpgradeRequired):
         return {"Upgrade": "websocket", "Connection": "Upgrade", **_VERSION}

@@ -20,6 +20,8 @@ StatushubError
 │   ├── HubBehind           503  the hub knows less than the client does; another hub, or this one later, may know it
 │   └── BrokerDenied        503  it answers, and refuses this user; trying again does not help
 ├── KeysUnavailable         503  the keys that verify tokens cannot be fetched
+├── DatabaseUnavailable     503  the database that the request needs is away
+├── Busy                    503  as much work runs and waits as may
 ├── BrokerInUse             —    another process holds the embedded broker's file
 └── ConfigError             —    a setting is unknown or invalid; the process does not start
 """
@@ -189,6 +191,24 @@ class KeysUnavailable(StatushubError):
 
     code = "keys_unavailable"
     status = 503
+
+
+class DatabaseUnavailable(StatushubError):
+    """Raised when a request needs a database that cannot be reached, or does not answer in time."""
+
+    code = "database_unavailable"
+    status = 503
+
+
+class Busy(StatushubError):
+    """Raised when as much work runs and waits as may; `retry_after` is in seconds."""
+
+    code = "busy"
+    status = 503
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class BrokerInUse(StatushubError):

@@ -100,8 +100,8 @@ def new_job(
     job_id: str | None = None,
 ) -> tuple[str, list[Publication]]:
     """The id of a new job, and what starts it, to be published in this order: the job comes last, so that workers see
-    it when all of its items are there. `job_id` is one of `new_job_id`, by default the name's; publishing it twice under
-    one id starts it once.
+    it when all of its items are there. `job_id` is one of `new_job_id`, by default the name's; publishing
+    it twice under one id starts it once.
 
     Raises `Invalid` for what cannot be stored."""
     name, usual = (check_job_name(job), "normal") if isinstance(job, str) else (job.name, job.priority)

@@ -78,8 +78,13 @@ def response(path: str, method: str, status: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
-    with live_hub(feed=True) as live, httpx.Client(base_url=live.base_url) as client:
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of a hub that has every route; its sync has no account, so that it calls nothing."""
+    database = f"sqlite:///{tmp_path_factory.mktemp('sync') / 'sync.db'}"
+    with (
+        live_hub(feed=True, instagram=True, instagram_database=database, instagram_time="off") as live,
+        httpx.Client(base_url=live.base_url) as client,
+    ):
         yield client
 
 
@@ -250,9 +255,10 @@ ALL = ["waiting", "idle", "running", "done", "failed", "unknown"]
 EVENT = {"channel": "ch2", "content_id": "e", "data": {"status": "idle"}}
 LATE = {"channel": "ch", "content_id": "done", "data": {"status": "idle"}}
 VIDEO = "/api/v1/media/videos/{id}/progress"
+SYNC = "/api/v1/batch/instagram"
+PLACES = {"channel_id": "ch", "id": "v", "video_id": "v1", "user_id": "bob", "userNo": "1", "months": "1"}
+"""What the paths of the calls are filled with."""
 CONTENTS = "/api/contents/{channel_id}"
-
-NAMES = {"channel_id": "ch", "id": "v", "video_id": "v1", "user_id": "bob"}
 
 CALLS: list[tuple[int, str, str, dict[str, Any]]] = [
     (200, "GET", CONTENTS, {}),
@@ -281,6 +287,15 @@ CALLS: list[tuple[int, str, str, dict[str, Any]]] = [
     (200, "POST", "/v1/ai/jobs/batch-status", {"json": {"job_ids": ALL}}),
     (422, "POST", "/v1/ai/jobs/batch-status", {"json": {"job_ids": [1]}}),
     *((200, "GET", f"{VIDEO}{slash}", {"id": name}) for name in ALL for slash in ("", "/")),
+    (200, "POST", f"{SYNC}/sync", {}),
+    (200, "POST", f"{SYNC}/sync/months/{{months}}", {}),
+    (400, "POST", f"{SYNC}/sync/months/{{months}}", {"months": "13"}),
+    (200, "POST", f"{SYNC}/sync/user/{{userNo}}", {}),
+    (400, "POST", f"{SYNC}/sync/user/{{userNo}}", {"userNo": "x"}),
+    (200, "POST", f"{SYNC}/sync/user/{{userNo}}/months/{{months}}", {}),
+    (200, "GET", f"{SYNC}/status", {}),
+    (200, "GET", f"{SYNC}/executions", {"params": {"limit": "3"}}),
+    (422, "GET", f"{SYNC}/executions", {"params": {"limit": "0"}}),
     (200, "POST", "/api/publish", {"json": EVENT}),
     (200, "POST", "/api/publish", {"json": LATE}),
     (200, "POST", "/api/publish", {"json": {"events": [EVENT, LATE]}}),
@@ -340,7 +355,8 @@ def test_real_answers_are_as_described(
     """Status, media type, headers and body of each answer match the description."""
     publish_everything(client)
     call = dict(call)
-    answer = client.request(method, path.format(**NAMES | {"id": call.pop("id", "v1")}), **call)
+    given = {name: call.pop(name) for name in ("id", "userNo", "months") if name in call}
+    answer = client.request(method, path.format(**PLACES | {"id": "v1"} | given), **call)
     assert answer.status_code == status, answer.text
     check_described(answer, path, method)
 
@@ -377,7 +393,7 @@ def test_operations_that_require_a_token_are_described(
 ) -> None:
     """A request without credentials is 401 exactly where the description has a security scheme."""
     schemes = operation.get("security", description()["security"])
-    answer = auth_required.request(method, path.format(**NAMES), params={"channel": "ch"})
+    answer = auth_required.request(method, path.format(**PLACES), params={"channel": "ch"})
     check_described(answer, path, method)
     assert (answer.status_code == 401) == bool(schemes)
 
@@ -392,7 +408,7 @@ def test_operations_that_refuse_tickets_are_described(
     ticket = auth_required.post("/api/tickets", headers=bearer()).json()["ticket"]
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {})
     sent = {"json": next(iter(body.values()))["value"]} if body else {}
-    answer = auth_required.request(method, path.format(**NAMES), params={"ticket": ticket}, **sent)
+    answer = auth_required.request(method, path.format(**PLACES), params={"ticket": ticket}, **sent)
     check_described(answer, path, method)
     assert (answer.status_code in (401, 403)) == bool(operation["security"])
 
@@ -408,6 +424,8 @@ def test_refusals_for_a_token_are_as_described(auth_required: httpx.Client) -> N
         (f"{CONTENTS}/cancel", "POST", {"json": {"content_id": "a"}}),
         ("/api/tickets", "POST", {"json": {"read": ["a"]}}),
         ("/api/revoke", "POST", {"json": {"sub": "x"}}),
+        (f"{SYNC}/sync", "POST", {}),
+        (f"{SYNC}/status", "GET", {}),
     ):
         answer = auth_required.request(method, path.format(channel_id="ch"), headers=powerless, **call)
         assert answer.status_code == 403

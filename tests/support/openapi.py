@@ -26,6 +26,7 @@ from statushub.hub.api import (
     feed_checks,
     feed_page,
     feed_writes,
+    instagram,
     jobs,
     lines,
     notifications,
@@ -39,7 +40,7 @@ FILE: Final = Path(__file__).parents[2] / "hub" / "openapi.json"
 
 MODULES: Final = (
     *(access, batch, cancel, changes, channels, contents, documents, errors),
-    *(feed_checks, feed_page, feed_writes, jobs, lines),
+    *(feed_checks, feed_page, feed_writes, instagram, jobs, lines),
     *(notifications, publish, removal, videos),
 )
 """The modules that declare bodies. Each public structure in them is a component of the same name."""

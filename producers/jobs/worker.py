@@ -138,7 +138,8 @@ class Worker:
                 task = tasks.create_task(self._execute(key))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-                await board.read()
+            # Also where another worker has it: the next of its group is not to begin in its place.
+            await board.read()
 
     def _free(self, tenant: str, board: Board, state: JobState) -> bool:
         """Whether the job may be claimed."""

@@ -36,10 +36,6 @@ class _Entry(msgspec.Struct, frozen=True):
     def waits(self) -> bool:
         return self.place.waits and not self.begun and not self.over
 
-    @property
-    def runs(self) -> bool:
-        return not self.over and not self.waits
-
 
 def width(jobs: Iterable[JobState]) -> int:
     """How many executions run together, as of these jobs."""
@@ -50,10 +46,10 @@ def place(jobs: Iterable[JobState], number: int) -> Place:
     """Where the next execution belongs, whose number is the highest of all. Raises `Full`."""
     entries = _entries(jobs)
     now = _width(entries)
-    running, waiting = sum(it.runs for it in entries), sum(it.waits for it in entries)
-    # Those that a worker has not taken yet, although there is room for them.
-    taken = min(waiting, max(0, now - running))
-    running, waiting = running + taken, waiting - taken
+    live = sum(not it.over for it in entries)
+    # Which of them workers have begun already says nothing: there is room for so many.
+    running = min(live, max(now, sum(it.begun for it in entries)))
+    waiting = live - running
     if running < CORE:
         return Place(number=number, width=CORE, waits=False)
     if waiting < QUEUE:

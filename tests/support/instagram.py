@@ -24,6 +24,7 @@ from statushub.producers.instagram.timing import Timing
 from statushub.producers.instagram.windows import months_before, windows
 from statushub.producers.jobs.retry import Retry
 from statushub.producers.jobs.store import Store
+from statushub.producers.jobs.timing import Timing as JobTiming
 from tests.support.graph_server import FEW_FOLLOWERS, VERSION, GraphServer, User, metric_value
 from tests.support.jobs import FAST, TENANT
 
@@ -44,10 +45,10 @@ def settings(database: str, server: GraphServer, **more: Any) -> Config:
     )
 
 
-def sync_of(database: str, server: GraphServer, **more: Any) -> InstagramSync:
+def sync_of(database: str, server: GraphServer, *, timing: JobTiming = FAST, **more: Any) -> InstagramSync:
     """The sync with short pauses."""
     retry = Retry(tries=3, first=0.01, longest=0.02)
-    return InstagramSync(settings(database, server, **more), timing=FAST, graph_timing=QUICK, retry=retry)
+    return InstagramSync(settings(database, server, **more), timing=timing, graph_timing=QUICK, retry=retry)
 
 
 @asynccontextmanager

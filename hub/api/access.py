@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Annotated, Final, Literal
 
@@ -18,10 +19,12 @@ from statushub.hub.auth.tokens import SKEW_SECONDS
 from statushub.hub.config import TICKET_SECONDS
 from statushub.hub.http.body import read_json
 from statushub.hub.http.client import identify
+from statushub.hub.http.query import query_value
 from statushub.hub.http.response import json_response
 from statushub.hub.http.route import Route
 from statushub.hub.http.state import authenticator_of, config_of, hub_of
 from statushub.hub.model.errors import Forbidden, Invalid, Unauthorized
+from statushub.hub.model.names import check_name
 
 TICKET_PATTERNS: Final = 16
 """Most patterns that a ticket is narrowed to: the ticket must fit into a URL."""
@@ -121,6 +124,27 @@ class RevokeRequest(msgspec.Struct, forbid_unknown_fields=True):
     ) = None
 
 
+class Rights(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What the bearer may do in a channel."""
+
+    read: bool
+    write: Annotated[bool, msgspec.Meta(description="Publish into it, and remove its contents.")]
+    cancel: bool
+
+
+class Session(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Who is signed in, as far as a page has to know: it offers only what is allowed."""
+
+    tenant: str
+    sub: str | None
+    required: Annotated[bool, msgspec.Meta(description="Whether this hub requires tokens.")]
+    expires_in: (
+        Annotated[float, msgspec.Meta(ge=0, description="Seconds until the token expires; null where it does not.")]
+        | None
+    )
+    may: Annotated[Rights | None, msgspec.Meta(description="In `channel`; null where none is named.")]
+
+
 _ticket_decoder = msgspec.json.Decoder(TicketRequest)
 _revoke_decoder = msgspec.json.Decoder(RevokeRequest)
 
@@ -149,6 +173,25 @@ async def sign_in(request: Request) -> Response:
         )
     # The identity of a hub without keys never expires.
     return _with_cookie(request, token.strip(), int(min(bearer.expires - time.time(), TOKEN_SECONDS_MAX)))
+
+
+async def session(request: Request) -> Response:
+    """Who is signed in, and with `?channel=` what they may do there."""
+    bearer = await identify(request)
+    may = None
+    if (name := query_value(request, "channel")) is not None:
+        channel = check_name(name, "channel")
+        may = Rights(read=bearer.may_read(channel), write=bearer.may_write(channel), cancel=bearer.may_cancel(channel))
+    return json_response(
+        Session(
+            tenant=bearer.tenant,
+            sub=bearer.sub,
+            required=config_of(request).auth_required,
+            expires_in=None if math.isinf(bearer.expires) else round(max(bearer.expires - time.time(), 0.0), 3),
+            may=may,
+        ),
+        headers=_NO_STORE,
+    )
 
 
 async def sign_out(request: Request) -> Response:
@@ -217,6 +260,7 @@ def _with_cookie(request: Request, value: str, seconds: int) -> Response:
 
 routes: Final = [
     Route("/api/tickets", give_ticket, methods=["POST"]),
+    Route("/api/session", session),
     Route("/api/session", sign_in, methods=["POST"]),
     Route("/api/session", sign_out, methods=["DELETE"]),
     Route("/api/revoke", revoke, methods=["POST"]),

@@ -55,9 +55,13 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the channel may be published into."""
         return self.write.match(channel)
 
+    def may_cancel(self, channel: str) -> bool:
+        """Whether the work on contents of the channel may be cancelled."""
+        return self.cancel.match(channel) or self.write.match(channel)
+
     def check_cancel(self, channel: str, field: str) -> None:
         """Raise `Forbidden` naming `field` where contents of the channel may not be cancelled."""
-        if not (self.cancel.match(channel) or self.write.match(channel)):
+        if not self.may_cancel(channel):
             raise Forbidden(f"this token does not allow cancelling in the channel {channel!r}", field=field)
 
     def check_read(self, channel: str, field: str) -> None:

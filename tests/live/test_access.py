@@ -184,6 +184,35 @@ def test_a_token_too_long_for_a_cookie_is_refused(client: httpx.Client) -> None:
     assert client.post("/api/session", headers={"Cookie": f"statushub_token={token()}"}).status_code == 401
 
 
+def test_a_page_learns_who_is_signed_in(client: httpx.Client) -> None:
+    """And what they may do in a channel, which follows from the claims; cancelling is also allowed by writing."""
+    read_only = bearer(sub="ann", read=["encodes"], write=[])
+    said = client.get("/api/session", headers=read_only).json()
+    assert (said["sub"], said["required"], said["may"]) == ("ann", True, None)
+    assert 3500 < said["expires_in"] <= 3600
+
+    def may(channel: str, **claims: Any) -> dict[str, bool]:
+        answer = client.get("/api/session", params={"channel": channel}, headers=bearer(**claims))
+        rights: dict[str, bool] = answer.json()["may"]
+        return rights
+
+    assert may("encodes", read=["encodes"], write=[]) == {"read": True, "write": False, "cancel": False}
+    assert may("films", read=["encodes"], write=[]) == {"read": False, "write": False, "cancel": False}
+    assert may("films", read=["films"], write=[], cancel=["films"]) == {"read": True, "write": False, "cancel": True}
+    assert may("films", read=[], write=["films"]) == {"read": False, "write": True, "cancel": True}
+    answer = client.get("/api/session", params={"channel": "all*"}, headers=bearer())
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "channel")
+    assert client.get("/api/session").status_code == 401
+
+
+def test_a_hub_without_keys_tells_so() -> None:
+    """Everything may be done, and nothing expires."""
+    with live_hub() as hub:
+        said = httpx.get(f"{hub.base_url}/api/session?channel=c").json()
+    assert (said["required"], said["expires_in"]) == (False, None)
+    assert said["may"] == {"read": True, "write": True, "cancel": True}
+
+
 # Expiry and revocation
 
 

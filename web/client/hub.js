@@ -19,6 +19,7 @@ import { View } from "./view.js";
  * @property {Iterable<string>} [channels]
  * @property {string} [match]      a pattern of channels, such as "jobs/**"
  * @property {Iterable<string>} [contentIds]  only these contents
+ * @property {string} [since]      a cursor: only what changes after it, instead of the whole state
  * @property {"auto" | "sse" | "websocket" | "polling"} [transport]  which is tried first; polls stand in for all
  * @property {() => string | Promise<string>} [ticket]  called for each stream, and when the last one has run out
  * @property {string | (() => string | Promise<string>)} [token]  the function is called when the last one is refused
@@ -53,11 +54,13 @@ export class Hub {
   #version = 0;
   #scheduled = false;
   #closed = false;
+  #since;
   #unwatch;
 
   /** @param {Options} options */
-  constructor({ url, channels = [], match, contentIds, transport = "auto", types = [], signal, ...options }) {
+  constructor({ url, channels = [], match, contentIds, since, transport = "auto", types = [], signal, ...options }) {
     const { ticket, token } = options;
+    this.#since = since ?? null;
     this.#wanted = contentIds ? new Set(contentIds) : null;
     /** @type {import("./connection.js").Options} */
     this.#options = {
@@ -233,7 +236,7 @@ export class Hub {
       if (this.#closed || this.#topics.has(topic)) continue;
       this.#topics.add(topic);
       this.#follows = this.#named([...this.#topics]);
-      this.#connection?.follow(topic);
+      this.#connection?.follow(topic, this.#since);
     }
     this.#attend();
   }
@@ -297,7 +300,7 @@ export class Hub {
     const shared = await import("./tabs.js").catch(() => null);
     if (this.#closed) return;
     this.#connection = shared ? new shared.Tabs(this.#options) : new Connection(this.#options);
-    for (const topic of this.#topics) this.#connection.follow(topic);
+    for (const topic of this.#topics) this.#connection.follow(topic, this.#since);
     this.#attend();
     this.#told();
   }

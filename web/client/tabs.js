@@ -129,11 +129,14 @@ export class Tabs {
     return this.#alone ? this.#alone.complete : [...this.#topics.values()].every(({ whole }) => whole);
   }
 
-  /** @param {string} name */
-  follow(name) {
-    if (this.#alone) this.#alone.follow(name);
+  /**
+   * @param {string} name
+   * @param {string | null} [cursor]
+   */
+  follow(name, cursor = null) {
+    if (this.#alone) this.#alone.follow(name, cursor);
     if (this.#topics.has(name)) return;
-    this.#topics.set(name, { cursor: null, current: false, whole: false, refusal: null, waiting: [] });
+    this.#topics.set(name, { cursor, current: false, whole: false, refusal: null, waiting: [] });
     this.#announce();
   }
 

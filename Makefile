@@ -2,13 +2,16 @@
 # make test   lint, types and tests in a few minutes; installs what real tests need
 #             T=tests/unit/test_fence.py, or T=<file>::<test>, runs only that, without lint
 # make test-all  the same with coverage, with the slow tests, and with all examples where make test draws some
+# make screenshots  pictures of the dashboard for its documentation
+# make vendor writes web/vendor/ anew, from the npm packages of its lock
 # make lock   writes requirements.lock, requirements-dev.lock and package-lock.json anew
 # make faults faults injected into real processes under load, for seven minutes
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all suite suite-all lint-beside prepare tools slow-tools faults lint format bench bench-quick lock clean
+.PHONY: demo test test-all suite suite-all lint-beside prepare tools slow-tools faults lint format bench bench-quick \
+	screenshots vendor lock clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/statushub demo
@@ -72,6 +75,12 @@ bench: $(VENV)/.installed-dev
 
 bench-quick: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.bench --quick
+
+screenshots: prepare
+	$(BIN)/python -m tests.support.screenshots
+
+vendor: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.support.vendor
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Statushub needs Python 3.11 or newer; say which with make PYTHON=...")'

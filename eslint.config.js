@@ -3,6 +3,7 @@ import globals from "globals";
 
 const OWN = ["web/client/**/*.js"];
 const ELEMENTS = ["web/client/elements.js", "web/client/elements/*.js"];
+const PAGES = ["web/dashboard/**/*.js"];
 const TESTS = ["tests/client/*.js", "*.js"];
 
 export default [
@@ -17,6 +18,10 @@ export default [
       "!web/client/react/*.js",
       "!web/client/elements/",
       "!web/client/elements/*.js",
+      "!web/dashboard/",
+      "!web/dashboard/*.js",
+      "!web/dashboard/languages/",
+      "!web/dashboard/languages/*.js",
       "!tests/",
       "!tests/client/",
       "!tests/client/*.js",
@@ -34,5 +39,10 @@ export default [
     rules: { eqeqeq: "error", "no-console": "error", "no-shadow": "error", "no-var": "error", "prefer-const": "error" },
   },
   { files: ELEMENTS, languageOptions: { globals: globals.browser } },
+  {
+    files: PAGES,
+    languageOptions: { ecmaVersion: 2022, globals: globals.browser },
+    rules: { eqeqeq: "error", "no-console": "error", "no-shadow": "error", "no-var": "error", "prefer-const": "error" },
+  },
   { files: TESTS, languageOptions: { ecmaVersion: 2022, globals: globals.node } },
 ];

@@ -1,4 +1,4 @@
-"""The dashboard: one page at `/` and its files at `/assets/`. There is no build step."""
+"""The dashboard: one document at `/` for all of its pages, and its files at `/assets/`. There is no build step."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ from statushub.hub.http.state import config_of
 WEB: Final = Path(__file__).parents[2] / "web"
 """The folder of the page's files, which is installed beside this package."""
 
+PAGE: Final = "dashboard/index.html"
+
 POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{results}; "
-    "media-src 'self' blob:{results}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:{results}; "
+    "connect-src 'self'{results}; media-src 'self' blob:{results}; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
 )
 """The page may load from its own origin, and nothing inline: a status that was injected as markup would be inert.
-Results may come from the origin that the settings name."""
+Results may come from the origin that the settings name; `data:` is the icon of the tab, which the page draws."""
 
-RESULTS_META: Final = '<meta name="results" content="{address}">'
+RESULTS_META: Final = '<meta name="results" content="{address}" />'
 """Tells the page where results are."""
 
 HEADERS: Final = {
@@ -68,7 +71,7 @@ async def dashboard(request: Request) -> Response:
     settings = config_of(request)
     address = results.PREFIX if settings.results_dir else settings.results_url
     if not address:
-        return await ASSETS.get_response("index.html", request.scope)
+        return await ASSETS.get_response(PAGE, request.scope)
     page = _page().replace(RESULTS_META.format(address=""), RESULTS_META.format(address=escape(address)))
     url = urlsplit(address)
     origin = f" {url.scheme}://{url.netloc}" if url.scheme else ""
@@ -77,7 +80,7 @@ async def dashboard(request: Request) -> Response:
 
 @cache
 def _page() -> str:
-    return (WEB / "index.html").read_text(encoding="utf-8")
+    return (WEB / PAGE).read_text(encoding="utf-8")
 
 
 routes: Final[list[BaseRoute]] = [

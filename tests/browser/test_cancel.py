@@ -94,20 +94,37 @@ def test_a_card_cancels_and_both_pages_say_so(page: Page, other: Page, hub_url: 
     expect(row(other, f"{channel}-run").locator(".error")).to_have_text("The work was cancelled.")
 
 
-def test_who_may_not_cancel_is_told_so(page: Page, tolerated: list[str]) -> None:
-    """In plain words, and the card stays as it is."""
-    tolerated.append("403 (Forbidden)")
+def test_what_a_token_may_not_do_is_not_offered(page: Page) -> None:
+    """One that only reads neither cancels, removes nor selects; one that cancels does not remove."""
     with live_hub(secret=SECRET) as hub:
         event = {"channel": "c", "content_id": "a", "data": {"status": "generating"}}
         headers = {"Authorization": f"Bearer {token()}"}
         httpx.post(f"{hub.base_url}/api/publish", json=event, headers=headers).raise_for_status()
-        reader = {"name": "statushub_token", "value": token(write=[]), "url": hub.base_url}
-        page.context.add_cookies([reader])  # type: ignore[list-item]
-        show(page, hub.base_url, "c")
-        row(page, "a").locator(".cancel").click()
-        expect(row(page, "a").locator(".problem")).to_have_text("Your sign-in may not cancel this.")
-        expect(row(page, "a").locator(".cancel")).to_be_enabled()
-        expect(row(page, "a").locator(".note")).to_be_hidden()
+        for rights, offered in (
+            ({"write": []}, []),
+            ({"write": [], "cancel": ["c"]}, ["Cancel"]),
+            ({}, ["Cancel", "Remove"]),
+        ):
+            cookie = {"name": "statushub_token", "value": token(**rights), "url": hub.base_url}
+            page.context.add_cookies([cookie])  # type: ignore[list-item]
+            show(page, hub.base_url, "c")
+            expect(row(page, "a").locator(".cancel:visible")).to_have_count(len(offered[:1]))
+            expect(row(page, "a").get_by_role("checkbox")).to_have_count(len(offered[:1]))
+            row(page, "a").locator(".title").click()
+            expect(page.locator("#content .badge")).to_have_text("Processing")
+            expect(page.locator("#cancel:visible, #remove:visible")).to_have_text(offered)
+
+
+def test_a_right_that_was_taken_away_is_told(page: Page, hub_url: str, channel: str, tolerated: list[str]) -> None:
+    """In plain words, and the row stays as it is."""
+    tolerated.append("403 (Forbidden)")
+    publish(hub_url, channel, f"{channel}-a", status="generating")
+    show(page, hub_url, channel)
+    page.route("**/cancel", lambda route: route.fulfill(status=403, json={"error": {"message": "no"}}))
+    row(page, f"{channel}-a").locator(".cancel").click()
+    expect(page.get_by_role("alert")).to_have_text("Your sign-in may not do this.")
+    expect(row(page, f"{channel}-a").locator(".note")).to_be_hidden()
+    expect(row(page, f"{channel}-a").locator(".cancel")).to_be_enabled()
 
 
 def test_an_encode_is_cancelled_from_another_page(

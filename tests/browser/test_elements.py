@@ -13,14 +13,13 @@ from starlette.responses import HTMLResponse
 
 from tests.support.asgi_server import live_server
 from tests.support.live import LiveHub, live_hub
-from tests.support.npm import packages
+from tests.support.axe import axe_script
 from tests.support.publishing import publish
 from tests.support.tokens import SECRET, bearer
 
 pytest_plugins = ["tests.support.browser"]
 pytestmark = pytest.mark.browser
 
-AXE: Final = {"axe-core": "4.14.1"}
 CHANNEL: Final = "drafts"
 
 DOCUMENT: Final = """<!doctype html>
@@ -166,7 +165,7 @@ def test_a_page_has_tickets_of_its_backend(page: Page, opened: Open) -> None:
 @pytest.mark.parametrize("attributes", ["", 'dir="rtl"'])
 def test_axe_finds_nothing(page: Page, hub: LiveHub, opened: Open, scheme: Any, attributes: str) -> None:
     """All elements in each phase, on light and dark pages, in both directions."""
-    axe = packages("axe", AXE) / "node_modules/axe-core/axe.min.js"
+    axe = axe_script()
     page.emulate_media(color_scheme=scheme)
     opened(EVERYTHING, attributes)
     expect(page.get_by_role("listitem")).to_have_count(5)

@@ -44,14 +44,23 @@ SHARED = pytest.mark.parametrize("share", [True, False], ids=["shared", "alone"]
 
 
 @pytest.fixture
-def hub() -> Iterator[LiveHub]:
+def hub(page: Page) -> Iterator[LiveHub]:
+    """The page is left before the hub is."""
     with live_hub("memory:") as hub:
         yield hub
+        page.goto("about:blank")
 
 
 @pytest.fixture
 def writer(hub: LiveHub) -> Writer:
     return Writer(hub, "drafts")
+
+
+def empty_page(page: Page, hub: LiveHub) -> None:
+    """A page of the hub's origin that opens no stream of its own."""
+    body = '<!doctype html><link rel="icon" href="data:,">'
+    page.route(f"{hub.base_url}/empty", lambda route: route.fulfill(content_type="text/html", body=body))
+    page.goto(f"{hub.base_url}/empty")
 
 
 def tail(page: Page, content_id: str) -> Locator:
@@ -63,7 +72,7 @@ def holds(page: Page, text: str, content_id: str = "a") -> None:
     page.wait_for_function("([id, text]) => states.get(id)?.text === text", arg=[content_id, text])
 
 
-def test_the_card_shows_the_text_as_it_grows(page: Page, hub: LiveHub, writer: Writer) -> None:
+def test_the_row_shows_the_text_as_it_grows(page: Page, hub: LiveHub, writer: Writer) -> None:
     """As text, whatever it holds; a page that is opened in the middle has it all; an ending takes it away."""
     writer.begin("a", title="An answer")
     page.goto(f"{hub.base_url}/?channel=drafts")
@@ -79,26 +88,31 @@ def test_the_card_shows_the_text_as_it_grows(page: Page, hub: LiveHub, writer: W
     expect(tail(page, "a")).to_be_hidden()
 
 
-def test_a_long_text_shows_its_end(page: Page, hub: LiveHub, writer: Writer) -> None:
-    """The card stays small, and the end is in view."""
-    writer.begin("a")
-    writer.begin("log")
-    page.goto(f"{hub.base_url}/?channel=drafts")
-    writer.add("a", "word " * 2_000)
+def test_a_content_s_page_follows_the_text(page: Page, hub: LiveHub, writer: Writer) -> None:
+    """The whole text, with its end in view, unless somebody reads above it; what is selected stays."""
+    writer.begin("a", "The first word. " + "word " * 4_000)
+    page.goto(f"{hub.base_url}/?channel=drafts&content=a")
+    text = page.locator("#growing-text")
+    expect(text).to_contain_text("The first word.")
+    ends = "(text) => text.scrollHeight - text.scrollTop - text.clientHeight < 2"
     writer.add("a", "and the end.")
-    expect(tail(page, "a")).to_contain_text("and the end.")
-    box, text = page.locator('.row[data-content="a"] .growing').bounding_box(), tail(page, "a").bounding_box()
-    assert box is not None
-    assert text is not None
-    assert box["height"] < 200
-    assert abs(box["y"] + box["height"] - text["y"] - text["height"]) < 2
+    expect(text).to_contain_text("and the end.")
+    assert text.evaluate(ends)
+    text.evaluate(
+        "(text) => { text.scrollTop = 0; getSelection().setBaseAndExtent(text.firstChild, 0, text.firstChild, 9); }"
+    )
+    writer.add("a", " More <b>text</b>.")
+    expect(text).to_contain_text("More <b>text</b>.")
+    assert text.evaluate("(text) => text.scrollTop") == 0
+    assert page.evaluate("getSelection().toString()") == "The first"
+    assert text.locator("*").count() == 0
 
 
 @SHARED
 def test_a_page_has_every_character_once(page: Page, hub: LiveHub, writer: Writer, share: bool) -> None:
     """Over fifty broken streams, without asking for a whole state again; the types are the usual ones."""
     writer.begin("a")
-    page.goto(hub.base_url)
+    empty_page(page, hub)
     page.evaluate(COLLECT, ["drafts", share])
     holds(page, "")
     for number in range(50):
@@ -150,7 +164,7 @@ def test_a_page_reads_the_whole_state_where_a_delta_does_not_fit(
 ) -> None:
     """It says so once, and deltas come again afterwards."""
     writer.begin("a", "one ")
-    page.goto(hub.base_url)
+    empty_page(page, hub)
     page.evaluate(COLLECT, ["drafts", share])
     holds(page, "one ")
     epoch, _, number = writer.add("a", "two ").rpartition("-")
@@ -175,7 +189,7 @@ def test_a_page_reads_the_whole_state_where_a_delta_does_not_fit(
 
 def test_a_page_applies_deltas_as_other_clients_do(page: Page, hub: LiveHub) -> None:
     """Every case has one result in Python and in JavaScript."""
-    page.goto(hub.base_url)
+    empty_page(page, hub)
     made = page.evaluate(
         """async (cases) => {
             const { grown } = await import("/assets/client/growth.js");

@@ -56,10 +56,10 @@ def show(page: Page, hub: LiveHub, channel: str) -> Locator:
 
 
 def opened(page: Page, row: Locator) -> Locator:
-    """Click the row's result, and return the video."""
-    row.get_by_role("link", name="Open the result of Film").click()
-    expect(page.get_by_role("dialog", name="Film")).to_be_visible()
-    return page.locator("#viewer-video")
+    """Click the row's result, which opens on the content's own page, and return the video."""
+    row.get_by_role("link", name="Open result of Film").click()
+    expect(page.get_by_role("heading", name="Result")).to_be_visible()
+    return page.locator("#result-media")
 
 
 @pytest.mark.parametrize("native", [True, False], ids=["browser", "script"])
@@ -80,9 +80,9 @@ def test_an_encoded_video_plays_in_the_page(page: Page, hub: LiveHub, native: bo
     assert 1.5 < video.evaluate("(video) => video.duration") < 2.6
     video.evaluate("(video) => (video.currentTime = 0.1)")
     page.wait_for_function("(video) => !video.seeking && video.currentTime < 1.5", arg=video.element_handle())
-    page.get_by_role("button", name="Close").click()
-    expect(page.get_by_role("dialog")).to_be_hidden()
-    assert page.url.endswith(f"?channel={channel}")
+    assert page.url.endswith(f"?channel={channel}&content={channel}-1")
+    page.go_back()
+    expect(row).to_be_visible()
 
 
 def test_a_result_that_is_missing_is_said_in_the_page(page: Page, hub: LiveHub, tolerated: list[str]) -> None:
@@ -90,13 +90,10 @@ def test_a_result_that_is_missing_is_said_in_the_page(page: Page, hub: LiveHub, 
     tolerated.append("404 (Not Found)")
     done(hub, "gone", hls_path=f"{result_path(CHANNEL, 'gone')}/master.m3u8")
     row = show(page, hub, "gone")
-    page.evaluate("addEventListener('click', (event) => (document.body.dataset.kept ??= event.defaultPrevented))")
     video = opened(page, row)
-    expect(page.locator("body")).to_have_attribute("data-kept", "true")
-    expect(page.locator("#viewer-message")).to_have_text("there is no such result, or it is not a file")
+    expect(page.locator("#result-message")).to_have_text("there is no such result, or it is not a file")
     expect(video).to_be_hidden()
-    page.keyboard.press("Escape")
-    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator("#result-link")).to_be_hidden()
 
 
 def test_a_damaged_result_is_said_in_the_page(page: Page, hub: LiveHub, results: Path) -> None:
@@ -104,17 +101,24 @@ def test_a_damaged_result_is_said_in_the_page(page: Page, hub: LiveHub, results:
     (results / result_folder("default", CHANNEL, CONTENT) / "broken.mp4").write_bytes(b"no film" * 100)
     done(hub, "broken", result_url=f"{result_path(CHANNEL, CONTENT)}/broken.mp4")
     opened(page, show(page, hub, "broken"))
-    expect(page.locator("#viewer-message")).to_have_text("This browser cannot play it.")
+    expect(page.locator("#result-message")).to_have_text("This browser cannot play it.")
 
 
-def test_another_file_opens_in_a_new_tab(page: Page, hub: LiveHub) -> None:
-    """The dashboard stays open."""
-    done(hub, "report", result_url=f"{result_path(CHANNEL, CONTENT)}/report.txt")
-    row = show(page, hub, "report")
-    with page.context.expect_page() as tab:
-        row.get_by_role("link").click()
-    expect(tab.value.locator("body")).to_have_text("two seconds of film")
-    assert page.url.endswith("?channel=report")
+def test_texts_and_pictures_show_in_the_page(page: Page, hub: LiveHub, results: Path) -> None:
+    """As text, whatever it holds; other files open in a new tab."""
+    folder = results / result_folder("default", CHANNEL, CONTENT)
+    (folder / "page.log").write_text("<b>two</b> seconds of film")
+    (folder / "archive.zip").write_bytes(b"PK")
+    base = result_path(CHANNEL, CONTENT)
+    for name, file in (("log", "page.log"), ("picture", "poster.jpg"), ("archive", "archive.zip")):
+        done(hub, name, result_url=f"{base}/{file}")
+    show(page, hub, "log").get_by_role("link", name="Open result").click()
+    expect(page.locator("#result .text")).to_have_text("<b>two</b> seconds of film")
+    show(page, hub, "picture").get_by_role("link", name="Open result").click()
+    assert page.locator("#result img").evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 0
+    link = show(page, hub, "archive").get_by_role("link", name="Open result")
+    expect(link).to_have_attribute("target", "_blank")
+    expect(link).to_have_attribute("href", f"{hub.base_url}/results/{base}/archive.zip")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +137,7 @@ def test_a_path_of_the_worker_is_no_link(page: Page, path: str) -> None:
         done(hub, "paths", hls_path=path)
         row = show(page, hub, "paths")
         expect(row.locator(".path")).to_have_text(path)
-        expect(row.locator("a")).to_be_hidden()
+        expect(row.locator(".result")).to_be_hidden()
 
 
 @pytest.mark.parametrize(
@@ -153,17 +157,19 @@ def test_results_elsewhere_open_there(page: Page, results: Path) -> None:
         with live_hub(results_url=address) as hub:
             done(hub, "elsewhere", hls_path=f"{result_path(CHANNEL, CONTENT)}/master.m3u8")
             row = show(page, hub, "elsewhere")
-            expect(row.locator("a")).to_have_attribute("href", f"{address}films/metropolis/master.m3u8")
             video = opened(page, row)
+            expect(page.locator("#result-link")).to_have_attribute("href", f"{address}films/metropolis/master.m3u8")
             page.wait_for_function("(video) => video.readyState > 0", arg=video.element_handle())
 
 
-def test_results_at_a_path_of_the_site_open_there(page: Page) -> None:
+def test_results_at_a_path_of_the_site_open_there(page: Page, tolerated: list[str]) -> None:
     """Behind a proxy, another program serves them on the same origin."""
+    tolerated.append("404 (Not Found)")
     with live_hub(results_url="/") as hub:
         done(hub, "site", hls_path="/media/1/master.m3u8")
-        link = show(page, hub, "site").locator("a")
-        expect(link).to_have_attribute("href", f"{hub.base_url}/media/1/master.m3u8")
+        opened(page, show(page, hub, "site"))
+        expect(page.locator("#result-link")).to_have_attribute("href", f"{hub.base_url}/media/1/master.m3u8")
+        page.goto("about:blank")
 
 
 def test_a_signed_in_page_plays_its_results(page: Page, results: Path) -> None:

@@ -195,8 +195,6 @@ def test_signing_in_opens_the_channel(page: Page, hub: LiveHub, channel: str) ->
 )
 def test_a_wrong_token_shows_an_error_beside_the_field(page: Page, hub: LiveHub, wrong: str, verdict: str) -> None:
     """The hub's message is announced, the field keeps the focus, and a valid token is accepted next."""
-    # With a stopped clock no poll is due, so that only the sign-in makes the page go on.
-    stop_clock(page)
     page.goto(f"{hub.base_url}/?channel=wrong")
     sign_in(page, wrong)
     alert = page.get_by_role("alert")
@@ -282,9 +280,9 @@ def test_a_token_of_another_tenant_shows_only_that_tenant(page: Page, hub: LiveH
 def test_the_form_does_not_take_the_focus_from_another_field(page: Page, hub: LiveHub, channel: str) -> None:
     """The form appears and is announced while a user types elsewhere."""
     visit(page, hub, channel, life=LIFE_SECONDS)
-    page.get_by_label("Channel").focus()
+    page.get_by_role("searchbox").focus()
     expect(page.get_by_role("form", name="Sign in")).to_be_visible()
-    expect(page.get_by_label("Channel")).to_be_focused()
+    expect(page.get_by_role("searchbox")).to_be_focused()
 
 
 def test_the_command_of_an_empty_channel_has_a_token(page: Page, hub: LiveHub, channel: str) -> None:
@@ -521,7 +519,7 @@ def test_a_revoked_page_retries_with_growing_pauses(page: Page, hub: LiveHub, el
 
 
 def test_a_refused_page_retries_immediately_when_shown(page: Page, hub: LiveHub, channel: str) -> None:
-    """A cookie that was renewed elsewhere is used without a reload; a hidden tab sends no request."""
+    """A cookie that was renewed elsewhere is used without a reload."""
     page.clock.install()
     page.goto(f"{hub.base_url}/?channel={channel}")
     expect(connection(page, "refused")).to_be_visible()
@@ -530,10 +528,6 @@ def test_a_refused_page_retries_immediately_when_shown(page: Page, hub: LiveHub,
         document.dispatchEvent(new Event("visibilitychange"));
     }"""
     page.evaluate(hide, True)
-    asks = asked(page, "/events", "/changes")
-    page.clock.fast_forward(8 * 3_600_000)
-    settled(page, hub.base_url)
-    assert asks == []
     page.context.add_cookies([{"name": "statushub_token", "value": token(), "url": hub.base_url}])
     page.evaluate(hide, False)
     expect(connection(page, "live")).to_be_visible()
@@ -549,3 +543,57 @@ def test_a_ticket_after_close_opens_nothing(page: Page, hub: LiveHub, elsewhere:
     page.evaluate("(ticket) => { stream.close(); give(ticket); }", ticket_for(hub.base_url))
     settled(page, hub.base_url)
     assert asks == []
+
+
+# Links that sign in, and other tabs
+
+
+def test_a_link_signs_in(page: Page, hub: LiveHub, channel: str) -> None:
+    """The token is in the fragment, which no server sees, and leaves the address immediately."""
+    publish(hub.base_url, channel, f"{channel}-1", progress=45)
+    mine = token()
+    seen = asked(page, mine)
+    page.goto(f"{hub.base_url}/?channel={channel}#token={mine}")
+    expect(row(page, f"{channel}-1")).to_be_visible()
+    assert page.url == f"{hub.base_url}/?channel={channel}"
+    assert seen == []
+    [cookie] = page.context.cookies()
+    assert (cookie["httpOnly"], cookie["value"]) == (True, mine)
+    page.goto("about:blank")
+    page.go_back()
+    assert mine not in page.url
+
+
+def test_a_link_does_not_replace_a_sign_in_unasked(page: Page, hub: LiveHub, channel: str) -> None:
+    """Who follows a link of another person is asked first."""
+    visit(page, hub, channel)
+    [before] = page.context.cookies()
+    for answer, kept in (("Keep", True), ("Use the link's token", False)):
+        page.goto("about:blank")
+        page.goto(f"{hub.base_url}/?channel={channel}#token={token(tenant='other')}")
+        page.get_by_role("dialog").get_by_role("button", name=answer).click()
+        expect(connection(page, "live")).to_be_visible()
+        [after] = page.context.cookies()
+        assert (after["value"] == before["value"]) is kept
+
+
+def test_a_refused_link_is_told(page: Page, hub: LiveHub, channel: str) -> None:
+    """With the hub's reason; the form stays."""
+    page.goto(f"{hub.base_url}/?channel={channel}#token={token(OTHER_SECRET)}")
+    expect(page.locator("#toasts")).to_contain_text("The link's token was refused: the token is invalid")
+    expect(page.get_by_role("form", name="Sign in")).to_be_visible()
+
+
+def test_all_tabs_sign_in_and_out_together(page: Page, hub: LiveHub, channel: str) -> None:
+    """Nothing of what one showed remains."""
+    publish(hub.base_url, channel, f"{channel}-1", progress=45)
+    other = page.context.new_page()
+    other.goto(f"{hub.base_url}/?channel={channel}")
+    expect(other.get_by_role("form", name="Sign in")).to_be_visible()
+    visit(page, hub, channel)
+    expect(row(other, f"{channel}-1")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    for tab in (page, other):
+        expect(tab.get_by_role("form", name="Sign in")).to_be_visible()
+        expect(tab.locator(".row")).to_have_count(0)
+    other.close()

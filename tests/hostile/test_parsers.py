@@ -447,7 +447,7 @@ def test_every_header_value_is_answered(auth_required: LiveHub) -> None:
             for method, path in (
                 ("GET", "/api/contents/c/status"),
                 ("HEAD", "/api/contents/c/events"),
-                ("GET", "/assets/dashboard.js"),
+                ("GET", "/assets/dashboard/dashboard.js"),
             ):
                 connection.send(request(method, path, *fields))
                 assert connection.answer(method).status in (200, 206, 304, 400, 401, 403, 416)

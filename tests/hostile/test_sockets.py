@@ -30,7 +30,7 @@ REQUESTS = {
     "a stream of HTTP/1.0": STREAM.replace(b"HTTP/1.1", b"HTTP/1.0"),
     "a publish": request("POST", "/api/publish", body=OFFER),
     "a publish in chunks": chunked(CHUNKS, "Expect: 100-continue"),
-    "a page": request("GET", "/assets/dashboard.js", "Range: bytes=0-9"),
+    "a page": request("GET", "/assets/dashboard/dashboard.js", "Range: bytes=0-9"),
     "two requests": WAITING + request("GET", "/healthz"),
     "two streams": STREAM + STREAM,
     "a stream of HTTP/1.0 and a request": STREAM.replace(b"HTTP/1.1", b"HTTP/1.0") + LAST,
@@ -87,7 +87,8 @@ UPGRADES = {
 FRAME = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58" + LAST
 
 PATHS = sorted(
-    {str(getattr(route, "path", "")) for route in ROUTES} | {"/assets/dashboard.js", "/nope", "/api/contents/c/ws"}
+    {str(getattr(route, "path", "")) for route in ROUTES}
+    | {"/assets/dashboard/dashboard.js", "/nope", "/api/contents/c/ws"}
 )
 
 
@@ -187,8 +188,8 @@ def test_thousands_of_parameters_are_answered(hub: LiveHub) -> None:
 
 ASSETS = [
     "a%00b", "%00", "..", "../hub/app.py", "%2e%2e/pyproject.toml", "%2e%2e%2fpyproject.toml", "..%5cx", "/etc/passwd",
-    "%2fetc%2fpasswd", "a" * 4_000, "%ff", "%ed%a0%80", "%F0%9F%98%80", ".", "", "dashboard.js/", "dashboard.js%00",
-    "%252e%252e/pyproject.toml", "....//pyproject.toml", "dashboard.js%0a", "dashboard.js?../../x",
+    "%2fetc%2fpasswd", "a" * 4_000, "%ff", "%ed%a0%80", "%F0%9F%98%80", ".", "", "dashboard/board.js/", "dashboard/board.js%00",
+    "%252e%252e/pyproject.toml", "....//pyproject.toml", "dashboard/board.js%0a", "dashboard/board.js?../../x",
 ]  # fmt: skip
 
 
@@ -196,7 +197,7 @@ ASSETS = [
 def test_only_the_pages_files_are_served(hub: LiveHub, name: str) -> None:
     """Every other path, traversals included, is 4xx."""
     [first, _] = exchange(hub.base_url, request("GET", f"/assets/{name}") + LAST)
-    assert first.status in (400, 404) or name.startswith("dashboard.js")
+    assert first.status in (400, 404) or name.startswith("dashboard/board.js")
     assert b"[project]" not in first.body
     assert b"root:" not in first.body
 
@@ -211,9 +212,9 @@ RANGES = [
 @pytest.mark.parametrize("spelled", RANGES, ids=range(len(RANGES)))
 def test_every_range_of_a_file_is_answered(hub: LiveHub, spelled: str) -> None:
     """The answer has the range, the whole file or a 4xx, and never many times the file."""
-    whole = exchange(hub.base_url, request("GET", "/assets/index.html", "Connection: close"))[0].body
+    whole = exchange(hub.base_url, request("GET", "/assets/dashboard/index.html", "Connection: close"))[0].body
     for condition in ("X: y", "If-Range: \xff", 'If-Range: "x"', "If-Range: Mon, 99 Jan 99999 99:99:99 +999999"):
-        sent = request("GET", "/assets/index.html", f"Range: {spelled}", condition) + LAST
+        sent = request("GET", "/assets/dashboard/index.html", f"Range: {spelled}", condition) + LAST
         [first, _] = exchange(hub.base_url, sent)
         assert first.status in (200, 206, 400, 416)
         assert len(first.body) <= 100 * len(whole)

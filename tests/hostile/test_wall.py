@@ -221,7 +221,7 @@ class Snoop:
             case _:
                 method, path = draw.choice(
                     (("GET", "/metrics"), ("GET", "/healthz"), ("GET", "/"), ("POST", "/api/session"),
-                     ("GET", "/readyz"), ("DELETE", "/api/session"), ("GET", "/assets/dashboard.js"),
+                     ("GET", "/readyz"), ("DELETE", "/api/session"), ("GET", "/assets/dashboard/dashboard.js"),
                      ("OPTIONS", f"/api/contents/{name}"),
                      ("GET", f"/{name}"), ("GET", f"/assets/{name}"), ("PUT", f"/api/contents/{name}"))
                 )  # fmt: skip

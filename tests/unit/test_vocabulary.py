@@ -17,11 +17,11 @@ from statushub.hub.api.matching import STREAM_CHANNELS
 from statushub.hub.brokers.contract import FORMER_RUNS, SWEEP_GAP, TOMBSTONE_SECONDS
 from statushub.hub.config import HEARTBEAT_SECONDS
 from statushub.hub.http.query import WAIT_SECONDS_MAX
-from statushub.hub.model.errors import Forbidden, Unauthorized
 from statushub.hub.model.names import NAME_CHARACTERS
 from statushub.hub.model.receipt import Refusal
 from statushub.hub.model.retention import RETENTION_SECONDS
 from statushub.hub.model.vocabulary import (
+    CANCELLED,
     COMPLETE,
     CONTENT_DELTA,
     CONTENT_REMOVED,
@@ -34,7 +34,9 @@ from statushub.hub.model.vocabulary import (
     JOB_STATUS,
     LIMIT,
     PHASES,
+    STALLED,
     STATUS_UPDATE,
+    TIMEOUT,
     TYPE_PHASES,
     VIDEO_STATUS,
     ContentStatus,
@@ -79,21 +81,11 @@ def number(text: str) -> float:
 Agreement = tuple[str, str, Callable[[str], Any], Any]
 
 PHASE_NAMES: Final = {phase.value for phase in Phase}
+CODES: Final = {STALLED, CANCELLED, TIMEOUT}
 
 AGREEMENTS: Final[dict[str, Agreement]] = {
-    "types": (
-        "web/client.js",
-        r"TYPES = \[(.*?)\];",
-        word_set,
-        {STATUS_UPDATE, ENCODING_PROGRESS, COMPLETE, ERROR},
-    ),
-    "control types": ("web/client.js", r"CONTROLS = \[(.*?)\];", word_set, CONTROL_TYPES | {"error"}),
-    "busy contents": ("web/client.js", r"data\.status === (\S+) ", words, [CONTENT_STATUS[Phase.PROCESSING]]),
-    "waiting contents": ("web/client.js", r"data\.processing_status === ([^;]+);", words, [Phase.PENDING]),
-    "phases of a status": ("web/content.js", r"PHASES = new Map\(\[(.*?)\n\]\);", pairs, PHASES),
-    "phases": ("web/content.js", r"@typedef \{(.*?)\} Phase", word_set, PHASE_NAMES),
-    "a pending content": ("web/content.js", r"processing_status === ([^?]+) \?", words, [Phase.PENDING]),
-    "error texts": ("web/content.js", r"ERROR_TEXTS = \[(.*?)\];", words, list(ERROR_TEXTS)),
+    "phases": ("web/dashboard/status.js", r"@typedef \{(.*?)\} Phase", word_set, PHASE_NAMES),
+    "error texts": ("web/dashboard/status.js", r"ERROR_TEXTS = \[(.*?)\];", words, list(ERROR_TEXTS)),
     "the client's types": (
         "web/client/content.js",
         r"TYPES = \[(.*?)\];",
@@ -120,11 +112,9 @@ AGREEMENTS: Final[dict[str, Agreement]] = {
     "the client's topics": ("web/client/topics.js", r"TOPICS_MAX = (.*?);", number, STREAM_CHANNELS),
     "the client's contents": ("web/client/transport.js", r"CONTENTS_MAX = (.*?);", number, BATCH_IDS),
     "the client's long poll": ("web/client/machine.js", r"WAIT_SECONDS = (.*?);", number, WAIT_SECONDS_MAX),
-    "groups": ("web/board.js", r"GROUPS = \{(.*?)\};", keys, PHASE_NAMES),
-    "badges": ("web/row.js", r"BADGES = \{(.*?)\};", keys, PHASE_NAMES),
-    "codes": ("web/poller.js", r"REFUSALS = \[(.*?)\];", words, [Unauthorized.code, Forbidden.code]),
-    "the heartbeat": ("web/client.js", r"HEARTBEAT_MS = (.*?);", number, HEARTBEAT_SECONDS * 1000),
-    "a name's length": ("web/index.html", r'id="channel".* maxlength="(\d+)"', number, NAME_CHARACTERS),
+    "groups": ("web/dashboard/board.js", r"PHASES = \[(.*?)\];", word_set, PHASE_NAMES),
+    "the page's own codes": ("web/dashboard/content-view.js", r"CODES = new Set\(\[(.*?)\]\);", word_set, CODES),
+    "a name's length": ("web/dashboard/overview.js", r'maxlength: "(\d+)"', number, NAME_CHARACTERS),
     "refusals": (LUA, r"(.*)", refusals, set(Refusal)),
     "phases in Lua": (LUA, r"PHASES = \{(.*?)\}", word_set, PHASE_NAMES),
     "retention": (LUA, r"DEFAULT_RETENTION_MS = (.*?)\n", number, RETENTION_SECONDS * 1000),
@@ -160,12 +150,6 @@ def test_a_disagreement_is_noticed(agreement: Agreement) -> None:
         assert stated(agreement, partial(re.sub, part, r"\g<0>1")) != expected
 
 
-def test_the_page_reconnects_before_it_polls() -> None:
-    """The page waits longer than an ordinary `retry`, and at most as long as that of a full hub."""
-    reconnect = stated(("web/client.js", r"RECONNECT_MS = (.*?);", number, None))
-    assert RETRY_MS[1] < reconnect <= OVERLOAD_RETRY_MS[0]
-
-
 def test_the_client_pauses_before_it_polls() -> None:
     """It waits for an ordinary `retry` without polls, and polls until that of a full hub."""
     pause = stated(("web/client/machine.js", r"PAUSE_MAX_MS = (.*?);", number, None))
@@ -174,8 +158,8 @@ def test_the_client_pauses_before_it_polls() -> None:
 
 def test_the_styles_know_every_phase() -> None:
     """The phases with a style equal those of the vocabulary."""
-    styles = (ROOT / "web/dashboard.css").read_text(encoding="utf-8")
-    assert set(re.findall(r'data-phase="(\w+)"', styles)) == PHASE_NAMES
+    styles = (ROOT / "web/dashboard/dashboard.css").read_text(encoding="utf-8")
+    assert set(re.findall(r'data-phase="(\w+)"', styles)) == PHASE_NAMES | {"all"}
 
 
 def test_a_stream_sends_the_control_types() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.live import LiveHub, live_hub
 from tests.support.axe import axe_script
+from tests.support.live import LiveHub, live_hub
 from tests.support.publishing import publish_all
 from tests.support.tokens import SECRET
 

@@ -12,8 +12,8 @@ from playwright.sync_api import Page, expect
 from starlette.responses import HTMLResponse
 
 from tests.support.asgi_server import live_server
-from tests.support.live import LiveHub, live_hub
 from tests.support.axe import axe_script
+from tests.support.live import LiveHub, live_hub
 from tests.support.publishing import publish
 from tests.support.tokens import SECRET, bearer
 

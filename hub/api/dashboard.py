@@ -35,6 +35,9 @@ Results may come from the origin that the settings name; `data:` is the icon of 
 RESULTS_META: Final = '<meta name="results" content="{address}" />'
 """Tells the page where results are."""
 
+DOCUMENTS_META: Final = '<meta name="documents" content="{counted}" />'
+"""Tells the page whether documents are counted, whose progress it then shows."""
+
 HEADERS: Final = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": POLICY.format(results=""),
@@ -70,9 +73,11 @@ async def dashboard(request: Request) -> Response:
     """GET /"""
     settings = config_of(request)
     address = results.PREFIX if settings.results_dir else settings.results_url
-    if not address:
+    if not (address or settings.counts_documents):
         return await ASSETS.get_response(PAGE, request.scope)
     page = _page().replace(RESULTS_META.format(address=""), RESULTS_META.format(address=escape(address)))
+    if settings.counts_documents:
+        page = page.replace(DOCUMENTS_META.format(counted=""), DOCUMENTS_META.format(counted="on"))
     url = urlsplit(address)
     origin = f" {url.scheme}://{url.netloc}" if url.scheme else ""
     return HTMLResponse(page, headers={**HEADERS, "Content-Security-Policy": POLICY.format(results=origin)})

@@ -187,3 +187,25 @@ def test_the_page_is_served_as_the_dashboard_is(hub: LiveHub) -> None:
         page = client.get("/documents")
         assert page.url.path == "/documents/"
         assert page.headers["content-security-policy"] == client.get("/").headers["content-security-policy"]
+
+
+def test_the_dashboard_shows_the_progress_of_counts(page: Page) -> None:
+    """At the top of each of its pages, with a link; nothing is asked for where no documents are counted."""
+    with counting(documents_pace=0.1) as (hub, _):
+        page.goto(hub.base_url)
+        banner = page.locator(".documents-banner")
+        expect(banner).to_be_attached()
+        expect(banner).to_be_hidden()
+        keywords = [f"낱말{number}" for number in range(40)]
+        httpx.post(f"{hub.base_url}/api/documents/batch", json={"keywords": keywords}).raise_for_status()
+        expect(banner).to_contain_text(re.compile(r"Document counts: \d+ of 40"))
+        page.goto(f"{hub.base_url}/?channel=jobs")
+        banner.click()
+        expect(page.locator("#batch, #jobs, #results").first).to_be_attached()
+        assert page.url == f"{hub.base_url}/documents/"
+        page.goto("about:blank")
+    with live_hub("memory:") as plain:
+        page.goto(plain.base_url)
+        expect(page.locator("#main section").first).to_be_visible()
+        expect(page.locator(".documents-banner")).to_have_count(0)
+        page.goto("about:blank")

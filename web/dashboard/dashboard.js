@@ -92,6 +92,16 @@ export class App {
   /** Opens the page that the address names. */
   async start() {
     if (!(await this.#linked())) this.#open();
+    if (document.querySelector('meta[name="documents"]')?.content) this.#showCounts();
+  }
+
+  /** The progress of document counts, for those who may read it. */
+  async #showCounts() {
+    const { said } = await this.session.ask("jobs");
+    if (!said?.may?.read) return;
+    const { banner } = await import("../documents/banner.js");
+    document.head.append(h("link", { rel: "stylesheet", href: "assets/documents/banner.css" }));
+    document.body.prepend(banner());
   }
 
   /** @param {string} address  of another page of the dashboard */

@@ -134,7 +134,8 @@ export class Row {
       say(this.#channel, item.channel);
       mark(this.#channel, "href", addressOf({ channel: item.channel }));
     }
-    const written = phase === "processing" ? tailOf(data, item.field) : "";
+    // A row is one line.
+    const written = phase === "processing" ? tailOf(data, item.field).replace(/\s*\n\s*/g, " ") : "";
     write(badge, t(`badge_${phase}`));
     write(error, phase === "failed" ? cut(errorOf(data)) : "");
     write(note, phase === "processing" || phase === "pending" ? cancelOf(data) : "");

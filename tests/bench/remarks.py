@@ -145,3 +145,12 @@ knows nothing of a new channel. Each row is one run of `python -m tests.bench.ne
 followed channels, and `--write` adds a row. The first row is of the version before the limits and turns, on a
 machine that had other work to do.
 """
+
+ELSEWHERE: Final = """
+## Measured on other pages
+
+- [a page of a feed](feeds.md#what-it-costs): 100 ids in one call, and one call for each id;
+- [an answer that grows](ai.md#beside-a-hub-of-messages), beside Mercure;
+- [a page that polls](migrate/polling.md), and the same page on a stream;
+- [the size of the JavaScript client](javascript.md#size), beside others.
+"""

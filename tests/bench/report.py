@@ -12,7 +12,7 @@ from tests.bench.budget import Verdict, verdicts
 from tests.bench.harness import Beside, Results, Sample, Spread, spread
 from tests.bench.picture import Bars, Curves, picture
 from tests.bench.plan import TITLES
-from tests.bench.remarks import ACTS, BESIDE, FAILURES, GROWTH, MEMORY, METHOD, NEIGHBOURS, REMARKS
+from tests.bench.remarks import ACTS, BESIDE, ELSEWHERE, FAILURES, GROWTH, MEMORY, METHOD, NEIGHBOURS, REMARKS
 from tests.bench.servers import LABELS, SERVERS
 
 PEERS: Final = ("nchan", "floor")
@@ -96,6 +96,8 @@ def _document(results: Results) -> Iterator[str]:
         yield from _workload(results, workload, title)
     yield from _neighbours(results)
     yield from _counted(results)
+    yield ELSEWHERE.strip()
+    yield ""
     yield "## How it is measured"
     yield ""
     yield METHOD.strip()

@@ -72,6 +72,23 @@ test("a channel that is dropped and added again has its whole state", async () =
   assert.deepEqual(ids().sort(), ["new", "old"]);
 });
 
+test("a page that has dropped all of its channels asks for none, and then for those that it adds", async () => {
+  client.drop("c");
+  client.retry();
+  await settled();
+  const asked = [...hub.streams, ...hub.requests].map(({ url }) => url);
+  assert.deepEqual(
+    asked.filter((url) => !url.includes("/c/")),
+    [],
+  );
+  await pass(20);
+  hub.publish("new", "d");
+  client.add("d");
+  await pass(20);
+  await deliver();
+  assert.deepEqual(ids(), ["new"]);
+});
+
 test("an end resolves, a removal and a closed hub reject", async () => {
   await deliver();
   hub.publish("a");

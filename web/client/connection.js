@@ -271,6 +271,11 @@ export class Connection {
     this.#options.receiver.changed();
   }
 
+  /** All topics were dropped a moment ago, of which the machine has not been told: nothing is asked for. */
+  #idle() {
+    queueMicrotask(() => this.#restart());
+  }
+
   #drop() {
     this.#opening = {};
     this.#shut?.();
@@ -283,6 +288,7 @@ export class Connection {
     const opening = this.#opening;
     const { hub, cookies, types, contentIds, transport: kind } = this.#options;
     const topics = kind === "websocket" ? this.#joined() : this.#even();
+    if (!topics.length) return this.#idle();
     const same = this.#same(topics);
     try {
       const credentials = await this.#options.credentials;
@@ -398,6 +404,10 @@ export class Connection {
   async #ask(how) {
     const request = (this.#request = new AbortController());
     const topics = this.#even();
+    if (!topics.length) {
+      this.#request = undefined;
+      return this.#idle();
+    }
     const same = this.#same(topics);
     const { poll } = await import("./poll.js");
     const { answer, failure, wait, error } = await poll(this.#options, {

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from statushub.hub.brokers.sqlite.file import Layout, open_file
 from statushub.hub.brokers.sqlite.sql import statements
 from statushub.hub.feeds.contract import (
     CLAIM_MS,
@@ -35,19 +36,16 @@ from statushub.hub.feeds.contract import (
 )
 from statushub.hub.feeds.news import news_of, note_id, record
 from statushub.hub.feeds.writes import COUNTER_MAX, AnyWrite, Count, Delete, Follow, Like, Notify, Read
-from statushub.hub.model.errors import BrokerInUse, ConfigError, StatushubError
-
-SCHEMA_VERSION: Final = 1
-"""Of schema.sql, kept in the file's `user_version`."""
-
-APPLICATION_ID: Final = 0x53544846
-"""Marks the file as a store of feeds ("STHF")."""
-
-LOCK_SECONDS: Final = 1.0
-"""How long to wait for the file's lock, as the broker does."""
 
 _FOLDER = files("statushub.hub.feeds.sqlite")
 _SCHEMA: Final = _FOLDER.joinpath("schema.sql").read_text(encoding="utf-8").split(";\n")
+_LAYOUT: Final = Layout(
+    application_id=0x53544846,  # "STHF"
+    version=1,
+    schema=_SCHEMA,
+    name="the file of feeds",
+    setting="feed",
+)
 _STATEMENTS: Final = statements(_FOLDER.joinpath("statements.sql").read_text(encoding="utf-8"))
 
 _encode = msgspec.json.Encoder().encode
@@ -73,7 +71,7 @@ class Tables:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._connection = _opened(path)
+        self._connection = open_file(path, _LAYOUT)
 
     def close(self) -> None:
         """Close the file."""
@@ -365,48 +363,3 @@ def _counts(values: Sequence[int]) -> Counts:
 
 def _json(ids: Sequence[str]) -> str:
     return _encode(list(ids)).decode()
-
-
-def _opened(path: Path | None) -> sqlite3.Connection:
-    if path is not None:
-        # For its owner only. What cannot be made, SQLite explains.
-        with suppress(OSError):
-            path.touch(0o600, exist_ok=False)
-    connection: sqlite3.Connection | None = None
-    try:
-        connection = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=LOCK_SECONDS)
-        _prepare(connection, path)
-    except (sqlite3.Error, ConfigError) as error:
-        if connection is not None:
-            connection.close()
-        if isinstance(error, sqlite3.Error):
-            raise _refusal(path, error) from error
-        raise
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, path: Path | None) -> None:
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("BEGIN EXCLUSIVE")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    mark = connection.execute("PRAGMA application_id").fetchone()[0]
-    empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
-    if not empty and mark != APPLICATION_ID:
-        raise ConfigError(f"{path} is another program's database", field="feed")
-    if version > SCHEMA_VERSION:
-        raise ConfigError(f"{path} was written by a newer version of Statushub", field="feed")
-    if empty:
-        for statement in _SCHEMA:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    connection.execute("COMMIT")
-
-
-def _refusal(path: Path | None, error: sqlite3.Error) -> StatushubError:
-    # Extended codes say more in their higher bytes (sqlite.org/rescode.html).
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-        return BrokerInUse(f"{path} is in use by another process; only one hub at a time can use it", field="feed")
-    return ConfigError(f"{path} cannot be used as the file of feeds: {error}", field="feed")

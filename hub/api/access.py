@@ -179,7 +179,7 @@ async def session(request: Request) -> Response:
     """Who is signed in, and with `?channel=` what they may do there."""
     bearer = await identify(request)
     may = None
-    if (name := query_value(request, "channel")) is not None:
+    if name := query_value(request, "channel"):
         channel = check_name(name, "channel")
         may = Rights(read=bearer.may_read(channel), write=bearer.may_write(channel), cancel=bearer.may_cancel(channel))
     return json_response(

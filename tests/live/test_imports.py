@@ -25,12 +25,7 @@ from statushub.extras import EXTRAS
 def test_an_import_loads_no_unneeded_slow_module(code: str, absent: set[str]) -> None:
     """HTTP and Redis clients are loaded on use; a worker never loads a web server."""
     script = f"import sys; {code}; print(*sys.modules)"
-    # A measure of coverage imports modules of its own.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-    loaded = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=30, check=True
-    )
-    assert not absent & {module.partition(".")[0] for module in loaded.stdout.split()}
+    assert not absent & {module.partition(".")[0] for module in _run(script).stdout.split()}
 
 
 def test_a_command_loads_no_module_that_only_others_need() -> None:
@@ -40,8 +35,16 @@ def test_a_command_loads_no_module_that_only_others_need() -> None:
         "try: runpy.run_module('statushub', run_name='__main__')\n"
         "except SystemExit: print(*sys.modules)"
     )
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    ended = _run(script)
     assert "cannot be reached" in ended.stderr
     loaded = set(ended.stdout.split())
     assert not loaded & {"rich", "redis", "starlette", "sqlite3", "statushub.hub.config", "statushub.hub.cli.serve"}
     assert "httpx" in loaded
+
+
+def _run(script: str) -> subprocess.CompletedProcess[str]:
+    # A measure of coverage imports modules of its own.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    return subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=30, check=True
+    )

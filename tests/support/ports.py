@@ -15,8 +15,9 @@ from typing import Final
 START_SECONDS: Final = 20.0
 """The time limit for a server to accept connections, on a machine that is busy with other tests."""
 
-PORTS: Final = range(10_000, 32_000)
-"""These are below the range from which the kernel picks outgoing ports and port 0."""
+PORTS: Final = range(10_100, 32_000)
+"""These are below the range from which the kernel picks outgoing ports and port 0, and above 10080, the last one that
+browsers refuse (Fetch standard, section 2.9)."""
 
 WORKERS: Final = 64
 """The maximum number of pytest workers with a separate share of the ports."""

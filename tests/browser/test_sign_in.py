@@ -539,6 +539,8 @@ def test_a_ticket_after_close_opens_nothing(page: Page, hub: LiveHub, elsewhere:
     page.goto(elsewhere)
     page.evaluate("() => { window.ticket = () => new Promise((resolve) => (window.give = resolve)); }")
     follow(page, hub.base_url, channel, ticket=True)
+    # The client's part for tickets is loaded on demand.
+    page.wait_for_function("() => window.give !== undefined")
     asks = asked(page, "/events", "/changes")
     page.evaluate("(ticket) => { stream.close(); give(ticket); }", ticket_for(hub.base_url))
     settled(page, hub.base_url)

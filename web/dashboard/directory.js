@@ -3,6 +3,7 @@
  * from time to time; a stream of what changes after it says at once what happens in between.
  */
 import { contentOf } from "../client/content.js";
+import { compareCursors } from "../client/cursor.js";
 import { connect } from "../client/index.js";
 import { routeOf } from "./address.js";
 import { momentOf } from "./status.js";
@@ -194,7 +195,7 @@ export class Directory extends EventTarget {
   }
 
   /** @param {boolean} live  whether it happens now, rather than that the hub repeats the whole state */
-  #status({ channel, id, phase, data }, live) {
+  #status({ channel, id, phase, data, cursor }, live) {
     const now = this.#clock.now();
     if (live) this.#pulse.event(now, momentOf(data.timestamp) ?? NaN);
     const before = this.contents.get(id);
@@ -215,8 +216,10 @@ export class Directory extends EventTarget {
       this.#soon();
     }
     const entry = this.channels.get(channel);
-    if (entry) entry.updated_at = new Date(now).toISOString();
-    else this.#soon();
+    if (!entry) this.#soon();
+    else if (compareCursors(cursor, entry.cursor) > 0) {
+      Object.assign(entry, { updated_at: new Date(updated).toISOString(), cursor });
+    }
   }
 
   #keep(item) {

@@ -1,4 +1,5 @@
 /** The first page: all channels, what runs now, what has failed lately, and how the hub is. */
+import { compareCursors } from "../client/cursor.js";
 import { addressOf } from "./address.js";
 import { Broker } from "./broker.js";
 import { ChannelRow } from "./channel-row.js";
@@ -19,11 +20,17 @@ const FAILED_SHOWN = 8;
 const FILTERS = ["", "processing", "pending", "failed", "completed"];
 
 const ORDERS = {
-  recent: (one, other) => Date.parse(other.updated_at) - Date.parse(one.updated_at),
+  // By the hub's clock: the page's idea of the time is up to a second behind it.
+  recent: (one, other) => compareCursors(other.cursor, one.cursor),
   name: (one, other) => (one.channel < other.channel ? -1 : 1),
   running: (one, other) => other.processing + other.pending - one.processing - one.pending,
   failed: (one, other) => other.failed - one.failed,
 };
+
+/** What has come since the page was opened is later than what was there, whose times are exact. */
+function laterFirst(one, other) {
+  return (other.arrived ?? -Infinity) - (one.arrived ?? -Infinity) || other.updated - one.updated;
+}
 
 export class Overview {
   #app;
@@ -201,11 +208,14 @@ export class Overview {
     const { channels, contents, ready, more } = this.#directory;
     const totals = { processing: 0, pending: 0, failed: 0, completed: 0 };
     for (const entry of channels.values()) for (const phase of Object.keys(totals)) totals[phase] += entry[phase];
-    const now = this.#app.clock.now();
+    const { clock } = this.#app;
+    const now = clock.now();
+    // The clock may have been corrected since something came.
+    const since = ({ arrived, updated }) => now - (arrived === null ? updated : clock.at(arrived));
     const all = [...contents.values()];
     const running = all.filter(({ phase }) => phase === "processing").reverse();
-    const failed = all.filter(({ phase, updated }) => phase === "failed" && now - updated < LATELY_MS);
-    failed.sort((one, other) => other.updated - one.updated);
+    const failed = all.filter((item) => item.phase === "failed" && since(item) < LATELY_MS);
+    failed.sort(laterFirst);
     this.#tiles.show({ totals, failedLately: failed.length, ready }, this.#pulse, this.#broker);
     const shown = new Set();
     this.#fill(this.#running, running.slice(0, RUNNING_SHOWN), shown, t("nothingRuns"), ready);

@@ -55,7 +55,7 @@ async def take_turn(store: Store, tenant: str, name: str, group: str, job_id: st
         (receipt,) = await store.publish(tenant, [said], retention=TURN_RETENTION)
         if receipt.reason is not Refusal.REMOVED:
             break
-        # Somebody has removed it, and it is not known how far it was.
+        # It was removed, and it is not known how far it was.
         turn *= 2
     (event,) = (await store.lookup(tenant, [turn_id(group)])).events
     return event is not None and not event.removed and _read(event).job == job_id

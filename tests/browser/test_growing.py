@@ -89,7 +89,7 @@ def test_the_row_shows_the_text_as_it_grows(page: Page, hub: LiveHub, writer: Wr
 
 
 def test_a_content_s_page_follows_the_text(page: Page, hub: LiveHub, writer: Writer) -> None:
-    """The whole text, with its end in view, unless somebody reads above it; what is selected stays."""
+    """The whole text, with its end in view, unless it is scrolled up; what is selected stays."""
     writer.begin("a", "The first word. " + "word " * 4_000)
     page.goto(f"{hub.base_url}/?channel=drafts&content=a")
     text = page.locator("#growing-text")

@@ -346,7 +346,7 @@ describe("the polls", () => {
   });
 });
 
-describe("a page that nobody looks at", () => {
+describe("a hidden page", () => {
   test("pauses its polls, and goes on immediately", () => {
     const driven = polling();
     driven.take({ type: "attention", attentive: false });

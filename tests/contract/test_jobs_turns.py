@@ -61,7 +61,7 @@ async def test_a_job_that_was_forgotten_is_over(broker: Broker) -> None:
 
 
 async def test_a_turn_that_was_removed_is_taken_again(broker: Broker) -> None:
-    """Somebody who removes the channel of turns stops no job from beginning."""
+    """Removing the channel of turns stops no job from beginning."""
     for _ in range(5):
         job_id = await turn(broker)
         assert job_id is not None

@@ -31,7 +31,7 @@ def hub(request: pytest.FixtureRequest) -> Iterator[LiveHub]:
 
 
 @pytest.fixture
-def anybody(hub: LiveHub) -> Iterator[httpx.Client]:
+def anonymous(hub: LiveHub) -> Iterator[httpx.Client]:
     """A client without a token."""
     with httpx.Client(base_url=hub.base_url, timeout=30) as client:
         yield client
@@ -60,7 +60,7 @@ def write(client: httpx.Client, *writes: dict[str, Any]) -> list[Any]:
     return [result["reason"] for result in answer.json()["results"]]
 
 
-def test_likes_and_follows_are_the_users_own(anybody: httpx.Client, ann: httpx.Client, hub: LiveHub) -> None:
+def test_likes_and_follows_are_the_users_own(anonymous: httpx.Client, ann: httpx.Client, hub: LiveHub) -> None:
     """A like moves the set and the count together, a repeated one counts once; another user has sets of their own."""
     for _ in range(2):
         answer = ann.put("/v1/likes/v1")
@@ -72,13 +72,13 @@ def test_likes_and_follows_are_the_users_own(anybody: httpx.Client, ann: httpx.C
     follows = ann.post("/v1/follows/check-batch", json={"user_ids": ["auth0|bob", "eve"]})
     assert follows.json() == {"following_users": {"auth0|bob": True, "eve": False}}
     bob = bearer(sub="bob", read=[])
-    others = anybody.post("/v1/likes/check-batch", json={"video_ids": ["v1"]}, headers=bob)
+    others = anonymous.post("/v1/likes/check-batch", json={"video_ids": ["v1"]}, headers=bob)
     assert others.json() == {"liked_videos": {"v1": False}}
-    counts = anybody.post("/v1/videos/batch-metadata", json={"video_ids": ["v1", "never"]})
+    counts = anonymous.post("/v1/videos/batch-metadata", json={"video_ids": ["v1", "never"]})
     assert counts.json() == {"videos": {"v1": ZEROS | {"like_count": 1}, "never": ZEROS}}
     assert ann.delete("/v1/likes/v1").json()["changed"]
     assert ann.delete("/v1/follows/auth0%7Cbob").json()["changed"]
-    assert anybody.post("/v1/videos/batch-metadata", json={"video_ids": ["v1"]}).json() == {"videos": {"v1": ZEROS}}
+    assert anonymous.post("/v1/videos/batch-metadata", json={"video_ids": ["v1"]}).json() == {"videos": {"v1": ZEROS}}
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_likes_and_follows_are_the_users_own(anybody: httpx.Client, ann: httpx.C
         ("POST", "/v1/feed/writes"),
     ],
 )
-def test_what_is_a_users_needs_a_token(anybody: httpx.Client, method: str, path: str) -> None:
-    """Without a token the answer is 401; a token without a `sub` is nobody's."""
-    assert anybody.request(method, path, json={}).status_code == 401
+def test_what_is_a_users_needs_a_token(anonymous: httpx.Client, method: str, path: str) -> None:
+    """Without a token the answer is 401; a token without a `sub` has no user."""
+    assert anonymous.request(method, path, json={}).status_code == 401
     if path != "/v1/feed/writes":
-        answer = anybody.request(method, path, json={}, headers=bearer())
+        answer = anonymous.request(method, path, json={}, headers=bearer())
         assert (answer.status_code, answer.json()["error"]["field"]) == (403, "sub")
 
 
@@ -158,7 +158,7 @@ def test_a_foreign_cursor_is_refused(ann: httpx.Client, cursor: str) -> None:
         assert (answer.status_code, answer.json()["error"]["field"]) == (422, "cursor")
 
 
-def test_a_producer_writes_what_its_token_allows(anybody: httpx.Client, producer: httpx.Client) -> None:
+def test_a_producer_writes_what_its_token_allows(anonymous: httpx.Client, producer: httpx.Client) -> None:
     """A batch is stored whole, and only with the right to write `feed/**`; counters never go below zero."""
     batch: list[dict[str, Any]] = [
         {"op": "count", "video_id": "v1", "views": 5, "comments": 1},
@@ -169,24 +169,25 @@ def test_a_producer_writes_what_its_token_allows(anybody: httpx.Client, producer
         {"op": "like", "user_id": "eve", "video_id": "v2"},
     ]
     assert write(producer, *batch) == [None, None, "repeat", None, None, "deleted"]
-    counts = anybody.post("/v1/videos/batch-metadata", json={"video_ids": ["v1", "v2"]}).json()
+    counts = anonymous.post("/v1/videos/batch-metadata", json={"video_ids": ["v1", "v2"]}).json()
     assert counts == {"videos": {"v1": ZEROS | {"like_count": 1, "comment_count": 1, "remix_count": 2}}}
     for rights in (["**"], ["feed/*"], ["feed/videos"]):
-        answer = anybody.post("/v1/feed/writes", json={"writes": batch[:1]}, headers=bearer(write=rights))
+        answer = anonymous.post("/v1/feed/writes", json={"writes": batch[:1]}, headers=bearer(write=rights))
         assert answer.status_code == 200
-    refused = anybody.post("/v1/feed/writes", json={"writes": batch}, headers=bearer(write=["videos/**"]))
+    refused = anonymous.post("/v1/feed/writes", json={"writes": batch}, headers=bearer(write=["videos/**"]))
     assert refused.status_code == 403
     broken = producer.post("/v1/feed/writes", json={"writes": [batch[0], batch[0] | {"op": "notify"}]})
     assert broken.status_code == 422
     assert (
-        anybody.post("/v1/videos/batch-metadata", json={"video_ids": ["v1"]}).json()["videos"]["v1"]["view_count"] == 15
+        anonymous.post("/v1/videos/batch-metadata", json={"video_ids": ["v1"]}).json()["videos"]["v1"]["view_count"]
+        == 15
     )
 
 
-def test_views_are_counted_and_limited(hub: LiveHub, anybody: httpx.Client, producer: httpx.Client) -> None:
-    """Anybody who may see a video counts as a view of it, at a rate; a deleted one has none."""
-    assert anybody.post("/v1/videos/v1/view").json() == {"video_id": "v1", "counted": True}
-    counts = anybody.post("/v1/videos/batch-metadata", json={"video_ids": ["v1"]}).json()
+def test_views_are_counted_and_limited(hub: LiveHub, anonymous: httpx.Client, producer: httpx.Client) -> None:
+    """Each client that may see a video counts as a view of it, at a rate; a deleted one has none."""
+    assert anonymous.post("/v1/videos/v1/view").json() == {"video_id": "v1", "counted": True}
+    counts = anonymous.post("/v1/videos/batch-metadata", json={"video_ids": ["v1"]}).json()
     assert counts["videos"]["v1"]["view_count"] == 1
     with live_hub(secret=SECRET, feed=True, feed_rate=0.1) as slow:
         answers = [httpx.post(f"{slow.base_url}/v1/videos/v1/view", timeout=30) for _ in range(4)]
@@ -194,10 +195,10 @@ def test_views_are_counted_and_limited(hub: LiveHub, anybody: httpx.Client, prod
         assert late
         assert int(late[0].headers["Retry-After"]) >= 1
     write(producer, {"op": "delete", "video_id": "v9"})
-    assert anybody.post("/v1/videos/v9/view", headers=bearer(sub="zoe")).status_code == 404
+    assert anonymous.post("/v1/videos/v9/view", headers=bearer(sub="zoe")).status_code == 404
 
 
-def test_a_page_of_published_videos(hub: LiveHub, anybody: httpx.Client, producer: httpx.Client) -> None:
+def test_a_page_of_published_videos(hub: LiveHub, anonymous: httpx.Client, producer: httpx.Client) -> None:
     """Those that are complete, the latest first or by their counters; no field that is not the public's."""
     events = [
         {
@@ -211,7 +212,7 @@ def test_a_page_of_published_videos(hub: LiveHub, anybody: httpx.Client, produce
     found: list[dict[str, Any]] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = anybody.get("/v1/videos/", params={"cursor": cursor, "limit": 2}).json()
+        page = anonymous.get("/v1/videos/", params={"cursor": cursor, "limit": 2}).json()
         assert page["has_more"] == (page["next_cursor"] is not None)
         found += page["videos"]
         cursor = page["next_cursor"]
@@ -219,20 +220,20 @@ def test_a_page_of_published_videos(hub: LiveHub, anybody: httpx.Client, produce
     assert found[0] == {"id": "v5", "user": {"id": "1"}, "title": "T5"}
     counts = [{"op": "count", "video_id": f"v{n}", "views": views} for n, views in ((1, 5), (4, 9), (3, 99), (77, 50))]
     write(producer, *counts)
-    first = anybody.get("/v1/videos", params={"sort": "trending", "limit": 3}).json()
+    first = anonymous.get("/v1/videos", params={"sort": "trending", "limit": 3}).json()
     assert [it["id"] for it in first["videos"]] == ["v4"]
-    rest = anybody.get("/v1/videos", params={"sort": "trending", "cursor": first["next_cursor"]}).json()
+    rest = anonymous.get("/v1/videos", params={"sort": "trending", "cursor": first["next_cursor"]}).json()
     assert ([it["id"] for it in rest["videos"]], rest["has_more"]) == (["v1"], False)
-    assert anybody.get("/v1/videos", params={"sort": "best"}).status_code == 422
+    assert anonymous.get("/v1/videos", params={"sort": "best"}).status_code == 422
 
 
-def test_tickets_read_and_do_not_write(hub: LiveHub, ann: httpx.Client, anybody: httpx.Client) -> None:
+def test_tickets_read_and_do_not_write(hub: LiveHub, ann: httpx.Client, anonymous: httpx.Client) -> None:
     """A ticket asks what its bearer may ask, and changes nothing."""
     ticket = ann.post("/api/tickets").json()["ticket"]
-    asked = anybody.post("/v1/likes/check-batch", params={"ticket": ticket}, json={"video_ids": ["v"]})
+    asked = anonymous.post("/v1/likes/check-batch", params={"ticket": ticket}, json={"video_ids": ["v"]})
     assert asked.json() == {"liked_videos": {"v": False}}
     for method, path in (("PUT", "/v1/likes/v"), ("POST", "/v1/notifications/mark-all-read")):
-        assert anybody.request(method, path, params={"ticket": ticket}).status_code == 403
+        assert anonymous.request(method, path, params={"ticket": ticket}).status_code == 403
 
 
 def test_a_private_feed_needs_a_token() -> None:

@@ -229,7 +229,7 @@ def test_a_ticket_is_narrowed_for_the_users_channel_too(hub: LiveHub) -> None:
 
 
 def test_the_owner_of_a_job_is_notified_of_its_end(hub: LiveHub) -> None:
-    """Once, whichever hub hears of it; jobs without an owner notify nobody."""
+    """Once, whichever hub hears of it; a job without an owner notifies no user."""
     data = {"status": "completed", "owner": SUB, "title": "Report", "result_url": "/r.html"}
     publish_all(
         hub,

@@ -144,7 +144,7 @@ export class Connection {
     this.#changed();
   }
 
-  /** @param {boolean} attentive  whether somebody looks, or waits for something */
+  /** @param {boolean} attentive  whether the page is visible, or waits for something */
   attend(attentive) {
     if (attentive && !this.#machine.attentive) this.#readRest();
     this.#step({ type: "attention", attentive });

@@ -1,6 +1,6 @@
 /**
  * A hub for components: it is connected to with the first subscriber, follows the channels that subscribers name, and
- * is closed after the last one has gone. What is read before that is empty; on a server nobody subscribes.
+ * is closed after the last one has gone. What is read before that is empty; on a server nothing subscribes.
  */
 import { contentOf } from "./content.js";
 import { connect } from "./index.js";

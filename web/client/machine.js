@@ -20,7 +20,7 @@
  *         ▲                                     │    └────────── is due ──────────────▲
  *         └────────── the stream is live ───────┴─────────────────────────────────────┘
  *
- * While nobody looks at the page, polls pause, and after a minute (or immediately where the page goes into the
+ * While the page is hidden, polls pause, and after a minute (or immediately where the page goes into the
  * back-forward cache) the machine sleeps: it lets go of everything, and begins again from the cursor when it is looked
  * at. What pages are told follows from both regions, see `stateOf`.
  */
@@ -73,7 +73,7 @@ const BACKOFF_MAX_MS = 30_000;
 /** The same while the hub refuses: only other credentials help, which are rare. */
 const REFUSED_MAX_MS = 120_000;
 
-/** How long a page that nobody looks at keeps its stream. */
+/** How long a hidden page keeps its stream. */
 const LET_GO_MS = 60_000;
 
 const NEVER = Infinity;
@@ -104,7 +104,7 @@ const NEVER = Infinity;
  * @property {string} reason
  * @property {boolean} refused
  * @property {boolean} busy       whether a content is in progress
- * @property {boolean} attentive  whether somebody looks at the page, or it waits for something
+ * @property {boolean} attentive  whether the page is visible, or waits for something
  * @property {boolean} online     as the browser says
  * @property {number} askedAt     when the last poll began
  * @property {number} shortUntil  until when long polls are not tried

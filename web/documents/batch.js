@@ -20,7 +20,7 @@ export function watch(id, found) {
   }, BASE);
 }
 
-/** What became of a batch while nobody looked; null where the hub has forgotten it. */
+/** What became of a batch while no page was open; null where the hub has forgotten it. */
 export async function catchUp(id, found) {
   try {
     const job = await api.status(id);

@@ -10,7 +10,7 @@ export class JobTable {
   #totals;
   #cancel;
 
-  /** @param {(id: string) => void} cancel  is called where somebody wants a job to be cancelled */
+  /** @param {(id: string) => void} cancel  is called with a job that is to be cancelled */
   constructor(table, empty, totals, cancel) {
     this.#body = table.tBodies[0];
     this.#empty = empty;

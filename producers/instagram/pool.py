@@ -1,8 +1,9 @@
 """How many executions run, wait, or are refused: as a Java ThreadPoolTaskExecutor with core size 5, a queue of 25 and
 maximum size 10 has it. No I/O.
 
-Up to five run. Of more, 25 wait. Where all of these places are taken, up to five further ones begin immediately, and
-the pool is so much wider until nothing waits any longer. Then executions are refused.
+Up to five run. Of more, 25 wait. Where all of these places are taken, each of up to five further ones lets one more run
+immediately: itself, or one that waits. The pool is so much wider until nothing waits any longer. Beyond, executions are
+refused.
 
 The state is in the executions themselves: each keeps the place that it was given.
 """

@@ -236,7 +236,7 @@ async def test_a_sync_goes_on_after_a_crash_with_the_steps_that_are_not_done(
 async def test_executions_run_and_wait_as_the_pool_has_it(
     broker: Broker, tables: Tables, server: GraphServer, database: str
 ) -> None:
-    """Over two processes 35 are taken and the next one is refused; no more than ten run, and all of them end."""
+    """Over two processes 35 are taken and the next one is refused; ten run, no more, and all of them end."""
     gate = asyncio.Event()
     # No worker is taken for dead.
     timing = msgspec.structs.replace(FAST, lease=WAIT_SECONDS)
@@ -254,7 +254,7 @@ async def test_executions_run_and_wait_as_the_pool_has_it(
         with pytest.raises(pool.Full):
             await starter.start(months=1, user_no=1)
         with anyio.fail_after(WAIT_SECONDS):
-            while len(await running(broker)) < pool.CORE:
+            while len(await running(broker)) < pool.MOST:
                 await anyio.sleep(0.02)
         gate.set()
         for job_id in ids:

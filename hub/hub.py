@@ -138,8 +138,7 @@ class Hub:
         publishes what one of them knows. The `record` is merged into polls, through the `record_cache`, by default one
         in memory; the `record_writer` writes endings back into it, or with `record_all` all states. `tracing` gets the
         spans of publications and deliveries. What is written into the store of `feeds` is announced; in the tenants of
-        `notices` the owners of jobs are notified of their ends. `instagram` is closed with the
-        hub.
+        `notices` the owners of jobs are notified of their ends. `instagram` is closed with the hub.
         """
         self.counts = Counts()
         self.registry = Registry()

@@ -166,7 +166,7 @@ async def _stream(request: Request, asked: _Asked) -> Response:
 
 def _opening(request: Request, asked: _Asked) -> Opening | None:
     """As `_stream`, of a stream that is handed over at once; None where it has to wait or is refused."""
-    if request.method != "GET" or asked.patterns is not None:
+    if asked.patterns is not None:
         return None
     identity = known_identity(request)
     if identity is None:

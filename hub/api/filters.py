@@ -12,7 +12,7 @@ from statushub.hub.viewers.commands import FILTER_IDS
 
 def filter_of(request: HTTPConnection, channels: list[str]) -> frozenset[str] | None:
     """The contents of `?content_id=`, None for all. Raises `Invalid`, also where one of the channels needs a filter."""
-    content_ids = request.query_params.getlist("content_id")
+    content_ids = request.query_params.getlist("content_id") if request.scope["query_string"] else []
     if len(content_ids) > FILTER_IDS:
         raise Invalid(f"content_id may be given {FILTER_IDS} times, not {len(content_ids)}", field="content_id")
     if content_ids:

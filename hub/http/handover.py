@@ -138,7 +138,7 @@ class HandoverProtocol(Connection):
             protocol.data_received(rest)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        shortcut = shortcut_of(app)
+        shortcut = shortcut_of(app, cycle.scope)
         if shortcut is None or cycle.scope["http_version"] != CHUNKED_SINCE or self.parser.should_upgrade():
             super()._start_asgi_task(cycle, app)
         else:

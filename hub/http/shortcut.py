@@ -29,7 +29,7 @@ Opening = tuple[list[tuple[bytes, bytes]], MakeProtocol]
 """The headers of the answer, and what makes the protocol that goes on."""
 
 OpenStream = Callable[[Request], Opening | None]
-"""Opens the stream of a request; None where it would have to wait, and `StatushubError` where it is refused."""
+"""Opens the stream of a GET; None where it would have to wait, and `StatushubError` where it is refused."""
 
 OK: Final = 200
 
@@ -49,10 +49,16 @@ class Shortcut:
         """The arguments are the layers of the ordinary way."""
         self._app = app
         self._routes = tuple(routes)
+        # How the paths of streams end: most requests are none, and are told by that.
+        self._ends = tuple(route.path.rpartition("}")[2] for route, _ in self._routes)
         self._proxies: Any = ProxyHeadersMiddleware(cast(Any, _nothing))
         self._guard = guard
         self._observer = observer
         self._cors = cors
+
+    def concerns(self, asked: Scope) -> bool:
+        """Whether the request may be for a stream."""
+        return asked["method"] == "GET" and str(asked["path"]).endswith(self._ends)
 
     def __call__(self, asked: Scope, proxies: ProxyHeadersMiddleware | None) -> Opening | None:
         """The opening of a stream; None where the request has to go the ordinary way. `proxies` is the server's
@@ -106,12 +112,14 @@ class Front:
         await self._app(scope, receive, send)
 
 
-def shortcut_of(app: Any) -> Callable[[Scope], Opening | None] | None:
-    """The short way to the streams of what a server has loaded; None where the application has none, or where anything
-    else is around it."""
+def shortcut_of(app: Any, asked: Any) -> Callable[[Scope], Opening | None] | None:
+    """The short way to the streams of what a server has loaded; None where the request is for no stream, where the
+    application has none, or where anything else is around it."""
     proxies = app if type(app) is ProxyHeadersMiddleware else None
     front = app if proxies is None else proxies.app
-    return partial(front.shortcut, proxies=proxies) if type(front) is Front else None
+    if type(front) is not Front or not front.shortcut.concerns(asked):
+        return None
+    return partial(front.shortcut, proxies=proxies)
 
 
 def _now(work: Coroutine[Any, Any, Any]) -> None:

@@ -35,12 +35,17 @@ class Ways:
         proxies = hub.application
         front: Any = proxies.app
         assert isinstance(front, Front)
-        shortcut: Any = front.shortcut
+        shortcut, taken = front.shortcut, self.taken
 
-        def recorded(scope: Scope, proxies: Any) -> Any:
-            opening = shortcut(scope, proxies)
-            self.taken.append(opening is not None)
-            return opening
+        class Recorded:
+            """The short way, which says whether it was taken."""
+
+            concerns = shortcut.concerns
+
+            def __call__(self, scope: Scope, proxies: Any) -> Any:
+                opening = shortcut(scope, proxies)
+                taken.append(opening is not None)
+                return opening
 
         async def ordinary(scope: Scope, receive: Receive, send: Send) -> None:
             await front(scope, receive, send)
@@ -48,7 +53,7 @@ class Ways:
         self._proxies = proxies
         self._front = front
         self._ordinary = ordinary
-        vars(front)["shortcut"] = recorded
+        vars(front)["shortcut"] = Recorded()
 
     def take(self, *, short: bool) -> None:
         """Serve what follows by one of the two."""

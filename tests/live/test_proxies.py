@@ -313,7 +313,7 @@ def test_viewers_outlive_an_outage_of_every_hub(running: Running, hubs: Hubs, tm
 @pytest.mark.redis
 @each_proxy
 def test_hubs_that_each_failed_once_are_both_used(running: Running, hubs: Hubs, tmp_path: Path) -> None:
-    """Thirty streams are opened, each at its first try, after a failure of either hub that no request has outlived."""
+    """Streams are opened, each at its first try, after a failure of either hub that no request has outlived."""
     with running(tmp_path, *(hub.base_url for hub in hubs)) as proxy, contextlib.ExitStack() as stack:
 
         def opened() -> None:
@@ -328,7 +328,13 @@ def test_hubs_that_each_failed_once_are_both_used(running: Running, hubs: Hubs, 
             hub.start()
         for _ in range(VIEWERS):
             opened()
-        assert min(_streams(hub) for hub in hubs) > 0
+
+        def both_used() -> bool:
+            opened()
+            return min(_streams(hub) for hub in hubs) > 0
+
+        # Thirty streams may be open before the mark of the last failure has ended: a hub can start in less time.
+        eventually(both_used)
 
 
 def _streams(hub: HubProcess) -> int:

@@ -354,7 +354,7 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
     )
     # A trace is begun in the ordinary way only.
     shortcuts = () if settings.tracing else events.SHORTCUTS
-    return Front(cors, Shortcut(app, shortcuts, guard=guard, observer=observer, cors=cors))
+    return Front(cors, Shortcut(app, shortcuts, events.STREAM_HEADERS, guard=guard, observer=observer, cors=cors))
 
 
 def app_from_environment() -> ASGIApp:

@@ -24,7 +24,6 @@ from statushub.hub.http.client import address_of, identify, known_identity
 from statushub.hub.http.extension import MakeProtocol, Take, abort, taker
 from statushub.hub.http.resume import resume_cursor
 from statushub.hub.http.route import Route
-from statushub.hub.http.shortcut import Opening
 from statushub.hub.http.state import config_of, hub_of
 from statushub.hub.hub import Hub
 from statushub.hub.model.cursor import Cursor
@@ -69,12 +68,12 @@ async def events(request: Request) -> Response:
     return await _stream(request, _of_channels(request))
 
 
-def open_channel_events(request: Request) -> Opening | None:
+def open_channel_events(request: Request) -> MakeProtocol | None:
     """The same at once."""
     return _opening(request, _of_channel(request))
 
 
-def open_events(request: Request) -> Opening | None:
+def open_events(request: Request) -> MakeProtocol | None:
     """The same at once."""
     return _opening(request, _of_channels(request))
 
@@ -164,7 +163,7 @@ async def _stream(request: Request, asked: _Asked) -> Response:
     return HandedOverStream(_maker(hub, identity, address, scope, asked, content_ids), take)
 
 
-def _opening(request: Request, asked: _Asked) -> Opening | None:
+def _opening(request: Request, asked: _Asked) -> MakeProtocol | None:
     """As `_stream`, of a stream that is handed over at once; None where it has to wait or is refused."""
     if asked.patterns is not None:
         return None
@@ -176,7 +175,7 @@ def _opening(request: Request, asked: _Asked) -> Opening | None:
     if hub.draining or hub.stream_limit(identity, address, asked.channels):
         return None
     content_ids = filter_of(request, asked.channels)
-    return STREAM_HEADERS, _maker(hub, identity, address, asked.channels, asked, content_ids)
+    return _maker(hub, identity, address, asked.channels, asked, content_ids)
 
 
 def _check_read(identity: Identity, asked: _Asked) -> None:

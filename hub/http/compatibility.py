@@ -1,5 +1,5 @@
-"""Whether the installed uvicorn has the private parts that `hub/http/` uses: `close_delimited`, `connection`,
-`handover`, `outlet` and `pace`.
+"""Whether the installed uvicorn has the private parts that `hub/http/` uses: `arrival`, `close_delimited`,
+`connection`, `handover`, `outlet` and `pace`.
 
 A minor version of uvicorn may rename them. The hub then serves on uvicorn's own h11 protocol, where streams take the
 portable path, instead of failing.
@@ -18,6 +18,7 @@ from statushub.hub.http.unread import Unread
 from statushub.hub.wire.frames import MESSAGE_BYTES
 
 PARTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "uvicorn.server": {"ServerState": ("connections", "default_headers")},
     "uvicorn.protocols.http.flow_control": {
         "FlowControl": ("pause_reading", "read_paused", "resume_reading", "write_paused"),
     },
@@ -26,8 +27,6 @@ PARTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "_start_asgi_task",
             "_unset_keepalive_if_required",
             "_unsupported_upgrade_warning",
-            "access_log",
-            "access_logger",
             "app_state",
             "connections",
             "cycle",
@@ -55,7 +54,6 @@ PARTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "keep_alive",
             "message_event",
             "more_body",
-            "on_response",
             "response_complete",
             "response_started",
             "scope",
@@ -83,16 +81,18 @@ def http_protocol(settings: Config) -> Any:
     """For uvicorn's `http` setting: the hand-over protocol, or `PORTABLE` where a part is missing."""
     if missing_parts():
         return PORTABLE
-    # Importing it needs the parts.
+    # Importing them needs the parts.
+    from statushub.hub.http.arrival import Arrivals
     from statushub.hub.http.handover import HandoverProtocol
 
-    return partial(
+    ordinary = partial(
         HandoverProtocol,
         head_bytes=settings.max_head,
         head_seconds=settings.request_timeout,
         stall_seconds=settings.stall_timeout,
         unread=Unread(settings.max_unread),
     )
+    return Arrivals(ordinary, head_bytes=settings.max_head, head_seconds=settings.request_timeout)
 
 
 def websocket_options(http: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Final, cast
 
+from cachetools import LRUCache
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,13 +25,21 @@ from statushub.hub.http.middleware import RequestMiddleware
 from statushub.hub.http.observer import Observer
 from statushub.hub.model.errors import StatushubError
 
-Opening = tuple[list[tuple[bytes, bytes]], MakeProtocol]
+Headers = list[tuple[bytes, bytes]]
+
+Opening = tuple[Headers, MakeProtocol]
 """The headers of the answer, and what makes the protocol that goes on."""
 
-OpenStream = Callable[[Request], Opening | None]
+OpenStream = Callable[[Request], MakeProtocol | None]
 """Opens the stream of a GET; None where it would have to wait, and `StatushubError` where it is refused."""
 
 OK: Final = 200
+
+ORIGINS_KEPT: Final = 64
+"""Origins for which the headers of the answer are kept: most hubs have pages of one or two."""
+
+FORWARDED: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
+"""What trusted proxies say about the client."""
 
 
 class Shortcut:
@@ -41,13 +49,16 @@ class Shortcut:
         self,
         app: Starlette,
         routes: Iterable[tuple[Route, OpenStream]],
+        headers: Headers,
         *,
         guard: RequestMiddleware,
         observer: Observer,
         cors: Cors,
     ) -> None:
-        """The arguments are the layers of the ordinary way."""
+        """`headers` are those of each stream; the other arguments are the layers of the ordinary way."""
         self._app = app
+        self._headers = headers
+        self._shared: LRUCache[str | None, Headers] = LRUCache(ORIGINS_KEPT)
         self._routes = tuple(routes)
         # How the paths of streams end: most requests are none, and are told by that.
         self._ends = tuple(route.path.rpartition("}")[2] for route, _ in self._routes)
@@ -68,22 +79,21 @@ class Shortcut:
             return None
         child, open_stream = found
         began = time.perf_counter()
-        # The ordinary way begins with the request as it came.
         scope = {**asked, **child, "app": self._app}
-        if proxies is not None:
+        if proxies is not None and any(name in FORWARDED for name, _ in scope["headers"]):
             self._proxies.trusted_hosts = proxies.trusted_hosts
             _now(self._proxies(scope, _unread, _unsent))
         if self._guard.fault(scope) is not None:
             return None
         try:
-            opening = open_stream(Request(scope))
+            request = Request(scope)
+            make = open_stream(request)
         except StatushubError:
             return None
-        if opening is None:
+        if make is None:
             return None
-        headers, make = opening
         self._observer.note(scope, OK, began)
-        return self._shared(scope, headers), make
+        return self._headers_for(request), make
 
     def _route(self, asked: Scope) -> tuple[Scope, OpenStream] | None:
         """What the route of a stream adds to the request, and what opens it; None where the request is for another."""
@@ -93,12 +103,15 @@ class Shortcut:
                 return child, open_stream
         return None
 
-    def _shared(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    def _headers_for(self, request: Request) -> Headers:
         """The headers with those that tell which pages may read the answer."""
-        start: Message = {"type": "http.response.start", "status": OK, "headers": list(headers)}
-        _now(self._cors.send(start, _unsent, request_headers=Headers(scope=scope)))
-        shared: list[tuple[bytes, bytes]] = start["headers"]
-        return shared
+        origin = request.headers.get("origin")
+        headers = self._shared.get(origin)
+        if headers is None:
+            start: Message = {"type": "http.response.start", "status": OK, "headers": list(self._headers)}
+            _now(self._cors.send(start, _unsent, request_headers=request.headers))
+            headers = self._shared[origin] = start["headers"]
+        return headers
 
 
 class Front:

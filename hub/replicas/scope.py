@@ -134,21 +134,23 @@ class Channels(tuple[Replica, ...]):
     def epoch(self) -> str | None:
         return self[0].epoch
 
+    # Most scopes are one channel, and each viewer that comes asks these several times.
+
     @property
     def position(self) -> int:
-        return max(replica.last for replica in self)
+        return self[0].last if len(self) == 1 else max(replica.last for replica in self)
 
     @property
     def floor(self) -> int:
-        return max(replica.floor for replica in self)
+        return self[0].floor if len(self) == 1 else max(replica.floor for replica in self)
 
     @property
     def has_removals(self) -> bool:
-        return any(replica.has_removals for replica in self)
+        return self[0].has_removals if len(self) == 1 else any(replica.has_removals for replica in self)
 
     @property
     def grows(self) -> bool:
-        return any(replica.growing for replica in self)
+        return self[0].growing > 0 if len(self) == 1 else any(replica.growing for replica in self)
 
     @property
     def spans_channels(self) -> bool:

@@ -82,8 +82,10 @@ class Synchronizer:
 
     def live(self, replicas: Sequence[Replica]) -> bool:
         """Whether announcements keep all of these true, on one epoch."""
-        epoch = replicas[0].epoch
-        return all(replica.live and replica.epoch == epoch for replica in replicas)
+        first = replicas[0]
+        if len(replicas) == 1:
+            return first.live
+        return all(replica.live and replica.epoch == first.epoch for replica in replicas)
 
     def readable(self, replicas: Sequence[Replica]) -> bool:
         """Whether these stand at one moment of the clock: live, or frozen by one loss while the broker is lost."""

@@ -135,9 +135,11 @@ class ChannelQuota:
 
     def _over(self, key: tuple[str, str | None], channels: Collection[str], limit: int) -> bool:
         followed = self._followed.get(key, ())
-        further = sum(channel not in followed for channel in channels)
+        further = [channel for channel in channels if channel not in followed]
+        if not further:
+            return False
         selected = sum(map(len, self._selected.get(key, ())))
-        return further > 0 and len(followed) + selected + further > limit
+        return len(followed) + selected + len(further) > limit
 
 
 def _tenant(identity: Identity) -> tuple[str, str | None]:

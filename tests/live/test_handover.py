@@ -22,6 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from statushub.hub.app import create_app
 from statushub.hub.config import Config
+from statushub.hub.http.arrival import Arrival
 from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.viewers.viewer import State
 from tests.support.asgi_server import live_server
@@ -101,7 +102,7 @@ def test_a_connection_with_tls_is_handed_over(loop: str, tmp_path: Path) -> None
 
 def _protocols() -> int:
     """How many protocols there are, those of other tests' hubs included."""
-    return sum(isinstance(thing, HandoverProtocol) for thing in gc.get_objects())
+    return sum(isinstance(thing, Arrival | HandoverProtocol) for thing in gc.get_objects())
 
 
 def test_a_request_is_freed_when_it_is_handed_over() -> None:

@@ -13,6 +13,8 @@ import pytest
 
 from statushub.hub.auth.identity import ANONYMOUS, Identity
 from statushub.hub.brokers.sqlite.rates import MAX_PUBLISHERS, Rates
+from statushub.hub.config import Config
+from statushub.hub.http.compatibility import http_protocol
 from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.intervals import Intervals
 from statushub.hub.metrics import LIMITS
@@ -303,9 +305,7 @@ def test_a_head_is_limited_in_size(head: bytes) -> None:
 
 def handover(*, max_head: int = 16_384, request_timeout: float = 10.0) -> Any:
     """The hub's protocol with these limits, as `statushub serve` builds it."""
-    from functools import partial
-
-    return partial(HandoverProtocol, head_bytes=max_head, head_seconds=request_timeout)
+    return http_protocol(Config(max_head=max_head, request_timeout=request_timeout))
 
 
 @pytest.mark.parametrize("sent", [b"GET /healthz HT", REQUEST, REQUEST + b"\r\n" + REQUEST])
@@ -334,7 +334,30 @@ def test_a_slow_head_times_out() -> None:
 
 def test_a_silent_connection_is_closed_without_an_answer() -> None:
     """Browsers open spare connections, and treat an answer without a request as an error."""
-    with live_hub(http=handover(request_timeout=1.0)) as hub, connected(hub) as connection:
+    with live_hub(http=handover(request_timeout=1.0)) as hub, connected(hub) as first, connected(hub) as second:
+        assert received(first) == received(second) == b""
+
+
+def test_a_connection_that_said_something_is_not_taken_for_a_silent_one() -> None:
+    """One that came before and one that comes after it are closed, and its stream goes on."""
+    with (
+        live_hub(http=handover(request_timeout=1.0), heartbeat=0.4) as hub,
+        connected(hub) as before,
+        open_stream(hub.base_url, STREAM) as stream,
+        connected(hub) as after,
+    ):
+        assert received(before) == received(after) == b""
+        stream.until("ready")
+        assert [stream.frame().event for _ in range(3)] == ["heartbeat"] * 3
+
+
+def test_a_silent_connection_does_not_keep_a_hub_from_stopping() -> None:
+    """It is closed without an answer."""
+    with contextlib.ExitStack() as stack:
+        with live_hub(request_timeout=600) as hub:
+            connection = stack.enter_context(connected(hub))
+            # The hub has accepted those before it.
+            assert httpx.get(f"{hub.base_url}/healthz").status_code == 200
         assert received(connection) == b""
 
 

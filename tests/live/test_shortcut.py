@@ -135,7 +135,6 @@ SHORT = {
     "a page of another origin": asked(headers=(BEARER, "Origin: https://other.example")),
     "a cookie": asked(headers=(COOKIE, "Sec-Fetch-Site: same-origin")),
     "a cookie of a listed page": asked(headers=(COOKIE, f"Origin: {ORIGIN}")),
-    "a body": asked(headers=(BEARER, "Content-Length: 2")) + b"{}",
     "behind a proxy": asked(headers=(BEARER, "X-Forwarded-For: 203.0.113.7", "X-Forwarded-Proto: https")),
 }
 """Requests that the short way answers."""
@@ -159,8 +158,12 @@ ORDINARY = {
     "a pattern": asked("/api/events?match=c"),
     "HEAD": asked(method="HEAD"),
     "POST": asked(method="POST", headers=(BEARER, "Content-Length: 0")),
+    "two at once": asked() + asked("/healthz"),
+    "in pieces": asked(headers=(BEARER, f"X-Long: {'x' * 5_000}")),
+    "a fragment": asked(f"{STREAM}#a"),
     "a close": asked(headers=(BEARER, "Connection: close")),
     "HTTP/1.0": asked(version="1.0"),
+    "a body": asked(headers=(BEARER, "Content-Length: 2")) + b"{}",
     "a body on its way": asked(headers=(BEARER, "Content-Length: 9")) + b"{}",
     "another route": asked("/api/contents/c/status"),
     "a long head": asked(headers=(BEARER, f"X-Long: {'x' * 20_000}")),

@@ -12,14 +12,15 @@ import pytest
 from uvicorn.protocols.http import flow_control, httptools_impl
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from statushub.hub.config import Config
-from statushub.hub.http import close_delimited, compatibility, connection, handover, outlet, pace
+from statushub.hub.http import arrival, close_delimited, compatibility, connection, handover, outlet, pace
 from statushub.hub.http.compatibility import PARTS, http_protocol, missing_parts
 from statushub.hub.http.handover import HandoverProtocol
 
 KINDS = (FlowControl, HttpToolsProtocol, RequestResponseCycle)
-USERS = (close_delimited, connection, handover, outlet, pace)
+USERS = dict.fromkeys((close_delimited, connection, handover, outlet, pace), KINDS) | {arrival: (ServerState,)}
 SHARED = {"drain", "set"}
 """uvicorn's names that the modules use on other objects: on the hub, and on an event."""
 CHECKED = {part for kinds in PARTS.values() for parts in kinds.values() for part in parts}
@@ -27,7 +28,7 @@ CHECKED = {part for kinds in PARTS.values() for parts in kinds.values() for part
 
 def used(module: ModuleType) -> set[str]:
     """uvicorn's names among the attributes that a module reads, sets, calls or overrides."""
-    theirs = set().union(*map(compatibility._names, KINDS)) - {*dir(asyncio.Protocol)}
+    theirs = set().union(*map(compatibility._names, USERS[module])) - {*dir(asyncio.Protocol)}
     names = set()
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         if isinstance(node, ast.Attribute):
@@ -40,7 +41,7 @@ def used(module: ModuleType) -> set[str]:
 def test_the_installed_version_has_every_part() -> None:
     """A hub with the declared dependencies serves streams by hand-over."""
     assert missing_parts() == []
-    assert http_protocol(Config()).func is HandoverProtocol
+    assert http_protocol(Config()).make.func is HandoverProtocol
 
 
 def test_every_part_that_is_used_is_checked() -> None:

@@ -1,0 +1,193 @@
+"""Arrival: what a connection is until its first request has come.
+
+After a restart every viewer comes back within seconds, each with one small GET on a connection of its own. Where that
+opens a stream at once, the connection goes straight to its viewer. Whatever else comes is left, unread, to the protocol
+of the ordinary way.
+
+Private parts of uvicorn used here (`compatibility` checks them), beside the settings that it makes a connection with:
+
+- `ServerState`: `connections` are told when the server stops; `default_headers` are in each head.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.parse
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from statushub.hub.http.access_log import log_answer
+from statushub.hub.http.close_delimited import CHUNKED_SINCE
+from statushub.hub.http.extension import MakeProtocol
+from statushub.hub.http.shortcut import Headers, shortcut_of
+
+PLAIN_BYTES: Final = 4_096
+"""Longest request that is looked at here: more than a browser's, and cookies."""
+
+CHUNKED: Final = (b"transfer-encoding", b"chunked")
+
+START: Final = b"GET /"
+END: Final = b"\r\n\r\n"
+KEPT: Final = b"keep-alive"
+
+
+class Arrivals:
+    """Makes the connections of a server, for uvicorn's `http` setting."""
+
+    def __init__(self, make: Callable[..., asyncio.Protocol], *, head_bytes: int, head_seconds: float) -> None:
+        """`make` makes the protocol of the ordinary way, whose limits these are."""
+        self.make = make
+        self.plain_bytes = min(PLAIN_BYTES, head_bytes)
+        self.head_seconds = head_seconds
+        # Each with when it is closed if it stays silent, the first one first.
+        self._silent: dict[Arrival, float] = {}
+        self._due: asyncio.TimerHandle | None = None
+
+    def __call__(self, **server: Any) -> asyncio.Protocol:
+        """A connection; `server` is what uvicorn tells it of itself."""
+        return Arrival(self, server)
+
+    def await_request(self, arrival: Arrival) -> None:
+        """Close this connection where nothing comes for as long as a head may take."""
+        loop = asyncio.get_running_loop()
+        self._silent[arrival] = loop.time() + self.head_seconds
+        if self._due is None:
+            self._due = loop.call_later(self.head_seconds, self._close_silent)
+
+    def forget(self, arrival: Arrival) -> None:
+        """Undo `await_request`."""
+        self._silent.pop(arrival, None)
+
+    def _close_silent(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._due = None
+        for arrival, due in self._silent.items():
+            if due > loop.time():
+                self._due = loop.call_at(due, self._close_silent)
+                break
+            # Browsers open connections in advance; there is no request that could be answered.
+            arrival.shutdown()
+
+
+class Arrival(asyncio.Protocol):
+    """A connection on which nothing has come yet."""
+
+    __slots__ = ("_arrivals", "_server", "_transport")
+
+    def __init__(self, arrivals: Arrivals, server: dict[str, Any]) -> None:
+        self._arrivals = arrivals
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport
+        self._server["server_state"].connections.add(self)
+        self._arrivals.await_request(self)
+
+    def data_received(self, data: bytes) -> None:
+        transport = self._leave()
+        if transport is None:
+            return
+        opening = None
+        if data.startswith(START) and data.endswith(END) and len(data) <= self._arrivals.plain_bytes:
+            opening = self._open(transport, data)
+        if opening is None:
+            ordinary = self._arrivals.make(**self._server)
+            transport.set_protocol(ordinary)
+            ordinary.connection_made(transport)
+            ordinary.data_received(data)
+            return
+        headers, make = opening
+        state = self._server["server_state"]
+        viewer = make(state.connections, False, head_of([*state.default_headers, *headers, CHUNKED]))
+        transport.set_protocol(viewer)
+        viewer.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+
+    def shutdown(self) -> None:
+        """The server stops, or nothing came for too long."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _leave(self) -> asyncio.Transport | None:
+        """Be no connection any longer; returns the transport, where it was one."""
+        self._arrivals.forget(self)
+        self._server["server_state"].connections.discard(self)
+        transport, self._transport = self._transport, None
+        return transport
+
+    def _open(self, transport: asyncio.Transport, data: bytes) -> tuple[Headers, MakeProtocol] | None:
+        """The stream that this request asks for, where it opens at once."""
+        request = _Request()
+        parser = httptools.HttpRequestParser(request)
+        try:
+            parser.feed_data(data)
+            address = httptools.parse_url(request.url)
+            path = address.path.decode("ascii")
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError):
+            return None
+        if not request.is_plain or parser.get_http_version() != CHUNKED_SINCE:
+            return None
+        config, app_state = self._server["config"], self._server["app_state"]
+        scope = {
+            "type": "http",
+            "asgi": {"version": config.asgi_version, "spec_version": "2.3"},
+            "http_version": CHUNKED_SINCE,
+            "method": parser.get_method().decode("ascii"),
+            "scheme": "https" if transport.get_extra_info("sslcontext") else "http",
+            "path": config.root_path + urllib.parse.unquote(path),
+            "raw_path": config.root_path.encode("ascii") + address.path,
+            "root_path": config.root_path,
+            "query_string": address.query or b"",
+            "headers": request.headers,
+            "client": _address(transport.get_extra_info("peername")),
+            "server": _address(transport.get_extra_info("sockname")),
+            "state": app_state.copy(),
+        }
+        shortcut = shortcut_of(config.loaded_app, scope)
+        opening = None if shortcut is None else shortcut(scope)
+        if opening is not None:
+            log_answer(scope, HTTPStatus.OK)
+        return opening
+
+
+class _Request:
+    """What a parser tells of a request."""
+
+    __slots__ = ("complete", "headers", "url")
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.complete = 0
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_message_complete(self) -> None:
+        self.complete += 1
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is one request, whose connection goes on, and nothing of it that may be read in two ways."""
+        options = [value.lower() for name, value in self.headers if name == b"connection"]
+        return self.complete == 1 and options in ([], [KEPT]) and b"#" not in self.url
+
+
+def head_of(headers: Headers) -> bytes:
+    """The head of a stream."""
+    return b"".join((STATUS_LINE[HTTPStatus.OK], *[b"%b: %b\r\n" % header for header in headers], b"\r\n"))
+
+
+def _address(told: Any) -> tuple[str, int] | None:
+    """An address as scopes have it; None for that of a Unix socket."""
+    return (str(told[0]), int(told[1])) if isinstance(told, tuple) and len(told) > 1 else None

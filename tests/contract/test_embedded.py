@@ -190,6 +190,24 @@ async def test_a_faulty_call_fails_no_other(file: Path) -> None:
         assert "in vain" not in [event.content_id for event in snapshot.events]
 
 
+async def test_what_was_not_stored_is_not_remembered(file: Path) -> None:
+    """After writes that failed together, the fence, the announcements and the index know what is on disk."""
+    unencodable = raw("\ud800", b"{}")
+    listener = Recorder()
+    broker = EmbeddedBroker(file)
+    broker.listen(listener)
+    async with broker:
+        await broker.subscribe(TENANT, [CHANNEL])
+        first = await accepted(broker, TENANT, update("a", seq=1))
+        with pytest.raises(UnicodeEncodeError):
+            await broker.publish(TENANT, [update("a", seq=9), update("b"), unencodable])
+        second = await accepted(broker, TENANT, update("a", seq=2))
+        assert [event.offset for event in (await broker.changes(TENANT, CHANNEL)).events] == [second.offset]
+        assert [it.prev for it in listener.announcements] == [0, first.offset]
+        [entry] = (await broker.channels(TENANT, limit=9)).entries
+        assert entry.processing == 1
+
+
 async def test_waiting_writes_share_a_commit(tmp_path: Path) -> None:
     """Queued writes share a transaction: the log grows by less than with one transaction each."""
     publications = [update(f"c{n}") for n in range(60)]

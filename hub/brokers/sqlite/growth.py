@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from statushub.hub.brokers.growth import Change, Growth, Op, Record, replayed
-
-Execute = Callable[[str, Sequence[str | bytes | int]], sqlite3.Cursor]
-"""Executes a statement of statements.sql."""
+from statushub.hub.brokers.sqlite.sql import Execute
 
 
 class GrowthRows:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Final
+from typing import Final, Protocol
 
 _NAME: Final = "-- name: "
 """What stands before a statement's name."""
@@ -33,3 +34,14 @@ UPGRADES: Final[Mapping[int, tuple[str, ...]]] = {
 
 STATEMENTS: Final[Mapping[str, str]] = statements(_read("statements.sql"))
 """The statements by name."""
+
+Value = str | bytes | int | float | None
+
+Values = Sequence[Value] | Mapping[str, Value]
+"""What a statement is executed with, by place or by name."""
+
+
+class Execute(Protocol):
+    """Executes a statement of statements.sql."""
+
+    def __call__(self, name: str, values: Values = ()) -> sqlite3.Cursor: ...

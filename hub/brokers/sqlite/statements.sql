@@ -1,15 +1,21 @@
 -- The statements of the embedded broker. Each follows a line `-- name: <its name>`; times are as in schema.sql.
 
 -- name: content
-SELECT channel, attempt, run, runs, began, seq, seq_offset, phase, offset, type, length(data), deadline, lease,
-    grown, cancel, cancel_offset, cancel_deadline FROM contents
+SELECT rowid, channel, attempt, run, runs, began, seq, seq_offset, phase, offset, length(data), lease, grown, cancel,
+    cancel_offset, cancel_deadline FROM contents
 WHERE tenant = ? AND content_id = ?;
 
 -- name: store
 INSERT OR REPLACE INTO contents (
-    tenant, content_id, channel, attempt, run, runs, began, seq, seq_offset, phase, offset, type, data, deadline, ends,
-    lease, cancel, cancel_offset, cancel_deadline, grown
+    attempt, run, runs, began, seq, seq_offset, phase, offset, type, data, deadline, ends, lease, tenant, content_id,
+    channel, cancel, cancel_offset, cancel_deadline, grown
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: update
+UPDATE contents SET
+    attempt = ?, run = ?, runs = ?, began = ?, seq = ?, seq_offset = ?, phase = ?, offset = ?, type = ?, data = ?,
+    deadline = ?, ends = ?, lease = ?
+WHERE rowid = ?;
 
 -- name: grow
 UPDATE contents SET began = ?, seq = ?, seq_offset = ?, offset = ?, deadline = ?, ends = ?, lease = ?, grown = ?
@@ -70,9 +76,13 @@ SELECT offset, tombstones, floor, updated, pending, processing, completed, faile
 WHERE tenant = ? AND channel = ?;
 
 -- name: save_channel
-INSERT OR REPLACE INTO channels (
+INSERT INTO channels (
     tenant, channel, offset, tombstones, floor, updated, pending, processing, completed, failed, idle
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (tenant, channel) DO UPDATE SET
+    offset = excluded.offset, tombstones = excluded.tombstones, floor = excluded.floor, updated = excluded.updated,
+    pending = excluded.pending, processing = excluded.processing, completed = excluded.completed,
+    failed = excluded.failed, idle = excluded.idle;
 
 -- name: channels_by_name
 SELECT CAST(channel AS BLOB), offset, updated, pending, processing, completed, failed, idle FROM channels

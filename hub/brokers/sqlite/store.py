@@ -6,7 +6,7 @@ import secrets
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -29,14 +29,16 @@ from statushub.hub.brokers.contract import (
     Removal,
     Snapshot,
 )
-from statushub.hub.brokers.fence import Accepted, FenceState, RemovedState, Repeat, evaluate, evaluate_removed
+from statushub.hub.brokers.fence import Accepted, RemovedState, Repeat, evaluate, evaluate_removed
 from statushub.hub.brokers.growth import Growth, names_of, records_of
 from statushub.hub.brokers.listing import Listing
 from statushub.hub.brokers.sqlite import index
+from statushub.hub.brokers.sqlite.channels import ChannelRows
+from statushub.hub.brokers.sqlite.contents import ContentRows, KeptCancel, Stored, Times
 from statushub.hub.brokers.sqlite.file import open_file
 from statushub.hub.brokers.sqlite.growth import GrowthRows
 from statushub.hub.brokers.sqlite.mark import Mark
-from statushub.hub.brokers.sqlite.sql import STATEMENTS
+from statushub.hub.brokers.sqlite.sql import STATEMENTS, Values
 from statushub.hub.model.cancel import CancelRequest, composed, decode, encode
 from statushub.hub.model.cursor import Cursor, epoch_at, next_epoch
 from statushub.hub.model.delta import Delta
@@ -52,11 +54,6 @@ NAME_BYTES: Final = 8
 
 LISTED_CONTENTS: Final = 1_000
 """Contents of one read of a channel's ids: a millisecond, for which other calls wait."""
-
-_encode_growth = msgspec.json.Encoder().encode
-_decode_growth = msgspec.json.Decoder(Growth).decode
-
-_Value = str | bytes | int | float | None
 
 
 class _Clock(msgspec.Struct):
@@ -79,54 +76,6 @@ class _Life(msgspec.Struct):
     pause: float = 0.0
 
 
-class _Channel(msgspec.Struct):
-    """A channel: the offset of its latest event, its tombstones, its floor, the time of that event, and its contents by
-    phase."""
-
-    offset: int = 0
-    tombstones: int = 0
-    floor: int = 0
-    updated: float = 0.0
-    pending: int = 0
-    processing: int = 0
-    completed: int = 0
-    failed: int = 0
-    idle: int = 0
-
-    @property
-    def contents(self) -> int:
-        """How many contents it has."""
-        return self.pending + self.processing + self.completed + self.failed + self.idle
-
-    def enter(self, offset: int, now: float, before: Phase | None, after: Phase | None) -> None:
-        """Take in an event that moves a content from one phase to another, or from or to none."""
-        self.offset, self.updated = offset, now
-        for phase, change in ((before, -1), (after, 1)):
-            if phase is not None:
-                setattr(self, phase.value, getattr(self, phase.value) + change)
-
-
-class _Cancel(msgspec.Struct, frozen=True):
-    """A request to cancel, where it is on the clock, and when a sweep ends its attempt, in lease time."""
-
-    request: bytes
-    offset: int
-    deadline: float
-
-
-class _Stored(msgspec.Struct, frozen=True):
-    """A content before an event: what the fence knows, its offset, its phase, its size, how it has grown, its lease in
-    seconds, and a request to cancel it."""
-
-    fence: FenceState
-    offset: int
-    phase: Phase
-    size: int
-    growth: Growth | None
-    lease: float | None
-    cancel: _Cancel | None
-
-
 class Store:
     """The state in the file at `path`, or only in memory for None; `retention` and `default_lease` in seconds.
 
@@ -146,6 +95,8 @@ class Store:
         self._limits = limits
         self._connection = open_file(path)
         self._rows = GrowthRows(self._execute)
+        self._channels = ChannelRows(self._execute)
+        self._contents = ContentRows(self._execute)
         self._clocks: dict[str, _Clock] = {}
         self._ticked: set[str] = set()
         self._mark = None if path is None else self._open_mark(path)
@@ -167,13 +118,16 @@ class Store:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             yield
+            self._channels.flush()
             self._save_clocks()
             self._save_life()
             self._connection.execute("COMMIT")
         except BaseException:
-            # The clocks in memory may be ahead of those on disk.
+            # What is in memory may be ahead of what is on disk.
             self._clocks.clear()
             self._ticked.clear()
+            self._channels.forget()
+            self._contents.forget()
             self._life = msgspec.structs.replace(self._saved)
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -191,7 +145,7 @@ class Store:
         clock, now = self._clock(tenant), time.time()
         clock.now = max(clock.now, int(now * 1000))
         for publication in publications:
-            stored = self._stored(tenant, publication.content_id)
+            stored = self._contents.find(tenant, publication.content_id)
             removed = None if stored else self._removed(tenant, publication.content_id)
             verdict: Accepted | Repeat | Refusal
             if removed is None:
@@ -221,7 +175,7 @@ class Store:
         clock.now = max(clock.now, int(now * 1000))
         self._ticked.add(tenant)
         for content_id in dict.fromkeys(content_ids):
-            stored = self._stored(tenant, content_id)
+            stored = self._contents.find(tenant, content_id)
             if stored is None or stored.fence.channel != channel:
                 continue
             announcements.append(self._bury(tenant, channel, content_id, stored, now))
@@ -235,7 +189,7 @@ class Store:
         self, tenant: str, channel: str, content_id: str, request: CancelRequest
     ) -> tuple[CancelReceipt, list[Announcement]]:
         """As `Broker.cancel`, within a transaction."""
-        stored, clock = self._stored(tenant, content_id), self._clock(tenant)
+        stored, clock = self._contents.find(tenant, content_id), self._clock(tenant)
         if stored is None or stored.fence.channel != channel:
             return CancelReceipt(reason=CancelRefusal.UNKNOWN), []
         if stored.fence.closed:
@@ -243,13 +197,13 @@ class Store:
         if stored.cancel is not None:
             cursor = Cursor(epoch=clock.epoch, offset=stored.cancel.offset)
             return CancelReceipt(cursor=cursor, request=decode(stored.cancel.request)), []
-        held, now = self._channel(tenant, channel), time.time()
+        held, now = self._channels.find(tenant, channel), time.time()
         prev, offset = held.offset, self._advance(tenant)
         lease = CANCEL_LEASE if stored.lease is None else min(stored.lease, CANCEL_LEASE)
         deadline = self._lease_time(now) + lease + CANCEL_GRACE
-        self._execute("cancel", (offset, encode(request), offset, deadline, tenant, content_id))
+        self._contents.cancel(tenant, content_id, KeptCancel(encode(request), offset, deadline))
         held.enter(offset, now, None, None)
-        self._save_channel(tenant, channel, held)
+        self._channels.save(tenant, channel, held)
         [event] = self.lookup(tenant, [content_id]).events
         if event is None:
             raise RuntimeError(f"{content_id!r} is not stored")
@@ -273,7 +227,7 @@ class Store:
     def changes(self, tenant: str, channel: str, since: Cursor | None) -> Snapshot:
         """As `Broker.changes`."""
         clock = self._readable_clock(tenant)
-        held = self._channel(tenant, channel)
+        held = self._channels.find(tenant, channel)
         floor = held.floor if held.offset else clock.floor
         whole = since is None or since.epoch != clock.epoch or since.offset < floor
         offset = 0 if whole or since is None else since.offset
@@ -336,7 +290,7 @@ class Store:
 
     def _end(self, tenant: str, ending: Publication, now: float) -> Announcement:
         """End a stored content; the rest of its fence is unchanged."""
-        stored = self._stored(tenant, ending.content_id)
+        stored = self._contents.find(tenant, ending.content_id)
         if stored is None:
             raise RuntimeError(f"{ending.content_id!r} is not stored")
         fence = stored.fence
@@ -354,7 +308,7 @@ class Store:
         self,
         tenant: str,
         publication: Publication,
-        stored: _Stored | None,
+        stored: Stored | None,
         accepted: Accepted,
         now: float,
         retention: float | None,
@@ -370,7 +324,7 @@ class Store:
         tenant: str,
         publication: Publication,
         delta: Delta,
-        stored: _Stored,
+        stored: Stored,
         accepted: Accepted,
         now: float,
         retention: float | None,
@@ -384,17 +338,13 @@ class Store:
         clock = self._clock(tenant)
         if clock.bytes + after.size - growth.size > self._limits.bytes:
             return Refusal.QUOTA_EXCEEDED
-        channel, content_id = self._channel(tenant, publication.channel), publication.content_id
+        channel, content_id = self._channels.find(tenant, publication.channel), publication.content_id
         prev, offset = channel.offset, self._advance(tenant)
         clock.bytes += after.size - growth.size
-        lease = self._lease(publication)
-        ends = now + (self._retention if retention is None else retention)
-        deadline = self._lease_time(now) + lease if lease else None
-        values = (accepted.began, accepted.seq, offset, offset, deadline, ends, lease or None, _encode_growth(after))
-        self._execute("grow", (*values, tenant, content_id))
+        self._contents.grow(tenant, content_id, accepted, offset, self._times(publication, now, retention), after)
         self._rows.grow(tenant, content_id, offset, change, records)
         channel.enter(offset, now, None, None)
-        self._save_channel(tenant, publication.channel, channel)
+        self._channels.save(tenant, publication.channel, channel)
         event = Event(
             channel=publication.channel,
             content_id=content_id,
@@ -405,49 +355,28 @@ class Store:
         )
         return _announcement(tenant, clock, prev, event)
 
-    def _over_quota(self, tenant: str, publication: Publication, stored: _Stored | None) -> Refusal | None:
+    def _over_quota(self, tenant: str, publication: Publication, stored: Stored | None) -> Refusal | None:
         if stored is not None and publication.terminal:
             return None
         clock, limits = self._clock(tenant), self._limits
         grown = clock.bytes + len(publication.data) - (stored.size if stored else 0)
         full = stored is None and (
             clock.contents >= limits.contents
-            or self._channel(tenant, publication.channel).contents >= limits.channel_contents
+            or self._channels.find(tenant, publication.channel).contents >= limits.channel_contents
         )
         return Refusal.QUOTA_EXCEEDED if full or grown > limits.bytes else None
-
-    def _stored(self, tenant: str, content_id: str) -> _Stored | None:
-        row = self._execute("content", (tenant, content_id)).fetchone()
-        if row is None:
-            return None
-        channel, attempt, run, runs, began, seq, seq_offset, phase, offset, _, size, _, lease, grown, *cancel = row
-        fence = FenceState(
-            channel=channel,
-            attempt=attempt,
-            run=run,
-            runs=tuple(runs.split()),
-            began=began,
-            seq=seq,
-            seq_offset=seq_offset,
-            closed=Phase(phase).terminal,
-            processing=phase == Phase.PROCESSING,
-        )
-        growth = None if grown is None else _decode_growth(grown)
-        size += 0 if growth is None else growth.size
-        kept = None if cancel[0] is None else _Cancel(*cancel)
-        return _Stored(fence, offset, Phase(phase), size, growth, lease, kept)
 
     def _store(
         self,
         tenant: str,
         publication: Publication,
-        stored: _Stored | None,
+        stored: Stored | None,
         accepted: Accepted,
         now: float,
         retention: float | None = None,
     ) -> Announcement:
         clock = self._clock(tenant)
-        channel = self._channel(tenant, publication.channel)
+        channel = self._channels.find(tenant, publication.channel)
         prev = channel.offset
         offset = self._advance(tenant)
         kept = _kept(stored, accepted.attempt, publication)
@@ -470,26 +399,14 @@ class Store:
             channel.tombstones -= self._execute("delete_tombstone", key).rowcount
             self._execute("delete_removal", (tenant, event.content_id))
         clock.bytes += len(publication.data) + (growth.size if growth else 0) - (stored.size if stored else 0)
-        lease = self._lease(publication)
-        ends = now + (self._retention if retention is None else retention)
-        self._execute(
-            "store",
-            (
-                *(tenant, event.content_id, event.channel),
-                *(accepted.attempt, accepted.run, " ".join(accepted.runs), accepted.began),
-                *(accepted.seq, offset if accepted.seq_offset is None else accepted.seq_offset),
-                *(publication.phase.value, offset, event.type, publication.data),
-                *(self._lease_time(now) + lease if lease else None, ends, lease or None),
-                *((None, None, None) if kept is None else msgspec.structs.astuple(kept)),
-                None if growth is None else _encode_growth(growth),
-            ),
-        )
+        times = self._times(publication, now, retention)
+        self._contents.write(tenant, publication, accepted, offset, times, before=stored, growth=growth, cancel=kept)
         channel.enter(offset, now, stored.phase if stored else None, publication.phase)
-        self._save_channel(tenant, event.channel, channel)
+        self._channels.save(tenant, event.channel, channel)
         return _announcement(tenant, clock, prev, event)
 
     def _left(
-        self, tenant: str, publication: Publication, stored: _Stored | None, accepted: Accepted, offset: int
+        self, tenant: str, publication: Publication, stored: Stored | None, accepted: Accepted, offset: int
     ) -> Growth | None:
         """What a whole event, which is not yet stored, leaves of how the content has grown."""
         if stored is None or stored.growth is None:
@@ -513,11 +430,13 @@ class Store:
             channel=sys.intern(channel), content_id=content_id, offset=offset, type=sys.intern(type), data=data
         )
 
-    def _lease(self, publication: Publication) -> float:
-        """The seconds until which another event must come; 0 for none."""
-        if publication.phase is not Phase.PROCESSING:
-            return 0.0
-        return self._default_lease if publication.lease is None else publication.lease
+    def _times(self, publication: Publication, now: float, retention: float | None) -> Times:
+        """Until when an event holds that comes now."""
+        ends = now + (self._retention if retention is None else retention)
+        lease = self._default_lease if publication.lease is None else publication.lease
+        if publication.phase is not Phase.PROCESSING or not lease:
+            return Times(ends, None, None)
+        return Times(ends, lease, self._lease_time(now) + lease)
 
     def _lease_time(self, now: float) -> float:
         """The time by which leases run. It stands still where the last sweep is long ago, or in the future."""
@@ -530,15 +449,15 @@ class Store:
         """Remove the contents whose retention has ended, and store and announce their tombstones."""
         announcements = []
         for tenant, name, content_id in self._execute("ended", (now, STALL_BATCH)).fetchall():
-            announcements.append(self._bury(tenant, name, content_id, self._stored(tenant, content_id), now))
+            announcements.append(self._bury(tenant, name, content_id, self._contents.find(tenant, content_id), now))
         return announcements
 
-    def _bury(self, tenant: str, name: str, content_id: str, stored: _Stored | None, now: float) -> Announcement:
+    def _bury(self, tenant: str, name: str, content_id: str, stored: Stored | None, now: float) -> Announcement:
         """Put a tombstone in the content's place."""
-        clock, channel = self._clock(tenant), self._channel(tenant, name)
+        clock, channel = self._clock(tenant), self._channels.find(tenant, name)
         prev = channel.offset
         event = tombstone(name, content_id, self._advance(tenant))
-        self._execute("delete_content", (tenant, content_id))
+        self._contents.delete(tenant, content_id)
         if stored is not None and stored.growth is not None:
             self._rows.clear(tenant, content_id)
         self._execute("save_tombstone", (tenant, name, content_id, event.offset, now + TOMBSTONE_SECONDS))
@@ -546,7 +465,7 @@ class Store:
         clock.bytes -= stored.size if stored else 0
         channel.enter(event.offset, now, stored.phase if stored else None, None)
         channel.tombstones += 1
-        self._save_channel(tenant, name, channel)
+        self._channels.save(tenant, name, channel)
         return _announcement(tenant, clock, prev, event)
 
     def _forget_tombstones(self, now: float) -> None:
@@ -554,29 +473,22 @@ class Store:
         for tenant, name, content_id, offset in self._execute("ended_tombstones", (now, STALL_BATCH)).fetchall():
             self._execute("delete_tombstone", (tenant, name, content_id))
             self._execute("forget_removal", (tenant, content_id, offset))
-            channel = self._channel(tenant, name)
+            channel = self._channels.find(tenant, name)
             channel.tombstones -= 1
             channel.floor = max(channel.floor, offset)
             if channel.contents or channel.tombstones:
-                self._save_channel(tenant, name, channel)
+                self._channels.save(tenant, name, channel)
             else:
                 clock = self._clock(tenant)
                 clock.floor = max(clock.floor, channel.floor)
                 self._ticked.add(tenant)
-                self._execute("delete_channel", (tenant, name))
+                self._channels.delete(tenant, name)
 
     def _advance(self, tenant: str) -> int:
         clock = self._clock(tenant)
         clock.offset += 1
         self._ticked.add(tenant)
         return clock.offset
-
-    def _channel(self, tenant: str, name: str) -> _Channel:
-        row = self._execute("channel", (tenant, name)).fetchone()
-        return _Channel() if row is None else _Channel(*row)
-
-    def _save_channel(self, tenant: str, name: str, channel: _Channel) -> None:
-        self._execute("save_channel", (tenant, name, *msgspec.structs.astuple(channel)))
 
     def _readable_clock(self, tenant: str) -> _Clock:
         """The tenant's clock; created, outside a transaction, where there is none."""
@@ -625,7 +537,7 @@ class Store:
             self._life.transactions += 1
             self._execute("save_life", msgspec.structs.astuple(self._life))
 
-    def _execute(self, name: str, values: Sequence[_Value] | Mapping[str, _Value] = ()) -> sqlite3.Cursor:
+    def _execute(self, name: str, values: Values = ()) -> sqlite3.Cursor:
         """Execute a statement of statements.sql."""
         return self._connection.execute(STATEMENTS[name], values)
 
@@ -641,14 +553,14 @@ def _announcement(tenant: str, clock: _Clock, prev: int, event: Event) -> Announ
     )
 
 
-def _kept(stored: _Stored | None, attempt: int, publication: Publication) -> _Cancel | None:
+def _kept(stored: Stored | None, attempt: int, publication: Publication) -> KeptCancel | None:
     """The request to cancel that stays in force with this publication of the attempt."""
     if stored is None or attempt != stored.fence.attempt or publication.terminal:
         return None
     return stored.cancel
 
 
-def _refused(reason: Refusal, stored: _Stored | None) -> Receipt:
+def _refused(reason: Refusal, stored: Stored | None) -> Receipt:
     if stored is None:
         return Receipt(reason=reason)
     return Receipt(

@@ -32,7 +32,7 @@ from statushub.hub.model.names import check_name
 from statushub.hub.replicas.selection import Selection
 from statushub.hub.viewers.pull import PullViewer
 from statushub.hub.viewers.push import PushViewer
-from statushub.hub.viewers.session import RETRY_MS
+from statushub.hub.viewers.session import RETRY_MS, retry_ms
 from statushub.hub.wire.sse import DELTA_FORMATS, FORMATS, Formats
 
 HEARTBEAT_SECONDS: Final = (2, 60)
@@ -287,7 +287,7 @@ class PortableStream(EventSourceResponse):
             self.viewer.host.detach(self.viewer)
 
     async def _frames(self) -> AsyncIterator[bytes]:
-        yield self.viewer.format.retry(random.randint(*RETRY_MS))
+        yield self.viewer.format.retry(retry_ms())
         while not self.viewer.closed:
             for frame in self.viewer.frames():
                 yield frame

@@ -147,7 +147,8 @@ class Arrival(asyncio.Protocol):
             "query_string": address.query or b"",
             "headers": request.headers,
             "client": _address(transport.get_extra_info("peername")),
-            "server": _address(transport.get_extra_info("sockname")),
+            # Which address it came to concerns no stream; each question is a system call.
+            "server": None,
             "state": app_state.copy(),
         }
         shortcut = shortcut_of(config.loaded_app, scope)

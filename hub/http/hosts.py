@@ -5,9 +5,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
-
-from cachetools import LRUCache
 
 from statushub.hub.model.addresses import is_loopback
 
@@ -38,18 +37,14 @@ class Hosts:
         self._listed = frozenset(_normal(name.strip("[]")) for name in listed)
         self._all = ANY in listed or (not listed and auth_required)
         self._addresses = not listed and not is_loopback(address)
-        self._known: LRUCache[bytes, bool] = LRUCache(HOSTS_CACHED)
+        self._known = lru_cache(HOSTS_CACHED)(self._answer)
 
     def answer(self, field: bytes) -> bool:
         """Whether a request with this Host field is answered; it is empty where the request has none."""
-        if self._all:
-            return True
-        known = self._known.get(field)
-        if known is None:
-            known = self._known[field] = self._answer(_name(field))
-        return known
+        return self._all or self._known(field)
 
-    def _answer(self, name: str) -> bool:
+    def _answer(self, field: bytes) -> bool:
+        name = _name(field)
         return is_loopback(name) or name in self._listed or (self._addresses and _is_address(name))
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, cast
 
-from cachetools import LRUCache
+from starlette import datastructures
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Match, Route
@@ -58,7 +58,7 @@ class Shortcut:
         """`headers` are those of each stream; the other arguments are the layers of the ordinary way."""
         self._app = app
         self._headers = headers
-        self._shared: LRUCache[str | None, Headers] = LRUCache(ORIGINS_KEPT)
+        self._shared = lru_cache(ORIGINS_KEPT)(self._headers_for)
         self._routes = tuple(routes)
         # How the paths of streams end: most requests are none, and are told by that.
         self._ends = tuple(route.path.rpartition("}")[2] for route, _ in self._routes)
@@ -93,7 +93,7 @@ class Shortcut:
         if make is None:
             return None
         self._observer.note(scope, OK, began)
-        return self._headers_for(request), make
+        return self._shared(request.headers.get("origin")), make
 
     def _route(self, asked: Scope) -> tuple[Scope, OpenStream] | None:
         """What the route of a stream adds to the request, and what opens it; None where the request is for another."""
@@ -103,14 +103,12 @@ class Shortcut:
                 return child, open_stream
         return None
 
-    def _headers_for(self, request: Request) -> Headers:
-        """The headers with those that tell which pages may read the answer."""
-        origin = request.headers.get("origin")
-        headers = self._shared.get(origin)
-        if headers is None:
-            start: Message = {"type": "http.response.start", "status": OK, "headers": list(self._headers)}
-            _now(self._cors.send(start, _unsent, request_headers=request.headers))
-            headers = self._shared[origin] = start["headers"]
+    def _headers_for(self, origin: str | None) -> Headers:
+        """The headers with those that tell whether pages of this origin may read the answer."""
+        start: Message = {"type": "http.response.start", "status": OK, "headers": list(self._headers)}
+        asked = datastructures.Headers({} if origin is None else {"origin": origin})
+        _now(self._cors.send(start, _unsent, request_headers=asked))
+        headers: Headers = start["headers"]
         return headers
 
 

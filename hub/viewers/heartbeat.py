@@ -39,7 +39,7 @@ class Heartbeat:
             self._slots[interval] = _empty_slots()
             self._start(self._beat, interval)
         # Each kind of session has it among its own slots.
-        session.heartbeat_slot = random.randrange(SLOTS)  # type: ignore[misc]
+        session.heartbeat_slot = int(SLOTS * random.random())  # type: ignore[misc]
         self._slots[interval][session.heartbeat_slot].add(session)
 
     def discard(self, session: Session) -> None:

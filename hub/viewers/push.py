@@ -15,7 +15,7 @@ from statushub.hub.replicas.reader import VOID
 from statushub.hub.replicas.replica import Replica
 from statushub.hub.replicas.scope import Scope
 from statushub.hub.viewers.pushing import PushingViewer
-from statushub.hub.viewers.session import RETRY_MS, Host, Session
+from statushub.hub.viewers.session import Host, Session, retry_ms
 from statushub.hub.viewers.viewer import State
 from statushub.hub.wire.format import StreamFormat
 from statushub.hub.wire.sse import CHUNKED_SSE
@@ -99,7 +99,7 @@ class PushViewer(PushingViewer, Session, asyncio.Protocol):
         self.host.attach(self)
         self.opened()
         head, self._head = self._head, b""
-        self.advance(transport, [head, self.format.retry(random.randint(*RETRY_MS))])
+        self.advance(transport, [head, self.format.retry(retry_ms())])
         if self.host.draining:
             # The hub began to stop while the head was on its way.
             self.shutdown()

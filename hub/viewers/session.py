@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -19,6 +20,12 @@ from statushub.hub.wire.format import WireFormat
 
 RETRY_MS: Final = (1_500, 4_000)
 """Least and most milliseconds a client is told to wait before it reconnects: no thundering herd after a restart."""
+
+
+def retry_ms() -> int:
+    """A number of them. Each viewer that comes is told one: `randint` costs five times as much."""
+    least, most = RETRY_MS
+    return least + int((most - least + 1) * random.random())
 
 
 Then = Callable[[Selection | None, StatushubError | None], None]

@@ -49,8 +49,21 @@ Prints the path of the playlist. The video is encoded even while the hub cannot 
 RESULTS_DIR: Final = SETTINGS["results_dir"].variable
 """The variable of the hub's setting, so that one environment serves both."""
 
+PUBLIC_URL: Final = re.compile(r"https?://[^/?#]+|/(?!/)")
+"""How the URL of a result begins: with a host, or with a path."""
+
 NAME_CHARACTERS: Final = 60
 """Longest part of a source's name that is used in a content id: ids stay readable in a log and a table."""
+
+
+def _public_url(context: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and PUBLIC_URL.match(value) is None:
+        raise click.BadParameter(
+            f"{value!r} is neither a URL such as https://cdn.example.com/videos nor a path that begins with /.",
+            context,
+            param,
+        )
+    return value
 
 
 @click.command(epilog=EPILOG, short_help="Encode a video and publish its progress.")
@@ -68,7 +81,12 @@ NAME_CHARACTERS: Final = 60
     metavar="FOLDER|URL",
     help="Folder or URL for the result.  [default: a folder in encodes/, named after SOURCE]",
 )
-@click.option("--public-url", metavar="URL", help="URL at which the destination is served; published as hls_path.")
+@click.option(
+    "--public-url",
+    metavar="URL",
+    callback=_public_url,
+    help="URL at which the destination is served, or its path on the host of the pages; published as hls_path.",
+)
 @click.option(
     "--results-dir",
     metavar="FOLDER",

@@ -61,6 +61,9 @@ class Duration(click.ParamType[float]):
     help="Channels whose contents it may cancel, as one that writes may. May be repeated.",
 )
 @click.option("--revoke", is_flag=True, help="The token may revoke tokens of its tenant.")
+@click.option(
+    "--feed-admin", is_flag=True, help="Its patterns name the channels of all users, too, where the hub serves feeds."
+)
 @click.option("--ttl", type=Duration(), default="1h", show_default=True, help="Lifetime, such as 30s, 15m, 1h or 7d.")
 @click.option(
     "--secret-file",
@@ -77,6 +80,7 @@ def token(
     write: tuple[str, ...],
     cancel: tuple[str, ...],
     revoke: bool,
+    feed_admin: bool,
     ttl: float,
     secret_file: str | None,
 ) -> None:
@@ -105,6 +109,13 @@ def token(
         "read": list(read),
         "write": list(write),
     }
-    optional = {"sub": sub, "cancel": list(cancel), "revoke": revoke, "iss": settings.issuer, "aud": settings.audience}
+    optional = {
+        "sub": sub,
+        "cancel": list(cancel),
+        "revoke": revoke,
+        "feed_admin": feed_admin,
+        "iss": settings.issuer,
+        "aud": settings.audience,
+    }
     claims.update((name, value) for name, value in optional.items() if value)
     echo(jwt.encode(claims, settings.secret, "HS256"))

@@ -146,6 +146,9 @@ def test_a_cancelled_encode_is_published(number: int, code: int, hub: str, tmp_p
         (("clip.mp4", "--preset", "quick"), "preset must be one of"),
         (("clip.mp4", "--crf", "99"), "crf must be from 0 to 51"),
         (("clip.mp4", "--broker", "memory:"), "belongs to its hub"),
+        (("clip.mp4", "--public-url", "nope"), "'nope' is neither a URL"),
+        (("clip.mp4", "--public-url", "//cdn.example.com"), "neither a URL"),
+        (("clip.mp4", "--public-url", "https:///videos"), "neither a URL"),
     ],
 )
 def test_an_invalid_encode_is_one_line(arguments: tuple[str, ...], message: str) -> None:

@@ -32,13 +32,13 @@ def test_a_token_is_accepted_by_a_hub(tmp_path: Path) -> None:
 
 def test_every_option_is_a_claim() -> None:
     """Each token also has its own `jti`, by which it can be revoked."""
-    options = ("--sub", "bob", "--write", "w", "--revoke", "--ttl", "2d")
+    options = ("--sub", "bob", "--write", "w", "--revoke", "--feed-admin", "--ttl", "2d")
     environ = ENVIRON | {"STATUSHUB_ISSUER": "app", "STATUSHUB_AUDIENCE": "hub"}
     signed = [command("token", *options, env=environ).stdout.strip() for _ in range(2)]
     first, second = (jwt.decode(text, SECRET, ["HS256"], issuer="app", audience="hub") for text in signed)
     assert first["jti"] != second["jti"]
-    assert {name: first[name] for name in ("tenant", "sub", "read", "write", "revoke")} == {
-        **{"tenant": "default", "sub": "bob", "read": [], "write": ["w"], "revoke": True}
+    assert {name: first[name] for name in ("tenant", "sub", "read", "write", "revoke", "feed_admin")} == {
+        **{"tenant": "default", "sub": "bob", "read": [], "write": ["w"], "revoke": True, "feed_admin": True}
     }
     assert first["exp"] - first["iat"] == 2 * 86_400
     assert abs(first["iat"] - time.time()) < 60

@@ -6,12 +6,13 @@ from __future__ import annotations
 import binascii
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Final
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 from statushub.hub.model.errors import Invalid
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 _PURPOSE: Final = b"statushub place"
 _MARK: Final = "x"
@@ -22,8 +23,15 @@ class Places:
     """Encrypts and decrypts places. Hubs that share `secret` read each other's."""
 
     def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    @cached_property
+    def _cipher(self) -> AESSIV:
+        # Imported with the first place: cryptography takes 6 MB, and a hub without keys hides none.
+        from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
         # Deterministic (RFC 5297): the same page has the same entity tag each time.
-        self._cipher = AESSIV(hmac.digest(secret, _PURPOSE, "sha256"))
+        return AESSIV(hmac.digest(self._secret, _PURPOSE, "sha256"))
 
     def hide(self, place: str, tenant: str) -> str:
         """The place as text that tells nothing and is valid in this tenant only."""
@@ -34,6 +42,8 @@ class Places:
         """The place that `hide` made this text of; any other text as it is. Raises `Invalid` naming `after`."""
         if not text.startswith(_MARK):
             return text
+        from cryptography.exceptions import InvalidTag
+
         try:
             hidden = urlsafe_b64decode(text[1:] + "=" * (-len(text[1:]) % 4))
             return self._cipher.decrypt(hidden, [tenant.encode()]).decode()

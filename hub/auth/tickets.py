@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-import jwt
 import msgspec
 
 from statushub.hub.auth.identity import Identity
@@ -83,6 +82,9 @@ class Tickets:
             within=narrowed,
             own=own,
         )
+        # Imported on use: a hub without keys needs no ticket, and PyJWT takes 9 MB with cryptography.
+        import jwt
+
         ticket = jwt.encode(msgspec.to_builtins(claims), self._key, _ALGORITHM)
         if len(ticket) > TICKET_CHARACTERS or PADDING in ticket:
             raise Invalid("the ticket would be too long: name fewer channels or patterns in read", field="read")
@@ -92,6 +94,8 @@ class Tickets:
         """The identity behind a ticket. Raises `Unauthorized`."""
         if len(ticket) > TICKET_CHARACTERS:
             raise Unauthorized("the ticket is invalid")
+        import jwt
+
         options: Any = {"verify_exp": False, "verify_sub": False, "verify_jti": False}
         try:
             claims = msgspec.convert(jwt.decode(ticket, self._key, [_ALGORITHM], options=options), _Claims)

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-import jwt
-import msgspec
 from cachetools import LRUCache
 from starlette.requests import HTTPConnection
 
 from statushub.hub.auth.identity import ANONYMOUS, Identity
-from statushub.hub.auth.keys import Key, KeySet, PublicKey, Secret, Start
+from statushub.hub.auth.keys import Key, Secret, Start
 from statushub.hub.auth.origins import Origins
-from statushub.hub.auth.patterns import Patterns
-from statushub.hub.auth.revocations import NAME_CHARACTERS, TOKEN_SECONDS_MAX
-from statushub.hub.auth.tickets import PADDING, Tickets
-from statushub.hub.model.errors import Forbidden, Invalid, Unauthorized
-from statushub.hub.model.feed_names import user_channel
-from statushub.hub.model.names import DEFAULT_TENANT, check_tenant
+from statushub.hub.auth.tickets import Tickets
+from statushub.hub.model.errors import Forbidden, Unauthorized
 
-TOKEN_BYTES: Final = 8_192
-"""Longest token: half of what a request head may have, and many times a usual one."""
+if TYPE_CHECKING:
+    from statushub.hub.auth.verification import Verification
 
 SKEW_SECONDS: Final = 10.0
 """By how much an issuer's clock may be ahead of ours, in `nbf` and `iat`. `exp` has no leeway."""
@@ -36,21 +29,6 @@ KNOWN_SECONDS: Final = 60.0
 """How long a cached token is good without being verified again: its key may have been withdrawn."""
 
 SAFE: Final = frozenset({"GET", "HEAD"})
-
-
-class _Claims(msgspec.Struct, kw_only=True):
-    """The claims of a token, beside `iss`, `aud` and `nbf`, which PyJWT checks."""
-
-    exp: float
-    tenant: str = DEFAULT_TENANT
-    sub: str | None = None
-    jti: str | None = None
-    iat: float = 0.0
-    read: list[str] = []
-    write: list[str] = []
-    cancel: list[str] = []
-    revoke: bool = False
-    feed_admin: bool = False
 
 
 class Authenticator:
@@ -72,12 +50,9 @@ class Authenticator:
         own."""
         self.tickets = tickets
         self.cookie = cookie
-        self._keys = {algorithm: key for key in keys for algorithm in key.algorithms}
+        self._verification = _verification(keys, issuer, audience, feeds=feeds) if keys else None
         self._origins = origins
-        self._issuer = issuer
-        self._audience = audience
         self._clock = clock
-        self._feeds = feeds
         self._known: LRUCache[str, tuple[Identity, float]] = LRUCache(KNOWN)
         self._ahead: LRUCache[tuple[str, str], float] = LRUCache(KNOWN)
 
@@ -98,7 +73,7 @@ class Authenticator:
 
     def _shown(self, request: HTTPConnection, offered: str | None) -> Identity | str:
         """The token that a request has; its identity where it has a ticket, or needs none."""
-        if not self._keys:
+        if self._verification is None:
             return ANONYMOUS
         header = request.headers.get("authorization")
         if header is not None:
@@ -124,7 +99,9 @@ class Authenticator:
         identity = self._remembered(token)
         if identity is None:
             now = self._clock()
-            identity = await self._verified(token)
+            if self._verification is None:
+                raise Unauthorized("no key verifies the token")
+            identity = await self._verification.identity(token)
             self._known[token] = (identity, now)
             self._note_issue(identity, now)
             identity = self._remembered(token) or identity
@@ -155,37 +132,6 @@ class Authenticator:
         if identity.sub is not None and identity.issued > now:
             key = (identity.tenant, identity.sub)
             self._ahead[key] = max(identity.issued, self._ahead.get(key, 0.0))
-
-    async def _verified(self, token: str) -> Identity:
-        if len(token) > TOKEN_BYTES:
-            raise Unauthorized(f"the token has more than {TOKEN_BYTES} bytes")
-        if PADDING in token:
-            raise Unauthorized("the token is invalid: it is padded")
-        options: Any = {
-            # Checked in `verify`, at each use and without leeway.
-            "verify_exp": False,
-            "verify_aud": self._audience is not None,
-        }
-        try:
-            header = jwt.get_unverified_header(token)
-            algorithm = header.get("alg")
-            key = self._keys.get(algorithm) if isinstance(algorithm, str) else None
-            if key is None:
-                raise Unauthorized(f"the token's algorithm must be {' or '.join(self._keys)}")
-            claims = jwt.decode(
-                token,
-                await key.find(str(algorithm), header.get("kid")),
-                algorithms=[str(algorithm)],
-                issuer=self._issuer,
-                audience=self._audience,
-                leeway=SKEW_SECONDS,
-                options=options,
-            )
-            return _identity(msgspec.convert(claims, _Claims), feeds=self._feeds)
-        except (jwt.PyJWTError, msgspec.ValidationError, Invalid) as error:
-            raise Unauthorized(f"the token is invalid: {error}") from error
-        except (ValueError, TypeError, RecursionError) as error:
-            raise Unauthorized("the token is invalid: it is not a JSON Web Token") from error
 
     def _check_origin(self, request: HTTPConnection) -> None:
         """Raise `Forbidden` where the cookie was sent by a page that is neither ours nor of a listed origin.
@@ -258,10 +204,14 @@ def open_auth(
     if secret:
         keys.append(Secret(secret.encode()))
     if public_key:
+        from statushub.hub.auth.public_key import PublicKey
+
         keys.append(PublicKey(public_key))
     if jwks_url:
         if start is None:
             raise ValueError("jwks_url needs start")
+        from statushub.hub.auth.key_set import KeySet
+
         keys.append(KeySet(jwks_url, start))
     return Authenticator(
         keys,
@@ -274,23 +224,8 @@ def open_auth(
     )
 
 
-def _identity(claims: _Claims, *, feeds: bool) -> Identity:
-    """Raises `Invalid` where a claim breaks a rule."""
-    for name in ("sub", "jti"):
-        value = getattr(claims, name)
-        if value is not None and not (1 <= len(value) <= NAME_CHARACTERS and value.isprintable()):
-            raise Invalid(f"{name} must have 1 to {NAME_CHARACTERS} printable characters", field=name)
-    if not math.isfinite(claims.exp) or claims.exp > time.time() + TOKEN_SECONDS_MAX:
-        raise Invalid(f"exp is more than {TOKEN_SECONDS_MAX / 86_400:.0f} days away", field="exp")
-    return Identity(
-        tenant=check_tenant(claims.tenant),
-        sub=claims.sub,
-        jti=claims.jti,
-        issued=claims.iat,
-        expires=claims.exp,
-        read=Patterns(claims.read, "read"),
-        write=Patterns(claims.write, "write"),
-        cancel=Patterns(claims.cancel, "cancel"),
-        revoke=claims.revoke,
-        own=(user_channel(claims.sub) if claims.sub else "") if feeds and not claims.feed_admin else None,
-    )
+def _verification(keys: Sequence[Key], issuer: str | None, audience: str | None, *, feeds: bool) -> Verification:
+    """Imported only where there are keys: PyJWT and cryptography take 9 MB."""
+    from statushub.hub.auth.verification import Verification
+
+    return Verification(keys, issuer=issuer, audience=audience, skew=SKEW_SECONDS, feeds=feeds)

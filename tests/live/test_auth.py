@@ -20,7 +20,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from statushub.hub.auth import keys
+from statushub.hub.auth import key_set
 from statushub.hub.model.errors import ConfigError
 from tests.support.live import live_hub
 from tests.support.sse_client import open_stream
@@ -274,7 +274,7 @@ def jwk(algorithm: str, key_id: str) -> dict[str, Any]:
 
 def test_key_sets_are_cached_and_fetched_again_for_an_unknown_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key set serves many requests; an unknown key id fetches it again, but only after a pause."""
-    monkeypatch.setattr(keys, "KEYS_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(key_set, "KEYS_PAUSE_SECONDS", 0.0)
     answer: dict[str, Any] = {"keys": [jwk("RS256", "one"), {"kty": "oct", "kid": "secret", "k": "c2VjcmV0"}]}
     first = bearer(private_key("RS256"), "RS256", head={"kid": "one"})
     second = bearer(private_key("ES256"), "ES256", head={"kid": "two"})
@@ -291,7 +291,7 @@ def test_key_sets_are_cached_and_fetched_again_for_an_unknown_key(monkeypatch: p
         answer["keys"].append(jwk("ES256", "two"))
         assert client.get(CHANNEL, headers=second).status_code == 200
         before = len(asked)
-        monkeypatch.setattr(keys, "KEYS_PAUSE_SECONDS", 60.0)
+        monkeypatch.setattr(key_set, "KEYS_PAUSE_SECONDS", 60.0)
         for number in range(5):
             guess = bearer(private_key("RS256"), "RS256", head={"kid": f"guess-{number}"})
             assert client.get(CHANNEL, headers=guess).status_code == 401
@@ -300,8 +300,8 @@ def test_key_sets_are_cached_and_fetched_again_for_an_unknown_key(monkeypatch: p
 
 def test_fetched_keys_are_used_while_their_url_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the first fetch, requests are answered 503; afterwards an outage of the issuer has no effect."""
-    monkeypatch.setattr(keys, "KEYS_SECONDS", 0.0)
-    monkeypatch.setattr(keys, "KEYS_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(key_set, "KEYS_SECONDS", 0.0)
+    monkeypatch.setattr(key_set, "KEYS_PAUSE_SECONDS", 0.0)
     answer: dict[str, Any] = {"keys": [jwk("EdDSA", "one")], "status": 500}
     head = bearer(private_key("EdDSA"), "EdDSA")
     with key_address(answer) as (url, _), live_hub(jwks_url=url) as hub, httpx.Client(base_url=hub.base_url) as client:

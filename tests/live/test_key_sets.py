@@ -18,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from statushub.hub.auth import jwks, keys, tokens
+from statushub.hub.auth import jwks, key_set, tokens
 from tests.live.test_auth import CHANNEL, jwk, private_key
 from tests.support.live import LiveHub, live_hub
 from tests.support.tokens import bearer
@@ -136,7 +136,7 @@ def floods(issuer: Issuer) -> Answer:
 
 def test_a_dripping_answer_ends_at_the_deadline(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline is one of the whole fetch, not of each byte; the request that waited gets 503."""
-    monkeypatch.setattr(keys, "FETCH_SECONDS", 0.5)
+    monkeypatch.setattr(key_set, "FETCH_SECONDS", 0.5)
     issuer.answer = drips(issuer)
     with hub_of(issuer) as (_, client):
         began = time.monotonic()
@@ -148,8 +148,8 @@ def test_an_answer_without_end_is_cut_off(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No more than the limit is read, whether it is sent as it is or compressed."""
-    monkeypatch.setattr(keys, "FETCH_SECONDS", WAIT_SECONDS)
-    monkeypatch.setattr(keys, "KEYS_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(key_set, "FETCH_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(key_set, "KEYS_PAUSE_SECONDS", 0.0)
     issuer.answer = floods(issuer)
     with hub_of(issuer) as (_, client):
         assert client.get(CHANNEL, headers=signed("EdDSA")).status_code == 503
@@ -164,8 +164,8 @@ def test_an_answer_without_end_is_cut_off(
 
 def test_a_fetch_holds_no_request_whose_key_is_known(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the issuer does not answer, such requests are answered; one with an unknown key waits for the fetch."""
-    monkeypatch.setattr(keys, "KEYS_SECONDS", 0.05)
-    monkeypatch.setattr(keys, "FETCH_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(key_set, "KEYS_SECONDS", 0.05)
+    monkeypatch.setattr(key_set, "FETCH_SECONDS", WAIT_SECONDS)
     monkeypatch.setattr(tokens, "KNOWN_SECONDS", 0.0)
     held = threading.Event()
 
@@ -189,7 +189,7 @@ def test_a_fetch_holds_no_request_whose_key_is_known(issuer: Issuer, monkeypatch
 
 def test_a_withdrawn_key_is_noticed_by_an_idle_hub(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The set is fetched periodically, not only for a request; an empty set withdraws all keys."""
-    monkeypatch.setattr(keys, "KEYS_SECONDS", 0.05)
+    monkeypatch.setattr(key_set, "KEYS_SECONDS", 0.05)
     monkeypatch.setattr(tokens, "KNOWN_SECONDS", 0.0)
     issuer.answer = a_set(jwk("EdDSA", "one"), jwk("ES256", "two"))
     with hub_of(issuer) as (_, client):
@@ -267,8 +267,8 @@ def test_deep_json_is_skipped(issuer: Issuer, depth: int, bracket: str, where: s
 
 def test_a_wrong_document_keeps_the_keys_fetched_last(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the URL answers, the hub serves on with the keys that it knows."""
-    monkeypatch.setattr(keys, "KEYS_SECONDS", 0.01)
-    monkeypatch.setattr(keys, "KEYS_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(key_set, "KEYS_SECONDS", 0.01)
+    monkeypatch.setattr(key_set, "KEYS_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(tokens, "KNOWN_SECONDS", 0.0)
     with hub_of(issuer) as (_, client):
         issuer.answer = a_set(jwk("EdDSA", "one"))

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from statushub.hub import __version__, config
 from statushub.hub.api import access, batch, events, jobs, matching, removal
 from statushub.hub.app import ROUTES
-from statushub.hub.auth import patterns, revocations, tickets, tokens
+from statushub.hub.auth import patterns, revocations, tickets, verification
 from statushub.hub.brokers.contract import PAGE_CHANNELS
 from statushub.hub.http import query
 from statushub.hub.model.cursor import COUNTER_MAX, CURSOR_CHARACTERS
@@ -180,7 +180,7 @@ def test_limits_in_descriptions_equal_the_real_ones() -> None:
         (
             schemes["bearer"]["description"],
             (
-                f"{tokens.TOKEN_BYTES >> 10} KiB",
+                f"{verification.TOKEN_BYTES >> 10} KiB",
                 f"{revocations.TOKEN_SECONDS_MAX / 86_400:g} days",
                 f"{patterns.PATTERNS} each",
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Final
@@ -12,19 +13,22 @@ from starlette.responses import Response
 from statushub.hub.http.entity_tags import holds
 from statushub.hub.http.route import Route
 
-DESCRIPTION: Final = files("statushub.hub").joinpath("openapi.json").read_bytes()
 
-TAG: Final = sha256(DESCRIPTION).hexdigest()[:32]
-"""The description's entity tag: with `no-cache`, clients ask each time, and mostly get a 304."""
-
-HEADERS: Final = {"Cache-Control": "no-cache", "ETag": f'"{TAG}"'}
+@cache
+def _description() -> tuple[bytes, str]:
+    """The description, read when it is first asked for, as most hubs never are; and its entity tag."""
+    text = files("statushub.hub").joinpath("openapi.json").read_bytes()
+    return text, sha256(text).hexdigest()[:32]
 
 
 async def description(request: Request) -> Response:
     """GET /openapi.json"""
-    if holds(request.headers, TAG):
-        return Response(None, 304, HEADERS)
-    return Response(DESCRIPTION, headers=HEADERS, media_type="application/json")
+    text, tag = _description()
+    # With `no-cache`, clients ask each time, and mostly get a 304.
+    headers = {"Cache-Control": "no-cache", "ETag": f'"{tag}"'}
+    if holds(request.headers, tag):
+        return Response(None, 304, headers)
+    return Response(text, headers=headers, media_type="application/json")
 
 
 routes: Final = [Route("/openapi.json", description)]

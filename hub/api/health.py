@@ -7,7 +7,6 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from statushub.hub import metrics
 from statushub.hub.http.response import json_response
 from statushub.hub.http.route import Route
 from statushub.hub.http.state import hub_of, routes_of
@@ -28,10 +27,13 @@ async def ready(request: Request) -> Response:
     return json_response({"status": "ready", **trouble}, headers=_NO_STORE)
 
 
-async def exposition(request: Request) -> Response:
+async def metrics(request: Request) -> Response:
     """Every metric in the Prometheus text format."""
+    # Imported with the first scrape: a hub that is not scraped needs no client of Prometheus.
+    from statushub.hub.exposition import exposition
+
     return Response(
-        metrics.exposition(hub_of(request).measures(), routes_of(request)),
+        exposition(hub_of(request).measures(), routes_of(request)),
         headers=_NO_STORE,
         media_type="text/plain; version=0.0.4; charset=utf-8",
     )
@@ -40,5 +42,5 @@ async def exposition(request: Request) -> Response:
 routes: Final = [
     Route("/healthz", alive),
     Route("/readyz", ready),
-    Route("/metrics", exposition),
+    Route("/metrics", metrics),
 ]

@@ -19,7 +19,8 @@ from statushub.hub.api.videos import VideoProgress
 from statushub.hub.app import KINDS, ROUTES
 from statushub.hub.cli import cli
 from statushub.hub.config import Config
-from statushub.hub.metrics import CACHE_RESULTS, CAUSES, LIMITS, LIVE_RESULTS, Counts, Measures, exposition
+from statushub.hub.exposition import exposition
+from statushub.hub.metrics import CACHE_RESULTS, CAUSES, LIMITS, LIVE_RESULTS, Counts, Measures
 from statushub.hub.model import errors
 from statushub.hub.model.variables import PRODUCER_VARIABLES
 from statushub.hub.model.vocabulary import ERROR_TEXTS, PHASES, RESERVED_TYPES

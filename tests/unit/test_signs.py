@@ -11,8 +11,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from statushub.hub.app import KINDS, WAITING
+from statushub.hub.exposition import exposition
 from statushub.hub.http.observer import Observed
-from statushub.hub.metrics import Answers, Counts, Measures, exposition
+from statushub.hub.metrics import Answers, Counts, Measures
 from tests.support.snippets import ROOT
 
 RULES = [

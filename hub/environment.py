@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from statushub.hub.model.addresses import is_loopback
 from statushub.hub.model.document_source import document_categories, document_headers
 from statushub.hub.model.errors import ConfigError
 from statushub.hub.model.record_names import record_names
+from statushub.hub.model.spelling import closest
 from statushub.hub.model.variables import PREFIX, PRODUCER_VARIABLES
 from statushub.hub.model.video_steps import video_steps
 from statushub.hub.model.video_tenants import video_tenants
@@ -64,7 +64,8 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
         name = variable.removeprefix(PREFIX).lower()
         if variable.startswith(PREFIX) and name not in names and not _is_service_link(variable, text):
             # Compared without the prefix, which would make every name similar.
-            hint = "".join(f" Did you mean {names[close]}?" for close in get_close_matches(name, names, n=1))
+            close = closest(name, names)
+            hint = "" if close is None else f" Did you mean {names[close]}?"
             sentences.append(f"{variable} is not a setting, and is ignored.{hint}")
     return sentences
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
+from statushub.hub.model.spelling import closest
 from statushub.producers.departure import on_purpose
 from statushub.producers.loop_report import INTERVAL_SECONDS, LoopReport
 from statushub.producers.meter import Meter, checked_total, labels, length
@@ -300,6 +300,6 @@ def _check_names(fields: Mapping[str, Any]) -> None:
         if name in TQDM:
             instead = f"; it is called {TQDM[name]!r} here" if TQDM[name] else ""
             raise TypeError(f"{name!r} is an option of tqdm that there is not{instead}")
-        close = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=ALIKE)
-        if close:
-            raise TypeError(f"there is no option {name!r}; did you mean {close[0]!r}?")
+        close = closest(name, OPTIONS, alike=ALIKE)
+        if close is not None:
+            raise TypeError(f"there is no option {name!r}; did you mean {close!r}?")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from statushub.hub.model.names import DEFAULT_TENANT
+from statushub.hub.model.spelling import closest
 from statushub.hub.model.video_tenants import VideoTenants, check_job_tenant, video_tenants
 
 TABLE: Final = "contents"
@@ -88,7 +88,8 @@ def parse_column(text: str) -> tuple[str, str]:
     if not equals or not column:
         raise ValueError("is not NAME=COLUMN, such as channel_id=board")
     if name not in COLUMNS:
-        hint = "".join(f" Did you mean {close!r}?" for close in get_close_matches(name, COLUMNS, n=1))
+        close = closest(name, COLUMNS)
+        hint = "" if close is None else f" Did you mean {close!r}?"
         raise ValueError(f"names no column that the hub knows: {', '.join(COLUMNS)}.{hint}")
     check_identifier(column)
     return name, column

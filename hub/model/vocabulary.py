@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Final, Literal
 
 import msgspec
 
 from statushub.hub.model import words
+from statushub.hub.model.spelling import closest
 
 WORD_CHARACTERS: Final = 40
 """Longest word that is compared with the known ones for a suggestion: comparing takes the product of their lengths."""
@@ -199,5 +199,5 @@ def advice(word: object) -> str:
     if word in PROCESSING_PHASES:
         return f" {word!r} is a processing_status, which details a status such as 'generating'."
     known = {_plain(name): name for name in (*WORDS, *PHASES)}
-    close = get_close_matches(_plain(word), known, n=1, cutoff=SIMILARITY)
-    return "".join(f" Did you mean {known[name]!r}?" for name in close)
+    close = closest(_plain(word), known, alike=SIMILARITY)
+    return "" if close is None else f" Did you mean {known[close]!r}?"

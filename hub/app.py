@@ -65,7 +65,6 @@ from statushub.hub.model.limits import StorageLimits
 from statushub.hub.model.record_names import RecordNames, record_names
 from statushub.hub.replicas.limits import ReplicaLimits
 from statushub.hub.sources import follow_video_keys, open_record, open_record_cache, open_record_writer, open_video_keys
-from statushub.hub.sources.bridge import Bridge
 from statushub.hub.viewers.quotas import ChannelLimits, StreamLimits
 
 ROUTES: Final = (
@@ -120,6 +119,7 @@ WAITING: Final = (changes.changes, changes.matching_changes, cancel.cancels)
 
 if TYPE_CHECKING:
     from statushub.hub.instagram import InstagramSync
+    from statushub.hub.sources.bridge import Bridge
     from statushub.hub.sources.record import RecordSource
     from statushub.hub.sources.redis_keys import RedisKeys
     from statushub.hub.sources.states import RecordWriter
@@ -170,7 +170,7 @@ async def open_hub(
         record_cache=open_record_cache(None if settings.embedded else settings.broker) if settings.source else None,
         record_writer=_record_writer(settings),
         record_all=settings.record == "all",
-        bridge=Bridge(keys, opened, follow_video_keys(settings.video_keys)) if keys and settings.video_bridge else None,
+        bridge=_bridge(settings, keys, opened),
         tracing=tracing,
         feeds=open_feeds(settings.broker) if settings.feed else None,
         notices=settings.jobs_tenants if settings.feed_job_notices else (),
@@ -259,6 +259,15 @@ def _video_keys(settings: Config) -> RedisKeys | None:
         jobs=settings.video_job_tenants,
         steps=settings.video_steps,
     )
+
+
+def _bridge(settings: Config, keys: RedisKeys | None, broker: Broker) -> Bridge | None:
+    """What publishes the keys of video workers; None where nothing does."""
+    if keys is None or not settings.video_bridge:
+        return None
+    from statushub.hub.sources.bridge import Bridge
+
+    return Bridge(keys, broker, follow_video_keys(settings.video_keys))
 
 
 def _tracing(settings: Config) -> Tracing | None:

@@ -60,15 +60,12 @@ from statushub.hub.replicas.scheduler import Scheduler
 from statushub.hub.replicas.scope import Channels, Scope
 from statushub.hub.replicas.selection import Selection
 from statushub.hub.replicas.sync import Synchronizer
-from statushub.hub.sources.bridge import Bridge
 from statushub.hub.sources.contract import Source
 from statushub.hub.sources.listing import Listing
 from statushub.hub.sources.record import RecordReader, RecordSource
 from statushub.hub.sources.record_cache import Cache, MemoryCache
-from statushub.hub.sources.recorder import Recorder
 from statushub.hub.sources.records import Records
 from statushub.hub.sources.row import Row
-from statushub.hub.sources.states import RecordWriter
 from statushub.hub.starter import Starter
 from statushub.hub.viewers.cancel_poll import CancelPoll
 from statushub.hub.viewers.expiry import StreamExpiry
@@ -87,6 +84,9 @@ from statushub.hub.wire.sse import CHUNKED_SSE, SSE
 
 if TYPE_CHECKING:
     from statushub.hub.instagram import InstagramSync
+    from statushub.hub.sources.bridge import Bridge
+    from statushub.hub.sources.recorder import Recorder
+    from statushub.hub.sources.states import RecordWriter
     from statushub.hub.tracing import Tracing
 
 STREAM_LIMITS: Final = StreamLimits(
@@ -228,6 +228,8 @@ class Hub:
         self._bridge = bridge
         self._recorder: Recorder | None = None
         if record_writer is not None:
+            from statushub.hub.sources.recorder import Recorder
+
             self._recorder = Recorder(
                 broker,
                 record_writer,

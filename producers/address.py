@@ -7,7 +7,7 @@ second.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,7 +15,9 @@ from statushub.hub.model import variables
 from statushub.hub.model.errors import ConfigError
 from statushub.hub.model.names import DEFAULT_TENANT
 from statushub.hub.model.redaction import hides_authority, redacted
-from statushub.producers.transports import Transport
+
+if TYPE_CHECKING:
+    from statushub.producers.transports import Transport
 
 HTTP_SCHEMES = ("http", "https")
 
@@ -38,6 +40,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 def open_transport(url: str, *, tenant: str, token: str | None) -> Transport:
     """The transport for `url`. Raises `ConfigError` where there is none."""
+    # Imported here, because who asks for `settings` parses no address.
+    from urllib.parse import urlsplit
+
     if hides_authority(url):
         raise ConfigError(
             "the address to publish to is ambiguous: in a user name or a password, '/', '?' and '#' must be written "

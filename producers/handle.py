@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -18,9 +17,10 @@ from statushub.hub.model.receipt import Receipt
 from statushub.producers.address import Target, settings
 from statushub.producers.background import require_threads
 from statushub.producers.removal import Removed, wanted
-from statushub.producers.run import NAME_BYTES, Run
+from statushub.producers.run import Run
 from statushub.producers.sender import PATIENCE_SECONDS, Sender
 from statushub.producers.shared import shared
+from statushub.producers.single import single
 from statushub.producers.tracing import Trail
 from statushub.producers.values import plain_fields
 
@@ -122,12 +122,7 @@ class Handle:
     def _sent(self, status: str | None, data: Mapping[str, Any] | None, event: Mapping[str, Any]) -> Future[Receipt]:
         """Send one event. Raises `Invalid`, and `BrokerUnavailable` where there is no thread that could send it."""
         sender = self._sending()
-        fields = {**(data or {})} if status is None else {**(data or {}), "status": status}
-        if event["restart"] and event["run"] is None and event["attempt"] is None:
-            # Named here, so that the same request, repeated by the transport, opens one attempt.
-            event = {**event, "run": secrets.token_hex(NAME_BYTES), "seq": event["seq"] or 1}
-        fields = {**Trail().fields(event["channel"], event["content_id"]), **fields}
-        send = partial(sender.publish, publication(data=fields, **event))
+        send = partial(sender.publish, single(status, data, event))
         return _submitted(sender, send)
 
     def _removed(self, channel: str, content_ids: Sequence[str], *, all: bool) -> Future[Removed]:

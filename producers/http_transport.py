@@ -10,27 +10,20 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from statushub.hub import __version__
 from statushub.hub.brokers.contract import Cancel, Cancels
 from statushub.hub.feeds.contract import Written
 from statushub.hub.feeds.writes import AnyWrite
 from statushub.hub.model.cancel import CancelRequest
 from statushub.hub.model.cursor import Cursor
-from statushub.hub.model.errors import BrokerUnavailable, ConfigError, Invalid, StatushubError, TooLarge
+from statushub.hub.model.errors import BrokerUnavailable, Invalid
 from statushub.hub.model.publication import Publication
-from statushub.hub.model.receipt import Receipt, Refusal
-from statushub.hub.model.redaction import censored
+from statushub.hub.model.receipt import Receipt
 from statushub.producers.connections import open_connections, reason
+from statushub.producers.failed_call import failed
 from statushub.producers.hub_address import hub_address
+from statushub.producers.publish_call import ANSWER_SECONDS, CALL_SECONDS, HEADERS, PATH, bearer, body, receipts
 from statushub.producers.removal import Removed, removed
-from statushub.producers.retry_after import RETRIED, retry_after
-from statushub.producers.transports import Busy, Denied, Transport
-
-ANSWER_SECONDS: Final = 5.0
-"""How long a hub's answer may take before it counts as lost. A repeat does no harm, so that it need not be long."""
-
-CALL_SECONDS: Final = 15.0
-"""How long a call may take whole, from the lookup of the name to the last byte, which may come one by one."""
+from statushub.producers.transports import Transport
 
 ALL_SECONDS: Final = 120.0
 """How long removing all of a channel may take: a hundred thousand contents take some seconds on a busy hub."""
@@ -40,20 +33,6 @@ WAIT_SECONDS: Final = 25.0
 
 REMOVED_IDS: Final = 100
 """Most contents that one request names."""
-
-
-class _Result(msgspec.Struct, frozen=True):
-    accepted: bool
-    cursor: str | None = None
-    attempt: int | None = None
-    reason: Refusal | None = None
-    channel: str | None = None
-    seq: int | None = None
-    cancel_requested: CancelRequest | None = None
-
-
-class _Answer(msgspec.Struct, frozen=True):
-    results: list[_Result]
 
 
 class _Removed(msgspec.Struct, frozen=True):
@@ -77,21 +56,10 @@ class _FeedAnswer(msgspec.Struct, frozen=True):
     results: list[Written]
 
 
-class _Error(msgspec.Struct, frozen=True):
-    message: str = ""
-    field: str | None = None
-
-
-class _ErrorAnswer(msgspec.Struct, frozen=True):
-    error: _Error = _Error()
-
-
 _encoder = msgspec.json.Encoder()
-_answer_decoder = msgspec.json.Decoder(_Answer)
 _removed_decoder = msgspec.json.Decoder(_Removed)
 _cancels_decoder = msgspec.json.Decoder(_Cancels)
 _feed_decoder = msgspec.json.Decoder(_FeedAnswer)
-_error_decoder = msgspec.json.Decoder(_ErrorAnswer)
 
 
 class HttpTransport:
@@ -103,25 +71,17 @@ class HttpTransport:
         address = hub_address(url)
         self.name = address.name
         self._address = address
-        self._headers = {"Content-Type": "application/json", "User-Agent": f"statushub/{__version__}"}
+        self._headers = {**HEADERS}
         if token is not None:
-            if not (token.isascii() and token.isprintable()) or " " in token:
-                raise ConfigError("the token may contain only printable ASCII characters", field="token")
-            self._headers["Authorization"] = f"Bearer {token}"
+            self._headers |= bearer(token)
         elif (basic := address.basic) is not None:
             self._headers["Authorization"] = basic
         self._connections: httpx.AsyncBaseTransport | None = None
 
     async def send(self, publications: Sequence[Publication]) -> list[Receipt]:
-        body = _encoder.encode({"events": [_event(p) for p in publications]})
-        url = self._address.at("/api/publish")
-        response = await self._answer(httpx.Request("POST", url, headers=self._headers, content=body))
-        try:
-            results = _answer_decoder.decode(response.content).results
-            receipts = [_receipt(result) for result in results]
-        except (msgspec.DecodeError, UnicodeDecodeError, Invalid) as error:
-            raise BrokerUnavailable(f"{self.name} is not a hub, or of another version: {error}") from error
-        return _complete(receipts, len(publications), self.name)
+        request = httpx.Request("POST", self._address.at(PATH), headers=self._headers, content=body(publications))
+        response = await self._answer(request)
+        return receipts(response.content, len(publications), self.name)
 
     async def remove(self, channel: str, content_ids: Sequence[str] | None) -> Removed:
         if content_ids is None:
@@ -180,7 +140,8 @@ class HttpTransport:
             # Without the cause: what a library says of a request may hold a secret of it.
             raise BrokerUnavailable(f"{self.name} {reason(error)}") from None
         if response.status_code != httpx.codes.OK:
-            raise self._failure(response)
+            pause = response.headers.get("Retry-After")
+            raise failed(self.name, response.status_code, response.reason_phrase, response.content, pause)
         return response
 
     async def _send(self, request: httpx.Request, seconds: float) -> httpx.Response:
@@ -195,71 +156,11 @@ class HttpTransport:
             await response.aclose()
         return response
 
-    def _failure(self, response: httpx.Response) -> StatushubError:
-        error, status = _error(response), response.status_code
-        message = f"{self.name} answers {status}: {censored(error.message or response.reason_phrase)}"
-        if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
-            return TooLarge(message, field=error.field)
-        if status in (400, 422):
-            return Invalid(message, field=error.field)
-        if status >= 500 or status in RETRIED:
-            seconds = retry_after(response.headers.get("Retry-After"))
-            return BrokerUnavailable(message) if seconds is None else Busy(message, retry_after=seconds)
-        return Denied(message)
-
-
-def _event(publication: Publication) -> dict[str, Any]:
-    optional = {
-        "attempt": publication.attempt,
-        "seq": publication.seq,
-        "lease": publication.lease,
-        "run": publication.run,
-        "age_ms": publication.age_ms or None,
-        "restart": publication.restart or None,
-    }
-    return {
-        "channel": publication.channel,
-        "content_id": publication.content_id,
-        **_said(publication),
-        **{key: value for key, value in optional.items() if value is not None},
-    }
-
-
-def _said(publication: Publication) -> dict[str, Any]:
-    delta = publication.delta
-    if delta is None:
-        return {"type": publication.type, "data": msgspec.Raw(publication.data)}
-    sets = {name: msgspec.Raw(value) for name, value in delta.sets.items()}
-    appends = {name: msgspec.Raw(it.value) for name, it in delta.appends.items()}
-    return {"delta": {"follows": delta.follows, "set": sets, "append": appends}}
-
-
-def _receipt(result: _Result) -> Receipt:
-    if result.accepted:
-        cursor = Cursor.parse(result.cursor or "", field="cursor")
-        return Receipt(cursor=cursor, attempt=result.attempt, cancel=result.cancel_requested)
-    if result.reason is None:
-        raise Invalid("a refusal without a reason", field="reason")
-    return Receipt(reason=result.reason, channel=result.channel, seq=result.seq)
-
 
 def _cancel(it: _Cancel) -> Cancel:
     return Cancel(
         channel=it.channel, content_id=it.content_id, attempt=it.attempt, offset=0, request=it.cancel_requested
     )
-
-
-def _complete(receipts: list[Receipt], expected: int, name: str) -> list[Receipt]:
-    if len(receipts) != expected:
-        raise BrokerUnavailable(f"{name} answered {len(receipts)} of {expected} events")
-    return receipts
-
-
-def _error(response: httpx.Response) -> _Error:
-    try:
-        return _error_decoder.decode(response.content).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _Error()  # a proxy's page
 
 
 _fits: Callable[..., Transport] = HttpTransport

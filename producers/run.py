@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import secrets
 import time
 from typing import Final
 
@@ -16,9 +15,7 @@ from statushub.hub.model.publication import EVENT_BYTES, Publication, publicatio
 from statushub.hub.model.receipt import Refusal
 from statushub.producers.growth import Growth
 from statushub.producers.reduction import fitting
-
-NAME_BYTES: Final = 12
-"""Of a run's random name: no two runs of a content ever share one."""
+from statushub.producers.single import run_name
 
 CANCELLED: Final = {"error_message": "cancelled", "error_code": "cancelled"}
 """How a work ends that was interrupted, or left."""
@@ -50,7 +47,7 @@ class Run:
         self.content_id = first.content_id
         self.lease = first.lease
         self.attempt = first.attempt
-        self.name = name or (secrets.token_hex(NAME_BYTES) if first.attempt is None else None)
+        self.name = name or (run_name() if first.attempt is None else None)
         # A later process may join an attempt or a run that its caller chose. Its seqs must be higher than those of the
         # earlier one, which are not known here; the clock is.
         self.seq = 0 if self.name and not name else time.time_ns() // 1_000

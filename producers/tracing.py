@@ -6,7 +6,6 @@ Where it does not trace, this costs the look at a dictionary.
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import Any, Final
 
@@ -14,8 +13,6 @@ from statushub.hub.model.traceparent import TRACEPARENT, TraceParent
 
 API: Final = "opentelemetry.trace"
 """The module of OpenTelemetry's interface."""
-
-logger = logging.getLogger(__name__)
 
 
 class Trail:
@@ -38,7 +35,12 @@ class Trail:
             return self._traced(api, channel, content_id)
         except Exception as error:  # noqa: BLE001 - the work must not suffer for its trace
             self._failed = True
-            logger.warning("content %r: it is not traced: %s: %s", content_id, type(error).__name__, error)
+            # Imported where there is something to say: a command that publishes has nothing to log.
+            import logging
+
+            logging.getLogger(__name__).warning(
+                "content %r: it is not traced: %s: %s", content_id, type(error).__name__, error
+            )
             return {}
 
     def _traced(self, api: Any, channel: str, content_id: str) -> dict[str, str]:

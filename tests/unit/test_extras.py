@@ -31,9 +31,10 @@ def modules() -> dict[str, set[str]]:
     return {module: {canonicalize_name(name) for name in names} for module, names in found.items()}
 
 
-def test_a_worker_needs_four_libraries() -> None:
+def test_a_worker_needs_five_libraries() -> None:
     """The base brings no web server, command line or encoder."""
-    assert {Requirement(line).name for line in project()["dependencies"]} == {"anyio", "httpx", "msgspec", "redis"}
+    names = {Requirement(line).name for line in project()["dependencies"]}
+    assert names == {"anyio", "h11", "httpx", "msgspec", "redis"}
     assert not brought(OWN) & {
         "starlette",
         "uvicorn",

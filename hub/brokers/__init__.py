@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from statushub.hub.brokers.contract import Broker
 from statushub.hub.model.errors import ConfigError
 from statushub.hub.model.limits import StorageLimits
 from statushub.hub.model.retention import RETENTION_SECONDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _FILE: Final = "sqlite:///"
 _MEMORY: Final = "memory:"
@@ -55,4 +57,7 @@ def _file(url: str) -> Path:
         raise ConfigError(
             f"broker {url!r} does not name a file: expected {_FILE}relative.db or {_FILE}/absolute.db", field="broker"
         )
+    # Here, because the SDK imports this package, too, and has no files.
+    from pathlib import Path
+
     return Path(path)

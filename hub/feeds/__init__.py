@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 from statushub.hub.feeds.contract import FeedStore
@@ -18,6 +17,9 @@ def open_feeds(broker: str) -> FeedStore:
     """The store beside the broker at this URL, not yet entered: in the same Redis, in a file beside its file, or in
     memory. Raises `ConfigError` for a malformed URL of Redis; the others are the broker's to check."""
     if broker == _MEMORY or broker.startswith(_FILE):
+        # Here, because the SDK imports this package, too, and has no files.
+        from pathlib import Path
+
         from statushub.hub.feeds.sqlite.store import EmbeddedFeeds
 
         return EmbeddedFeeds(None if broker == _MEMORY else Path(broker.removeprefix(_FILE) + SUFFIX))

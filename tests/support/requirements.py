@@ -24,7 +24,13 @@ def declared() -> list[str]:
     """The requirements as pyproject.toml declares them, in the form of a distribution's metadata."""
     table = project()
     optional = table["optional-dependencies"]
-    return [*table["dependencies"], *(f"{line}; extra == '{extra}'" for extra in optional for line in optional[extra])]
+    return [*table["dependencies"], *(_of(extra, line) for extra in optional for line in optional[extra])]
+
+
+def _of(extra: str, line: str) -> str:
+    """A requirement of an extra, as a wheel's metadata have it."""
+    named, _, marker = line.partition(";")
+    return f"{named}; {f'({marker.strip()}) and ' if marker else ''}extra == '{extra}'"
 
 
 @cache

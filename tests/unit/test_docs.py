@@ -63,7 +63,7 @@ def test_the_readme_is_short() -> None:
 
 def test_every_documented_flag_exists() -> None:
     """Every flag on a page belongs to a command of the hub, or to a foreign command that is listed here."""
-    there = {flag for command in cli.commands.values() for option in command.params for flag in option.opts}
+    there = {flag for it in (cli, *cli.commands.values()) for option in it.params for flag in option.opts}
     # The second is no flag but the suffix that Jetty gives to an entity tag.
     foreign = {"--build", "--gzip", "--help", "--pattern", "--preload", "--scan"}
     # The other pages name flags of the benchmarks and of the fault tests.

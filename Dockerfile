@@ -9,6 +9,9 @@ COPY web web
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM python:3.11-slim
+# The image's standard library has no compiled modules, and the hub's user may write none: each start would compile it
+# anew, which takes 0.2 s and 2 MB.
+RUN python -m compileall -q -x '/(site-packages|tests?|idle_test)/' "$(python -c 'import os; print(os.path.dirname(os.__file__))')"
 # Every library in the version that the tests ran with; pip refuses one whose hash is another.
 RUN --mount=type=bind,source=requirements.lock,target=/requirements.lock \
     pip install --no-cache-dir --require-hashes --requirement /requirements.lock

@@ -214,6 +214,7 @@ def test_the_image_is_slim_and_unprivileged() -> None:
     assert re.search(r"^USER statushub$", last, re.MULTILINE)
     assert "--require-hashes --requirement /requirements.lock" in last
     assert "--no-deps /wheels/statushub-*.whl" in last
+    assert "python -m compileall" in last
     assert 'ENTRYPOINT ["statushub"]' in last
     for source in re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE):
         assert all((ROOT / name).exists() for name in source.split())

@@ -1,16 +1,15 @@
 /** The state machine, event by event, with a clock of the test. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { created, dueAt, stateOf, step } from "../../web/client/machine.js";
+import { created, dueAt, stateOf } from "../../web/client/machine-state.js";
+import { step } from "../../web/client/machine.js";
 
 /** A machine with its clock. */
 class Driven {
   now = 0;
   random = 0.5;
-  /** @type {import("../../web/client/machine.js").Effect[]} */
-  effects = [];
 
-  /** @param {{ streams?: boolean }} [options] */
+  /** @param {Partial<import("../../web/client/machine-state.js").Machine>} [options] */
   constructor(options) {
     this.machine = created(options);
   }
@@ -20,10 +19,8 @@ class Driven {
    * @param {import("../../web/client/machine.js").Event} event
    */
   take(event) {
-    const { machine, effects } = step(this.machine, event, this.now, this.random);
-    this.machine = machine;
-    this.effects = effects;
-    return effects.map((effect) => effect.do);
+    this.machine = step(this.machine, event, this.now, this.random);
+    return this.machine.effects.map((effect) => effect.do);
   }
 
   /** Time passes, in which the machine is called when it wants to. @param {number} ms @returns {string[]} its effects */
@@ -46,7 +43,7 @@ class Driven {
 /** @param {{ streams?: boolean }} [options] */
 function started(options) {
   const driven = new Driven(options);
-  driven.take({ type: "start" });
+  driven.take({ type: "topics", empty: false });
   return driven;
 }
 
@@ -68,7 +65,7 @@ describe("the stream", () => {
   test("is opened, and live when it is heard", () => {
     const driven = new Driven();
     assert.equal(driven.state, "connecting");
-    assert.deepEqual(driven.take({ type: "start" }), ["open"]);
+    assert.deepEqual(driven.take({ type: "topics", empty: false }), ["open"]);
     assert.equal(driven.state, "connecting");
     assert.deepEqual(driven.take({ type: "heard" }), []);
     assert.equal(driven.state, "live");
@@ -156,12 +153,12 @@ describe("the stream", () => {
   test("with a delta that does not fit is replaced by whole states, then by deltas, and stays live", () => {
     const driven = live();
     driven.take({ type: "misfit" });
-    assert.deepEqual(driven.effects, [{ do: "open", deltas: false }]);
+    assert.deepEqual(driven.machine.effects, [{ do: "open", deltas: false }]);
     assert.equal(driven.state, "live");
     driven.take({ type: "heard" });
-    assert.deepEqual(driven.effects, []);
+    assert.deepEqual(driven.machine.effects, []);
     driven.take({ type: "heard", ready: true });
-    assert.deepEqual(driven.effects, [{ do: "open", deltas: true }]);
+    assert.deepEqual(driven.machine.effects, [{ do: "open", deltas: true }]);
     assert.equal(driven.state, "live");
   });
 
@@ -206,26 +203,25 @@ describe("the polls", () => {
   test("are long ones after the first, with a pace", () => {
     const driven = started();
     driven.pass(5_000);
-    assert.deepEqual(driven.effects.at(-1), { do: "ask", wait: 0, interval: 25_000, failed: 1 });
+    assert.deepEqual(driven.machine.effects.at(-1), { do: "ask", wait: 0, interval: 25_000, failed: 1 });
     driven.take({ type: "answered", events: 3 });
     driven.pass(1_000);
-    assert.deepEqual(driven.effects, [{ do: "ask", wait: 25, interval: 1_000, failed: 0 }]);
+    assert.deepEqual(driven.machine.effects, [{ do: "ask", wait: 25, interval: 1_000, failed: 0 }]);
     driven.take({ type: "answered", events: 1 });
     assert.deepEqual(driven.pass(999), []);
     assert.deepEqual(driven.pass(1), ["ask"]);
   });
 
   test("are short where a long one fails, and where the hub does not wait", () => {
-    for (const outcome of /** @type {const} */ ([{ type: "failed" }, { type: "answered", events: 0 }])) {
+    for (const outcome of /** @type {const} */ ([{ type: "failed" }, { type: "answered", events: 0, busy: true }])) {
       const driven = polling();
-      driven.take({ type: "busy", busy: true });
       driven.pass(1_000);
       assert.equal(driven.machine.long, true);
       driven.take(outcome);
       driven.pass(4_000);
       assert.equal(driven.machine.polls, "asking");
       assert.equal(driven.machine.long, false);
-      driven.take({ type: "answered", events: 0 });
+      driven.take({ type: "answered", events: 0, busy: true });
       driven.pass(3_300);
       assert.equal(driven.machine.long, false);
     }
@@ -240,9 +236,8 @@ describe("the polls", () => {
       driven.pass(1_000);
       driven.take({ type: "failed" });
       driven.pass(4_000);
-      driven.take({ type: "busy", busy });
-      driven.take({ type: "answered", events: 0 });
-      assert.equal(driven.machine.pollAt - driven.now, interval);
+      driven.take({ type: "answered", events: 0, busy });
+      assert.equal(driven.machine.pollsAt - driven.now, interval);
     }
   });
 
@@ -253,8 +248,8 @@ describe("the polls", () => {
     for (let time = 0; time < 6; time += 1) {
       driven.take({ type: "failed", failure: { reason: "no network" } });
       assert.equal(driven.state, "offline");
-      delays.push(driven.machine.pollAt - driven.now);
-      driven.machine = { ...driven.machine, stream: "none", probeAt: Infinity, deadline: Infinity };
+      delays.push(driven.machine.pollsAt - driven.now);
+      driven.machine = { ...driven.machine, stream: "none", streamAt: Infinity };
       driven.pass(delays[time]);
     }
     assert.deepEqual(delays, [3_000, 6_000, 12_000, 24_000, 30_000, 30_000]);
@@ -264,13 +259,13 @@ describe("the polls", () => {
     const driven = started();
     driven.pass(5_000);
     driven.take({ type: "failed", failure: { wait: 50_000 } });
-    assert.equal(driven.machine.pollAt - driven.now, 50_000);
+    assert.equal(driven.machine.pollsAt - driven.now, 50_000);
   });
 
   test("have a deadline", () => {
     const driven = started();
     driven.pass(5_000);
-    driven.machine = { ...driven.machine, probeAt: Infinity };
+    driven.machine = { ...driven.machine, streamAt: Infinity };
     assert.deepEqual(driven.pass(20_000), ["stop"]);
     assert.equal(driven.state, "offline");
   });
@@ -280,12 +275,12 @@ describe("the polls", () => {
     const answer = () => driven.machine.polls === "asking" && driven.take({ type: "answered", events: 1 });
     const delays = [];
     for (let time = 0; time < 7; time += 1) {
-      delays.push(driven.machine.probeAt - driven.now);
-      driven.now = driven.machine.probeAt;
+      delays.push(driven.machine.streamAt - driven.now);
+      driven.now = driven.machine.streamAt;
       assert.ok(driven.take({ type: "tick" }).includes("open"));
       assert.equal(driven.state, "polling");
       answer();
-      driven.now = driven.machine.deadline;
+      driven.now = driven.machine.streamAt;
       driven.take({ type: "tick" });
       answer();
     }
@@ -316,7 +311,7 @@ describe("the polls", () => {
     driven.take({ type: "failed", failure: { reason: "token expired", refused: true } });
     assert.equal(driven.state, "refused");
     assert.equal(driven.machine.reason, "token expired");
-    assert.equal(driven.machine.probeAt, Infinity);
+    assert.equal(driven.machine.streamAt, Infinity);
     const effects = driven.pass(4_000);
     assert.deepEqual(effects, ["ask"]);
     assert.deepEqual(driven.take({ type: "answered", events: 0 }), ["open"]);
@@ -376,6 +371,16 @@ describe("a hidden page", () => {
     assert.deepEqual(driven.take({ type: "attention", attentive: true }), ["open"]);
   });
 
+  test("that was never shown lets go of its stream after a minute, too", () => {
+    const driven = new Driven({ attentive: false });
+    driven.take({ type: "topics", empty: false });
+    driven.take({ type: "heard", ready: true });
+    driven.take({ type: "attention", attentive: false });
+    assert.ok(driven.pass(60_000).includes("drop"));
+    assert.equal(dueAt(driven.machine), Infinity);
+    assert.deepEqual(driven.take({ type: "attention", attentive: true }), ["open"]);
+  });
+
   test("in the back-forward cache keeps nothing, and begins again", () => {
     const driven = live();
     assert.deepEqual(driven.take({ type: "sleep" }), ["drop"]);
@@ -402,7 +407,7 @@ test("a closed machine does nothing any more", () => {
     driven.take({ type: "close" });
     assert.equal(driven.state, "closed");
     assert.equal(dueAt(driven.machine), Infinity);
-    for (const type of /** @type {const} */ (["start", "retry", "wake", "sleep", "tick"])) {
+    for (const type of /** @type {const} */ (["retry", "wake", "sleep", "tick"])) {
       assert.deepEqual(driven.take({ type }), []);
     }
     assert.deepEqual(driven.take({ type: "topics", empty: false }), []);
@@ -412,7 +417,7 @@ test("a closed machine does nothing any more", () => {
 
 test("a step changes nothing but what it returns", () => {
   const before = Object.freeze(created());
-  const { machine } = step(before, { type: "start" }, 0, 0);
+  const machine = step(before, { type: "topics", empty: false }, 0, 0);
   assert.notEqual(machine, before);
   assert.equal(before.mode, "idle");
 });

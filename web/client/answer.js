@@ -10,7 +10,7 @@ export function headersOf({ token }) {
 /**
  * What the body of an answer says that is none.
  * @param {Response} response
- * @returns {Promise<{ error: HubError, failure: import("./machine.js").Failure }>}
+ * @returns {Promise<{ error: HubError, failure: import("./machine-state.js").Failure }>}
  */
 export async function refusalOf(response) {
   const { status } = response;

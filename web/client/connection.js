@@ -1,7 +1,8 @@
 /** Runs the machine: opens its streams, asks its polls, keeps its time, and passes on what comes. */
 import { steadyClock } from "./clock.js";
 import { DELTA, REMOVED } from "./content.js";
-import { created, dueAt, stateOf, step } from "./machine.js";
+import { created, dueAt, stateOf } from "./machine-state.js";
+import { step } from "./machine.js";
 import { openEventSource } from "./sse.js";
 import { isHidden, isOnline, watch } from "./surroundings.js";
 
@@ -49,12 +50,10 @@ export class Connection {
   #timer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #settling;
-  /** The current attempt to open a stream. */
-  #opening = {};
-  /** @type {(() => void) | undefined} */
-  #shut;
-  /** @type {AbortController | undefined} */
-  #request;
+  /** Ends the stream that is open or being opened. */
+  #opening = new AbortController();
+  /** Ends the poll that runs. */
+  #request = new AbortController();
   /** @type {import("./poll.js").Reader | undefined} */
   #reader;
   /** The topics that the machine was last told of. @type {(Topic | undefined)[]} */
@@ -71,11 +70,11 @@ export class Connection {
   /** @param {Options} options */
   constructor(options) {
     this.#options = options;
-    this.#machine = {
-      ...created({ streams: options.transport !== "polling" }),
+    this.#machine = created({
+      streams: options.transport !== "polling",
       online: isOnline(),
       attentive: !isHidden(),
-    };
+    });
     this.#unwatch = watch({
       hidden: () => this.#step({ type: "tick" }),
       network: (online) => this.#step({ type: "network", online }),
@@ -250,13 +249,12 @@ export class Connection {
 
   /** @param {import("./machine.js").Event} event */
   #step(event) {
-    const { machine, effects } = step(this.#machine, event, this.#clock(), Math.random());
-    this.#machine = machine;
-    for (const effect of effects) {
+    this.#machine = step(this.#machine, event, this.#clock(), Math.random());
+    for (const effect of this.#machine.effects) {
       if (effect.do === "open") this.#open(effect.deltas);
-      else if (effect.do === "drop") this.#drop();
+      else if (effect.do === "drop") this.#opening.abort();
       else if (effect.do === "ask") this.#ask(effect);
-      else this.#stop();
+      else this.#request.abort();
     }
     clearTimeout(this.#timer);
     const due = dueAt(this.#machine);
@@ -276,16 +274,10 @@ export class Connection {
     queueMicrotask(() => this.#restart());
   }
 
-  #drop() {
-    this.#opening = {};
-    this.#shut?.();
-    this.#shut = undefined;
-  }
-
   /** @param {boolean} deltas */
   async #open(deltas) {
-    this.#drop();
-    const opening = this.#opening;
+    this.#opening.abort();
+    const { signal } = (this.#opening = new AbortController());
     const { hub, cookies, types, contentIds, transport: kind } = this.#options;
     const topics = kind === "websocket" ? this.#joined() : this.#even();
     if (!topics.length) return this.#idle();
@@ -296,17 +288,17 @@ export class Connection {
         this.#transport(credentials.header),
         credentials.next({ fresh: true }),
       ]);
-      if (this.#opening !== opening) return;
+      if (signal.aborted) return;
       this.#step({ type: "opened" });
-      this.#shut = transport({
-        ...{ hub, topics, since: this.#since, deltas, contentIds, types, grant, credentials: cookies },
+      transport({
+        ...{ hub, topics, since: this.#since, deltas, contentIds, types, grant, credentials: cookies, signal },
         hear: (heard) => {
-          if (this.#opening !== opening) return;
+          if (signal.aborted) return;
           if (heard.type !== "drain") credentials.taken();
           this.#hear(heard, same(heard.topics ?? topics));
         },
         lost: ({ final, denied, failure, error }) => {
-          if (this.#opening !== opening) return;
+          if (signal.aborted) return;
           // A new token is tried where the hub says that this one is refused, a new ticket where it may have.
           const again = denied ? credentials.refused(grant) : final && !!grant.ticket && credentials.outdated(grant);
           this.#error = error ?? null;
@@ -314,7 +306,7 @@ export class Connection {
         },
       });
     } catch (error) {
-      if (this.#opening !== opening) return;
+      if (signal.aborted) return;
       const { message = String(error) } = /** @type {Partial<Error>} */ (error);
       this.#step({ type: "lost", final: true, failure: { reason: message } });
     }
@@ -395,38 +387,24 @@ export class Connection {
     this.#options.receiver.whole(topics);
   }
 
-  #stop() {
-    this.#request?.abort();
-    this.#request = undefined;
-  }
-
   /** @param {{ wait: number, interval: number, failed: number }} how */
   async #ask(how) {
-    const request = (this.#request = new AbortController());
+    const { signal } = (this.#request = new AbortController());
     const topics = this.#even();
-    if (!topics.length) {
-      this.#request = undefined;
-      return this.#idle();
-    }
+    if (!topics.length) return this.#idle();
     const same = this.#same(topics);
     const { poll } = await import("./poll.js");
-    const { answer, failure, wait, error } = await poll(this.#options, {
-      ...how,
-      topics,
-      since: this.#since,
-      signal: request.signal,
-    });
-    if (this.#request !== request) return;
-    this.#request = undefined;
+    const outcome = await poll(this.#options, { ...how, topics, since: this.#since, signal });
+    if (signal.aborted) return;
+    const { receiver } = this.#options;
+    const { answer, failure, wait, error = null } = outcome;
     if (answer) {
       this.#take(answer, same(topics));
-      this.#step({ type: "busy", busy: this.#options.receiver.busy() });
-      this.#step({ type: "answered", events: answer.events.length, wait });
-      return;
+      return this.#step({ type: "answered", events: answer.events.length, busy: receiver.busy(), wait });
     }
-    this.#error = error ?? null;
-    if (failure?.refused && (topics.length > 1 || this.#options.receiver.refused)) return this.#part(topics);
-    this.#step({ type: "failed", failure });
+    this.#error = error;
+    if (failure?.refused && (topics.length > 1 || receiver.refused)) this.#part(topics);
+    else this.#step({ type: "failed", failure });
   }
 
   /**

@@ -11,7 +11,7 @@ import { View } from "./view.js";
 /**
  * @typedef {import("./content.js").Content} Content
  * @typedef {import("./view.js").Change} Change
- * @typedef {import("./machine.js").State} State
+ * @typedef {import("./machine-state.js").State} State
  * @typedef {"status" | "removed" | "reset" | "ready" | "state" | "heartbeat"} EventName
  *
  * @typedef {object} Options

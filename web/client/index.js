@@ -26,5 +26,5 @@ export function connect(options) {
  * @typedef {import("./content.js").Content} Content
  * @typedef {import("./content.js").Phase} Phase
  * @typedef {import("./view.js").Change} Change
- * @typedef {import("./machine.js").State} State
+ * @typedef {import("./machine-state.js").State} State
  */

@@ -13,7 +13,7 @@ import { addTo, earliest, parsed } from "./transport.js";
  * @property {Answer} [answer]
  * @property {number} [wait]  milliseconds that the hub asks to wait
  * @property {boolean} [denied]  it refuses the grant
- * @property {import("./machine.js").Failure} [failure]
+ * @property {import("./machine-state.js").Failure} [failure]
  * @property {import("./error.js").HubError} [error]
  *
  * @typedef {object} Asking
@@ -149,7 +149,7 @@ export class Reader {
 /**
  * Of the page's own function, which threw.
  * @param {any} error
- * @returns {import("./machine.js").Failure}
+ * @returns {import("./machine-state.js").Failure}
  */
 export function failureOf(error) {
   return { reason: error?.message ?? String(error) };

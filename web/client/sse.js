@@ -20,20 +20,16 @@ export function streamAddress({ hub, topics, since, deltas, contentIds, grant })
 
 /** @type {import("./transport.js").Transport} */
 export function openEventSource(opening) {
-  const { types, credentials, hear, lost } = opening;
+  const { types, credentials, signal, hear, lost } = opening;
   const source = new EventSource(streamAddress(opening), { withCredentials: credentials });
-  /** @param {MessageEvent} event */
-  const listener = ({ type, lastEventId, data }) => hear({ type, id: lastEventId, data: parsed(data) });
-  for (const type of [...types, ...CONTROLS, REMOVED, DELTA]) source.addEventListener(type, listener);
+  signal.addEventListener("abort", () => source.close());
+  for (const name of [...types, ...CONTROLS, REMOVED, DELTA]) {
+    source.addEventListener(name, ({ type, lastEventId: id, data }) => hear({ type, id, data: parsed(data) }));
+  }
   source.onerror = () => {
     // The browser is about to reconnect, or it has given up: that is the case where the answer was no stream.
     const final = source.readyState === EventSource.CLOSED;
     source.close();
     lost({ final });
-  };
-  return () => {
-    source.onerror = null;
-    for (const type of [...types, ...CONTROLS, REMOVED, DELTA]) source.removeEventListener(type, listener);
-    source.close();
   };
 }

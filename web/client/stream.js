@@ -5,22 +5,16 @@ import { parsed } from "./transport.js";
 
 /** @type {import("./transport.js").Transport} */
 export function openFetchStream(opening) {
-  const controller = new AbortController();
-  const { signal } = controller;
-  read(opening, signal).then(
-    (loss) => signal.aborted || opening.lost(loss),
-    (error) => signal.aborted || opening.lost({ final: false, failure: { reason: "" }, error }),
-  );
-  return () => controller.abort();
+  const { lost } = opening;
+  read(opening).then(lost, (error) => lost({ final: false, failure: { reason: "" }, error }));
 }
 
 /**
  * @param {import("./transport.js").Opening} opening
- * @param {AbortSignal} signal
  * @returns {Promise<import("./transport.js").Loss>}
  */
-async function read(opening, signal) {
-  const { grant, credentials, hear } = opening;
+async function read(opening) {
+  const { grant, credentials, signal, hear } = opening;
   const response = await fetch(streamAddress(opening), {
     cache: "no-store",
     credentials: credentials ? "include" : "same-origin",
@@ -31,9 +25,7 @@ async function read(opening, signal) {
   if (!response.ok || !response.body || !format.startsWith("text/event-stream")) {
     return { final: true, denied: response.status === 401 || response.status === 403, ...(await refusalOf(response)) };
   }
-  const parser = new Parser((type, id, data) => {
-    if (!signal.aborted) hear({ type, id, data: parsed(data) });
-  });
+  const parser = new Parser((type, id, data) => hear({ type, id, data: parsed(data) }));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (;;) {
     const { done, value } = await reader.read();

@@ -21,7 +21,7 @@ import { namedBy, TOPICS_MAX } from "./topics.js";
  * @typedef {{ message: string, status: number, code?: string }} Refusal  an error that can be passed on
  *
  * @typedef {object} Standing  of the leader's connection
- * @property {import("./machine.js").State} state
+ * @property {import("./machine-state.js").State} state
  * @property {string | null} reason
  * @property {boolean} failing
  * @property {boolean} hidden   whether the leader is a hidden page, whose timers are late

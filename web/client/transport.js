@@ -1,6 +1,6 @@
 /**
- * What transports of streams have in common. Each is a function that opens a stream and returns what closes it; after
- * that it says nothing more. It never reconnects by itself: the machine decides when.
+ * What transports of streams have in common. Each is a function that opens a stream, which the signal closes; what it
+ * says after that is not heard. It never reconnects by itself: the machine decides when.
  *
  * @typedef {object} Opening
  * @property {URL} hub
@@ -11,6 +11,7 @@
  * @property {Iterable<string>} types
  * @property {import("./credentials.js").Grant} grant
  * @property {boolean} credentials  cookies to another origin
+ * @property {AbortSignal} signal
  * @property {(heard: Heard) => void} hear
  * @property {(loss: Loss) => void} lost
  *
@@ -23,10 +24,10 @@
  * @typedef {object} Loss
  * @property {boolean} final    the hub, or something before it, answered with what is no stream
  * @property {boolean} [denied] it refuses the grant
- * @property {import("./machine.js").Failure} [failure]
+ * @property {import("./machine-state.js").Failure} [failure]
  * @property {import("./error.js").HubError} [error]
  *
- * @typedef {(opening: Opening) => () => void} Transport
+ * @typedef {(opening: Opening) => void} Transport
  */
 
 import { compareCursors } from "./cursor.js";

@@ -1,4 +1,5 @@
 /** Requests for work to be cancelled. */
+import { HubError } from "./error.js";
 import { headersOf, limited, refusalOf } from "./answer.js";
 
 /** Deadline for the answer. */
@@ -7,9 +8,10 @@ const ANSWER_MS = 20_000;
 /**
  * Rejects with a `HubError` where the hub refuses.
  * @param {import("./connection.js").Options} options
- * @param {{ channel: string, contentId: string, reason?: string, signal?: AbortSignal }} asked
+ * @param {{ channel?: string, contentId: string, reason?: string, signal?: AbortSignal }} asked
  */
 export async function cancel({ hub, credentials, cookies }, { channel, contentId, reason, signal }) {
+  if (channel === undefined) throw new HubError("The channel of this content is not known", 404);
   const grant = await (await credentials).next({ fresh: true });
   const address = new URL(`api/contents/${encodeURIComponent(channel)}/cancel`, hub);
   if (grant.ticket) address.searchParams.set("ticket", grant.ticket);

@@ -1,6 +1,6 @@
 /** Runs the machine: opens its streams, asks its polls, keeps its time, and passes on what comes. */
 import { steadyClock } from "./clock.js";
-import { DELTA, REMOVED } from "./content.js";
+import { Followed } from "./followed.js";
 import { created, dueAt, stateOf } from "./machine-state.js";
 import { step } from "./machine.js";
 import { openEventSource } from "./sse.js";
@@ -28,11 +28,8 @@ import { isHidden, isOnline, watch } from "./surroundings.js";
  * @property {"auto" | "sse" | "websocket" | "polling"} transport
  * @property {Receiver} receiver
  *
- * @typedef {object} Topic
- * @property {string | null} cursor
- * @property {boolean} joined  whether streams and polls of all topics have it
- * @property {boolean} whole   whether its whole state is here
- * @property {HubError | null} refusal
+ * @typedef {import("./followed.js").Topic & { joined: boolean }} Topic
+ *   joined: whether streams and polls of all topics have it
  */
 
 /** @typedef {import("./error.js").HubError} HubError */
@@ -44,8 +41,8 @@ export class Connection {
   #options;
   #machine;
   #clock = steadyClock();
-  /** @type {Map<string, Topic>} */
-  #topics = new Map();
+  /** @type {Followed<Topic>} */
+  topics = new Followed();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -64,9 +61,6 @@ export class Connection {
   /** What the hub refuses everything with. @type {HubError | null} */
   #error = null;
 
-  /** How often a delta did not build on what is here. */
-  misfits = 0;
-
   /** @param {Options} options */
   constructor(options) {
     this.#options = options;
@@ -84,16 +78,16 @@ export class Connection {
 
   get state() {
     const state = stateOf(this.#machine);
-    return state !== "closed" && this.#refusal() ? "refused" : state;
+    return state !== "closed" && this.topics.refusal ? "refused" : state;
   }
 
   get reason() {
-    return this.#machine.reason || this.#refusal()?.message || null;
+    return this.#machine.reason || this.topics.refusal?.message || null;
   }
 
   /** What the hub refuses with. */
   get error() {
-    return this.#machine.refused ? this.#error : this.#refusal();
+    return this.#machine.refused ? this.#error : this.topics.refusal;
   }
 
   /** Whether polls stand in for a stream that failed. */
@@ -101,23 +95,9 @@ export class Connection {
     return this.#machine.streams && this.#machine.polls !== "off";
   }
 
-  /** Whether the whole state of all topics is here. */
-  get complete() {
-    return [...this.#topics.values()].every(({ whole }) => whole);
-  }
-
   /** How it stands with the hub, whatever single topics are refused. */
   get standing() {
     return stateOf(this.#machine);
-  }
-
-  get topics() {
-    return [...this.#topics.keys()];
-  }
-
-  /** The topics whose whole state was here: all that has happened since comes. */
-  get current() {
-    return this.topics.filter((name) => this.#topics.get(name)?.whole);
   }
 
   /**
@@ -127,18 +107,16 @@ export class Connection {
    * @param {boolean} [now]  rather from where the others are: its state is not needed
    */
   follow(name, cursor = null, now = false) {
-    if (this.#topics.has(name)) return;
+    if (this.topics.has(name)) return;
     const [other] = now ? this.#joined() : [];
-    if (other) cursor = this.#since(other);
-    // A stream has one cursor for all. What joins without one is read first, to where the others are.
-    const joined = [...this.#topics.values()].every((topic) => !topic.joined || !topic.cursor === !cursor);
-    this.#topics.set(name, { cursor, joined, whole: false, refusal: null });
+    if (other) cursor = this.topics.since(other);
+    this.topics.set(name, { cursor, joined: true, whole: false, refusal: null });
     this.#changed();
   }
 
   /** @param {string} name */
   unfollow(name) {
-    if (!this.#topics.delete(name)) return;
+    if (!this.topics.delete(name)) return;
     this.#reader?.stop([name]);
     this.#changed();
   }
@@ -162,20 +140,12 @@ export class Connection {
     clearTimeout(this.#settling);
   }
 
-  /** @returns {HubError | null} */
-  #refusal() {
-    for (const { refusal } of this.#topics.values()) if (refusal) return refusal;
-    return null;
-  }
-
   #changed() {
     clearTimeout(this.#settling);
     const settle = () => {
-      this.#readRest();
-      const topics = this.#joined().map((name) => this.#topics.get(name));
-      if (topics.length !== this.#followed.length || topics.some((topic, at) => topic !== this.#followed[at])) {
-        this.#restart();
-      }
+      const before = this.#followed;
+      const topics = this.#even().map((name) => this.topics.get(name));
+      if (topics.length !== before.length || topics.some((topic, at) => topic !== before[at])) this.#restart();
     };
     if (this.#machine.mode === "idle") queueMicrotask(settle);
     else this.#settling = setTimeout(settle, SETTLE_MS);
@@ -183,54 +153,44 @@ export class Connection {
 
   /** Reads the topics that have not joined, and are not being read. */
   async #readRest() {
-    if ([...this.#topics.values()].every((topic) => topic.joined)) return;
+    if ([...this.topics.values()].every((topic) => topic.joined)) return;
     const { Reader } = await import("./poll.js");
     this.#reader ??= new Reader(this.#options, {
-      since: this.#since,
+      since: this.topics.since,
       take: (names, answer) => {
-        for (const name of names) this.#edit(name, { joined: true });
+        this.topics.edit(names, { joined: true });
         this.#take(answer, names);
         this.#restart();
       },
       refuse: (name, refusal) => {
-        this.#edit(name, { refusal });
+        this.topics.edit([name], { refusal });
         this.#options.receiver.refused?.(name, refusal);
         this.#tell();
       },
       wanted: () => this.#machine.attentive,
     });
     if (this.#machine.mode === "closed") return;
-    const rest = [...this.#topics].filter(([name, { joined }]) => !joined && !this.#reader?.has(name));
+    const rest = [...this.topics].filter(([name, { joined }]) => !joined && !this.#reader?.has(name));
     this.#reader.read(rest.map(([name]) => name));
   }
 
-  /**
-   * @param {string} name
-   * @param {Partial<Topic>} change
-   */
-  #edit(name, change) {
-    const topic = this.#topics.get(name);
-    if (topic) Object.assign(topic, change);
-  }
-
   #restart() {
-    this.#followed = this.#joined().map((name) => this.#topics.get(name));
+    this.#followed = this.#joined().map((name) => this.topics.get(name));
     this.#step({ type: "topics", empty: !this.#followed.length });
   }
 
   #joined() {
-    return [...this.#topics].flatMap(([name, { joined }]) => (joined ? [name] : []));
+    return [...this.topics].flatMap(([name, { joined }]) => (joined ? [name] : []));
   }
 
   /**
    * The topics of one cursor. Without one, the whole state would come of all, and no removal: those that have none while
-   * others do are read first.
+   * others do are read first, to where the others are.
    */
   #even() {
     const joined = this.#joined();
-    const behind = joined.filter((name) => !this.#since(name));
-    if (!behind.length || behind.length === joined.length) return joined;
-    for (const name of behind) this.#edit(name, { joined: false });
+    const behind = joined.filter((name) => !this.topics.since(name));
+    if (behind.length < joined.length) this.topics.edit(behind, { joined: false });
     this.#readRest();
     return this.#joined();
   }
@@ -240,12 +200,9 @@ export class Connection {
    * @param {string[]} names
    */
   #same(names) {
-    const before = new Map(names.map((name) => [name, this.#topics.get(name)]));
-    return (/** @type {string[]} */ some) => some.filter((name) => before.get(name) === this.#topics.get(name));
+    const before = new Map(names.map((name) => [name, this.topics.get(name)]));
+    return (/** @type {string[]} */ some) => some.filter((name) => before.get(name) === this.topics.get(name));
   }
-
-  /** @param {string} name */
-  #since = (name) => this.#topics.get(name)?.cursor ?? null;
 
   /** @param {import("./machine.js").Event} event */
   #step(event) {
@@ -278,8 +235,7 @@ export class Connection {
   async #open(deltas) {
     this.#opening.abort();
     const { signal } = (this.#opening = new AbortController());
-    const { hub, cookies, types, contentIds, transport: kind } = this.#options;
-    const topics = kind === "websocket" ? this.#joined() : this.#even();
+    const topics = this.#options.transport === "websocket" ? this.#joined() : this.#even();
     if (!topics.length) return this.#idle();
     const same = this.#same(topics);
     try {
@@ -291,7 +247,8 @@ export class Connection {
       if (signal.aborted) return;
       this.#step({ type: "opened" });
       transport({
-        ...{ hub, topics, since: this.#since, deltas, contentIds, types, grant, credentials: cookies, signal },
+        ...this.#options,
+        ...{ topics, since: this.topics.since, deltas, grant, signal },
         hear: (heard) => {
           if (signal.aborted) return;
           if (heard.type !== "drain") credentials.taken();
@@ -328,62 +285,35 @@ export class Connection {
    */
   #hear({ type, id, data }, topics) {
     if (type === "drain") return this.#step({ type: "drained", retry: data?.retry_ms ?? 0 });
-    const { receiver } = this.#options;
+    const { receiver, types } = this.#options;
     const ready = type === "ready";
-    if (ready) this.#advance(topics, data?.cursor);
-    else if (type === "heartbeat") receiver.beat(data?.timestamp);
-    else if (type === "reset") this.#reset(topics);
-    else if (id && !this.#message({ id, type, data }, topics)) return;
     if (ready) {
-      this.#whole(topics);
+      this.#whole(topics, data?.cursor);
       // Polls have to be here before the hub cannot be reached.
       import("./poll.js").catch(() => {});
+    } else if (type === "heartbeat") receiver.beat(data?.timestamp);
+    else if (type === "reset") this.#reset(topics);
+    else if (id) {
+      // Every transport shows the same: an `EventSource` is not given other types. The cursor stands before a delta that
+      // does not fit, so that the next stream begins with the whole state.
+      if (types.has(type) && !receiver.message({ id, type, data }, topics)) return this.#step({ type: "misfit" });
+      this.topics.edit(topics, { cursor: id });
     }
-    const heartbeat = data?.heartbeat_ms;
-    this.#step({ type: "heard", ready, heartbeat: heartbeat > 0 ? heartbeat : undefined });
-  }
-
-  /**
-   * @param {import("./view.js").Message} message
-   * @param {string[]} topics
-   */
-  #message(message, topics) {
-    if (!this.#known(message.type) || this.#options.receiver.message(message, topics)) {
-      this.#advance(topics, message.id);
-      return true;
-    }
-    // The cursor still stands before this delta, so that the next stream begins with the whole state.
-    this.misfits += 1;
-    this.#step({ type: "misfit" });
-    return false;
-  }
-
-  /**
-   * Every transport shows the same: an `EventSource` is not given other types.
-   * @param {string} type
-   */
-  #known(type) {
-    return type === REMOVED || type === DELTA || this.#options.types.has(type);
-  }
-
-  /**
-   * @param {string[]} topics
-   * @param {string | null | undefined} cursor
-   */
-  #advance(topics, cursor) {
-    if (cursor !== undefined) for (const name of topics) this.#edit(name, { cursor });
+    this.#step({ type: "heard", ready, heartbeat: data?.heartbeat_ms });
   }
 
   /** @param {string[]} topics */
   #reset(topics) {
-    this.#advance(topics, null);
-    for (const name of topics) this.#edit(name, { whole: false });
+    this.topics.edit(topics, { cursor: null, whole: false });
     this.#options.receiver.reset(topics);
   }
 
-  /** @param {string[]} topics */
-  #whole(topics) {
-    for (const name of topics) this.#edit(name, { whole: true });
+  /**
+   * @param {string[]} topics
+   * @param {string | null} [cursor]
+   */
+  #whole(topics, cursor) {
+    this.topics.edit(topics, cursor === undefined ? { whole: true } : { whole: true, cursor });
     this.#options.receiver.whole(topics);
   }
 
@@ -394,7 +324,7 @@ export class Connection {
     if (!topics.length) return this.#idle();
     const same = this.#same(topics);
     const { poll } = await import("./poll.js");
-    const outcome = await poll(this.#options, { ...how, topics, since: this.#since, signal });
+    const outcome = await poll(this.#options, { ...how, topics, since: this.topics.since, signal });
     if (signal.aborted) return;
     const { receiver } = this.#options;
     const { answer, failure, wait, error = null } = outcome;
@@ -412,7 +342,7 @@ export class Connection {
    * @param {string[]} topics
    */
   #part(topics) {
-    for (const name of topics) this.#edit(name, { joined: false });
+    this.topics.edit(topics, { joined: false });
     this.#changed();
   }
 
@@ -421,9 +351,9 @@ export class Connection {
    * @param {string[]} topics
    */
   #take({ cursor, reset, events }, topics) {
+    const { receiver, types } = this.#options;
     if (reset) this.#reset(topics);
-    for (const message of events) if (this.#known(message.type)) this.#options.receiver.message(message, topics);
-    this.#advance(topics, cursor);
-    this.#whole(topics);
+    for (const message of events) if (types.has(message.type)) receiver.message(message, topics);
+    this.#whole(topics, cursor);
   }
 }

@@ -1,8 +1,7 @@
 /** A hub as a page has it: a store of contents that keeps itself up to date. */
 import { HubClock } from "./clock.js";
 import { Connection } from "./connection.js";
-import { TYPES } from "./content.js";
-import { HubError } from "./error.js";
+import { DELTA, REMOVED, TYPES } from "./content.js";
 import { origin } from "./origin.js";
 import { isHidden, watch } from "./surroundings.js";
 import { isPattern, namedBy } from "./topics.js";
@@ -12,7 +11,8 @@ import { View } from "./view.js";
  * @typedef {import("./content.js").Content} Content
  * @typedef {import("./view.js").Change} Change
  * @typedef {import("./machine-state.js").State} State
- * @typedef {"status" | "removed" | "reset" | "ready" | "state" | "heartbeat"} EventName
+ * @typedef {"status" | "removed" | "reset" | "ready" | "state" | "heartbeat" | "frame"} EventName
+ * @typedef {Omit<import("./tabs.js").Tabs, "topics"> & { topics: { complete: boolean } }} Link
  *
  * @typedef {object} Options
  * @property {string | URL} [url]  the hub's; by default that of the hub which serves this module, or the page's origin
@@ -37,7 +37,7 @@ export class Hub {
   #view = new View();
   #clock = new HubClock();
   #options;
-  /** Null while what shares the stream is being loaded. @type {Pick<Connection, keyof import("./tabs.js").Tabs> | null} */
+  /** Null while what shares the stream is being loaded. @type {Link | null} */
   #connection;
   /** @type {Set<string>} */
   #topics = new Set();
@@ -47,8 +47,6 @@ export class Hub {
   #wanted;
   /** @type {Map<EventName, Set<(detail: any) => void>>} */
   #listeners = new Map();
-  /** @type {Set<() => void>} */
-  #subscribers = new Set();
   /** Why a hidden page keeps its stream. @type {Set<symbol>} */
   #holds = new Set();
   #version = 0;
@@ -67,15 +65,24 @@ export class Hub {
       hub: new URL(url ?? origin(), globalThis.document?.baseURI),
       credentials: ticket || token ? proofOf({ ticket, token }) : COOKIES,
       cookies: options.credentials ?? false,
-      types: new Set([...TYPES, ...types]),
+      types: new Set([...TYPES, REMOVED, DELTA, ...types]),
       contentIds: [...(this.#wanted ?? [])],
       transport,
       receiver: {
         message: (message) => this.#apply(message),
-        reset: (names) => this.#reset(names),
-        whole: (names) => this.#whole(names),
-        beat: (time) => this.#beat(time),
-        changed: () => this.#told(),
+        reset: (names) => {
+          this.#view.void(this.#scope(names));
+          this.#changed({ kind: "reset" });
+        },
+        whole: (names) => {
+          this.#view.settle(this.#scope(names));
+          this.#changed({ kind: "ready" });
+        },
+        beat: (timestamp) => {
+          this.#clock.told(timestamp);
+          this.#emit("heartbeat", { timestamp });
+        },
+        changed: () => this.#closed || this.#told(),
         busy: () => this.#view.busy,
       },
     };
@@ -83,7 +90,7 @@ export class Hub {
     const alone = !(options.share ?? !(ticket || token || contentIds)) || !canShare();
     this.#connection = alone ? new Connection(this.#options) : null;
     if (!alone) this.#join();
-    this.#unwatch = watch({ hidden: () => this.#attend(), network: () => {}, asleep: () => {} });
+    this.#unwatch = watch({ hidden: () => this.#attend() });
     this.add(...channels, ...(match === undefined ? [] : [match]));
     if (!this.#topics.size && this.#wanted) this.add("**");
     if (signal?.aborted) this.close();
@@ -100,7 +107,7 @@ export class Hub {
     return this.#connection?.reason ?? null;
   }
 
-  /** While the state is `refused`: what the hub refuses with. @returns {HubError | null} */
+  /** While the state is `refused`: what the hub refuses with. @returns {import("./error.js").HubError | null} */
   get error() {
     return this.#connection?.error ?? null;
   }
@@ -145,10 +152,7 @@ export class Hub {
    * @returns {() => void} ends it
    */
   subscribe(listener) {
-    // Each subscription counts, also of a function that has subscribed before.
-    const own = () => listener();
-    this.#subscribers.add(own);
-    return () => void this.#subscribers.delete(own);
+    return this.on("frame", () => listener());
   }
 
   /**
@@ -188,8 +192,13 @@ export class Hub {
    * @param {{ signal?: AbortSignal }} [options]
    * @returns {Promise<void>}
    */
-  ready({ signal } = {}) {
-    return this.#when(() => (this.#topics.size && this.#connection?.complete ? { value: undefined } : null), signal);
+  async ready({ signal } = {}) {
+    const { found } = await import("./wait.js");
+    await found(
+      this,
+      () => (this.#topics.size && this.#connection?.topics.complete ? { value: undefined } : null),
+      signal,
+    );
   }
 
   /**
@@ -200,21 +209,16 @@ export class Hub {
    * @returns {Promise<Content>}
    */
   async until(contentId, { channel, signal } = {}) {
-    const letGo = this.keep();
-    const added = channel !== undefined && ![...this.#topics].some((topic) => namedBy(topic)(channel));
-    if (added) this.add(channel);
+    const added = channel !== undefined && !this.#follows(channel) ? [channel] : [];
+    this.add(...added);
     let removed = false;
-    const off = this.on("removed", ({ id }) => (removed ||= id === contentId));
+    const ends = [this.keep(), this.on("removed", ({ id }) => (removed ||= id === contentId))];
     try {
-      return await this.#when(() => {
-        if (removed) throw new HubError("The content was removed", 404, "removed");
-        const content = this.get(contentId, channel);
-        return content?.ended ? { value: content } : null;
-      }, signal);
+      const { ended } = await import("./wait.js");
+      return await ended(this, { contentId, channel, signal, removed: () => removed });
     } finally {
-      off();
-      letGo();
-      if (added) this.drop(channel);
+      for (const end of ends) end();
+      this.drop(...added);
     }
   }
 
@@ -225,7 +229,6 @@ export class Hub {
    * @returns {Promise<void>}
    */
   async cancel(contentId, { channel = this.get(contentId)?.channel, reason, signal } = {}) {
-    if (channel === undefined) throw new HubError("The channel of this content is not known", 404);
     const { cancel } = await import("./cancel.js");
     await cancel(this.#options, { channel, contentId, reason, signal });
   }
@@ -235,7 +238,7 @@ export class Hub {
     for (const topic of channels) {
       if (this.#closed || this.#topics.has(topic)) continue;
       this.#topics.add(topic);
-      this.#follows = this.#named([...this.#topics]);
+      this.#follows = namedBy(...this.#topics);
       this.#connection?.follow(topic, this.#since);
     }
     this.#attend();
@@ -244,17 +247,19 @@ export class Hub {
   /** @param {...string} channels */
   drop(...channels) {
     for (const topic of channels) if (this.#topics.delete(topic)) this.#connection?.unfollow(topic);
-    this.#follows = this.#named([...this.#topics]);
+    this.#follows = namedBy(...this.#topics);
     if (this.#view.forget((channel) => !this.#follows(channel))) this.#notify();
   }
 
   /**
    * `status`, `removed`, `reset` and `ready` have a `Change`, `heartbeat` has `{ timestamp }`; called immediately for each.
+   * `frame` comes after changes, see `subscribe`.
    * @param {EventName} event
    * @param {(detail: any) => void} listener
    * @returns {() => void} ends it
    */
   on(event, listener) {
+    // Each subscription counts, also of a function that has subscribed before.
     const own = (/** @type {any} */ detail) => listener(detail);
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners.add(own));
@@ -285,6 +290,7 @@ export class Hub {
     this.#closed = true;
     this.#unwatch();
     this.#connection?.close();
+    this.#told();
   }
 
   /**
@@ -299,8 +305,20 @@ export class Hub {
   async #join() {
     const shared = await import("./tabs.js").catch(() => null);
     if (this.#closed) return;
-    this.#connection = shared ? new shared.Tabs(this.#options) : new Connection(this.#options);
-    for (const topic of this.#topics) this.#connection.follow(topic, this.#since);
+    /** @param {(topic: string) => string | null} [since] */
+    const alone = (since) => this.#use(new Connection(this.#options), since);
+    if (!shared) return alone();
+    const tabs = new shared.Tabs(this.#options, () => alone(tabs.topics.since));
+    this.#use(tabs);
+  }
+
+  /**
+   * @param {Link} connection
+   * @param {(topic: string) => string | null} [since]
+   */
+  #use(connection, since = () => this.#since) {
+    this.#connection = connection;
+    for (const topic of this.#topics) connection.follow(topic, since(topic));
     this.#attend();
     this.#told();
   }
@@ -316,42 +334,19 @@ export class Hub {
     if (!this.#follows(channel_id) || (this.#wanted && !this.#wanted.has(content_id))) return true;
     const change = this.#view.apply(message);
     if (change === "misfit") return false;
-    if (change) {
-      this.#emit(change.kind, change);
-      this.#notify();
-    }
+    if (change) this.#changed(change);
     return true;
   }
 
-  /** @param {string[]} topics */
-  #reset(topics) {
-    this.#view.void(this.#all(topics) ? undefined : this.#named(topics));
-    this.#emit("reset", { kind: "reset" });
+  /** @param {Change} change */
+  #changed(change) {
+    this.#emit(change.kind, change);
     this.#notify();
   }
 
-  /** @param {string[]} topics */
-  #whole(topics) {
-    this.#view.settle(this.#all(topics) ? undefined : this.#named(topics));
-    this.#emit("ready", { kind: "ready" });
-    this.#notify();
-  }
-
-  /** @param {string[]} topics */
-  #all(topics) {
-    return topics.length >= this.#topics.size;
-  }
-
-  /** @param {string[]} topics @returns {(channel: string) => boolean} */
-  #named(topics) {
-    const tests = topics.map(namedBy);
-    return (channel) => tests.some((test) => test(channel));
-  }
-
-  /** @param {string} timestamp */
-  #beat(timestamp) {
-    this.#clock.told(timestamp);
-    this.#emit("heartbeat", { timestamp });
+  /** What the topics name; undefined where it is all. @param {string[]} topics */
+  #scope(topics) {
+    return topics.length < this.#topics.size ? namedBy(...topics) : undefined;
   }
 
   #told() {
@@ -361,59 +356,25 @@ export class Hub {
 
   /**
    * @param {EventName} event
-   * @param {any} detail
+   * @param {any} [detail]
    */
   #emit(event, detail) {
-    for (const listener of this.#listeners.get(event) ?? []) call(listener, detail);
+    for (const listener of [...(this.#listeners.get(event) ?? [])]) call(listener, detail);
   }
 
   #notify() {
     this.#version += 1;
-    if (this.#scheduled || !this.#subscribers.size) return;
+    if (this.#scheduled || !this.#listeners.get("frame")?.size) return;
     this.#scheduled = true;
     const tell = () => {
       if (!this.#scheduled) return;
       this.#scheduled = false;
       clearTimeout(timer);
-      for (const listener of [...this.#subscribers]) call(listener, undefined);
+      this.#emit("frame");
     };
     const frame = /** @type {typeof requestAnimationFrame | undefined} */ (globalThis.requestAnimationFrame);
     const timer = setTimeout(tell, frame ? FRAME_MS : 0);
     frame?.(tell);
-  }
-
-  /**
-   * @template T
-   * @param {() => { value: T } | null} attempt
-   * @param {AbortSignal} [signal]
-   * @returns {Promise<T>}
-   */
-  #when(attempt, signal) {
-    return new Promise((resolve, reject) => {
-      /** @type {(() => void)[]} */
-      const ends = [];
-      const end = (/** @type {() => void} */ settle) => {
-        for (const off of ends) off();
-        settle();
-      };
-      const look = () => {
-        try {
-          const found = attempt();
-          if (found) return end(() => resolve(found.value));
-          if (this.#closed) throw new DOMException("The hub is closed", "AbortError");
-          if (this.state === "refused") throw this.error ?? new HubError(this.reason ?? "refused", 403);
-        } catch (error) {
-          end(() => reject(error));
-        }
-      };
-      const aborted = () => end(() => reject(signal?.reason));
-      if (signal?.aborted) return aborted();
-      for (const event of /** @type {EventName[]} */ (["status", "removed", "ready", "state"]))
-        ends.push(this.on(event, look));
-      signal?.addEventListener("abort", aborted);
-      ends.push(() => signal?.removeEventListener("abort", aborted));
-      look();
-    });
   }
 }
 

@@ -90,7 +90,7 @@ const TAKE = {
     machine.seamless = false;
     machine.met = true;
     machine.losses = machine.unreported = 0;
-    if (heartbeat) machine.silence = heartbeat * SILENCE_FACTOR;
+    if (heartbeat && heartbeat > 0) machine.silence = heartbeat * SILENCE_FACTOR;
     machine.streamAt = machine.now + machine.silence;
     polls.stop(machine);
     if (!ready) return;

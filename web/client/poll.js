@@ -1,5 +1,5 @@
 /** Polls for what has changed, and reads of what joins later. */
-import { addressOf } from "./topics.js";
+import { TOPICS_MAX, addressOf, isPattern } from "./topics.js";
 import { headersOf, limited, refusalOf, retryAfter } from "./answer.js";
 import { addTo, earliest, parsed } from "./transport.js";
 
@@ -54,6 +54,11 @@ export async function poll(options, asking) {
  */
 async function ask({ hub, contentIds, cookies }, { topics, since, signal, wait, interval, failed }, grant) {
   const address = addressOf(hub, topics, "changes");
+  // The poll of several channels needs a pattern, and each channel's name is one that names only that.
+  if (topics.length > 1 && !topics.some(isPattern)) {
+    if (topics.length === TOPICS_MAX) address.searchParams.delete("channel", topics[0]);
+    address.searchParams.append("match", topics[0]);
+  }
   addTo(address, { since: earliest(topics, since), contentIds, grant });
   for (const [name, value] of Object.entries({ wait, polling: interval, failed })) {
     if (value) address.searchParams.set(name, String(Math.round(value)));

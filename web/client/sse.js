@@ -1,5 +1,4 @@
 /** Server-Sent Events by the browser's `EventSource`. */
-import { DELTA, REMOVED } from "./content.js";
 import { addressOf } from "./topics.js";
 import { addTo, earliest, parsed } from "./transport.js";
 
@@ -20,10 +19,10 @@ export function streamAddress({ hub, topics, since, deltas, contentIds, grant })
 
 /** @type {import("./transport.js").Transport} */
 export function openEventSource(opening) {
-  const { types, credentials, signal, hear, lost } = opening;
-  const source = new EventSource(streamAddress(opening), { withCredentials: credentials });
+  const { types, cookies, signal, hear, lost } = opening;
+  const source = new EventSource(streamAddress(opening), { withCredentials: cookies });
   signal.addEventListener("abort", () => source.close());
-  for (const name of [...types, ...CONTROLS, REMOVED, DELTA]) {
+  for (const name of [...types, ...CONTROLS]) {
     source.addEventListener(name, ({ type, lastEventId: id, data }) => hear({ type, id, data: parsed(data) }));
   }
   source.onerror = () => {

@@ -14,10 +14,10 @@ export function openFetchStream(opening) {
  * @returns {Promise<import("./transport.js").Loss>}
  */
 async function read(opening) {
-  const { grant, credentials, signal, hear } = opening;
+  const { grant, cookies, signal, hear } = opening;
   const response = await fetch(streamAddress(opening), {
     cache: "no-store",
-    credentials: credentials ? "include" : "same-origin",
+    credentials: cookies ? "include" : "same-origin",
     headers: { Accept: "text/event-stream", ...headersOf(grant) },
     signal,
   });

@@ -2,9 +2,9 @@
 
 /**
  * @typedef {object} Surroundings
- * @property {(hidden: boolean) => void} hidden
- * @property {(online: boolean) => void} network
- * @property {(asleep: boolean) => void} asleep
+ * @property {(hidden: boolean) => void} [hidden]
+ * @property {(online: boolean) => void} [network]
+ * @property {(asleep: boolean) => void} [asleep]
  */
 
 /** Whether the page cannot be seen. A worker and a server have no page. */
@@ -31,13 +31,13 @@ export function watch(tell) {
    */
   const on = (target, type, listener) => target?.addEventListener?.(type, listener, { signal });
   const { window, document } = globalThis;
-  on(globalThis, "online", () => tell.network(true));
-  on(globalThis, "offline", () => tell.network(false));
-  on(document, "visibilitychange", () => tell.hidden(isHidden()));
-  on(document, "freeze", () => tell.asleep(true));
-  on(document, "resume", () => tell.asleep(false));
+  on(globalThis, "online", () => tell.network?.(true));
+  on(globalThis, "offline", () => tell.network?.(false));
+  on(document, "visibilitychange", () => tell.hidden?.(isHidden()));
+  on(document, "freeze", () => tell.asleep?.(true));
+  on(document, "resume", () => tell.asleep?.(false));
   // What keeps a connection is not kept in the back-forward cache.
-  on(window, "pagehide", () => tell.asleep(true));
-  on(window, "pageshow", ({ persisted }) => persisted && tell.asleep(false));
+  on(window, "pagehide", () => tell.asleep?.(true));
+  on(window, "pageshow", ({ persisted }) => persisted && tell.asleep?.(false));
   return () => controller.abort();
 }

@@ -6,11 +6,21 @@ export function isPattern(topic) {
 }
 
 /**
- * Whether a topic names a channel: `*` is any run of characters within a segment, `**` across segments.
+ * Whether one of the topics names a channel.
+ * @param {...string} topics
+ * @returns {(channel: string) => boolean}
+ */
+export function namedBy(...topics) {
+  const tests = topics.map(testOf);
+  return (channel) => tests.some((test) => test(channel));
+}
+
+/**
+ * Of a pattern, `*` is any run of characters within a segment, `**` across segments.
  * @param {string} topic
  * @returns {(channel: string) => boolean}
  */
-export function namedBy(topic) {
+function testOf(topic) {
   if (!isPattern(topic)) return (channel) => channel === topic;
   const parts = topic.split(/(\*+)/).map((part) => {
     if (part === "*") return "[^/]*";
@@ -28,16 +38,9 @@ export function namedBy(topic) {
  */
 export function addressOf(hub, topics, leaf) {
   const [first] = topics;
-  if (topics.length === 1 && !isPattern(first)) {
-    return new URL(`api/contents/${encodeURIComponent(first)}/${leaf}`, hub);
-  }
-  const address = new URL(`api/${leaf}`, hub);
-  for (const topic of topics) address.searchParams.append(isPattern(topic) ? "match" : "channel", topic);
-  // The poll of several channels needs a pattern, and each channel's name is one that names only that.
-  if (leaf === "changes" && !topics.some(isPattern)) {
-    if (topics.length === TOPICS_MAX) address.searchParams.delete("channel", first);
-    address.searchParams.append("match", first);
-  }
+  const one = topics.length === 1 && !isPattern(first);
+  const address = new URL(one ? `api/contents/${encodeURIComponent(first)}/${leaf}` : `api/${leaf}`, hub);
+  if (!one) for (const topic of topics) address.searchParams.append(isPattern(topic) ? "match" : "channel", topic);
   return address;
 }
 

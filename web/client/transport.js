@@ -10,7 +10,7 @@
  * @property {string[]} contentIds  only these; all, where it is empty
  * @property {Iterable<string>} types
  * @property {import("./credentials.js").Grant} grant
- * @property {boolean} credentials  cookies to another origin
+ * @property {boolean} cookies to another origin
  * @property {AbortSignal} signal
  * @property {(heard: Heard) => void} hear
  * @property {(loss: Loss) => void} lost

@@ -52,6 +52,7 @@ tools: | $(BIN)/python
 slow-tools:
 	@tests/support/install-tools caddy
 	@tests/support/install-tools prometheus
+	@tests/support/install-tools firefox
 
 # FAULTS="--write" writes docs/reliability.md; FAULTS="--seed S" repeats a run; FAULTS=--help says what else.
 faults: prepare

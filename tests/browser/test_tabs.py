@@ -123,6 +123,7 @@ def test_another_tab_takes_over_from_one_that_is_frozen(leader: Page, follower: 
 
 def test_a_closed_hub_ends_what_waits_for_it(leader: Page) -> None:
     """Also one that shares its stream."""
+    leader.evaluate("hub.ready()")
     leader.evaluate("void (window.end = hub.until('a-0').catch(({ name }) => name))")
     leader.evaluate("hub.close()")
     assert leader.evaluate("end") == "AbortError"

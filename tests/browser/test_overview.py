@@ -84,6 +84,15 @@ def test_what_runs_and_has_failed_shows_across_channels(page: Page, hub: LiveHub
     expect(page).to_have_url(f"{hub.base_url}/?channel=films&content=a")
 
 
+def test_what_has_failed_is_counted_over_many_channels(page: Page, hub: LiveHub) -> None:
+    """The overview shows some of it, and says how much more there is."""
+    failed = {"status": "error"}
+    publish_all(hub, [{"channel": f"c{n}", "content_id": f"f{n}", "data": failed} for n in range(40)])
+    show(page, hub)
+    expect(page.locator("#failed-lately .row")).to_have_count(8)
+    expect(page.get_by_text("and 32 more")).to_be_visible()
+
+
 def test_the_latest_is_first_whatever_the_page_takes_for_the_time(page: Page, hub: LiveHub) -> None:
     """The first time that a page is told has whole seconds, and so is behind."""
     publish(hub, "films", "a", status="error", title="The film")

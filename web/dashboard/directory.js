@@ -19,8 +19,12 @@ const READ_MS_PER_CHANNEL = 10;
 /** Between readings while nothing happens. */
 const IDLE_MS = 15_000;
 
-/** Channels of which the running and failed contents are read when the page opens, and contents of each. */
-const CHANNELS_READ = 24;
+/**
+ * Channels of which the running and failed contents are read when the page opens, each a request; requests at a time,
+ * which leaves connections of HTTP/1.1 to others; and contents of each.
+ */
+const CHANNELS_READ = 200;
+const READS = 3;
 const CONTENTS_READ = 100;
 
 /** How long ago "lately" is. */
@@ -235,7 +239,14 @@ export class Directory extends EventTarget {
         processing + pending > 0 || (failed > 0 && now - Date.parse(updated_at) < LATELY_MS),
     );
     busy.sort((one, other) => Date.parse(other.updated_at) - Date.parse(one.updated_at));
-    await Promise.all(busy.slice(0, CHANNELS_READ).map((entry) => this.#seedChannel(entry.channel)));
+    const names = busy.slice(0, CHANNELS_READ).map(({ channel }) => channel);
+    const read = async () => {
+      for (let name; !this.#closed && (name = names.shift());) {
+        await this.#seedChannel(name);
+        this.#tell("change");
+      }
+    };
+    await Promise.all(Array.from({ length: READS }, read));
   }
 
   async #seedChannel(channel) {

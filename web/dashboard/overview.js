@@ -221,7 +221,8 @@ export class Overview {
     this.#fill(this.#running, running.slice(0, RUNNING_SHOWN), shown, t("nothingRuns"), ready);
     this.#fill(this.#failed, failed.slice(0, FAILED_SHOWN), shown, t("nothingFailed"), ready);
     for (const id of this.#rows.keys()) if (!shown.has(id)) this.#rows.delete(id);
-    const beyond = Math.max(totals.processing, running.length) - RUNNING_SHOWN;
+    // The index counts those, too, of channels that were not read.
+    const beyond = Math.max(totals.processing, running.length) - Math.min(running.length, RUNNING_SHOWN);
     write(this.#runningMore, beyond > 0 ? t("andMore", { n: count(beyond) }) : "");
     write(
       this.#failedMore,

@@ -6,7 +6,7 @@ import { History } from "./history.js";
 import { errorOf, progressOf, stepName, titleOf } from "./status.js";
 import { growingField } from "./tail.js";
 
-/** In the order in which they are shown. */
+/** In the order in which they are shown. @type {import("./status.js").Phase[]} */
 export const PHASES = ["processing", "pending", "failed", "completed", "idle"];
 
 /**
@@ -26,7 +26,7 @@ export class Board {
   #clock;
   /** @type {Map<string, Item>} */
   #items = new Map();
-  /** By phase, in the order in which they came into it. @type {Map<string, Map<string, Item>>} */
+  /** By phase, in the order in which they came into it. @type {Map<import("./status.js").Phase, Map<string, Item>>} */
   #groups = new Map(PHASES.map((phase) => [phase, new Map()]));
   /** Counts what changes the lines, and what changes only texts. */
   #moves = 0;
@@ -82,10 +82,10 @@ export class Board {
     };
     this.#items.set(id, item);
     if (before?.phase !== phase) {
-      this.#groups.get(before?.phase)?.delete(id);
+      if (before) this.#group(before.phase).delete(id);
       this.#moves += 1;
     }
-    this.#groups.get(phase).set(id, item);
+    this.#group(phase).set(id, item);
     this.#changes += 1;
     const ended = phase === "completed" || phase === "failed";
     this.history.record(id, { at: item.updated, progress: progressOf(data, phase), step: stepName(data), ended });
@@ -96,7 +96,7 @@ export class Board {
     const item = this.#items.get(id);
     if (!item) return;
     this.#items.delete(id);
-    this.#groups.get(item.phase).delete(id);
+    this.#group(item.phase).delete(id);
     this.hidden.delete(id);
     this.history.forget(id);
     this.#moves += 1;
@@ -122,6 +122,11 @@ export class Board {
     const key = `${this.#moves} ${phase} ${wanted}${wanted && ` ${this.#changes}`}`;
     if (this.#shown.key !== key) this.#shown = { key, lines: this.#select(wanted, phase) };
     return this.#shown.lines;
+  }
+
+  /** @param {import("./status.js").Phase} phase */
+  #group(phase) {
+    return /** @type {Map<string, Item>} */ (this.#groups.get(phase));
   }
 
   #select(wanted, only) {

@@ -17,8 +17,8 @@ export class ChannelRow {
   );
   #updated = h("span", { class: "updated" });
 
-  /** @type {import("./directory.js").Entry} */
-  entry;
+  /** From the first `show` on. @type {import("./directory.js").Entry} */
+  entry = /** @type {any} */ (null);
 
   element = h(
     "li",
@@ -44,8 +44,7 @@ export class ChannelRow {
     say(this.#name, entry.channel);
     mark(this.#name, "href", addressOf({ channel: entry.channel }));
     const total = COUNTED.reduce((sum, phase) => sum + entry[phase], 0);
-    for (const [number, phase] of COUNTED.entries()) {
-      const { element, value } = this.#counts.get(phase);
+    for (const [number, [phase, { element, value }]] of [...this.#counts].entries()) {
       say(value, count(entry[phase]));
       element.toggleAttribute("data-none", entry[phase] === 0);
       this.#share.children[number].style.setProperty("--share", total ? entry[phase] / total : 0);

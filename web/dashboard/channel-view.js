@@ -146,6 +146,7 @@ export class ChannelView {
 
   /** Ticks the box of the row that has the focus. */
   select() {
+    /** @type {HTMLElement | null | undefined} */
     const box = document.activeElement?.closest(".row")?.querySelector(".select");
     if (!box || box.hidden) return false;
     box.click();

@@ -46,7 +46,7 @@ export class Chart {
     hide(this.element, !shown);
     if (!shown) return;
     const [began] = samples[0];
-    const [at, progress] = samples.at(-1);
+    const [at, progress] = samples[samples.length - 1];
     const until = over ? at : Math.max(now, at);
     const end = Math.max(until, !over && ends ? ends : 0, began + 1_000);
     say(this.#from, clockTime(began));

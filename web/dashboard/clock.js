@@ -3,9 +3,9 @@
  * or of its producer. While nothing comes from the hub it stands still: a countdown that ran on would be made up.
  */
 export class HubClock {
-  /** Of the last two heartbeats, the hub's time minus the browser's monotonic one: a late one is too low. */
+  /** Of the last two heartbeats, the hub's time minus the browser's monotonic one: a late one is too low. @type {number[]} */
   #samples = [];
-  /** The moment at which it was stopped, of `performance.now()`; null while it runs. */
+  /** The moment at which it was stopped, of `performance.now()`; null while it runs. @type {number | null} */
   #stopped = null;
 
   /** Unix milliseconds; by the browser's clock before the hub has told its own. */

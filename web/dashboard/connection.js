@@ -19,7 +19,7 @@ export class Connection {
   }
 
   /**
-   * @param {keyof import("./languages/en.js").default} state
+   * @param {string} state
    * @param {string | null} [reason]  the hub's words, or the network's
    * @param {boolean} [known]  whether the page has anything to show
    */

@@ -205,7 +205,7 @@ export class ContentView {
     const runs = !this.#gone && (this.#item?.phase === "processing" || this.#item?.phase === "pending");
     hide(watch, !runs);
     hide(remove, !this.#item || this.#gone || !may.write);
-    hide(button, !runs || !may.cancel || Boolean(this.#item.data.cancel_requested));
+    hide(button, !runs || !may.cancel || Boolean(this.#item?.data.cancel_requested));
     this.#feed.keep(runs);
     if (this.#item) this.#show(this.#item);
   };

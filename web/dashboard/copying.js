@@ -25,7 +25,7 @@ async function copied(text, source) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    if (source) getSelection().selectAllChildren(source);
+    if (source) getSelection()?.selectAllChildren(source);
     return false;
   }
 }

@@ -21,6 +21,21 @@ import { Watching } from "./watching.js";
 /** Between updates of times that change without events. */
 const TICK_MS = 1_000;
 
+/**
+ * @typedef {object} View  a page of it
+ * @property {HTMLElement} element
+ * @property {HTMLInputElement | null} search
+ * @property {any} [connection]  of its own, where it is not the channel's
+ * @property {() => void} opened
+ * @property {() => void} close
+ * @property {() => void} tick
+ * @property {() => void} back
+ * @property {() => boolean} select
+ * @property {(by: number) => boolean} move
+ * @property {() => boolean} [enter]
+ * @property {() => void} [retry]
+ */
+
 export class App {
   clock = new HubClock();
   session = new Session();
@@ -41,6 +56,7 @@ export class App {
   );
   #crumbs = h("nav", { class: "crumbs", "aria-label": t("overview") });
   #main = h("main", { id: "main", tabindex: "-1" });
+  /** @type {View | null} */
   #view = null;
   /** @type {Feed | null} */
   #feed = null;
@@ -92,7 +108,8 @@ export class App {
   /** Opens the page that the address names. */
   async start() {
     if (!(await this.#linked())) this.#open();
-    if (document.querySelector('meta[name="documents"]')?.content) this.#showCounts();
+    if (/** @type {HTMLMetaElement | null} */ (document.querySelector('meta[name="documents"]'))?.content)
+      this.#showCounts();
   }
 
   /** The progress of document counts, for those who may read it. */
@@ -170,13 +187,15 @@ export class App {
   }
 
   #hiddenIn(channel) {
-    if (!this.#hidden.has(channel)) this.#hidden.set(channel, new Set());
-    return this.#hidden.get(channel);
+    const hidden = this.#hidden.get(channel) ?? new Set();
+    this.#hidden.set(channel, hidden);
+    return hidden;
   }
 
   #open() {
     const place = placeOf(location.search);
     this.#view?.close();
+    /** @type {View} */
     const view = (this.#view = place.page === "overview" ? this.#overview(place) : this.#channel(place));
     this.#showCrumbs(place);
     this.#main.replaceChildren(view.element);
@@ -195,15 +214,19 @@ export class App {
   }
 
   #channel(place) {
+    const feed = this.#followed(place);
+    return place.page === "content" ? new ContentView(this, place, feed) : new ChannelView(this, place, feed);
+  }
+
+  /** The feed of a channel, which the pages of its contents share. @returns {Feed} */
+  #followed(place) {
     const { channel, types } = place;
-    if (this.#feed?.channel !== channel || String(this.#feed.types) !== String(types)) {
-      this.#leaveFeed();
-      const feed = (this.#feed = new Feed(place, this, this.#hiddenIn(channel)));
-      feed.addEventListener("state", () => feed === this.#feed && this.connected(feed));
-    }
-    return place.page === "content"
-      ? new ContentView(this, place, this.#feed)
-      : new ChannelView(this, place, this.#feed);
+    const before = this.#feed;
+    if (before && before.channel === channel && String(before.types) === String(types)) return before;
+    this.#leaveFeed();
+    const feed = (this.#feed = new Feed(place, this, this.#hiddenIn(channel)));
+    feed.addEventListener("state", () => feed === this.#feed && this.connected(feed));
+    return feed;
   }
 
   #leaveFeed() {
@@ -239,7 +262,7 @@ export class App {
     if (!token) return false;
     const { status, said } = await this.session.ask();
     // A link of another person would otherwise change the identity of all tabs.
-    const known = status === 200 && said.required;
+    const known = status === 200 && said?.required;
     const question = { title: t("otherToken"), text: t("otherTokenText"), yes: t("otherTokenYes") };
     const refused = known && !(await confirmed(question)) ? "" : await this.session.signIn(token);
     if (!this.#view) this.#open();
@@ -248,7 +271,7 @@ export class App {
   }
 
   #retry() {
-    if (this.#view?.retry) this.#view.retry();
+    this.#view?.retry?.();
     this.#feed?.retry();
   }
 

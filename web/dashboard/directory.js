@@ -130,7 +130,7 @@ export class Directory extends EventTarget {
       const first = await this.#page("", this.#tag);
       if (first) await this.#take(first);
       this.problem = null;
-    } catch (error) {
+    } catch (/** @type {any} */ error) {
       this.problem = { status: error.status ?? 0, reason: error.message };
     }
     this.#reading = false;
@@ -146,8 +146,8 @@ export class Directory extends EventTarget {
     let { next } = first;
     while (next && entries.length < CHANNELS_MAX) {
       const page = await this.#page(next, "");
-      entries.push(...page.channels);
-      next = page.next;
+      entries.push(...(page?.channels ?? []));
+      next = page?.next;
     }
     if (this.#closed) return;
     this.more = Boolean(next);
@@ -198,7 +198,10 @@ export class Directory extends EventTarget {
     this.#soon();
   }
 
-  /** @param {boolean} live  whether it happens now, rather than that the hub repeats the whole state */
+  /**
+   * @param {import("../client/index.js").Content} content
+   * @param {boolean} live  whether it happens now, rather than that the hub repeats the whole state
+   */
   #status({ channel, id, phase, data, cursor }, live) {
     const now = this.#clock.now();
     if (live) this.#pulse.event(now, momentOf(data.timestamp) ?? NaN);
@@ -251,8 +254,8 @@ export class Directory extends EventTarget {
 
   async #seedChannel(channel) {
     try {
-      const { body } = await asked(`${routeOf(channel)}?limit=${CONTENTS_READ}`, "");
-      for (const data of body.contents) this.#seedContent(channel, data);
+      const answer = await asked(`${routeOf(channel)}?limit=${CONTENTS_READ}`, "");
+      for (const data of answer?.body.contents ?? []) this.#seedContent(channel, data);
     } catch {
       // What happens there from now on is shown.
     }
@@ -275,6 +278,7 @@ export class Directory extends EventTarget {
 async function asked(address, tag) {
   let answer;
   try {
+    /** @type {Record<string, string>} */
     const headers = tag ? { "If-None-Match": tag } : {};
     answer = await fetch(address, { headers, cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS) });
   } catch {

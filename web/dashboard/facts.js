@@ -27,7 +27,7 @@ export class Facts {
       this.#shown.delete(key);
     }
     for (const [key, text] of facts) say(this.#fact(key), text);
-    this.#list.append(...facts.map(([key]) => this.#shown.get(key).element));
+    this.#list.append(...facts.map(([key]) => this.#shown.get(key)?.element ?? ""));
   }
 
   #fact(key) {
@@ -41,7 +41,7 @@ export class Facts {
   }
 }
 
-/** @returns {[keyof import("./languages/en.js").default, string][]} */
+/** @returns {[string, string][]} */
 function factsOf({ data, phase, updated, arrived }, past, clock) {
   const now = clock.now();
   const over = phase === "completed" || phase === "failed";
@@ -55,6 +55,7 @@ function factsOf({ data, phase, updated, arrived }, past, clock) {
   const bytes = firstNumber(data.bytes);
   const width = firstNumber(data.width);
   const height = firstNumber(data.height);
+  /** @type {[string, string][]} */
   const facts = [
     ["errorCode", phase === "failed" ? firstText(data.error_code) : ""],
     ["timeLeft", ends !== null && !silent ? left(ends - now) : ""],

@@ -21,7 +21,7 @@ const clocks = new Intl.DateTimeFormat(language, {
 const dates = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium", hour12: false });
 
 /**
- * @param {keyof import("./languages/en.js").default} key
+ * @param {string} key  of languages/en.js
  * @param {Record<string, any>} [values]  of its gaps
  * @returns {string}
  */

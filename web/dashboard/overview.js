@@ -43,6 +43,7 @@ export class Overview {
   #chips = new Map();
   #sort;
   #list;
+  /** @type {{ key: string, lines: import("./virtual-list.js").Line[] }} */
   #lines = { key: "", lines: [] };
   #running = h("ul", { class: "rows short", role: "list", id: "running" });
   #failed = h("ul", { class: "rows short", role: "list", id: "failed-lately" });

@@ -1,11 +1,11 @@
 /** Where results open. What producers sent is untrusted: an address is used only where the hub's operator has said so. */
 
 /** The URL below which this hub's results are; null where its operator named none. */
-const RESULTS = base(document.querySelector("meta[name=results]")?.content);
+const RESULTS = base(/** @type {HTMLMetaElement | null} */ (document.querySelector("meta[name=results]"))?.content);
 
 /** @typedef {"playlist" | "video" | "audio" | "image" | "text" | "link" | "path"} Kind */
 
-/** What the page shows itself, by the end of a path. */
+/** What the page shows itself, by the end of a path. @type {[Kind, RegExp][]} */
 const KINDS = [
   ["playlist", /\.m3u8$/i],
   ["video", /\.(mp4|m4v|webm|mov)$/i],

@@ -22,8 +22,8 @@ export const SILENT_MS = 2 * 60_000;
  */
 
 export class Row {
-  /** @type {import("./board.js").Item} */
-  item;
+  /** From the first `show` on. @type {import("./board.js").Item} */
+  item = /** @type {any} */ (null);
   #around;
   #parts;
   #channel;

@@ -73,7 +73,7 @@ export class SignIn {
     hide(this.element, true);
     this.element.reset();
     this.#complain("");
-    if (focused) document.getElementById("connection").focus();
+    if (focused) document.getElementById("connection")?.focus();
   }
 
   async #submit() {

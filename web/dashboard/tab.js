@@ -7,7 +7,7 @@ const SIZE = 32;
 const STEPS = 20;
 
 export class Tab {
-  #icon = document.querySelector("link[rel=icon]");
+  #icon = /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=icon]"));
   #plain = this.#icon.href;
   #drawn = "";
 
@@ -33,7 +33,7 @@ export class Tab {
 function draw(part, failed) {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = SIZE;
-  const brush = canvas.getContext("2d");
+  const brush = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   brush.fillStyle = "#3b5bdb";
   brush.beginPath();
   brush.roundRect(0, 0, SIZE, SIZE, SIZE / 4);

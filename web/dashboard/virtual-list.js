@@ -141,23 +141,22 @@ export class VirtualList {
     return low;
   }
 
+  /** @param {number} index @returns {Shown} */
   #show(index) {
     const line = this.#lines[index];
-    let shown = this.#shown.get(line.key);
-    if (!shown) {
-      shown = { ...(this.#spare.get(line.kind)?.pop() ?? this.#create(line.kind)), kind: line.kind };
-      this.#shown.set(line.key, shown);
-    }
+    const { key, kind } = line;
+    const shown = this.#shown.get(key) ?? { ...(this.#spare.get(kind)?.pop() ?? this.#create(kind)), kind };
+    this.#shown.set(key, shown);
     shown.show(line);
     const place = `0 ${this.#tops[index]}px`;
     if (shown.element.style.translate !== place) shown.element.style.translate = place;
     return shown;
   }
 
+  /** @param {string} key @param {Shown & { kind: string }} shown */
   #put(key, { kind, ...shown }) {
     this.#shown.delete(key);
     shown.element.remove();
-    if (!this.#spare.has(kind)) this.#spare.set(kind, []);
-    this.#spare.get(kind).push(shown);
+    this.#spare.set(kind, [...(this.#spare.get(kind) ?? []), shown]);
   }
 }

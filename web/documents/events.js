@@ -8,7 +8,7 @@ const STATES = { live: "live", polling: "live", refused: "refused" };
 /**
  * @param {string} channel
  * @param {object} on
- * @param {(content: object) => void} on.content  the state of a content, as the hub has it now
+ * @param {(content: any) => void} on.content  the state of a content, as the hub has it now
  * @param {(id: string) => void} [on.removed]
  * @param {() => void} [on.reset]  what is known of the channel is void, and comes anew
  * @param {() => void} [on.ready]  everything that there is has come

@@ -121,6 +121,22 @@ def test_another_tab_takes_over_from_one_that_is_frozen(leader: Page, follower: 
     eventually(lambda: streams(hub.base_url) == 1)
 
 
+def test_a_tab_for_which_there_is_no_room_has_its_own_stream(
+    leader: Page, profile: BrowserContext, hub: LiveHub
+) -> None:
+    """Of all tabs together there are more channels than a stream takes; each shows its own."""
+    leader.evaluate("hub.add(...Array.from({ length: 60 }, (_, number) => `l-${number}`)), hub.ready()")
+    other = connected(profile, hub.base_url, channels=[f"o-{number}" for number in range(10)])
+    becomes(other, "live")
+    eventually(lambda: streams(hub.base_url) == 2)
+    publish(hub, "a-1", "generating", progress=1)
+    publish(hub, "o", "generating", "o-3", progress=1)
+    shows(leader, "a-1", 1)
+    shows(other, "o", 1)
+    other.evaluate("hub.close()")
+    eventually(lambda: streams(hub.base_url) == 1)
+
+
 def test_a_closed_hub_ends_what_waits_for_it(leader: Page) -> None:
     """Also one that shares its stream."""
     leader.evaluate("hub.ready()")

@@ -259,8 +259,11 @@ export class Tabs {
     }
   }
 
-  /** The leader has the whole state of these topics; this tab reads that of those in which it may have missed something. */
-  #whole(/** @type {string[]} */ names) {
+  /**
+   * The leader has the whole state of these topics; this tab reads that of those in which it may have missed something.
+   * @param {string[]} names
+   */
+  #whole(names) {
     const current = names.filter((name) => this.topics.get(name)?.current);
     this.topics.edit(current, { whole: true, refusal: null });
     if (current.length) this.#options.receiver.whole(current);

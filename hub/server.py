@@ -27,9 +27,9 @@ from statushub.hub.app import check, create_app, open_hub
 from statushub.hub.config import Config
 from statushub.hub.http.compatibility import PORTABLE, http_protocol, missing_parts, websocket_options
 from statushub.hub.hub import Hub
+from statushub.hub.listener import bind
 from statushub.hub.logs import logging_config
 from statushub.hub.model.addresses import ANY
-from statushub.hub.model.errors import ConfigError
 
 FLUSH_SECONDS: Final = 1
 """Part of the grace period that is left for flushing responses."""
@@ -40,10 +40,6 @@ FORCED_POLL_SECONDS: Final = 0.1
 WORKER_SECONDS: Final = 30
 """How long a worker process may not answer its health check before it is killed and replaced, with all its streams.
 On a busy machine uvicorn's default of 5 s is too short."""
-
-UNSENT_BYTES: Final = 16 * 1024
-"""Bytes that the kernel buffers for a socket beyond its peer's window. By default it buffers 4 MB for each viewer that
-stops reading, and delivers them, stale, when the viewer reads again."""
 
 logger = logging.getLogger(__name__)
 
@@ -162,27 +158,6 @@ def _warn_of_missing_parts() -> None:
             ", ".join(missing),
             PORTABLE,
         )
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to the address. Raises `ConfigError`, whose `field` is `host` or `port`, where that fails."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot resolve host {host!r}: {reason}", field="host") from error
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        # Accepted connections inherit it.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-    try:
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        raise ConfigError(f"cannot bind port {port} on {host}: {error.strerror}", field="port") from error
-    listener.set_inheritable(True)
-    return listener
 
 
 def base_url(listener: socket.socket) -> str:

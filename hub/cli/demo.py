@@ -127,10 +127,10 @@ def _settings(environ: Mapping[str, str], port: int | None, folder: str) -> Conf
 
 
 def _in_use(settings: Config) -> bool:
-    from statushub.hub import server
+    from statushub.hub import listener
 
     try:
-        server.bind(settings.host, settings.port).close()
+        listener.bind(settings.host, settings.port).close()
     except ConfigError:
         return True
     return False

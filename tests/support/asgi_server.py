@@ -12,7 +12,8 @@ from typing import Any
 import uvicorn
 
 from statushub.hub.http.handover import HandoverProtocol
-from statushub.hub.server import base_url, bind
+from statushub.hub.listener import bind
+from statushub.hub.server import base_url
 from tests.support.ports import START_SECONDS
 from tests.support.waiting import eventually
 

@@ -19,8 +19,9 @@ from statushub.hub.brokers.contract import Broker
 from statushub.hub.config import Config
 from statushub.hub.hub import Hub
 from statushub.hub.intervals import Intervals
+from statushub.hub.listener import bind
 from statushub.hub.replicas.limits import ReplicaLimits
-from statushub.hub.server import Server, base_url, bind
+from statushub.hub.server import Server, base_url
 from tests.support.hub_server import hub_server
 from tests.support.ports import START_SECONDS
 

@@ -13,10 +13,11 @@ import httpx
 from statushub.hub.app import open_hub
 from statushub.hub.config import Config
 from statushub.hub.hub import Hub
+from statushub.hub.listener import bind
 from statushub.hub.model.names import DEFAULT_TENANT
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.vocabulary import Phase
-from statushub.hub.server import base_url, bind
+from statushub.hub.server import base_url
 from tests.support.hub_server import hub_server
 
 

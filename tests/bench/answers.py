@@ -7,9 +7,6 @@ with the whole text so far in each update, which is what its specification calls
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -25,12 +22,13 @@ import msgspec
 
 from statushub.producers.following.frames import Frame, Frames
 from statushub.producers.sync import SyncProducer
-from tests.bench.load import SOURCES, Missing
-from tests.bench.servers import hub_embedded, running
+from tests.bench import go_programs
+from tests.bench.load import Missing
+from tests.bench.running import running
+from tests.bench.servers import hub_embedded
 from tests.support.growing import Reader
 from tests.support.ports import free_port, wait_for_port
 
-MERCURE: Final = "v0.21.11"
 KEY: Final = "0123456789abcdef" * 4
 PIECE: Final = "twenty characters ok"
 PIECES: Final = 675
@@ -169,28 +167,11 @@ def mercure(*, whole: bool = False) -> Iterator[Hub]:
 
     port = free_port()
     base_url = f"http://127.0.0.1:{port}/.well-known/mercure"
-    with tempfile.TemporaryDirectory() as folder, running(_program(), port, folder, KEY) as process:
+    with tempfile.TemporaryDirectory() as folder, running(go_programs.mercure(), port, folder, KEY) as process:
         wait_for_port(port, process)
         url = f"{base_url}?topic={TOPIC}"
         with httpx.Client() as client:
             yield Hub(append=append, url=url, late_url=f"{url}&lastEventID=earliest", page=page)
-
-
-def _program() -> Path:
-    """Mercure, built from its Go module into the user's cache, once. Raises `Missing`."""
-    if shutil.which("go") is None:
-        raise Missing("Go, which builds Mercure")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "statushub-bench" / f"mercure-{MERCURE}"
-    program = folder / "mercure"
-    if not program.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(SOURCES / "mercure.go", folder / "main.go")
-        (folder / "go.mod").write_text("module mercure\n")
-        for words in (["get", f"github.com/dunglas/mercure@{MERCURE}"], ["build", "-o", "mercure", "main.go"]):
-            if subprocess.run(["go", *words], cwd=folder, capture_output=True, check=False).returncode:
-                raise Missing("Mercure's Go module: it cannot be built")
-    return program
 
 
 HUBS: Final[Mapping[str, Callable[[], AbstractContextManager[Hub]]]] = {

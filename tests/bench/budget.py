@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from tests.bench.harness import Results, Spread, spread
+from tests.bench.several import KILLED, SEVERAL_LABELS, SEVERAL_VIEWERS
 
 HUB: Final = "hub-redis"
-KIB: Final = 1024
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,8 +45,8 @@ def _verdict(line: Line, results: Results) -> Verdict:
     return Verdict(line=line, found=found, kept=kept)
 
 
-def _value(workload: str, label: str, name: str, *, scale: float = 1) -> Callable[[Results], Sequence[float]]:
-    return lambda results: [value / scale for value in results.values(workload, label, HUB, name)]
+def _value(workload: str, label: str, name: str, *, of: str = HUB) -> Callable[[Results], Sequence[float]]:
+    return lambda results: results.values(workload, label, of, name)
 
 
 def _ratio(workload: str, label: str, other: str, name: str, *, of: str = HUB) -> Callable[[Results], Sequence[float]]:
@@ -61,34 +61,36 @@ def _across(name: str, case: tuple[str, str, str], other: tuple[str, str, str]) 
 
 
 SIZES: Final = (1_000, 5_000, 10_000)
+RATES: Final = (1_000, 5_000, 20_000)
+MANY: Final = "10,000 viewers"
+"""Of (d) and (e)."""
 
 LINES: Final = (
     *(
         Line(
-            name=f"a-nchan-{viewers}",
-            words=f"(a) CPU per delivery, {viewers:,} viewers, to nchan's",
-            limit=0.9,
+            name=f"a-{other}-{viewers}",
+            words=f"(a) CPU per delivery, {viewers:,} viewers, to {whose}",
+            limit=limit,
             unit="times",
-            numbers=_ratio("a", f"{viewers:,} viewers", "nchan", "cpu_us"),
+            numbers=_ratio("a", f"{viewers:,} viewers", other, "cpu_us"),
+        )
+        for other, whose, limit in (
+            ("centrifugo", "Centrifugo's", 0.6),
+            ("nchan", "nchan's", 0.8),
+            ("floor", "the bare C loop's", 1.3),
         )
         for viewers in SIZES
     ),
     *(
         Line(
-            name=f"a-floor-{viewers}",
-            words=f"(a) CPU per delivery, {viewers:,} viewers, to the bare C loop's",
-            limit=1.4,
+            name=f"b-{hub}-{rate}",
+            words=f"(b) CPU per event with one viewer each, {rate:,} events/s {where}, to nchan's",
+            limit=limit,
             unit="times",
-            numbers=_ratio("a", f"{viewers:,} viewers", "floor", "cpu_us"),
+            numbers=_ratio("b", f"{rate:,} events/s", "nchan", "cpu_us", of=hub),
         )
-        for viewers in SIZES
-    ),
-    Line(
-        name="b",
-        words="(b) CPU per event with one viewer each, 20,000 events/s through Redis",
-        limit=14,
-        unit="µs",
-        numbers=_value("b", "20,000 events/s", "cpu_us"),
+        for hub, where, limit in ((HUB, "through Redis", 1.1), ("hub-embedded", "embedded", 1.3))
+        for rate in RATES
     ),
     Line(
         name="c",
@@ -97,47 +99,49 @@ LINES: Final = (
         unit="times",
         numbers=_value("c", "200 events/s", "to_single"),
     ),
-    Line(
-        name="d",
-        words="(d) CPU per reconnect, caught up from the replica",
-        limit=150,
-        unit="µs",
-        numbers=_value("d", "10,000 viewers", "cpu_us"),
+    *(
+        Line(
+            name=f"d-{other}",
+            words=f"(d) CPU per reconnect, caught up from the replica, to {whose}",
+            limit=limit,
+            unit="times",
+            numbers=_ratio("d", MANY, other, "cpu_us"),
+        )
+        for other, whose, limit in (
+            ("centrifugo", "Centrifugo's", 0.8),
+            ("floor", "the bare C loop's, which catches nothing up", 4.0),
+        )
     ),
     Line(
         name="d-reads",
         words="(d) reads from the broker for 10,000 reconnects",
         limit=0,
         unit="",
-        numbers=_value("d", "10,000 viewers", "broker_reads"),
+        numbers=_value("d", MANY, "broker_reads"),
     ),
-    Line(
-        name="e",
-        words="(e) memory of an idle viewer",
-        limit=3,
-        unit="KiB",
-        numbers=_value("e", "10,000 viewers", "viewer_bytes", scale=KIB),
-    ),
-    Line(
-        name="e-nchan",
-        words="(e) memory of an idle viewer, to nchan's",
-        limit=1 / 3,
-        unit="times",
-        numbers=_ratio("e", "10,000 viewers", "nchan", "viewer_bytes"),
+    *(
+        Line(
+            name=f"e-{other}",
+            words=f"(e) memory of an idle viewer, to {whose}",
+            limit=limit,
+            unit="times",
+            numbers=_ratio("e", MANY, other, "viewer_bytes"),
+        )
+        for other, whose, limit in (("centrifugo", "Centrifugo's", 0.1), ("nchan", "nchan's", 0.25))
     ),
     Line(
         name="e-beats",
-        words="(e) heartbeats of 10,000 viewers",
-        limit=1.5,
-        unit="% of a core",
-        numbers=_value("e", "10,000 viewers", "core_percent"),
+        words="(e) CPU of the heartbeats of 10,000 viewers, to nchan's",
+        limit=1.6,
+        unit="times",
+        numbers=_ratio("e", MANY, "nchan", "core_percent"),
     ),
     Line(
         name="f",
-        words="(f) memory per stalled viewer",
-        limit=100,
-        unit="KiB",
-        numbers=_value("f", "250 stalled", "grown_bytes", scale=KIB),
+        words="(f) memory per stalled viewer, to nchan's",
+        limit=0.05,
+        unit="times",
+        numbers=_ratio("f", "250 stalled", "nchan", "grown_bytes"),
     ),
     Line(
         name="f-others",
@@ -188,6 +192,39 @@ LINES: Final = (
             numbers=_ratio("i", "5,000 viewers", HUB, name, of="hub-websocket"),
         )
         for name, what in (("cpu_us", "CPU per delivery"), ("open_us", "CPU to open"), ("viewer_bytes", "memory"))
+    ),
+    *(
+        Line(
+            name=f"processes-{several}",
+            words=f"CPU per delivery, {what} on one Redis, to one process'",
+            limit=1.1,
+            unit="times",
+            numbers=_ratio("processes", SEVERAL_VIEWERS, HUB, "cpu_us", of=several),
+        )
+        for several, what in SEVERAL_LABELS.items()
+    ),
+    *(
+        Line(
+            name=f"processes-spread-{name}",
+            words=f"viewers of the fullest of four processes, of those that come {how}, to an even share",
+            limit=1.3,
+            unit="times",
+            numbers=_value("processes", SEVERAL_VIEWERS, name, of="workers-4"),
+        )
+        for name, how in (("fullest_single", "one by one"), ("fullest", "together"))
+    ),
+    *(
+        Line(
+            name=f"processes-death-{name}",
+            words=f"one of four processes is killed: {what}",
+            limit=limit,
+            unit="",
+            numbers=_value("processes-death", KILLED, name, of="workers-4"),
+        )
+        for name, what, limit in (
+            ("reconnects", "most reconnects of a viewer", 1),
+            ("missed", "viewers that miss a state", 0),
+        )
     ),
 )
 """In the order of the workloads, whose letters they begin with."""

@@ -17,7 +17,7 @@ import msgspec
 
 from statushub.hub.feeds.contract import STATS_MS
 from tests.bench.measure import cpu_seconds, family
-from tests.bench.servers import running
+from tests.bench.running import running
 from tests.support.command import environment
 from tests.support.ports import free_port, wait_for_port
 from tests.support.redis_server import running_redis

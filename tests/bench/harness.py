@@ -7,21 +7,29 @@ import resource
 import shutil
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from tests.bench.load import Lost, Missing
-from tests.bench.servers import SERVERS, Start, nothing
+from tests.bench.load import Missing
+from tests.bench.running import Start
+from tests.bench.servers import SERVERS, nothing
 from tests.bench.session import session
+from tests.bench.several import SEVERAL
 from tests.bench.workloads import Case, Values
 
-STARTS: Final[dict[str, Start]] = {**SERVERS, "nothing": nothing}
+STARTS: Final[dict[str, Start]] = {**SERVERS, **SEVERAL, "nothing": nothing}
 
-ONCE: Final = frozenset({"growth-contents", "growth-unwatched", "calls"})
-"""Workloads whose numbers are reproducible, counters and sizes: one round is enough."""
+MOST_ROUNDS: Final = {
+    **dict.fromkeys(("growth-contents", "growth-unwatched", "calls", "calls-open"), 1),
+    **dict.fromkeys(("growth-viewers", "growth-channels", "index"), 2),
+    "f": 3,
+}
+"""Workloads of fewer rounds: whose numbers are reproducible, counters and sizes, of which the shape of a curve counts,
+or that take minutes."""
 
 BUSY: Final = 0.3
 """Load per core, beyond the benchmark's own, from which on other processes disturb the measurement."""
@@ -140,7 +148,7 @@ def run(
     try:
         for case in cases:
             wanted = [name for name in case.servers if servers is None or name in servers]
-            for number in range(first, first + (1 if case.workload in ONCE else rounds)):
+            for number in range(first, first + min(rounds, MOST_ROUNDS.get(case.workload, rounds))):
                 # The order rotates, so that no server is always first.
                 for name in wanted[number % len(wanted) :] + wanted[: number % len(wanted)] if wanted else ():
                     _measure(case, name, number, folder, results, told)
@@ -159,6 +167,7 @@ def _measure(case: Case, name: str, number: int, folder: Path, results: Results,
         return
     values: Values = {}
     problem = ""
+    began = time.monotonic()
     try:
         with session(STARTS[name], folder) as opened:
             values = case.measure(opened, name)
@@ -166,7 +175,7 @@ def _measure(case: Case, name: str, number: int, folder: Path, results: Results,
         results.skipped[name] = str(error)
         told(f"{name} is skipped; it needs {error}")
         return
-    except (Lost, OSError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001 - it is reported, and does not end a run of hours
         problem = f"{type(error).__name__}: {error}"
     results.samples.append(
         Sample(
@@ -180,7 +189,7 @@ def _measure(case: Case, name: str, number: int, folder: Path, results: Results,
         )
     )
     said = problem or "  ".join(f"{key} {value:.4g}" for key, value in values.items())
-    told(f"({case.workload}) {case.label:24} {name:14} {said}{_busy()}")
+    told(f"({case.workload}) {case.label:24} {name:14} {said}   [{time.monotonic() - began:.0f} s]{_busy()}")
 
 
 def _busy() -> str:

@@ -2,7 +2,8 @@
  *
  * It takes one command a line on stdin and answers each with one line of JSON on stdout:
  *
- *   connect N [ID]         open N more streams, with ID as Last-Event-ID; answers when all are open
+ *   connect N [ID]         open N more streams, with ID as Last-Event-ID, or in the path of --resume; answers when all
+ *                          are open
  *   reconnect [ID]         close every stream and reopen all of them simultaneously
  *   publish N RATE         publish N events, RATE a second; RATE 0: each when every stream has the one before
  *   stall N                stop reading the first N streams; `stall 0` reads all of them again
@@ -17,7 +18,8 @@
  *   $$$$$$$$$$  n, where it begins no event           ^^^^^^^^^^  the n before
  *
  * An event n goes to channel n modulo the channels, content n modulo the contents; stream i is of channel
- * i modulo the channels; with --spanning 1 each stream follows all channels. A template may hold several events: each placeholder of an n begins another.
+ * i modulo the channels; with --spanning 1 each stream follows all channels. --port may name several ports, separated by
+ * commas: the streams of each channel take them in turn. A template may hold several events: each placeholder of an n begins another.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -41,6 +43,7 @@ enum {
     READ = 256 * 1024,
     OPENING = 512,                           /* simultaneous connection attempts: within any server's backlog */
     TURN = 512,
+    PORTS = 16,
 };
 #define N_BASE 1000000000u
 #define T_BASE 1000000000000000000ull
@@ -57,8 +60,8 @@ typedef struct {
 
 typedef struct { size_t at; char mark; } Place;
 
-static int epoll, server_port, publish_port;
-static const char *path = "/%s", *header = "", *ready_word = "";
+static int epoll, server_ports[PORTS], port_count, publish_port;
+static const char *path = "/%s", *resume = "", *header = "", *ready_word = "";
 static uint32_t channels = 1, contents = 1;
 
 static Viewer *viewers;
@@ -114,7 +117,8 @@ static void watch(int operation, int fd, uint32_t events, uint64_t who) {
 static void open_some(void) {
     while (next_to_open < viewer_count && under_way < OPENING) {
         Viewer *viewer = &viewers[next_to_open];
-        *viewer = (Viewer){.fd = dial(server_port), .channel = next_to_open % channels, .state = CONNECTING};
+        int port = server_ports[next_to_open / channels % (uint32_t)port_count];
+        *viewer = (Viewer){.fd = dial(port), .channel = next_to_open % channels, .state = CONNECTING};
         watch(EPOLL_CTL_ADD, viewer->fd, EPOLLOUT, next_to_open++);
         under_way++;
     }
@@ -123,11 +127,13 @@ static void open_some(void) {
 static void ask(Viewer *viewer, uint32_t index) {
     char name[16], target[2048], request[4096];
     snprintf(name, sizeof name, "ch-%06u", viewer->channel);
-    snprintf(target, sizeof target, path, name);
+    int in_path = *resume && *last_event_id;
+    snprintf(target, sizeof target, in_path ? resume : path, name, last_event_id);
     int size = snprintf(request, sizeof request,
         "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n%s%s%s%s%s\r\n", target,
         header, *header ? "\r\n" : "",
-        *last_event_id ? "Last-Event-ID: " : "", last_event_id, *last_event_id ? "\r\n" : "");
+        *last_event_id && !in_path ? "Last-Event-ID: " : "", in_path ? "" : last_event_id,
+        *last_event_id && !in_path ? "\r\n" : "");
     if (send(viewer->fd, request, (size_t)size, MSG_NOSIGNAL) != size) die("send");
     viewer->state = HEAD;
     watch(EPOLL_CTL_MOD, viewer->fd, EPOLLIN, index);
@@ -479,6 +485,15 @@ static void obey(char *line) {
     else { errno = EINVAL; die("no such command"); }
 }
 
+static void read_ports(const char *text) {
+    for (port_count = 0; port_count < PORTS && *text; port_count++) {
+        char *end;
+        server_ports[port_count] = (int)strtol(text, &end, 10);
+        text = *end ? end + 1 : end;
+    }
+    publish_port = server_ports[0];
+}
+
 int main(int argc, char **argv) {
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
@@ -486,9 +501,10 @@ int main(int argc, char **argv) {
     setrlimit(RLIMIT_NOFILE, &files);
     for (int i = 1; i + 1 < argc; i += 2) {
         const char *name = argv[i], *value = argv[i + 1];
-        if (!strcmp(name, "--port")) server_port = publish_port = atoi(value);
+        if (!strcmp(name, "--port")) read_ports(value);
         else if (!strcmp(name, "--publish-port")) publish_port = atoi(value);
         else if (!strcmp(name, "--path")) path = value;
+        else if (!strcmp(name, "--resume")) resume = value;
         else if (!strcmp(name, "--header")) header = value;
         else if (!strcmp(name, "--ready")) ready_word = value;
         else if (!strcmp(name, "--channels")) channels = (uint32_t)atoi(value);

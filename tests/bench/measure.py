@@ -18,14 +18,17 @@ SERVER_CORE: Final = 0
 LOAD_CORE: Final = 1
 """With two cores or more, the server has one, and the load generator and Redis share the other."""
 
+PROFILED: Final = 0
+VIRTUAL: Final = 1
 SCHEDULED: Final = 2
-"""The CPU clock of a process: user and system time, in nanoseconds."""
+"""The CPU clocks of a process: user and system time, and user time, both sampled by the kernel's timer, and user and
+system time, in nanoseconds."""
 
 
-def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time of these processes so far, including all threads."""
+def cpu_seconds(pids: Iterable[int], clock: int = SCHEDULED) -> float:
+    """User and system time of these processes so far, including all threads, or another of their clocks."""
     # The clock's id is computed as clock_getcpuclockid(3) does; /proc/PID/stat only counts ticks of 10 ms.
-    return sum(time.clock_gettime((~pid << 3) | SCHEDULED) for pid in pids)
+    return sum(time.clock_gettime((~pid << 3) | clock) for pid in pids)
 
 
 def pss_bytes(pids: Iterable[int]) -> int:

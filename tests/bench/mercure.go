@@ -1,4 +1,4 @@
-// A Mercure hub, with its history in a file: what docs/ai.md is compared with. Arguments: port, folder, key.
+// A Mercure hub, with its history in a file. Arguments: port, folder, key.
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/dunglas/mercure"
 )
@@ -20,7 +21,7 @@ func main() {
 		log.Fatal(err)
 	}
 	hub, err := mercure.NewHub(context.Background(), mercure.WithTransport(transport), mercure.WithLogger(logger),
-		mercure.WithAnonymous(), mercure.WithPublisherJWT([]byte(os.Args[3]), "HS256"))
+		mercure.WithAnonymous(), mercure.WithHeartbeat(15*time.Second), mercure.WithPublisherJWT([]byte(os.Args[3]), "HS256"))
 	if err != nil {
 		log.Fatal(err)
 	}

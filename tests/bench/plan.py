@@ -7,9 +7,11 @@ from typing import Final
 
 from tests.bench.index import first_page, keeping
 from tests.bench.polls import batch, polling, publishing, single
+from tests.bench.several import KILLED, SEVERAL, SEVERAL_VIEWERS, death, fan_out, many_channels
 from tests.bench.workloads import (
     ALL,
     Case,
+    calls_to_open,
     contents_held,
     flood,
     idle,
@@ -26,6 +28,7 @@ from tests.bench.workloads import (
 HUB: Final = "hub-redis"
 SOCKETS: Final = "hub-websocket"
 PEERS: Final = ("hub-redis", "nchan", "floor")
+GO: Final = ("centrifugo", "mercure")
 FAST: Final = (*PEERS, "hub-embedded")
 STREAMERS: Final = (*FAST, "better-sse", "sse-starlette")
 STALLED_SECONDS: Final = 60.0
@@ -56,22 +59,27 @@ TITLES: Final = {
     "i": "streams and WebSockets: opening, an idle viewer, and one event at a time",
     "index": "the index: the first page of the list of channels, and publishing with and without it",
     "j": "20 streams of many channels each, 5,000 events/s over all",
+    "processes": "several processes on one Redis: one event at a time",
+    "processes-events": "several processes on one Redis: events of 20 channels with 16 viewers each",
+    "processes-death": "several processes: one is killed (SIGKILL) while events flow",
     "growth-viewers": "cost of a delivery against viewers of one channel",
     "growth-channels": "cost of an event against channels with one viewer each, at 4,000 events/s over all",
     "growth-unwatched": "cost of an event against channels without viewers, at 4,000 events/s over all",
     "growth-contents": "memory per content against contents of one channel",
     "calls": "system calls per delivery, one channel with 1,000 viewers (measured where strace is installed)",
+    "calls-open": "system calls per connect",
 }
 """The title of each workload."""
 
 
 def plan() -> list[Case]:
     """Every case, in the order of the report."""
-    return [*_fan_out(), *_viewers(), *_requests(), *_growth(), *_counters()]
+    return [*_fan_out(), *_viewers(), *_requests(), *_several(), *_growth(), *_counters()]
 
 
 def _fan_out() -> list[Case]:
-    sizes = [(1_000, ALL), (5_000, FAST), (10_000, FAST)]
+    fast = (HUB, "centrifugo", *FAST[1:])
+    sizes = [(1_000, (HUB, *GO, *ALL[1:])), (5_000, fast), (10_000, fast)]
     rates = [(1_000, ALL), (5_000, ALL), (20_000, FAST)]
     return [
         *(
@@ -104,8 +112,20 @@ def _viewers() -> list[Case]:
     none = stalled(500, 0, UNSTALLED_SECONDS)
     keepers = ("hub-redis", "nchan")
     return [
-        Case(workload="d", label="10,000 viewers", size=1e4, measure=reconnects(10_000, 500, 10), servers=STREAMERS),
-        Case(workload="e", label="10,000 viewers", size=1e4, measure=idle(10_000, 15), servers=STREAMERS),
+        Case(
+            workload="d",
+            label="10,000 viewers",
+            size=1e4,
+            measure=reconnects(10_000, 500, 10),
+            servers=(HUB, *GO, *STREAMERS[1:]),
+        ),
+        Case(
+            workload="e",
+            label="10,000 viewers",
+            size=1e4,
+            measure=idle(10_000, 15),
+            servers=(HUB, *GO, *STREAMERS[1:]),
+        ),
         Case(workload="i", label="5,000 viewers", size=5e3, measure=sockets(5_000), servers=(HUB, SOCKETS)),
         *(
             Case(
@@ -158,6 +178,19 @@ def _requests() -> list[Case]:
     ]
 
 
+def _several() -> list[Case]:
+    workers = tuple(name for name in SEVERAL if name.startswith("workers"))
+    cases = (
+        ("processes", SEVERAL_VIEWERS, fan_out(2_000), (HUB, *SEVERAL)),
+        ("processes-events", "1,000 events/s over 20 channels", many_channels(20, 16, 1_000, 4), (HUB, *SEVERAL)),
+        ("processes-death", KILLED, death(200, 10, 20, 8), workers),
+    )
+    return [
+        Case(workload=workload, label=label, size=1, measure=measure, servers=servers)
+        for workload, label, measure, servers in cases
+    ]
+
+
 def _growth() -> list[Case]:
     return [
         *(
@@ -206,4 +239,8 @@ def _growth() -> list[Case]:
 def _counters() -> list[Case]:
     if shutil.which("strace") is None:
         return []
-    return [Case(workload="calls", label="1,000 viewers", size=1e3, measure=system_calls(1_000, 10), servers=PEERS)]
+    counted = (HUB, "centrifugo", "nchan", "floor")
+    return [
+        Case(workload="calls", label="1,000 viewers", size=1e3, measure=system_calls(1_000, 10), servers=counted),
+        Case(workload="calls-open", label="1,000 connects", size=1e3, measure=calls_to_open(1_000), servers=counted),
+    ]

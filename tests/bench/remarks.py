@@ -4,28 +4,60 @@ from __future__ import annotations
 
 from typing import Final
 
+CHOOSING: Final = """
+Each number is the median of one run, in which the servers took turns on one machine, each with one core: compare rows,
+and expect other absolute numbers on yours. A delivery is one event of 200 bytes to one of 1,000 viewers of a channel,
+(a) below; p50 and p99 are its way from the publisher to the viewer. An idle viewer is one of 10,000, (e) below. A
+connect is one of 10,000 that come back together and, where the server keeps a history, catch up on what they missed,
+(d) below.
+"""
+"""For docs/benchmarks.md, before the table for a reader who has to choose."""
+
+PUBLISHED: Final = ("Mercure, as it publishes", "", "", "", "", "at most 26,000; not measured here", "")
+"""40,000 connections in the 1 GiB of a t3.micro."""
+
+AFTER_CHOICE: Final = """
+The servers do not do the same. Statushub keeps the state of each content, and brings a viewer up to it, however long
+it was away; Centrifugo, Mercure and nchan keep a history of messages, from which a viewer that was away for longer than
+it lasts gets a part or nothing; better-sse and sse-starlette keep none, and their connects catch nothing up. Mercure's
+own figure is [40,000 connections on a machine with 1 GiB](https://mercure.rocks/docs/hub/load-test), which is at most
+26 KB for each. The bare loop writes to sockets and knows nothing: no server can cost less.
+[What machines many viewers need](capacity.md) follows from these numbers.
+"""
+"""After that table."""
+
+BUDGET: Final = """
+What is promised are ratios of measurements of the same round. Two lines have a unit, because nothing is comparable:
+the throughput of the SDK, and a page of the index.
+"""
+"""Before the budget."""
+
 METHOD: Final = """
 Each measurement starts its server anew on a free loopback port, loads it, and stops it. The servers take turns,
 the order rotates from round to round, and each ratio is made of two measurements of one round. The tables give
-the median and, in brackets, the minimum and the maximum.
+the median and, in brackets, the minimum and the maximum. Some workloads have fewer rounds: those whose numbers are the
+same each time, those that take minutes, and curves, of which the shape counts.
 
 CPU is the user and system time of the server's processes (all of them; Redis' is listed separately), from the
 first publish to the last delivery, divided by the number of deliveries. It includes the work that the kernel does
-on the sender's behalf on loopback: the receiver's side of TCP, and waking the reader. Memory is the proportional
-set size (PSS), less that before the first viewer, divided by the number of viewers. The server has one core; the
-load generator (`tests/bench/load.c`) and Redis share the other. Each measurement checks that every event reached
-every viewer in order; a measurement that fails this check is discarded and listed below.
+on the sender's behalf on loopback: the receiver's side of TCP, and waking the reader. Its parts in user space and in
+the kernel are shares that the kernel's timer sampled. Memory is the proportional set size (PSS), less that before the
+first viewer, divided by the number of viewers. The server has one core, also where it is several processes; the load
+generator (`tests/bench/load.c`) and Redis share the other. Each measurement checks that every event reached every
+viewer in order; a measurement that fails this check is discarded and listed below.
 
 Events carry the same data everywhere, about 200 bytes. They are published the way each server takes them: to
 Redis where the hub runs over Redis, otherwise by HTTP on one pipelined connection, twenty to a request in (b) for
 the embedded hub. In (b) and (c) the publisher sends each event when it is due, within a millisecond. Each server
-is a single process: nchan has one worker. nchan, better-sse and sse-starlette keep no state per content and skip
-nothing; those without a history have nothing to catch up on in (d). The portable path of the hub may skip
-superseded states; (b) lists how many it skipped.
+is a single process, unless several are measured: nchan has one worker, Centrifugo and Mercure have `GOMAXPROCS=1`.
+Centrifugo has its memory engine, a history, and `uni_sse`; Mercure writes its history into a file. Only Mercure's
+publisher has a token. nchan, better-sse and sse-starlette keep no state per content and skip nothing; those without a
+history have nothing to catch up on in (d). The portable path of the hub may skip superseded states; (b) lists how many
+it skipped.
 """
 
 REMARKS: Final[dict[str, str]] = {
-    "b": (
+    "b-hub-redis-20000": (
         "Two thirds of it are spent in the kernel, and the bare C loop pays them too: each event wakes the server, "
         "takes one read and one write, and wakes the reader. Reading announcements once a millisecond above 8,000 a "
         "second was tried: a third less, and so less than the C loop itself takes in the same rounds."
@@ -34,7 +66,11 @@ REMARKS: Final[dict[str, str]] = {
         "Since version 0.23 uvloop writes immediately, so that the writes of one loop iteration leave one by one. The "
         "events of one batch of announcements leave in one write; where events arrive singly there is nothing to join."
     ),
-    "d": (
+    "d-centrifugo": (
+        "Everything after the head (retry, the missed events, ready) is one write. Freezing and tuning the garbage "
+        "collector was tried: no gain."
+    ),
+    "d-floor": (
         "Everything after the head (retry, the missed events, ready) is one write. Freezing and tuning the garbage "
         "collector was tried: no gain."
     ),
@@ -79,6 +115,13 @@ GROWTH: Final[dict[str, str]] = {
         "kernel causes it: in a run that separated the two, the hub's user time was 21, 23 and 18 µs at 10, 1,000 and "
         "10,000 channels, and its system time 16, 23 and 21; nchan's system time rose from 19 to 22 and 25, the loop's "
         "from 16 to 20 and 18. Each event goes to another socket than those before it."
+    ),
+    "processes": (
+        "Each process reads each announcement, which is little beside a thousand deliveries; Redis sends one to each."
+    ),
+    "processes-events": (
+        "With few viewers of each channel it is not flat: each process reads the announcements of every channel that "
+        "one of its viewers follows. The growth from row to row, divided by the processes more, is what one costs."
     ),
     "growth-unwatched": "Flat, and close to zero: Redis sends the hub no announcement of a channel without viewers.",
     "growth-contents": (

@@ -9,13 +9,40 @@ from typing import Final
 import msgspec
 
 from tests.bench.budget import Verdict, verdicts
-from tests.bench.harness import Beside, Results, Sample, Spread, spread
+from tests.bench.harness import STARTS, Beside, Results, Sample, Spread, spread
 from tests.bench.picture import Bars, Curves, picture
 from tests.bench.plan import TITLES
-from tests.bench.remarks import ACTS, BESIDE, ELSEWHERE, FAILURES, GROWTH, MEMORY, METHOD, NEIGHBOURS, REMARKS
+from tests.bench.remarks import (
+    ACTS,
+    AFTER_CHOICE,
+    BESIDE,
+    BUDGET,
+    CHOOSING,
+    ELSEWHERE,
+    FAILURES,
+    GROWTH,
+    MEMORY,
+    METHOD,
+    NEIGHBOURS,
+    PUBLISHED,
+    REMARKS,
+)
 from tests.bench.servers import LABELS, SERVERS
+from tests.bench.several import SEVERAL_LABELS
 
 PEERS: Final = ("nchan", "floor")
+CHOICE: Final = (
+    "hub-redis",
+    "hub-embedded",
+    "centrifugo",
+    "mercure",
+    "nchan",
+    "better-sse",
+    "sse-starlette",
+    "floor",
+)
+"""The servers between which a reader chooses, and the least that any of them could cost."""
+
 JSON: Final = "benchmarks.json"
 MARKDOWN: Final = "benchmarks.md"
 PICTURE: Final = "benchmarks.svg"
@@ -23,6 +50,8 @@ PICTURE: Final = "benchmarks.svg"
 COLUMNS: Final = {
     "per_second": ("per second", 1.0),
     "cpu_us": ("CPU, µs each", 1.0),
+    "user_us": ("in user space", 1.0),
+    "system_us": ("in the kernel", 1.0),
     "page_ms": ("CPU of hub and Redis, ms per page", 1.0),
     "bare_us": ("Redis' CPU without the index", 1.0),
     "to_bare": ("to without", 1.0),
@@ -42,15 +71,30 @@ COLUMNS: Final = {
     "broker_reads": ("broker reads", 1.0),
     "seconds": ("seconds", 1.0),
     "calls": ("system calls per delivery", 1.0),
+    "open_calls": ("system calls per connect", 1.0),
+    "fullest_single": ("viewers of the fullest process, to an even share: come one by one", 1.0),
+    "fullest": ("come together", 1.0),
+    "affected": ("viewers cut off", 1.0),
+    "reconnects": ("most reconnects of a viewer", 1.0),
+    "missed": ("viewers that miss a state", 1.0),
+    "disordered": ("events out of order", 1.0),
+    "back_ms": ("until all are back, ms", 1.0),
 }
 """The values that are reported, in this order: the head of the column, and the divisor."""
 
+NAMES: Final = {**LABELS, **SEVERAL_LABELS, "nothing": "the same server, doing nothing"}
+
+ZEROS: Final = frozenset({"missed", "disordered"})
+"""Values that are told even if all are zero."""
+
 RATIOS: Final = {
-    "a": PEERS,
+    "a": ("centrifugo", *PEERS),
     "b": PEERS,
     "c": PEERS,
-    "d": PEERS,
-    "e": ("nchan",),
+    "d": ("centrifugo", *PEERS),
+    "e": ("centrifugo", "nchan"),
+    "processes": ("hub-redis",),
+    "processes-events": ("hub-redis",),
     "g": ("nothing",),
     "i": ("hub-redis",),
 }
@@ -81,11 +125,14 @@ def summary(results: Results) -> str:
 def _document(results: Results) -> Iterator[str]:
     yield "# Benchmarks"
     yield ""
-    yield f"Written by `make bench`; do not edit. Measured by {', '.join(f'`{it}`' for it in results.commands)}."
+    yield "Written by `make bench`; do not edit. [How it is measured](#how-it-is-measured) is at the end."
     yield ""
+    yield from _choice(results)
     yield f"![Cost and memory beside the peers]({PICTURE})"
     yield ""
     yield "## Budget"
+    yield ""
+    yield BUDGET.strip()
     yield ""
     yield from _table(
         ("", "promise", "limit", "found (minimum to maximum)"),
@@ -98,20 +145,54 @@ def _document(results: Results) -> Iterator[str]:
     yield from _counted(results)
     yield ELSEWHERE.strip()
     yield ""
+    yield from _method(results)
+
+
+def _choice(results: Results) -> Iterator[str]:
+    """The table for a reader who has to choose."""
+    yield "## Which server costs what"
+    yield ""
+    yield CHOOSING.strip()
+    yield ""
+    columns = (
+        ("a", "1,000 viewers", "cpu_us"),
+        ("a", "1,000 viewers", "p50_ms"),
+        ("a", "1,000 viewers", "p99_ms"),
+        ("e", "10,000 viewers", "viewer_bytes"),
+        ("d", "10,000 viewers", "cpu_us"),
+    )
+    rows = []
+    for server in CHOICE:
+        found = [spread(results.values(workload, label, server, name)) for workload, label, name in columns]
+        if any(found):
+            ratio = spread(results.ratios(*columns[0][:2], server, "hub-redis", "cpu_us"))
+            cells = ["" if it is None else _number(it.median) for it in found]
+            rows.append((NAMES[server], cells[0], "" if ratio is None else _number(ratio.median), *cells[1:]))
+    heads = ("", "CPU a delivery, µs", "times ours", "p50, ms", "p99, ms", "bytes an idle viewer", "CPU a connect, µs")
+    yield from _table(heads, [*rows[:-1], PUBLISHED, *rows[-1:]])
+    yield AFTER_CHOICE.strip()
+    yield ""
+
+
+def _method(results: Results) -> Iterator[str]:
     yield "## How it is measured"
     yield ""
     yield METHOD.strip()
     yield ""
+    yield f"Measured by {', '.join(f'`{it}`' for it in results.commands)}."
+    yield ""
     yield from _table(("machine", ""), list(results.machine.items()))
     yield from _table(("version of", ""), list(results.versions.items()))
-    for name, needed in results.skipped.items():
-        yield f"- {LABELS.get(name, name)} was skipped: it needs {needed}"
+    if results.skipped:
+        for name, needed in results.skipped.items():
+            yield f"- {NAMES[name]} was skipped: it needs {needed}"
+        yield ""
     problems = [sample for sample in results.samples if sample.problem]
     if problems:
         yield "Measurements that failed, and are in no table:"
         yield ""
         for it in problems:
-            what = f"({it.workload}) {it.label}, {LABELS.get(it.server, it.server)}"
+            what = f"({it.workload}) {it.label}, {NAMES[it.server]}"
             yield f"- {what}: {it.problem.strip()}. {FAILURES.get(f'{it.workload}-{it.server}', '')}".rstrip()
         yield ""
     yield "To repeat it: `make bench` (all of it), `make bench-quick` (two minutes), or"
@@ -136,19 +217,19 @@ def _workload(results: Results, workload: str, title: str) -> Iterator[str]:
     yield _rounds(samples)
     yield ""
     names = [name for name in COLUMNS if any(name in sample.values for sample in samples)]
-    names = [name for name in names if any(sample.values.get(name) for sample in samples)]
+    names = [name for name in names if name in ZEROS or any(sample.values.get(name) for sample in samples)]
     ratios = RATIOS.get(workload, ())
     heads = ("", "", *(COLUMNS[name][0] for name in names), *(f"to {other}" for other in ratios))
     rows = []
     for label in dict.fromkeys(sample.label for sample in samples):
         there = {sample.server for sample in samples if sample.label == label}
-        for server in (*SERVERS, "nothing"):
+        for server in STARTS:
             if server in there:
                 cells = [
                     _cell(spread(results.values(workload, label, server, name)), COLUMNS[name][1]) for name in names
                 ]
                 told = [_cell(spread(results.ratios(workload, label, server, other, names[0]))) for other in ratios]
-                rows.append((label, LABELS.get(server, "the same server, doing nothing"), *cells, *told))
+                rows.append((label, NAMES[server], *cells, *told))
     yield from _table(heads, rows)
     if workload in GROWTH:
         yield GROWTH[workload]
@@ -161,7 +242,7 @@ def _rounds(samples: Sequence[Sample]) -> str:
         server: len({it.round for it in samples if it.server == server}) for server in {it.server for it in samples}
     }
     most = max(rounds.values())
-    less = [f"{count} of {LABELS.get(server, server)}" for server, count in sorted(rounds.items()) if count < most]
+    less = [f"{count} of {NAMES[server]}" for server, count in sorted(rounds.items()) if count < most]
     return f"{most} round{'s' if most > 1 else ''}{'; ' if less else ''}{', '.join(less)}."
 
 
@@ -250,6 +331,7 @@ def _picture(results: Results) -> str:
                 _bars(results, "a", "1,000 viewers", "cpu_us"),
             ),
             ("Memory per idle viewer, 10,000 viewers (bytes)", _bars(results, "e", "10,000 viewers", "viewer_bytes")),
+            ("CPU per reconnect, 10,000 viewers (µs)", _bars(results, "d", "10,000 viewers", "cpu_us")),
             ("CPU per event, 1,000 channels, 20,000 events/s (µs)", _bars(results, "b", "20,000 events/s", "cpu_us")),
             ("CPU per delivery (µs) against viewers of one channel", _curves(results, "growth-viewers", "cpu_us")),
             ("CPU per event (µs) against channels with one viewer each", _curves(results, "growth-channels", "cpu_us")),

@@ -13,15 +13,19 @@ from pathlib import Path
 import msgspec
 
 from tests.bench.load import Answer, Load, compiled, loading
-from tests.bench.measure import SystemCalls, cpu_seconds, pss_bytes, switches
-from tests.bench.servers import Running, Start
+from tests.bench.measure import PROFILED, VIRTUAL, SystemCalls, cpu_seconds, pss_bytes, switches
+from tests.bench.running import Running, Start
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """The cost of an interval: CPU seconds of the server and of Redis, and the server's voluntary context switches."""
+    """The cost of an interval: CPU seconds of the server and of Redis, and the server's voluntary context switches.
+
+    `user` is the part of `cpu` outside of the kernel, as a share that the kernel's timer sampled.
+    """
 
     answer: Answer
     cpu: float
+    user: float
     redis_cpu: float
     switches: int
     seconds: float
@@ -45,9 +49,10 @@ class Session:
         file = self.folder / f"template-{next(self._numbers)}"
         file.write_bytes(template or self.server.template(0))
         options = {
-            "port": self.server.port,
+            "port": ",".join(map(str, self.server.ports or (self.server.port,))),
             "publish_port": self.server.publish_port,
             "path": path or self.server.path,
+            "resume": self.server.resume,
             "spanning": int(bool(path)),
             "ready": self.server.ready,
             "header": self.server.header,
@@ -72,10 +77,14 @@ class Session:
         """Give the load generator a command; returns its cost, from the command to the answer."""
         pids, redis = self.server.pids, self.server.redis_pids
         began, before, redis_before, waits = time.monotonic(), cpu_seconds(pids), cpu_seconds(redis), switches(pids)
+        sampled, user = cpu_seconds(pids, PROFILED), cpu_seconds(pids, VIRTUAL)
         answer = load.ask(*words)
+        cpu = cpu_seconds(pids) - before
+        sampled, user = cpu_seconds(pids, PROFILED) - sampled, cpu_seconds(pids, VIRTUAL) - user
         return Cost(
             answer=answer,
-            cpu=cpu_seconds(pids) - before,
+            cpu=cpu,
+            user=cpu * user / sampled if sampled else cpu,
             redis_cpu=cpu_seconds(redis) - redis_before,
             switches=switches(pids) - waits,
             seconds=time.monotonic() - began,

@@ -52,6 +52,12 @@ def micros(cost: Cost, count: float) -> float:
     return cost.cpu / max(count, 1) * 1e6
 
 
+def made_of(cost: Cost, count: float) -> Values:
+    """The same in all, and in and outside of the kernel."""
+    whole, user = micros(cost, count), cost.user / max(count, 1) * 1e6
+    return {"cpu_us": whole, "user_us": user, "system_us": whole - user}
+
+
 def one_at_a_time(viewers: int, deliveries: int = DELIVERIES) -> Callable[[Session, str], Values]:
     """(a) One channel; each event is published when every viewer has received the one before."""
 
@@ -63,10 +69,10 @@ def one_at_a_time(viewers: int, deliveries: int = DELIVERIES) -> Callable[[Sessi
         load.ask("publish", max(events // 10, 2), 0).checked()
         cost = session.cost(load, "publish", events, 0)
         return {
-            "cpu_us": micros(cost, cost.answer.checked().delivered),
+            **made_of(cost, cost.answer.checked().delivered),
             "switches": cost.switches / cost.answer.delivered,
             "viewer_bytes": memory / viewers,
-            **_observed(cost, events),
+            **observed(cost, events),
         }
 
     return measure
@@ -86,10 +92,10 @@ def sockets(viewers: int, deliveries: int = DELIVERIES) -> Callable[[Session, st
         load.ask("publish", max(events // 10, 2), 0).checked()
         cost = session.cost(load, "publish", events, 0)
         return {
-            "cpu_us": micros(cost, cost.answer.checked().delivered),
+            **made_of(cost, cost.answer.checked().delivered),
             "open_us": micros(opening, viewers),
             "viewer_bytes": memory / (viewers + 100),
-            **_observed(cost, events),
+            **observed(cost, events),
         }
 
     return measure
@@ -108,10 +114,10 @@ def one_viewer_each(channels: int, rate: int, seconds: float = RATE_SECONDS) -> 
         if server != CONFLATES:
             cost.answer.checked()
         return {
-            "cpu_us": micros(cost, events),
+            **made_of(cost, events),
             "of_rate": min(1.0, seconds / cost.answer.seconds),
             "skipped": 1 - cost.answer.delivered / cost.answer.expected,
-            **_observed(cost, events),
+            **observed(cost, events),
         }
 
     return measure
@@ -127,7 +133,7 @@ def spanning(channels: int, path: str, viewers: int, rate: int) -> Callable[[Ses
         load.ask("publish", rate, rate).checked()
         events = round(rate * RATE_SECONDS)
         cost = session.cost(load, "publish", events, rate)
-        return {"cpu_us": micros(cost, cost.answer.checked().delivered), **_observed(cost, events)}
+        return {"cpu_us": micros(cost, cost.answer.checked().delivered), **observed(cost, events)}
 
     return measure
 
@@ -142,12 +148,12 @@ def flood(viewers: int, rate: int, seconds: float = RATE_SECONDS) -> Callable[[S
         single = session.cost(load, "publish", 100, 0)
         events = round(rate * seconds)
         cost = session.cost(load, "publish", events, rate)
-        cpu = micros(cost, cost.answer.checked().delivered)
+        parts = made_of(cost, cost.answer.checked().delivered)
         return {
-            "cpu_us": cpu,
-            "to_single": cpu / micros(single, single.answer.checked().delivered),
+            **parts,
+            "to_single": parts["cpu_us"] / micros(single, single.answer.checked().delivered),
             "of_rate": min(1.0, seconds / cost.answer.seconds),
-            **_observed(cost, events),
+            **observed(cost, events),
         }
 
     return measure
@@ -169,8 +175,9 @@ def reconnects(viewers: int, contents: int, missed: int) -> Callable[[Session, s
         # A stream without a ready event may still be catching up.
         rest = session.cost(load, "idle", 0.0 if session.server.ready else 1.0)
         answer = storm.answer.checked()
+        both = msgspec.structs.replace(storm, cpu=storm.cpu + rest.cpu, user=storm.user + rest.user)
         return {
-            "cpu_us": (storm.cpu + rest.cpu) / viewers * 1e6,
+            **made_of(both, viewers),
             "caught_up": (answer.caught_up + rest.answer.caught_up) / viewers,
             "broker_reads": session.broker_reads() - reads,
             "seconds": answer.seconds,
@@ -192,10 +199,10 @@ def last_event_id(session: Session, load: Load) -> str:
                 text += stream.recv(65536)
         load.ask("publish", 1, 0)
         # Up to the end of the frame, in which the id may follow the data.
-        while not re.search(rb'"t":1[^\n]*\n(?:[^\n]+\n)*?\r?\n', text.rpartition(b"event: ready")[2]):
+        ready = (session.server.ready or "event: ready").encode()
+        while not re.search(rb'"t":1[^\n]*\n(?:[^\n]+\n)*?\r?\n', text.rpartition(ready)[2]):
             text += stream.recv(65536)
-    ids: list[bytes] = re.findall(rb"^id: (.+?)\r?$", text, re.MULTILINE)
-    return ids[-1].decode() if ids else "-"
+    return session.server.cursor(text) or "-"
 
 
 def idle(viewers: int, seconds: float) -> Callable[[Session, str], Values]:
@@ -249,6 +256,19 @@ def system_calls(viewers: int, events: int) -> Callable[[Session, str], Values]:
     return measure
 
 
+def calls_to_open(viewers: int) -> Callable[[Session, str], Values]:
+    """System calls per stream that is opened, of a channel without a state."""
+
+    def measure(session: Session, server: str) -> Values:
+        load = session.load()
+        load.ask("connect", 100).checked()
+        answer, calls = session.system_calls(load, "connect", viewers)
+        answer.checked()
+        return {"open_calls": calls / viewers}
+
+    return measure
+
+
 def unwatched(channels: int, rate: int, seconds: float) -> Callable[[Session, str], Values]:
     """Growth: events of channels without viewers."""
 
@@ -277,7 +297,7 @@ def contents_held(contents: int) -> Callable[[Session, str], Values]:
     return measure
 
 
-def _observed(cost: Cost, events: int) -> Values:
+def observed(cost: Cost, events: int) -> Values:
     return {
         "redis_us": cost.redis_cpu / events * 1e6,
         "p50_ms": cost.answer.p50_us / 1e3,

@@ -29,6 +29,7 @@ HUB: Final = "hub-redis"
 SOCKETS: Final = "hub-websocket"
 PEERS: Final = ("hub-redis", "nchan", "floor")
 GO: Final = ("centrifugo", "mercure")
+PROXIED: Final = "hub-nginx"
 FAST: Final = (*PEERS, "hub-embedded")
 STREAMERS: Final = (*FAST, "better-sse", "sse-starlette")
 STALLED_SECONDS: Final = 60.0
@@ -79,7 +80,7 @@ def plan() -> list[Case]:
 
 def _fan_out() -> list[Case]:
     fast = (HUB, "centrifugo", *FAST[1:])
-    sizes = [(1_000, (HUB, *GO, *ALL[1:])), (5_000, fast), (10_000, fast)]
+    sizes = [(1_000, (HUB, *GO, *ALL[1:], PROXIED)), (5_000, fast), (10_000, fast)]
     rates = [(1_000, ALL), (5_000, ALL), (20_000, FAST)]
     return [
         *(
@@ -117,14 +118,14 @@ def _viewers() -> list[Case]:
             label="10,000 viewers",
             size=1e4,
             measure=reconnects(10_000, 500, 10),
-            servers=(HUB, *GO, *STREAMERS[1:]),
+            servers=(HUB, *GO, *STREAMERS[1:], PROXIED),
         ),
         Case(
             workload="e",
             label="10,000 viewers",
             size=1e4,
             measure=idle(10_000, 15),
-            servers=(HUB, *GO, *STREAMERS[1:]),
+            servers=(HUB, *GO, *STREAMERS[1:], PROXIED),
         ),
         Case(workload="i", label="5,000 viewers", size=5e3, measure=sockets(5_000), servers=(HUB, SOCKETS)),
         *(

@@ -94,12 +94,16 @@ REMARKS: Final[dict[str, str]] = {
 """For a missed line of the budget: the reason, and what was tried."""
 
 FAILURES: Final[dict[str, str]] = {
+    "centrifugo": (
+        "Centrifugo closes a stream whose write is not done within a second, which its single core, shared with other "
+        "work of a busy machine, may take for thousands of viewers."
+    ),
     "b-hub-embedded": (
         "In an hour in which the machine was slow the publisher, which does not wait for answers, was more than 256 "
         "requests ahead of them, and the hub closed its connection. It now applies backpressure instead."
     ),
 }
-"""For measurements that failed: the reason."""
+"""For measurements that failed, by workload and server, or by server: the reason."""
 
 GROWTH: Final[dict[str, str]] = {
     "index": (

@@ -193,7 +193,8 @@ def _method(results: Results) -> Iterator[str]:
         yield ""
         for it in problems:
             what = f"({it.workload}) {it.label}, {NAMES[it.server]}"
-            yield f"- {what}: {it.problem.strip()}. {FAILURES.get(f'{it.workload}-{it.server}', '')}".rstrip()
+            said = FAILURES.get(f"{it.workload}-{it.server}") or FAILURES.get(it.server, "")
+            yield f"- {what}: {it.problem.strip()}. {said}".rstrip()
         yield ""
     yield "To repeat it: `make bench` (all of it), `make bench-quick` (two minutes), or"
     yield "`.venv/bin/python -m tests.bench --only a,e --servers hub-redis,nchan,floor --repeat 5`."

@@ -29,7 +29,7 @@ class Running(msgspec.Struct, kw_only=True):
     `header` are lines of its request. Where `resume` is given, a stream gets its cursor by this path, whose second `%s`
     it is, and otherwise as Last-Event-ID; `cursor` is that of a stream's last event, None before one has come.
 
-    With several `ports`, its streams are spread over them.
+    With several `ports`, its streams are spread over them; `more` are further processes that serve them.
     """
 
     port: int
@@ -42,13 +42,13 @@ class Running(msgspec.Struct, kw_only=True):
     resume: str = ""
     cursor: Callable[[bytes], str | None] = event_id
     redis: RedisServer | None = None
-    more: tuple[subprocess.Popen[bytes], ...] = ()
+    more: tuple[int, ...] = ()
     ports: tuple[int, ...] = ()
 
     @property
     def pids(self) -> list[int]:
         """The processes of the server, without Redis."""
-        return [pid for process in (self.process, *self.more) for pid in family(process.pid)]
+        return [pid for process in (self.process.pid, *self.more) for pid in family(process)]
 
     @property
     def redis_pids(self) -> list[int]:

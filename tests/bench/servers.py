@@ -14,8 +14,9 @@ import msgspec
 
 from tests.bench import peers, templates
 from tests.bench.load import Missing
-from tests.bench.measure import LOAD_CORE, on_core
+from tests.bench.measure import LOAD_CORE, SERVER_CORE, on_core
 from tests.bench.running import Running, Start, plain, running, uvicorn
+from tests.support import nginx_server
 from tests.support.command import environment
 from tests.support.ports import START_SECONDS, free_port, wait_for_port
 from tests.support.redis_server import RedisServer
@@ -79,6 +80,22 @@ def hub_websocket(folder: Path) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
+def hub_nginx(folder: Path) -> Iterator[Running]:
+    """The same behind nginx with deploy/nginx.conf, on the same core; both are counted."""
+    if shutil.which("nginx", path=nginx_server.PATH) is None:
+        raise Missing("nginx: apt-get install nginx")
+    home = folder / "nginx"
+    home.mkdir()
+    with hub_redis(folder) as hub, contextlib.ExitStack() as stack:
+        upstream = f"http://127.0.0.1:{hub.port}"
+        with on_core(SERVER_CORE):
+            # A stream takes two connections.
+            url = stack.enter_context(nginx_server.running_nginx(home, upstream, connections=2 * STREAMS_MAX))
+        nginx = int((home / "nginx.pid").read_text())
+        yield msgspec.structs.replace(hub, port=int(url.rpartition(":")[2]), more=(nginx,))
+
+
+@contextlib.contextmanager
 def hub_embedded(folder: Path) -> Iterator[Running]:
     """The hub with the embedded broker in memory; events are published over HTTP."""
     port = free_port()
@@ -121,6 +138,7 @@ def nothing(folder: Path) -> Iterator[Running]:
 SERVERS: Final[Mapping[str, Start]] = {
     "hub-redis": hub_redis,
     "hub-websocket": hub_websocket,
+    "hub-nginx": hub_nginx,
     "hub-embedded": hub_embedded,
     "centrifugo": peers.centrifugo,
     "mercure": peers.mercure,
@@ -135,6 +153,7 @@ SERVERS: Final[Mapping[str, Start]] = {
 LABELS: Final[Mapping[str, str]] = {
     "hub-redis": "Statushub over Redis",
     "hub-websocket": "the same over WebSocket",
+    "hub-nginx": "the same behind nginx, both",
     "hub-embedded": "Statushub embedded",
     "hub-portable": "Statushub, portable path",
     "centrifugo": "Centrifugo (Go), with history",

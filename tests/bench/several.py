@@ -71,7 +71,7 @@ def hubs(folder: Path, *, count: int) -> Iterator[Running]:
             words = hub_words(port, first.redis.url if first.redis else "")
             processes.append(stack.enter_context(running(*words, env=environment(HUB_ENVIRONMENT))))
             wait_for_port(port, processes[-1])
-        yield msgspec.structs.replace(first, ports=tuple(ports), more=tuple(processes))
+        yield msgspec.structs.replace(first, ports=tuple(ports), more=tuple(process.pid for process in processes))
 
 
 SEVERAL: Final[Mapping[str, Start]] = {

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import socket
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -69,6 +69,31 @@ def test_a_lost_event_is_noticed(tmp_path: Path) -> None:
         load.ask("connect", 1).checked()
         with pytest.raises(Lost, match="1 requests refused"):
             load.ask("publish", 1, 0).checked()
+
+
+@needs_compiler
+def test_a_lost_stream_ends_the_measurement(tmp_path: Path) -> None:
+    """What it was to get is not waited for, although heartbeats keep coming on the others."""
+    template = tmp_path / "template"
+    template.write_bytes(b"@@@@@@@@@@~~~~~~~~~~~~~~~~~~~")
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        options = {"port": server.getsockname()[1], "template": template}
+        load = stack.enter_context(loading(compiled("load", tmp_path), **options))
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        opening = pool.submit(load.ask, "connect", 2)
+        streams = [stack.enter_context(server.accept()[0]) for _ in range(2)]
+        for stream in streams:
+            stream.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        assert opening.result(PATIENCE).checked().open == 2
+        publishing = pool.submit(load.ask, "publish", 2, 0)
+        streams[0].close()
+        while not publishing.done():
+            with contextlib.suppress(OSError):
+                streams[1].sendall(b":\n\n")
+            wait([publishing], timeout=0.1)
+        with pytest.raises(Lost, match="1 streams lost"):
+            publishing.result().checked()
 
 
 @needs_compiler

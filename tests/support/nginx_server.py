@@ -23,13 +23,14 @@ LOG: Final = "nginx.log"
 
 
 @contextlib.contextmanager
-def running_nginx(folder: Path, *hubs: str, tls: bool = False) -> Iterator[str]:
+def running_nginx(folder: Path, *hubs: str, tls: bool = False, connections: int = 256) -> Iterator[str]:
     """The base URL of an nginx whose upstreams are the hubs at these one or two URLs, for the block.
 
-    With `tls` it has the lines for TLS from the file's head, with a certificate of the test.
+    With `tls` it has the lines for TLS from the file's head, with a certificate of the test. It has one worker, for
+    so many connections.
     """
     port = free_port()
-    text = _here(CONFIG, folder, port, hubs)
+    text = _here(CONFIG, folder, port, hubs, connections)
     with _running(folder, port, _with_tls(text, folder) if tls else text):
         yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
 
@@ -83,7 +84,7 @@ def _running(folder: Path, port: int, text: str) -> Iterator[None]:
         process.wait(START_SECONDS)
 
 
-def _here(text: str, folder: Path, port: int, hubs: tuple[str, ...]) -> str:
+def _here(text: str, folder: Path, port: int, hubs: tuple[str, ...], connections: int) -> str:
     """The configuration with addresses and paths of this test."""
     first, last = (hub.removeprefix("http://") for hub in (hubs[0], hubs[-1]))
     for pattern, replacement, count in (
@@ -94,7 +95,7 @@ def _here(text: str, folder: Path, port: int, hubs: tuple[str, ...]) -> str:
         (r" /dev/std(?:out|err)\b", f" {folder}/{LOG}", 2),
         (r"worker_processes auto", "worker_processes 1", 1),
         (r"worker_rlimit_nofile \d+;", "", 1),
-        (r"worker_connections \d+", "worker_connections 256", 1),
+        (r"worker_connections \d+", f"worker_connections {connections}", 1),
     ):
         text, found = re.subn(pattern, replacement, text)
         assert found == count, pattern

@@ -70,9 +70,10 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	@if [ -e node_modules/.installed ]; then npm run --silent format; fi
 
-# Says what to install of the competitors; installs nothing but better-sse, in a cache of npm's own.
+# Says what to install of the competitors; builds Centrifugo and Mercure where Go is, and installs better-sse, in the
+# user's cache. BENCH="--repeat 2" makes fewer rounds; BENCH=--help says what else.
 bench: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(BENCH)
 
 bench-quick: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.bench --quick

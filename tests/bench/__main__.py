@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench import counters, report
+from tests.bench.go_programs import VERSIONS
 from tests.bench.harness import STARTS, Results, run
 from tests.bench.measure import machine, versions
 from tests.bench.plan import TITLES, plan
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     servers = options.servers or (QUICK_SERVERS if options.quick else None)
     rounds = options.repeat or (QUICK_ROUNDS if options.quick else ROUNDS)
     command = " ".join(["python -m tests.bench", *arguments])
-    results = Results(machine=machine(), versions=versions(), commands=[command], samples=[], skipped={})
+    results = Results(machine=machine(), versions=versions() | VERSIONS, commands=[command], samples=[], skipped={})
     first = 0
     if options.add or options.more:
         kept, measured = report.read(DOCS), {case.workload for case in cases}

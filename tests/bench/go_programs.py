@@ -13,6 +13,7 @@ from tests.bench.load import SOURCES, Missing
 
 CENTRIFUGO: Final = "v6.9.1"
 MERCURE: Final = "v0.21.11"
+VERSIONS: Final = {"Centrifugo": CENTRIFUGO.removeprefix("v"), "Mercure": MERCURE.removeprefix("v")}
 
 
 def centrifugo() -> Path:

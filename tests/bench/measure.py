@@ -120,6 +120,7 @@ PROGRAMS: Final = (
     ("nginx", ("nginx", "-v"), r"nginx/(\S+)"),
     ("nchan", ("dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan"), r"^(?:\d+:)?([\d.]+)"),
     ("Node", ("node", "--version"), r"v(\S+)"),
+    ("Go", ("go", "version"), r"go(\d\S+)"),
     ("redis-server", ("redis-server", "--version"), r"v=(\S+)"),
     ("cc", ("cc", "--version"), r"(\d+\.\d+\.\d+)"),
 )

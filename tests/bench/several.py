@@ -256,7 +256,7 @@ async def _death(session: Session, viewers: int, contents: int, rate: int, secon
     }
 
 
-async def _until(reached: Callable[[], bool], what: str, timeout: float = 30) -> None:
+async def _until(reached: Callable[[], bool], what: str, timeout: float = 60) -> None:
     deadline = time.monotonic() + timeout
     while not reached():
         if time.monotonic() > deadline:

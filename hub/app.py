@@ -53,8 +53,10 @@ from statushub.hub.http.errors import exception_handlers
 from statushub.hub.http.hosts import Hosts
 from statushub.hub.http.middleware import RequestMiddleware
 from statushub.hub.http.observer import Observed, Observer
+from statushub.hub.http.portable import Portable
 from statushub.hub.http.rate_limiter import RateLimiter, ReadLimiter, WriteLimiter
 from statushub.hub.http.shortcut import Front, Shortcut
+from statushub.hub.http.stopping import hearing_of_stop
 from statushub.hub.http.traces import Traced
 from statushub.hub.hub import Hub
 from statushub.hub.intervals import Intervals
@@ -330,7 +332,8 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Hub]]:
         async with open_hub(settings, broker) as app.state.hub:
-            yield {"hub": app.state.hub}
+            with hearing_of_stop(app.state.hub.drain):
+                yield {"hub": app.state.hub}
 
     app = Starlette(
         routes=ROUTES, lifespan=None if hub else lifespan, exception_handlers=exception_handlers, debug=False
@@ -363,7 +366,9 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
     )
     # A trace is begun in the ordinary way only.
     shortcuts = () if settings.tracing else events.SHORTCUTS
-    return Front(cors, Shortcut(app, shortcuts, events.STREAM_HEADERS, guard=guard, observer=observer, cors=cors))
+    return Front(
+        Portable(cors), Shortcut(app, shortcuts, events.STREAM_HEADERS, guard=guard, observer=observer, cors=cors)
+    )
 
 
 def app_from_environment() -> ASGIApp:

@@ -80,7 +80,7 @@ from statushub.hub.viewers.quotas import ChannelLimits, ChannelQuota, StreamLimi
 from statushub.hub.viewers.socket import Opening
 from statushub.hub.viewers.viewers import FULL_SECONDS, Viewers
 from statushub.hub.wire.format import StreamFormat
-from statushub.hub.wire.sse import CHUNKED_SSE, SSE
+from statushub.hub.wire.sse import CHUNKED_SSE
 
 if TYPE_CHECKING:
     from statushub.hub.instagram import InstagramSync
@@ -326,21 +326,6 @@ class Hub:
             identity=identity,
             address=address,
         )
-
-    def pull_viewer(
-        self,
-        identity: Identity,
-        address: str,
-        channels: Sequence[str] | Selection,
-        since: Cursor | None,
-        *,
-        format: StreamFormat = SSE,
-        heartbeat: float | None = None,
-        content_ids: frozenset[str] | None = None,
-    ) -> PullViewer:
-        """A viewer for a stream that stays with the web server. The caller attaches it to `viewers`."""
-        scope = self._scope(identity, channels, content_ids)
-        return PullViewer(self.viewers, scope, since, format, heartbeat=heartbeat, identity=identity, address=address)
 
     def push_socket(
         self,

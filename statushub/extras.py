@@ -13,7 +13,7 @@ from typing import Final
 EXTRAS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("click", "rich"), "cli"),
     **dict.fromkeys(("cachetools", "cryptography", "hiredis", "httptools", "jwt"), "server"),
-    **dict.fromkeys(("prometheus_client", "sse_starlette", "starlette", "uvicorn", "uvloop", "websockets"), "server"),
+    **dict.fromkeys(("prometheus_client", "starlette", "uvicorn", "uvloop", "websockets"), "server"),
     **dict.fromkeys(("aiosqlite", "asyncmy", "asyncpg", "sqlalchemy"), "sql"),
     **dict.fromkeys(("av", "fsspec"), "encode"),
     "opentelemetry": "otel",

@@ -1,17 +1,15 @@
-"""The event stream: one channel, up to 64 of one tenant, or those that patterns name, handed over where the server can.
+"""The event stream: one channel, up to 64 of one tenant, or those that patterns name.
 
-The only importer of sse-starlette, whose `EventSourceResponse` is the portable path.
+Its connection is handed over where the server can; elsewhere the same viewer writes to the body of the response.
 """
 
 from __future__ import annotations
 
-import logging
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sse_starlette.sse import EventSourceResponse, SendTimeoutError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -21,7 +19,8 @@ from statushub.hub.api.matching import matching, together
 from statushub.hub.auth.identity import Identity
 from statushub.hub.auth.patterns import Patterns
 from statushub.hub.http.client import address_of, identify, known_identity
-from statushub.hub.http.extension import MakeProtocol, Take, abort, taker
+from statushub.hub.http.extension import MakeProtocol, Take, taker
+from statushub.hub.http.portable import PortableTake
 from statushub.hub.http.resume import resume_cursor
 from statushub.hub.http.route import Route
 from statushub.hub.http.state import config_of, hub_of
@@ -30,9 +29,9 @@ from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.errors import Invalid, KeysUnavailable, TooManyRequests
 from statushub.hub.model.names import check_name
 from statushub.hub.replicas.selection import Selection
-from statushub.hub.viewers.pull import PullViewer
 from statushub.hub.viewers.push import PushViewer
-from statushub.hub.viewers.session import RETRY_MS, retry_ms
+from statushub.hub.viewers.session import RETRY_MS
+from statushub.hub.wire.format import StreamFormat
 from statushub.hub.wire.sse import DELTA_FORMATS, FORMATS, Formats
 
 HEARTBEAT_SECONDS: Final = (2, 60)
@@ -44,9 +43,6 @@ HEARTBEATS: Final = frozenset(map(str, range(HEARTBEAT_SECONDS[0], HEARTBEAT_SEC
 OVERLOAD_RETRY_MS: Final = (10_000, 60_000)
 """When a client that was refused may come back. Any status but 200 would end an `EventSource` for good."""
 
-FAREWELL_SECONDS: Final = 2.0
-"""How long sse-starlette, which hears of a stop before the hub does, leaves a stream to say its farewell."""
-
 HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 MEDIA_TYPE: Final = "text/event-stream"
 
@@ -54,8 +50,6 @@ STREAM_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value
     (b"content-type", f"{MEDIA_TYPE}; charset=utf-8".encode())
 ]
 """The same as the head of a stream has them."""
-
-logger = logging.getLogger(__name__)
 
 
 async def channel_events(request: Request) -> Response:
@@ -148,19 +142,9 @@ async def _stream(request: Request, asked: _Asked) -> Response:
     if limit := hub.stream_limit(identity, address, scope):
         hub.counts.refusals[limit] += 1
         return _refused(asked.formats)
-    take = taker(request.scope)
-    if take is None:
-        viewer = hub.pull_viewer(
-            identity,
-            address,
-            scope,
-            asked.since,
-            format=asked.formats.plain,
-            heartbeat=asked.heartbeat,
-            content_ids=content_ids,
-        )
-        return PortableStream(viewer, hub.stall_timeout)
-    return HandedOverStream(_maker(hub, identity, address, scope, asked, content_ids), take)
+    take = taker(request.scope) or PortableTake(request.scope)
+    format = asked.formats.chunked if take.chunked else asked.formats.plain
+    return HandedOverStream(_maker(hub, identity, address, scope, asked, content_ids, format), take)
 
 
 def _opening(request: Request, asked: _Asked) -> MakeProtocol | None:
@@ -175,7 +159,7 @@ def _opening(request: Request, asked: _Asked) -> MakeProtocol | None:
     if hub.draining or hub.stream_limit(identity, address, asked.channels):
         return None
     content_ids = filter_of(request, asked.channels)
-    return _maker(hub, identity, address, asked.channels, asked, content_ids)
+    return _maker(hub, identity, address, asked.channels, asked, content_ids, asked.formats.chunked)
 
 
 def _check_read(identity: Identity, asked: _Asked) -> None:
@@ -190,6 +174,7 @@ def _maker(
     scope: Sequence[str] | Selection,
     asked: _Asked,
     content_ids: frozenset[str] | None,
+    format: StreamFormat,
 ) -> MakeProtocol:
     def make(connections: set[Any], paused: bool, head: bytes) -> PushViewer:
         # Not before the hand-over: a client that leaves earlier makes no replica.
@@ -201,7 +186,7 @@ def _maker(
             connections=connections,
             stalled=paused,
             head=head,
-            format=asked.formats.chunked,
+            format=format,
             heartbeat=asked.heartbeat,
             content_ids=content_ids,
         )
@@ -255,41 +240,3 @@ class HandedOverStream(Response):
         self.take.hold_head()
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         self.take(self.make)
-
-
-class PortableStream(EventSourceResponse):
-    """The same stream for any server and protocol: a `PullViewer`, asked again and again."""
-
-    def __init__(self, viewer: PullViewer, stall_timeout: float) -> None:
-        """`stall_timeout` is how many seconds one send may take."""
-        self.viewer = viewer
-        self.stall_timeout = stall_timeout
-        super().__init__(
-            self._frames(),
-            headers=HEADERS,
-            ping=0,
-            send_timeout=stall_timeout,
-            shutdown_grace_period=FAREWELL_SECONDS,
-        )
-        # HTTP/2 forbids it and Safari rejects it (RFC 9113, section 8.2.2).
-        del self.headers["connection"]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Here rather than in the generator, whose `finally` would not run if it were never started.
-        self.viewer.host.attach(self.viewer)
-        self.viewer.opened()
-        try:
-            await super().__call__(scope, receive, send)
-        except SendTimeoutError:
-            logger.info("a viewer took nothing for %g s; its connection is aborted", self.stall_timeout)
-            await abort(scope)
-        finally:
-            self.viewer.host.detach(self.viewer)
-
-    async def _frames(self) -> AsyncIterator[bytes]:
-        yield self.viewer.format.retry(retry_ms())
-        while not self.viewer.closed:
-            for frame in self.viewer.frames():
-                yield frame
-            await self.viewer.wake.wait()
-        yield self.viewer.farewell()

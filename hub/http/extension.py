@@ -22,6 +22,10 @@ connection's new protocol. It writes the head with its first frames: each write 
 class Take(Protocol):
     """Takes the connection of a request."""
 
+    @property
+    def chunked(self) -> bool:
+        """Whether the protocol writes the body's chunks itself; otherwise it writes what the body holds."""
+
     def hold_head(self) -> None:
         """Keep the head of the response, which is sent now in the ordinary way, for the new protocol."""
 

@@ -21,7 +21,7 @@ import asyncio
 import weakref
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from statushub.hub.http.access_log import log_answer
 from statushub.hub.http.close_delimited import CHUNKED_SINCE
@@ -39,6 +39,8 @@ class Offer:
     """
 
     __slots__ = ("_cycle", "_protocol")
+
+    chunked: Final = True
 
     def __init__(self, protocol: HandoverProtocol, cycle: RequestResponseCycle) -> None:
         self._protocol = weakref.ref(protocol)

@@ -17,7 +17,6 @@ from typing import Any
 
 import httpx
 import pytest
-from sse_starlette.sse import AppStatus
 from starlette.types import Message, Receive, Scope, Send
 
 from statushub.hub.app import create_app
@@ -27,12 +26,13 @@ from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.viewers.viewer import State
 from tests.support.asgi_server import live_server
 from tests.support.certificate import certificate
+from tests.support.command import environment
 from tests.support.live import LiveHub, live_hub
-from tests.support.ports import free_port
+from tests.support.ports import free_port, wait_for_port
 from tests.support.publishing import publish
 from tests.support.redis_server import RedisServer
 from tests.support.sse_client import StreamClient, open_stream, stream
-from tests.support.waiting import eventually
+from tests.support.waiting import WAIT_SECONDS, eventually
 
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -159,7 +159,7 @@ def test_a_stalled_viewer_that_half_closes_is_removed() -> None:
 def test_the_connection_of_a_stalled_portable_stream_is_aborted() -> None:
     """On uvicorn the connection is aborted with the bytes in its buffer."""
     with (
-        live_hub(stall_timeout=0.3) as hub,
+        live_hub(stall_timeout=0.3, heartbeat=0.5) as hub,
         open_stream(hub.base_url, "/api/contents/c/events", version="1.0", receive_buffer=4096) as client,
     ):
         client.until("ready")
@@ -247,15 +247,29 @@ def test_every_worker_process_drains(redis_server: RedisServer, tmp_path: Path) 
         process.wait()
 
 
-def test_a_portable_stream_waits_for_its_drain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """sse-starlette's own watch for a shutdown must not end the stream before the hub sends `drain`."""
-    with live_hub(http="h11", heartbeat=0.2) as hub, stream(hub) as client:
-        client.until("ready")
-        monkeypatch.setattr(AppStatus, "should_exit", True)
-        # sse-starlette reads its flag every half second.
-        assert [client.frame().event for _ in range(4)] == ["heartbeat"] * 4
-        hub.call(hub.hub.drain)
-        assert client.rest()[-1].event == "drain"
+def test_a_server_that_knows_nothing_of_the_hub_drains_it() -> None:
+    """uvicorn, run by itself, waits for its streams: they are told of the signal that stops it."""
+    port = free_port()
+    words = ["uvicorn", "--factory", "statushub:app_from_environment", "--http", "h11", "--port", str(port)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words],
+        env=environment({"STATUSHUB_BROKER": "memory:"}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        wait_for_port(port, process)
+        with open_stream(f"http://127.0.0.1:{port}", "/api/contents/c/events") as client:
+            client.until("ready")
+            process.send_signal(signal.SIGTERM)
+            assert client.rest()[-1].event == "drain"
+            assert client.ended
+        log = process.communicate(timeout=WAIT_SECONDS)[1].decode()
+        assert "Finished server process" in log
+        assert "Traceback" not in log
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def _answers(base_url: str) -> bool:

@@ -25,7 +25,7 @@ from statushub.hub.replicas.replica import Replica
 from statushub.hub.viewers import pacing
 from statushub.hub.viewers.push import PushViewer
 from statushub.hub.wire.format import StreamFormat
-from statushub.hub.wire.sse import CHUNKED_DELTA_MESSAGE_SSE, CHUNKED_DELTA_SSE, CHUNKED_SSE, DELTA_SSE, SSE
+from statushub.hub.wire.sse import CHUNKED_DELTA_MESSAGE_SSE, CHUNKED_DELTA_SSE, CHUNKED_SSE
 from tests.support.frames import Frame, Frames
 from tests.support.growing import Reader
 from tests.support.waiting import WAIT_SECONDS
@@ -376,19 +376,6 @@ async def test_one_viewer_that_leaves_while_it_is_held_is_forgotten(unhurried: N
         stage.say("b", "processing_complete", status="complete", text="done")
 
 
-async def test_one_that_is_asked_leaves_while_it_is_held(unhurried: None) -> None:
-    """And is forgotten as well."""
-    async with staged() as stage:
-        viewer = stage.hub.pull_viewer(IDENTITY, "", ["c"], None)
-        viewer.host.attach(viewer)
-        for text in ("one ", "two "):
-            stage.grow(text)
-            assert (b"one" in b"".join(viewer.frames())) == (text == "one ")
-        assert stage.replica.held == {viewer}
-        viewer.host.detach(viewer)
-        assert not stage.replica.held
-
-
 async def test_a_whole_state_is_composed_once_for_all() -> None:
     """For viewers of every format, and for polls."""
     async with staged() as stage:
@@ -397,36 +384,6 @@ async def test_a_whole_state_is_composed_once_for_all() -> None:
             stage.view(format)
         kept = [event for pairs in stage.hub.encodings._kept.values() for event, _ in pairs.values()]
         assert len({id(event) for event in kept if type(event) is Composed}) == 1
-
-
-@pytest.mark.parametrize("format", [SSE, DELTA_SSE], ids=["whole", "deltas"])
-async def test_viewers_that_are_asked(format: StreamFormat) -> None:
-    """Portable streams get the same."""
-    async with staged() as stage:
-        viewer = stage.hub.pull_viewer(IDENTITY, "", ["c"], None, format=format)
-        viewer.host.attach(viewer)
-        reader, frames = Reader(), Frames(chunked=False)
-
-        async def read(text: str) -> None:
-            async with asyncio.timeout(WAIT_SECONDS):
-                while reader.states.get("a", {}).get("text") != text:
-                    for data in viewer.frames():
-                        reader.take_frames(frames.feed(data))
-                    if reader.states["a"]["text"] != text:
-                        await viewer.wake.wait()
-
-        await read("")
-        for text in ("one ", "two ", "three "):
-            stage.grow(text)
-            await read(stage.texts["a"])
-        assert reader.deltas == (3 if format.deltas else 0)
-        for text in ("four ", "five "):
-            stage.grow(text)
-        began = time.monotonic()
-        await read(stage.texts["a"])
-        if not format.deltas:
-            assert time.monotonic() - began > pacing.SECONDS / 2
-        viewer.host.detach(viewer)
 
 
 async def test_a_long_poll_waits_for_what_it_read_a_moment_ago(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,13 +26,12 @@ from statushub.hub.http.handover import HandoverProtocol
 from statushub.hub.viewers.viewer import State
 from tests.support.asgi_server import live_server
 from tests.support.certificate import certificate
-from tests.support.command import environment
 from tests.support.live import LiveHub, live_hub
-from tests.support.ports import free_port, wait_for_port
+from tests.support.ports import free_port
 from tests.support.publishing import publish
 from tests.support.redis_server import RedisServer
 from tests.support.sse_client import StreamClient, open_stream, stream
-from tests.support.waiting import WAIT_SECONDS, eventually
+from tests.support.waiting import eventually
 
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -245,31 +244,6 @@ def test_every_worker_process_drains(redis_server: RedisServer, tmp_path: Path) 
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def test_a_server_that_knows_nothing_of_the_hub_drains_it() -> None:
-    """uvicorn, run by itself, waits for its streams: they are told of the signal that stops it."""
-    port = free_port()
-    words = ["uvicorn", "--factory", "statushub:app_from_environment", "--http", "h11", "--port", str(port)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", *words],
-        env=environment({"STATUSHUB_BROKER": "memory:"}),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        wait_for_port(port, process)
-        with open_stream(f"http://127.0.0.1:{port}", "/api/contents/c/events") as client:
-            client.until("ready")
-            process.send_signal(signal.SIGTERM)
-            assert client.rest()[-1].event == "drain"
-            assert client.ended
-        log = process.communicate(timeout=WAIT_SECONDS)[1].decode()
-        assert "Finished server process" in log
-        assert "Traceback" not in log
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def _answers(base_url: str) -> bool:

@@ -69,8 +69,10 @@ class Stage:
     async def end(self) -> bool:
         """What `serve` returns."""
         assert self.task is not None
-        async with asyncio.timeout(WAIT_SECONDS):
-            return await self.task
+        # Without a cancellation when the time is up, which the body would take for its own.
+        done, _ = await asyncio.wait({self.task}, timeout=WAIT_SECONDS)
+        assert done
+        return self.task.result()
 
 
 @asynccontextmanager

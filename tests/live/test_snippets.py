@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
-from importlib import import_module
 from inspect import iscoroutine
 from pathlib import Path
 from typing import Any, Self
@@ -35,14 +34,14 @@ from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.vocabulary import RESERVED_TYPES, STATUS_UPDATE
 from statushub.hub.viewers.session import RETRY_MS
 from tests.support import clips, documents
-from tests.support.asgi_server import live_server
+from tests.support.certificate import certificate
 from tests.support.command import END_SECONDS, ended, environment, line_with, started
 from tests.support.database_server import DatabaseServer
 from tests.support.frames import Frames
 from tests.support.growing import Reader
 from tests.support.live import live_hub
 from tests.support.model_server import model_server, pairs, says
-from tests.support.ports import wait_for_port
+from tests.support.ports import free_port, wait_for_port
 from tests.support.publishing import publish
 from tests.support.record import TeamDatabase, contents_table, row
 from tests.support.redis_server import RedisServer, running_redis
@@ -345,13 +344,28 @@ class Console:
         return said
 
     def other_server(self, command: str) -> str:
-        """Serve the application that the command names on another ASGI server."""
-        module, _, call = re.findall(r"'([\w.]+)(:)(\w+)\(\)'", command)[0]
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setenv("STATUSHUB_BROKER", self.documented.localized("redis://localhost"))
-            application = getattr(import_module(module), call)()
-            with live_server(application, http="h11") as base_url:
-                eventually(lambda: httpx.get(f"{base_url}/readyz").status_code == 200)
+        """Serve the application on another ASGI server, with a certificate of the test."""
+        port = free_port()
+        for name, file in certificate(self.folder).items():
+            file.rename(self.folder / {"ssl_certfile": "tls.pem", "ssl_keyfile": "tls.key"}[name])
+        setting, *words = shlex.split(self.documented.localized(command).replace("\\\n", ""))
+        name, _, value = setting.partition("=")
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words, "--port", str(port)],
+            cwd=self.folder,
+            env={**self.environment, name: value},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_for_port(port, process)
+            with httpx.Client(base_url=f"https://localhost:{port}", verify=False) as client:
+                eventually(lambda: client.get("/readyz").status_code == 200)
+            process.terminate()
+            self._stopped(command, process.wait(END_SECONDS))
+        finally:
+            process.kill()
+            process.wait()
         return ""
 
     def token(self, command: str) -> str:
@@ -411,7 +425,7 @@ COMMANDS: Mapping[str, Callable[[Console, str], str]] = {
     r"(export CURSOR=\$\()?statushub (get|ls|cancel|check|publish|remove|feed|watch (jobs|films))\b": Console.run,
     r"eval ": Console.run,
     r"(export STATUSHUB_TOKEN=\$\()?statushub token ": Console.token,
-    r"\S+ hypercorn ": Console.other_server,
+    r"\S+ granian ": Console.other_server,
     r"curl .*/api/documents/": Console.ask,
     r"(mkdir|echo) ": Console.run,
     r"(curl (?!.*/api/documents/)|export STATUSHUB_(SECRET|RECORD)=|statushub source check)": Console.run,

@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from tests.support.certificate import certificate
 from tests.support.ports import START_SECONDS, free_port, wait_for_port
 
 CONFIG: Final = (Path(__file__).parents[2] / "deploy/Caddyfile").read_text()
@@ -23,16 +24,17 @@ LOG: Final = "caddy.log"
 
 
 @contextlib.contextmanager
-def running_caddy(folder: Path, *hubs: str) -> Iterator[str]:
+def running_caddy(folder: Path, *hubs: str, tls: bool = False) -> Iterator[str]:
     """The base URL of a Caddy whose upstreams are the hubs at these one or two URLs, for the block.
 
-    Skips the test where there is no Caddy.
+    With `tls` its sites have a certificate of the test. Skips the test where there is no Caddy.
     """
     if not PROGRAM.exists():
         pytest.skip("Caddy is missing: `tests/support/install-tools caddy` builds it where Go and its module are there")
     port = free_port()
     config = folder / "Caddyfile"
-    config.write_text(_here(port, hubs))
+    text = _here(port, hubs)
+    config.write_text(_with_tls(text, folder) if tls else text)
     # It keeps certificates and its last configuration there.
     places = {"XDG_CONFIG_HOME": str(folder / "config"), "XDG_DATA_HOME": str(folder / "data")}
     command = [str(PROGRAM), "run", "--config", str(config), "--adapter", "caddyfile"]
@@ -40,7 +42,7 @@ def running_caddy(folder: Path, *hubs: str) -> Iterator[str]:
         process = subprocess.Popen(command, env={**os.environ, **places}, stdout=log, stderr=log)
     try:
         wait_for_port(port, process)
-        yield f"http://127.0.0.1:{port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
     finally:
         # What streams are open then are not waited for.
         process.kill()
@@ -60,3 +62,14 @@ def _here(port: int, hubs: tuple[str, ...]) -> str:
         text, found = re.subn(pattern, replacement, text)
         assert found == count, pattern
     return text
+
+
+def _with_tls(text: str, folder: Path) -> str:
+    """The configuration whose sites speak TLS, and none of another port leads to them."""
+    files = certificate(folder)
+    line = f"tls {files['ssl_certfile']} {files['ssl_keyfile']}"
+    text, found = re.subn(
+        r"(?m)^(http://.* \{)$", lambda match: f"{match[1].replace('http:', 'https:')}\n\t{line}", text
+    )
+    assert found == 2
+    return text.replace("\tadmin off\n", "\tadmin off\n\tauto_https off\n", 1)

@@ -21,7 +21,11 @@ from tests.support.waiting import WAIT_SECONDS, eventually
 
 SERVERS: Final = {
     "uvicorn": ("uvicorn", "--factory", "statushub:app_from_environment", "--http", "h11", "--port", "PORT"),
-    "granian": ("granian", "--interface", "asgi", "--factory", "statushub:app_from_environment", "--port", "PORT"),
+    "granian": (
+        *("granian", "--interface", "asgi", "--factory", "statushub:app_from_environment", "--port", "PORT"),
+        # A signal between its start and its service is lost to its worker, for which it would wait for ever.
+        *("--workers-kill-timeout", "10"),
+    ),
     "hypercorn": ("hypercorn", "statushub.hub.app:app_from_environment()", "--bind", "127.0.0.1:PORT"),
 }
 STREAM: Final = "/api/contents/c/events"

@@ -67,7 +67,7 @@ def test_every_documented_flag_exists() -> None:
     # The second is no flag but the suffix that Jetty gives to an entity tag.
     foreign = {"--build", "--gzip", "--help", "--pattern", "--preload", "--scan"}
     servers = {"--backpressure", "--factory", "--graceful-timeout", "--http", "--interface"}
-    servers |= {"--ssl-certificate", "--ssl-keyfile"}
+    servers |= {"--ssl-certificate", "--ssl-keyfile", "--workers-kill-timeout"}
     # The other pages name flags of the benchmarks and of the fault tests.
     ours = [page for page in PAGES if page.name not in ("benchmarks.md", "reliability.md")]
     named = {flag for page in ours for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())}

@@ -32,7 +32,7 @@ from statushub.hub.replicas.selection import Selection
 from statushub.hub.viewers.push import PushViewer
 from statushub.hub.viewers.session import RETRY_MS
 from statushub.hub.wire.format import StreamFormat
-from statushub.hub.wire.sse import DELTA_FORMATS, FORMATS, Formats
+from statushub.hub.wire.sse import CHANNELS_DELTA_FORMATS, DELTA_FORMATS, FORMATS, Formats
 
 HEARTBEAT_SECONDS: Final = (2, 60)
 """Least and most seconds between the heartbeats of a stream that asks for its own: under the shortest read time-out of
@@ -94,14 +94,21 @@ class _Asked(msgspec.Struct, frozen=True):
 
 
 def _of_channel(request: Request) -> _Asked:
-    return _asked(request, [check_name(request.path_params["channel_id"], "channel_id")], None, "channel_id")
+    channels = [check_name(request.path_params["channel_id"], "channel_id")]
+    return _asked(request, channels, None, "channel_id", DELTA_FORMATS)
 
 
 def _of_channels(request: Request) -> _Asked:
-    return _asked(request, *matching(request), "channel")
+    return _asked(request, *matching(request), "channel", CHANNELS_DELTA_FORMATS)
 
 
-def _asked(request: Request, channels: list[str], patterns: Patterns | None, field: str) -> _Asked:
+def _asked(
+    request: Request,
+    channels: list[str],
+    patterns: Patterns | None,
+    field: str,
+    delta_formats: Mapping[str, Formats],
+) -> _Asked:
     # Most have none.
     query: Mapping[str, str] = request.query_params if request.scope["query_string"] else {}
     return _Asked(
@@ -110,7 +117,10 @@ def _asked(request: Request, channels: list[str], patterns: Patterns | None, fie
         field,
         resume_cursor(request, query.get("since")),
         heartbeat_of(query.get("heartbeat")),
-        _formats(query.get("events") or config_of(request).events, deltas=deltas_of(query.get("deltas"))),
+        _format(
+            query.get("events") or config_of(request).events,
+            delta_formats if deltas_of(query.get("deltas")) else FORMATS,
+        ),
     )
 
 
@@ -213,10 +223,10 @@ def deltas_of(text: str | None) -> bool:
     return text == "1"
 
 
-def _formats(kind: str, *, deltas: bool) -> Formats:
+def _format(kind: str, formats: Mapping[str, Formats]) -> Formats:
     if kind not in FORMATS:
         raise Invalid(f"events must be {' or '.join(map(repr, FORMATS))}, or left out", field="events")
-    return DELTA_FORMATS[kind] if deltas else FORMATS[kind]
+    return formats[kind]
 
 
 def _refused(formats: Formats, retry_ms: tuple[int, int] = OVERLOAD_RETRY_MS) -> Response:

@@ -151,10 +151,10 @@ def check_delta(value: object) -> Delta:
     return Delta(follows=follows, sets=sets, appends=appends)
 
 
-def encode(channel: str, content_id: str, delta: Delta) -> bytes:
-    """The `data` of the event that announces a delta: `{"content_id","channel_id","set","append","timestamp"}`, without
-    what it does not have."""
-    fields = {"content_id": one_line(_encode(content_id)), "channel_id": one_line(_encode(channel))}
+def encode(content_id: str, delta: Delta) -> bytes:
+    """The `data` of the event that announces a delta: `{"content_id","set","append","timestamp"}`, without what it does
+    not have."""
+    fields = {"content_id": one_line(_encode(content_id))}
     sets = {name: value for name, value in delta.sets.items() if name != MOMENT}
     if sets:
         fields["set"] = _object(sets.items())

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from statushub.hub.model.errors import Invalid
+from statushub.hub.model.line import one_line
 from statushub.hub.model.vocabulary import CONTENT_DELTA, CONTENT_REMOVED
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
@@ -53,6 +55,14 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     event: Event
     before: int | None = None
     floor: int = 0
+
+
+def with_channel(event: Event) -> Event:
+    """The event of a delta with data that begin with its `channel_id`, for readers of several channels; any other event
+    as it is, whose data have it."""
+    if event.type != CONTENT_DELTA:
+        return event
+    return replace(event, data=b'{"channel_id":%b,%b' % (one_line(_encode(event.channel)), event.data[1:]))
 
 
 def tombstone(channel: str, content_id: str, offset: int) -> Event:

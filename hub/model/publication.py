@@ -133,7 +133,7 @@ def publication(
             channel=channel,
             content_id=content_id,
             type=CONTENT_DELTA,
-            data=_fitting(encode_delta(channel, content_id, said), "delta", max_bytes),
+            data=_fitting(encode_delta(content_id, said), "delta", max_bytes),
             phase=Phase.PROCESSING,
             attempt=_counter(attempt, "attempt"),
             seq=_counter(seq, "seq"),

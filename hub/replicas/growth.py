@@ -85,7 +85,7 @@ class Growth:
         # Every reader has a state of this second by now, and another time would be a fifth of the frame.
         if _same_second(self._state.moment, change.moment):
             untimed = change.untimed()
-            said = _with_delta(said, delta.encode(said.channel, said.content_id, untimed), untimed)
+            said = _with_delta(said, delta.encode(said.content_id, untimed), untimed)
         self._state.apply(change)
         self.offset = said.offset
         self._merged.clear()
@@ -127,12 +127,12 @@ class Growth:
         """The offset of the latest event that is remembered, up to that offset."""
         return next((mark for mark in reversed(self._marks) if mark <= offset), None)
 
-    def since(self, mark: int, epoch: str) -> Event:
+    def since(self, mark: int) -> Event:
         """What came since a moment that is remembered, as one delta."""
         event = self._merged.get(mark)
         if event is None:
             said = self._state.since(self._marks[mark])
-            event = self._merged[mark] = _announcing(self._about, self.offset, mark, said, epoch)
+            event = self._merged[mark] = _announcing(self._about, self.offset, mark, said)
         return event
 
 
@@ -171,9 +171,9 @@ def _delta_of(event: Event) -> Delta:
     return event.change if type(event) is DeltaEvent else delta.decode(event.data)
 
 
-def announced(events: Sequence[Event], epoch: str) -> list[Event]:
+def announced(events: Sequence[Event]) -> list[Event]:
     """Events in their order, for viewers that take deltas: those of a content that follow one another are one."""
-    return [_joined(run, epoch) for run in _runs(events)]
+    return [_joined(run) for run in _runs(events)]
 
 
 def _same_second(former: bytes | None, later: bytes | None) -> bool:
@@ -198,27 +198,31 @@ def _follows(former: Event, event: Event) -> bool:
     return type(former) is Grown and type(event) is Grown and former.growth is event.growth
 
 
-def _joined(run: list[Event], epoch: str) -> Event:
+def _joined(run: list[Event]) -> Event:
     first, last = run[0], run[-1]
     if type(first) is not Grown or type(last) is not Grown:
         return first
     if first is last and (data := first.said.data).startswith(b'{"'):
         # What was announced already says it all, but for the place on the clock.
-        return replace(first.said, data=b'{"after":"%b-%d",%b' % (epoch.encode(), first.said.after, data[1:]))
+        return replace(first.said, data=_placed(data, first.offset - first.said.after))
     said = Delta(sets={}, appends={})
     for event in run:
         if type(event) is Grown:
             said = delta.merged(said, _delta_of(event.said))
-    return _announcing(last, last.offset, first.said.after, said, epoch)
+    return _announcing(last, last.offset, first.said.after, said)
 
 
-def _announcing(about: Event, offset: int, after: int, said: Delta, epoch: str) -> Event:
-    data = delta.encode(about.channel, about.content_id, said)
+def _announcing(about: Event, offset: int, after: int, said: Delta) -> Event:
     return Event(
         channel=about.channel,
         content_id=about.content_id,
         offset=offset,
         type=CONTENT_DELTA,
-        data=b'{"after":"%b-%d",%b' % (epoch.encode(), after, data[1:]),
+        data=_placed(delta.encode(about.content_id, said), offset - after),
         after=after,
     )
+
+
+def _placed(data: bytes, back: int) -> bytes:
+    """The data of a delta that say how far back the event is that it builds on."""
+    return b'{"back":%d,%b' % (back, data[1:])

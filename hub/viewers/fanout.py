@@ -116,7 +116,7 @@ def _fan_out_grown(replica: Replica, events: Sequence[Event]) -> int:
                 continue
             data = encoded.get(format)
             if data is None:
-                entries = announced(events, epoch) if format.deltas else _conflated(replica, events)
+                entries = announced(events) if format.deltas else _conflated(replica, events)
                 data = encoded[format] = b"".join([format.event(epoch, event) for event in entries])
             delivered += len(due) * len(events)
             for write in due:

@@ -149,7 +149,7 @@ class Viewer(Reader):
         if type(event) is not Grown or not self.format.deltas:
             return super().read(event)
         mark = self._mark(event.growth)
-        return event.whole() if mark is None else event.growth.since(mark, self.epoch or "")
+        return event.whole() if mark is None else event.growth.since(mark)
 
     def _mark(self, growth: Growth) -> int | None:
         """The event of the content that this viewer certainly has, where it is remembered."""

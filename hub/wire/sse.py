@@ -14,7 +14,7 @@ import msgspec
 
 from statushub.hub.model import status
 from statushub.hub.model.cursor import Cursor
-from statushub.hub.model.event import Event
+from statushub.hub.model.event import Event, with_channel
 from statushub.hub.model.line import one_line
 from statushub.hub.model.timestamp import timestamp
 from statushub.hub.wire.format import StreamFormat
@@ -79,6 +79,20 @@ class MessageSse(Sse):
         return b"data: %b\n%b\n" % (_encode({"type": type, **data}), last)
 
 
+class ChannelsSse(Sse):
+    """The same of several channels: each delta names its own, which the address of a stream of one channel does."""
+
+    def event(self, epoch: str, event: Event) -> bytes:
+        return super().event(epoch, with_channel(event))
+
+
+class ChannelsMessageSse(MessageSse):
+    """The same without names."""
+
+    def event(self, epoch: str, event: Event) -> bytes:
+        return super().event(epoch, with_channel(event))
+
+
 class Chunked:
     """The frames of another format, each as one chunk of an HTTP/1.1 body (RFC 9112, section 7.1)."""
 
@@ -137,6 +151,10 @@ DELTA_SSE: Final[StreamFormat] = Sse(deltas=True)
 CHUNKED_DELTA_SSE: Final[StreamFormat] = ChunkedSse(DELTA_SSE)
 DELTA_MESSAGE_SSE: Final[StreamFormat] = MessageSse(deltas=True)
 CHUNKED_DELTA_MESSAGE_SSE: Final[StreamFormat] = Chunked(DELTA_MESSAGE_SSE)
+CHANNELS_DELTA_SSE: Final[StreamFormat] = ChannelsSse(deltas=True)
+CHUNKED_CHANNELS_DELTA_SSE: Final[StreamFormat] = Chunked(CHANNELS_DELTA_SSE)
+CHANNELS_DELTA_MESSAGE_SSE: Final[StreamFormat] = ChannelsMessageSse(deltas=True)
+CHUNKED_CHANNELS_DELTA_MESSAGE_SSE: Final[StreamFormat] = Chunked(CHANNELS_DELTA_MESSAGE_SSE)
 
 FORMATS: Final[Mapping[str, Formats]] = {
     "named": Formats(plain=SSE, chunked=CHUNKED_SSE),
@@ -148,7 +166,13 @@ DELTA_FORMATS: Final[Mapping[str, Formats]] = {
     "named": Formats(plain=DELTA_SSE, chunked=CHUNKED_DELTA_SSE),
     "message": Formats(plain=DELTA_MESSAGE_SSE, chunked=CHUNKED_DELTA_MESSAGE_SSE),
 }
-"""The same, of streams that take deltas."""
+"""The same, of streams of one channel that take deltas."""
+
+CHANNELS_DELTA_FORMATS: Final[Mapping[str, Formats]] = {
+    "named": Formats(plain=CHANNELS_DELTA_SSE, chunked=CHUNKED_CHANNELS_DELTA_SSE),
+    "message": Formats(plain=CHANNELS_DELTA_MESSAGE_SSE, chunked=CHUNKED_CHANNELS_DELTA_MESSAGE_SSE),
+}
+"""The same, of streams of several channels."""
 
 
 @lru_cache(maxsize=TYPES_KEPT)

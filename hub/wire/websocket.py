@@ -13,7 +13,7 @@ import msgspec
 
 from statushub.hub.model import status
 from statushub.hub.model.cursor import Cursor
-from statushub.hub.model.event import Event
+from statushub.hub.model.event import Event, with_channel
 from statushub.hub.model.timestamp import timestamp
 from statushub.hub.wire.format import MessageFormat
 
@@ -44,7 +44,7 @@ class Messages:
             _encode(event.type),
             epoch.encode(),
             event.offset,
-            status.sound(event),
+            status.sound(with_channel(event)),
         )
 
     def ready(self, about: Mapping[str, str], cursor: Cursor, heartbeat: float) -> bytes:
@@ -85,7 +85,7 @@ class MatchingMessages(Messages):
             epoch.encode(),
             event.offset,
             self._match,
-            status.sound(event),
+            status.sound(with_channel(event)),
         )
 
 

@@ -40,11 +40,11 @@ class States:
         held = self._held.get(content_id)
         return held is not None and held.cursor.epoch == cursor.epoch and cursor.offset <= held.cursor.offset
 
-    def grown(self, said: Change, after: Cursor | None, cursor: Cursor) -> Change | None:
-        """The change that a delta makes, with the whole status; None where it builds on another event, `after`, than
-        the one that is here."""
+    def grown(self, said: Change, cursor: Cursor) -> Change | None:
+        """The change that a delta makes, with the whole status; None where it builds on another event than the one that
+        is here."""
         held = self._held.get(said.content_id)
-        if held is None or held.cursor != after:
+        if held is None or held.cursor != before(cursor, said.data):
             self._misfit(said.content_id)
             return None
         data = grown(held.data, said.data)
@@ -54,6 +54,14 @@ class States:
     def clear(self) -> None:
         """Nothing that was told holds any more."""
         self._held.clear()
+
+
+def before(cursor: Cursor, said: Mapping[str, Any]) -> Cursor | None:
+    """The cursor of the event on which a delta builds, whose own is `cursor`; None where it does not say it."""
+    back = said.get("back")
+    if type(back) is not int or not 0 < back <= cursor.offset:
+        return None
+    return Cursor(epoch=cursor.epoch, offset=cursor.offset - back)
 
 
 def grown(data: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:

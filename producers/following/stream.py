@@ -135,7 +135,7 @@ class Stream:
 
     async def _grown(self, told: Change, id: Cursor) -> Change | None:
         """The change that a delta makes; where it does not fit, the whole status is read."""
-        if (change := self._states.grown(told, cursor_in(told.data.get("after")), id)) is not None:
+        if (change := self._states.grown(told, id)) is not None:
             return change
         answer = await changes(self._hub, changes_path(told.channel), [], self._position.cursor, self._timing.answer)
         for event in answer.events if answer else ():

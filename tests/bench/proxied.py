@@ -28,7 +28,8 @@ import msgspec
 from tests.bench.harness import raise_file_limit
 from tests.bench.load import Missing
 from tests.bench.measure import LOAD_CORE, SERVER_CORE, cpu_seconds, family, on_core, pss_bytes
-from tests.bench.servers import HUB_ENVIRONMENT, hub_embedded, running
+from tests.bench.running import running
+from tests.bench.servers import HUB_ENVIRONMENT, hub_embedded
 from tests.support import caddy_server
 from tests.support.caddy_server import running_caddy
 from tests.support.command import environment

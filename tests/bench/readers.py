@@ -44,9 +44,9 @@ MOST_TIMES: Final = 1.2
 """CPU of a delivery of a delta, to that of a plain event."""
 
 MOST_TEXTS: Final = 1.5
-FRAME_BYTES: Final = 170
-"""A viewer is sent at most so many times the text, and so many bytes for each frame beside: two cursors of 27, the
-ids of content and channel, the names of the frame's parts."""
+FRAME_BYTES: Final = 120
+"""A viewer is sent at most so many times the text, and so many bytes for each frame beside: a cursor of 27, the id of
+the content, the names of the frame's parts."""
 
 MARK: Final = '"n":1000000000,"t":1000000000000000000'
 """What the load generator has each event carry, which is not counted."""

@@ -173,12 +173,12 @@ def test_a_page_reads_the_whole_state_where_a_delta_does_not_fit(
         lambda it: "/changes" in it.url if share else "/events" in it.url and "deltas" not in it.url
     ):
         page.evaluate(
-            """([id, after]) => {
-                const delta = { content_id: "a", channel_id: "drafts", after, set: {}, append: { text: "?" } };
+            """(id) => {
+                const delta = { content_id: "a", back: 2, set: {}, append: { text: "?" } };
                 const event = new MessageEvent("content_delta", { data: JSON.stringify(delta), lastEventId: id });
                 window.sources.at(-1).dispatchEvent(event);
             }""",
-            [f"{epoch}-{int(number) + 1}", f"{epoch}-1"],
+            f"{epoch}-{int(number) + 1}",
         )
     page.wait_for_function("() => stream.state === 'live'")
     writer.add("a", "three ")

@@ -161,6 +161,7 @@ class FakeStream {
     this.url = String(address);
     this.deltas = address.searchParams.get("deltas") === "1";
     this.named = namedBy(address);
+    this.alone = address.pathname.includes("/contents/");
     hub.opened += 1;
     hub.streams.add(this);
     const since = address.searchParams.get("since");
@@ -190,8 +191,9 @@ class FakeStream {
     if (!this.named(stored.data.channel_id)) return;
     if (!this.deltas || stored.append === undefined || this.#sent.get(id) !== stored.before)
       return this.#state(id, stored);
-    const after = this.hub.cursor(/** @type {number} */ (stored.before));
-    const delta = { after, content_id: id, channel_id: stored.data.channel_id, append: { text: stored.append } };
+    const back = stored.offset - /** @type {number} */ (stored.before);
+    const channel = this.alone ? {} : { channel_id: stored.data.channel_id };
+    const delta = { back, content_id: id, ...channel, append: { text: stored.append } };
     this.#sent.set(id, stored.offset);
     this.#put("content_delta", delta, this.hub.cursor(stored.offset));
   }

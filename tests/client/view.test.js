@@ -32,7 +32,7 @@ test("what was removed does not come back by an older state", () => {
 
 test("a delta makes a new state, and one that does not build on what is here says so", () => {
   const view = new View();
-  const delta = { after: "e-1", append: { text: " is old" }, status: undefined };
+  const delta = { back: 1, append: { text: " is old" }, status: undefined };
   assert.equal(view.apply(message("e-2", "a", delta, "content_delta")), "misfit");
   view.apply(message("e-1", "a", { text: "The sea" }));
   const before = view.get("a");
@@ -41,7 +41,7 @@ test("a delta makes a new state, and one that does not build on what is here say
   assert.equal(view.get("a")?.type, "content_status_update");
   assert.equal(before?.data.text, "The sea");
   assert.equal(view.apply(message("e-2", "a", delta, "content_delta")), null);
-  assert.equal(view.apply(message("e-4", "a", { ...delta, after: "e-3" }, "content_delta")), "misfit");
+  assert.equal(view.apply(message("e-4", "a", delta, "content_delta")), "misfit");
   assert.equal(view.get("a")?.data.text, "The sea is old");
 });
 

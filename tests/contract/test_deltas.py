@@ -79,7 +79,6 @@ async def test_a_delta_is_announced_as_one(broker: Broker, listener: Recorder, t
     moment = said.pop("timestamp")
     assert said == {
         "content_id": "a",
-        "channel_id": CHANNEL,
         "set": {"n": [1, {}]},
         "append": {"text": "x" * 5_000},
     }

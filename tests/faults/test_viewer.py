@@ -126,23 +126,23 @@ async def test_a_channel_that_is_not_complete_when_it_is_ready_is_found() -> Non
     assert "in-c" in violation
 
 
-def grows(transport: Transport, after: str) -> bytes:
+def grows(transport: Transport, back: int) -> bytes:
     """A delta of the content of `c`, to its second step."""
-    said = {"content_id": "in-c", "channel_id": "c", "after": after, "set": {"step": 2}, "append": {"text": "?"}}
+    said = {"content_id": "in-c", "channel_id": "c", "back": back, "set": {"step": 2}, "append": {"text": "?"}}
     if isinstance(transport, WebSocket):
         return frame(msgspec.json.encode({"type": "content_delta", "id": "e-2", "data": said}))
     return b"event: content_delta\ndata: %b\nid: e-2\n\n" % msgspec.json.encode(said)
 
 
 @pytest.mark.parametrize(("transport", "head", "event"), WAYS)
-@pytest.mark.parametrize(("after", "fits"), [("e-1", True), ("e-0", False)])
+@pytest.mark.parametrize(("back", "fits"), [(1, True), (2, False)])
 async def test_a_delta_makes_a_state_or_is_found_not_to_fit(
-    transport: Transport, head: bytes, event: Callable[[str, int], bytes], after: str, fits: bool
+    transport: Transport, head: bytes, event: Callable[[str, int], bytes], back: int, fits: bool
 ) -> None:
     """It would make a text with a hole; the viewer begins anew."""
     viewer = Viewer("v", [("127.0.0.1", 1)], frozenset({"c"}), random.Random(1), transport)
     with suppress(ValueError):
-        for message in transport.feed(head)(event("c", 1) + grows(transport, after)):
+        for message in transport.feed(head)(event("c", 1) + grows(transport, back)):
             viewer._take(message)
     shown = {content: (state.offset, state.rank, state.text) for content, state in viewer.view.items()}
     assert shown == ({"in-c": (2, (1, 2, False), "?")} if fits else {})

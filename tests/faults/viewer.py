@@ -15,7 +15,7 @@ import msgspec
 from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.event import Event
 from statushub.hub.model.vocabulary import CONTENT_DELTA, CONTENT_REMOVED
-from statushub.producers.following.states import grown
+from statushub.producers.following.states import before, grown
 from tests.faults.checker import Watch
 from tests.faults.history import Entry, Gone, Misfit, Ready, Reset, Shown, State
 from tests.faults.transport import EVENT, READY, RESET, RETRY, Channels, Message, Transport
@@ -207,13 +207,14 @@ class Viewer:
     def _show(self, sight: _Sight, cursor: Cursor, event: str, data: bytes) -> None:
         place = msgspec.json.decode(data, type=_Place)
         if event == CONTENT_DELTA:
-            held = self.view.get(place.content_id)
-            there = None if held is None else str(Cursor(epoch=held.epoch, offset=held.offset))
-            if held is None or place.after != there:
-                sight.history.append(Misfit(place.content_id, place.after, there))
-                self._forget(sight)
-                raise ValueError(f"{self.name} was sent a delta after {place.after}, and has {there}")
             said: dict[str, Any] = msgspec.json.decode(data)
+            held, after = self.view.get(place.content_id), before(cursor, said)
+            there = None if held is None else Cursor(epoch=held.epoch, offset=held.offset)
+            if held is None or after != there:
+                sight.history.append(Misfit(place.content_id, str(after), None if there is None else str(there)))
+                self._forget(sight)
+                raise ValueError(f"{self.name} was sent a delta after {after}, and has {there}")
+            place.channel_id = place.channel_id or held.channel
             event, data = held.type, msgspec.json.encode(grown(msgspec.json.decode(held.data), said))
         sight.cursor = cursor
         if event == CONTENT_REMOVED:
@@ -232,6 +233,5 @@ _Messages = Callable[[bytes], Iterator[Message]]
 
 
 class _Place(msgspec.Struct):
-    channel_id: str
     content_id: str
-    after: str = ""
+    channel_id: str = ""

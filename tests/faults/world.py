@@ -225,7 +225,7 @@ class EmbeddedWorld(World):
             if there.exists():
                 shutil.copyfile(there, copy.with_name(copy.name + suffix))
         with closing(sqlite3.connect(copy)) as connection:
-            growth = GrowthRows(lambda name, values: connection.execute(STATEMENTS[name], values))
+            growth = GrowthRows(lambda name, values=(): connection.execute(STATEMENTS[name], values))
             rows = [
                 (channel, content_id, offset, type, growth.state(DEFAULT_TENANT, content_id, data) if grown else data)
                 for channel, content_id, offset, type, data, grown in connection.execute(_CONTENTS)

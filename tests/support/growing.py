@@ -7,8 +7,9 @@ from typing import Any, Final, NamedTuple
 
 import httpx
 
+from statushub.hub.model.cursor import Cursor
 from statushub.hub.model.vocabulary import CONTENT_DELTA, CONTENT_REMOVED
-from statushub.producers.following.states import grown
+from statushub.producers.following.states import before, grown
 from tests.support.frames import Frame
 from tests.support.publishing import Served
 
@@ -106,8 +107,9 @@ class Reader:
             return
         if type == CONTENT_DELTA:
             self.deltas += 1
-            if self.cursors.get(content) != data["after"]:
-                raise Misfit(f"{content} is here at {self.cursors.get(content)}, and grows after {data['after']}")
+            after = str(before(Cursor.parse(id), data))
+            if self.cursors.get(content) != after:
+                raise Misfit(f"{content} is here at {self.cursors.get(content)}, and grows after {after}")
             data = grown(self.states[content], data)
         else:
             self.wholes += 1

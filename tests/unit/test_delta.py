@@ -122,7 +122,7 @@ def test_an_announced_delta_is_read_back(said: dict[str, Any]) -> None:
     read = decode(made.data)
     assert (read.sets, read.appends) == (made.delta.sets, made.delta.appends)
     announced = json.loads(made.data)
-    assert list(announced)[:2] == ["content_id", "channel_id"]
+    assert next(iter(announced)) == "content_id"
     assert list(announced)[-1] == "timestamp"
     assert announced.get("append", {}) == said["append"]
     assert {name: announced["set"].get(name) for name in said["set"]} == said["set"]
@@ -268,8 +268,8 @@ def test_data_of_another_form_are_no_delta(data: bytes) -> None:
 def test_the_data_of_a_delta_say_what_changed() -> None:
     """Not the status, which a delta never changes, nor a part that it does not have."""
     both = check_delta({"follows": 1, "set": {"progress": 5}, "append": {"text": "a"}})
-    ids = {"content_id": "x", "channel_id": "c"}
-    assert json.loads(encode("c", "x", both)) == {**ids, "set": {"progress": 5}, "append": {"text": "a"}}
+    ids = {"content_id": "x"}
+    assert json.loads(encode("x", both)) == {**ids, "set": {"progress": 5}, "append": {"text": "a"}}
     timed = replace(both, sets={"timestamp": b'"1"'})
-    assert json.loads(encode("c", "x", timed)) == {**ids, "append": {"text": "a"}, "timestamp": "1"}
-    assert json.loads(encode("c", "x", replace(timed, appends={}))) == {**ids, "timestamp": "1"}
+    assert json.loads(encode("x", timed)) == {**ids, "append": {"text": "a"}, "timestamp": "1"}
+    assert json.loads(encode("x", replace(timed, appends={}))) == {**ids, "timestamp": "1"}

@@ -25,7 +25,12 @@ from statushub.hub.replicas.replica import Replica
 from statushub.hub.viewers import pacing
 from statushub.hub.viewers.push import PushViewer
 from statushub.hub.wire.format import StreamFormat
-from statushub.hub.wire.sse import CHUNKED_DELTA_MESSAGE_SSE, CHUNKED_DELTA_SSE, CHUNKED_SSE
+from statushub.hub.wire.sse import (
+    CHANNELS_DELTA_FORMATS,
+    CHUNKED_DELTA_MESSAGE_SSE,
+    CHUNKED_DELTA_SSE,
+    CHUNKED_SSE,
+)
 from tests.support.frames import Frame, Frames
 from tests.support.growing import Reader
 from tests.support.waiting import WAIT_SECONDS
@@ -92,7 +97,7 @@ class Stage:
 
     def grow(self, text: str, content_id: str = "a", *, send: bool = True) -> None:
         """Append to a content's text; with what waits, unless it waits itself."""
-        data = {"content_id": content_id, "channel_id": "c"}
+        data = {"content_id": content_id}
         self._put(content_id, CONTENT_DELTA, data | {"append": {"text": text}, "timestamp": "1"}, send=send)
         self.texts[content_id] += text
 
@@ -173,13 +178,23 @@ async def test_viewers_of_deltas_share_their_frames() -> None:
         first = one.frames[-2]
         assert (first.event, first.offset) == ("content_delta", stage.offsets["a"] - 1)
         assert first.json == {
-            "after": f"{stage.replica.epoch}-{before}",
+            "back": stage.offsets["a"] - 1 - before,
             "content_id": "a",
-            "channel_id": "c",
             "append": {"text": "hello "},
             "timestamp": "1",
         }
-        assert len(one.writes[-1]) < 200
+        assert len(one.writes[-1]) < 150
+
+
+@pytest.mark.parametrize("events", ["named", "message"])
+async def test_deltas_on_streams_of_several_channels_name_theirs(events: str) -> None:
+    """A stream of one channel says by its address which it is."""
+    async with staged() as stage:
+        screen = stage.view(CHANNELS_DELTA_FORMATS[events].chunked)
+        stage.grow("hello ")
+        stage.grow("world")
+        assert screen.text() == "hello world"
+        assert {frame.json.get("channel_id") for frame in screen.frames if "append" in frame.json} == {"c"}
 
 
 async def test_deltas_of_one_turn_are_one_frame() -> None:

@@ -118,8 +118,8 @@ def test_a_reader_at_a_remembered_moment_gets_one_delta() -> None:
     assert growth.has_mark(10)
     reader = Reader()
     reader.take(TYPE, "e-10", json.loads(whole(10, text="-", items=[1]).data))
-    event = growth.since(10, "e")
-    assert growth.since(10, "e") is event
+    event = growth.since(10)
+    assert growth.since(10) is event
     reader.take(event.type, f"e-{event.offset}", json.loads(event.data))
     assert reader.states["a"] == json.loads(replica.events["a"].data)
     replica.apply(delta(10 + MARKS, 9 + MARKS, text="more"))
@@ -131,10 +131,10 @@ def test_deltas_that_come_together_leave_together() -> None:
     """Those of one content that follow one another are one frame; an event between them keeps its place."""
     replica = loaded(whole(1, text="-"), whole(2, "b", text="+"))
     said = [delta(3, 1, text="a"), delta(4, 3, text="b"), delta(5, 2, "b", text="c"), delta(6, 4, text="d")]
-    events = announced([replica.apply(event) for event in said], "e")
+    events = announced([replica.apply(event) for event in said])
     assert [(event.offset, event.after) for event in events] == [(4, 1), (5, 2), (6, 4)]
     assert [json.loads(event.data)["append"] for event in events] == [{"text": "ab"}, {"text": "c"}, {"text": "d"}]
-    assert [json.loads(event.data)["after"] for event in events] == ["e-1", "e-2", "e-4"]
+    assert [json.loads(event.data)["back"] for event in events] == [3, 3, 2]
 
 
 @pytest.mark.parametrize(
@@ -151,11 +151,11 @@ def test_a_delta_tells_its_time_once_a_second(former: str, later: str, told: boo
     replica = loaded(whole(1, text="", timestamp=former))
     said = delta(2, 1, text="a")
     data = json.loads(said.data) | {"timestamp": later}
-    [event] = announced([replica.apply(msgspec.structs.replace(said, data=msgspec.json.encode(data)))], "e")
+    [event] = announced([replica.apply(msgspec.structs.replace(said, data=msgspec.json.encode(data)))])
     assert json.loads(event.data).get("timestamp") == (later if told else None)
     assert json.loads(event.data)["append"] == {"text": "a"}
     assert json.loads(replica.events["a"].data)["timestamp"] == later
-    assert json.loads(growth_of(replica).since(1, "e").data)["timestamp"] == later
+    assert json.loads(growth_of(replica).since(1).data)["timestamp"] == later
 
 
 def test_a_growing_content_takes_less_than_twice_its_text() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from statushub.hub.model.cursor import Cursor
@@ -21,7 +22,7 @@ def whole(status: str = "generating", **data: Any) -> Change:
 
 
 def delta(**append: Any) -> Change:
-    return Change(type="content_delta", content_id="a", data={"set": {}, "append": append, "timestamp": "2"})
+    return Change(type="content_delta", content_id="a", data={"back": 1, "set": {}, "append": append, "timestamp": "2"})
 
 
 @pytest.mark.parametrize("case", GROWN, ids=lambda case: case.name)
@@ -37,21 +38,33 @@ def test_a_delta_is_told_as_a_whole_status() -> None:
     misfits: list[str] = []
     states = States(misfits.append)
     states.take(whole(text="one"), cursor(1))
-    change = states.grown(delta(text=" two"), cursor(1), cursor(2))
+    change = states.grown(delta(text=" two"), cursor(2))
     assert change is not None
     assert (change.type, change.data["text"], change.data["timestamp"]) == ("content_status_update", "one two", "2")
     assert change.delta == {"set": {}, "append": {"text": " two"}}
-    assert states.grown(delta(text="!"), cursor(2), cursor(3)) is not None
+    assert states.grown(delta(text="!"), cursor(3)) is not None
     assert misfits == []
 
 
-@pytest.mark.parametrize("after", [cursor(2), cursor(1, "f"), None])
-def test_a_delta_that_builds_on_something_else_is_a_misfit(after: Cursor | None) -> None:
+@pytest.mark.parametrize(
+    ("back", "at"),
+    [
+        (1, cursor(3)),
+        (3, cursor(3)),
+        (1, cursor(2, "f")),
+        (None, cursor(2)),
+        (True, cursor(2)),
+        (0, cursor(1)),
+        (9, cursor(2)),
+    ],
+)
+def test_a_delta_that_builds_on_something_else_is_a_misfit(back: object, at: Cursor) -> None:
     """It is told to who asked, and makes nothing."""
     misfits: list[str] = []
     states = States(misfits.append)
     states.take(whole(text="one"), cursor(1))
-    assert states.grown(delta(text="?"), after, cursor(3)) is None
+    said = delta(text="?")
+    assert states.grown(msgspec.structs.replace(said, data={**said.data, "back": back}), at) is None
     assert misfits == ["a"]
 
 

@@ -1,5 +1,6 @@
 /** Runs the machine: opens its streams, asks its polls, keeps its time, and passes on what comes. */
 import { steadyClock } from "./clock.js";
+import { DELTA } from "./content.js";
 import { Followed } from "./followed.js";
 import { created, dueAt, stateOf } from "./machine-state.js";
 import { step } from "./machine.js";
@@ -286,6 +287,8 @@ export class Connection {
   #hear({ type, id, data }, topics) {
     if (type === "drain") return this.#step({ type: "drained", retry: data?.retry_ms ?? 0 });
     const { receiver, types } = this.#options;
+    // The stream of one channel does not say which.
+    if (type === DELTA && data) data.channel_id ??= topics[0];
     const ready = type === "ready";
     if (ready) {
       this.#whole(topics, data?.cursor);

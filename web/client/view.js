@@ -143,8 +143,8 @@ export class View {
    * @param {Record<string, any>} said
    * @returns {Change | "misfit"}
    */
-  #grow({ content }, cursor, offset, said) {
-    if (content.cursor !== said.after) return "misfit";
+  #grow({ content, offset: before }, cursor, offset, said) {
+    if (offset - said.back !== before) return "misfit";
     const { set = {}, append = {} } = said;
     const change = this.#set(contentOf(cursor, content.type, grown(content.data, said)), offset);
     return { ...change, delta: { set, append } };

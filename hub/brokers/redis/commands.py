@@ -528,7 +528,7 @@ def announcement(tenant: str, channel: str, message: bytes) -> Announcement:
     if not newline or b"\r" in head or not 0 <= prev < offset <= COUNTER_MAX:
         raise ValueError("not an announcement")
     if len(words) == len(_GROWN_HEAD):
-        after, data = _announced(channel, content_id, type, more[1], more[2], data)
+        after, data = _announced(content_id, type, more[1], more[2], data)
     elif len(words) > len(_PLAIN_HEAD) or type == CONTENT_DELTA:
         raise ValueError("not an announcement")
     if more and more[0]:
@@ -537,7 +537,7 @@ def announcement(tenant: str, channel: str, message: bytes) -> Announcement:
     return Announcement(tenant=tenant, epoch=epoch, prev=prev, event=event)
 
 
-def _announced(channel: str, content_id: str, type: str, after: str, bytes: str, data: bytes) -> tuple[int, bytes]:
+def _announced(content_id: str, type: str, after: str, bytes: str, data: bytes) -> tuple[int, bytes]:
     """The offset that a delta builds on, and the data of its event; or 0, and the state of a content that has grown."""
     try:
         if type != CONTENT_DELTA:
@@ -547,7 +547,7 @@ def _announced(channel: str, content_id: str, type: str, after: str, bytes: str,
         raise ValueError("not an announcement of what grows") from error
     if int(after) <= 0:
         raise ValueError("a delta builds on no event")
-    return int(after), encode(channel, content_id, delta)
+    return int(after), encode(content_id, delta)
 
 
 def _grown(data: bytes, log: bytes) -> bytes:

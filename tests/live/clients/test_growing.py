@@ -35,8 +35,9 @@ const show = ({ lastEventId }) => {
   console.log("shown", JSON.stringify({ opened, wholes, misfits, text: data.text, status: data.status }));
 };
 source.addEventListener("content_delta", (event) => {
-  const { after, append = {} } = JSON.parse(event.data);
-  if (after !== cursor) misfits += 1;
+  const { back, append = {} } = JSON.parse(event.data);
+  const [[epoch, offset], [its, at]] = [cursor, event.lastEventId].map((id) => id.split("-"));
+  if (its !== epoch || at - back !== Number(offset)) misfits += 1;
   data.text += append.text ?? "";
   show(event);
 });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from statushub.hub.brokers import open_broker
 from statushub.hub.brokers.contract import Broker
@@ -25,8 +26,9 @@ from statushub.hub.model.event import Event, decode
 from statushub.hub.model.publication import Publication, publication
 from tests.support.effort import part
 from tests.support.recorder import Recorder
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, running_redis
 from tests.support.reference import Reference
+from tests.support.waiting import eventually
 
 TENANT = "acme"
 CHANNELS = ("films", "books")
@@ -41,6 +43,9 @@ SETTINGS = settings(
     # Each example opens and closes a broker, which Hypothesis considers slow.
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+retentions = st.sampled_from([None, None, None, 5.0])
+"""Seconds; None is a week, in which no example comes to its end."""
 
 counters = st.none() | st.integers(0, 4)
 BEGINS = {f"run{n}": time.time() - 1_000 * n for n in range(1, 5)}
@@ -81,7 +86,11 @@ fields = st.fixed_dictionaries(
 @st.composite
 def growths(draw: st.DrawFn) -> dict[str, Any]:
     """A delta of random fields, or a whole event that names some of them, after the last seq or another one."""
-    said = {"after": draw(st.sampled_from([0, 0, 0, 0, 0, 1, -1])), "lease": draw(st.sampled_from([None, 7.0]))}
+    said = {
+        "after": draw(st.sampled_from([0, 0, 0, 0, 0, 1, -1])),
+        "lease": draw(st.sampled_from([None, 7.0])),
+        "retention": draw(retentions),
+    }
     if draw(st.integers(0, 4)) == 0:
         return said | {"status": draw(st.sampled_from(["generating", "pending", "complete"])), "data": draw(fields)}
     appends = {name: it for name, it in draw(fields).items() if isinstance(it, str | list)}
@@ -97,6 +106,8 @@ class Machine(RuleBasedStateMachine):
         self.recorder = Recorder()
         self.cursors: list[Cursor] = []
         self.last: list[Publication] = []
+        self.rested = False
+        """Whether nothing was published since the last restart."""
         self.now = time.time()
         self.runner = asyncio.Runner()
         self.url = url
@@ -137,15 +148,16 @@ class Machine(RuleBasedStateMachine):
         for channel in CHANNELS:
             self.runner.run(self.broker.subscribe(TENANT, [channel]))
 
-    @rule(batch=st.lists(publications, min_size=1, max_size=6))
-    def publish(self, batch: list[Publication]) -> None:
+    @rule(batch=st.lists(publications, min_size=1, max_size=6), retention=retentions)
+    def publish(self, batch: list[Publication], retention: float | None = None) -> None:
         """Each publication gets the verdict and the offset of the reference."""
+        self.rested = False
         before = time.time()
-        receipts = self.runner.run(self.broker.publish(TENANT, batch))
+        receipts = self.runner.run(self.broker.publish(TENANT, batch, retention=retention))
         # Redis rounds down to whole milliseconds.
         when = (before - 0.002, time.time())
         for one, receipt in zip(batch, receipts, strict=True):
-            verdict = self.reference.publish(one, when)
+            verdict = self.reference.publish(one, when, math.inf if retention is None else retention)
             assert (receipt.cursor.offset if receipt.cursor else receipt.reason) == verdict
             if receipt.cursor:
                 self.cursors.append(receipt.cursor)
@@ -156,26 +168,30 @@ class Machine(RuleBasedStateMachine):
         content_id=st.sampled_from(CONTENTS),
         said=st.lists(growths(), min_size=1, max_size=5),
         run=st.sampled_from([None, None, "open", "open", *BEGINS]),
+        outlived=st.sampled_from([False, False, True]),
     )
-    def grow(self, channel: str, content_id: str, said: list[dict[str, Any]], run: str | None) -> None:
-        """Deltas and whole events, mostly each after the one before, of the run that is open or any other."""
+    def grow(self, channel: str, content_id: str, said: list[dict[str, Any]], run: str | None, outlived: bool) -> None:
+        """Deltas and whole events, mostly each after the one before, of the run that is open or any other; some of them
+        until their short retention has ended."""
         content = self.reference.contents.get(content_id)
         seq = content.seq if content and content.seq is not None else 0
         run = content.run if content and run == "open" else None if run == "open" else run
-        batch = []
+        batch: list[tuple[float | None, Publication]] = []
         for it in said:
             rest: dict[str, Any] = {"channel": channel, "content_id": content_id, "lease": it["lease"], "run": run}
             if run is not None:
                 rest["age_ms"] = round((time.time() - BEGINS[run]) * 1000)
             if "delta" in it:
                 follows = max(seq + it["after"], 0)
-                batch.append(
-                    publication(seq=seq + 1 + max(it["after"], 0), delta=it["delta"] | {"follows": follows}, **rest)
-                )
+                rest |= {"seq": seq + 1 + max(it["after"], 0), "delta": it["delta"] | {"follows": follows}}
             else:
-                batch.append(publication(seq=seq + 1, data={"status": it["status"]} | it["data"], **rest))
+                rest |= {"seq": seq + 1, "data": {"status": it["status"]} | it["data"]}
+            batch.append((it["retention"], publication(**rest)))
             seq += it["after"] == 0
-        self.publish(batch)
+        for retention, some in itertools.groupby(batch, lambda it: it[0]):
+            self.publish([one for _, one in some], retention)
+        if outlived:
+            self.sweep(8.0)
 
     @rule()
     def repeat(self) -> None:
@@ -232,21 +248,25 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.0, 1.0, 3.0, 4.0, 4.5, 8.0, 3_600.0]))
     def sweep(self, seconds: float) -> None:
         """Some time later, before or after a sweep gap: each overdue content, and each that is to be cancelled, ends
-        once."""
+        once, and each whose retention has ended is removed."""
         self.now += seconds
         ended = self.runner.run(self.broker.expire(self.now))
         must, may = self.reference.overdue(self.now)
-        events = {
-            event.content_id: event
-            for event in self.runner.run(self.broker.lookup(TENANT, (*CONTENTS, LEASED))).events
-            if event and not event.removed
-        }
-        stalled = sorted((event for event in events.values() if self.moved(event)), key=lambda event: event.offset)
-        names = {event.content_id for event in stalled}
-        assert must <= names <= must | may
+        must_go, may_go = self.reference.outlived(self.now)
+        found = self.runner.run(self.broker.lookup(TENANT, (*CONTENTS, LEASED))).events
+        moved = sorted((event for event in found if event and self.moved(event)), key=lambda event: event.offset)
+        removed = {event.content_id for event in moved if event.removed}
+        stalled = {event.content_id for event in moved if not event.removed}
+        assert must <= stalled <= must | may
         assert ended == len(stalled)
-        for event in stalled:
-            self.stall(event)
+        # An ending comes first, with which the retention begins anew.
+        assert must_go - stalled <= removed <= must_go | may_go
+        for event in moved:
+            if event.removed:
+                self.reference.forget(event.content_id)
+                assert self.reference.offset == event.offset
+            else:
+                self.stall(event)
 
     @rule()
     def sweep_for_long(self) -> None:
@@ -255,7 +275,8 @@ class Machine(RuleBasedStateMachine):
             self.sweep(4.0)
 
     def moved(self, event: Event) -> bool:
-        return event.offset != self.reference.contents[event.content_id].offset
+        known = self.reference.contents.get(event.content_id)
+        return known is not None and event.offset != known.offset
 
     def stall(self, event: Event) -> None:
         said = self.reference.contents[event.content_id].whole
@@ -266,6 +287,11 @@ class Machine(RuleBasedStateMachine):
         assert {key: says[key] for key in untouched} == {key: said[key] for key in untouched}
         self.reference.stall(event.content_id, event.type, event.data)
         assert self.reference.offset == event.offset
+
+    def settle(self) -> None:
+        """A read returns once all that was announced before has come."""
+        self.runner.run(self.broker.changes(TENANT, CHANNELS[0]))
+        self.compare_announcements()
 
     def compare_announcements(self) -> None:
         """All announcements have come, in order and chained."""
@@ -323,6 +349,53 @@ def test_an_embedded_broker_that_is_reopened_agrees_with_the_reference(tmp_path:
             self.compare_reader()
 
     run_state_machine_as_test(Reopened, settings=settings(SETTINGS, max_examples=part(40)))
+
+
+@pytest.mark.redis
+def test_a_redis_that_restarts_agrees_with_the_reference(tmp_path: Path) -> None:
+    """Under a hub that goes on. Cursors from before are void, also with the data, of which the latest may be lost."""
+    with running_redis(tmp_path) as server:
+
+        class Restarted(Machine):
+            def __init__(self) -> None:
+                server.command("FLUSHALL")
+                self.void: list[Cursor] = []
+                super().__init__(server.url)
+
+            @precondition(lambda self: not self.rested)
+            @rule(kept=st.booleans(), killed=st.booleans())
+            def restart(self, kept: bool, killed: bool) -> None:
+                """The server ends, in order or not, and comes back."""
+                self.settle()
+                back = self.recorder.restorations + 1
+                (server.kill if killed else server.stop)()
+                if not kept:
+                    server.forget()
+                # After another restart in the same second, the epoch may be that of a moment which is to come.
+                eventually(lambda: int(self.cursors[0].epoch, 36) < time.time() * 1e6)
+                server.start()
+                self.runner.run(self.recorder.until(lambda: self.recorder.restorations >= back))
+                self.void, self.cursors = self.cursors, []
+                if kept:
+                    clock = self.runner.run(self.broker.offsets(TENANT, [])).cursor
+                    assert clock.offset == self.reference.offset
+                    self.cursors.append(clock)
+                    self.settle()
+                else:
+                    self.recorder.announcements.clear()
+                    self.begin()
+                assert all(it.precedes(self.cursors[0]) for it in self.void)
+                self.rested = True
+
+            @precondition(lambda self: self.void)
+            @rule(data=st.data(), channel=st.sampled_from(CHANNELS))
+            def changes_of_old(self, data: st.DataObject, channel: str) -> None:
+                """A cursor from before the restart gets the whole state."""
+                snapshot = self.runner.run(self.broker.changes(TENANT, channel, data.draw(st.sampled_from(self.void))))
+                assert snapshot.whole
+                assert [it.offset for it in snapshot.events] == [it[0] for it in self.reference.changes(channel, 0)]
+
+        run_state_machine_as_test(Restarted, settings=settings(SETTINGS, max_examples=part(30)))
 
 
 @pytest.mark.redis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -67,6 +68,16 @@ async def test_a_restart_without_data_begins_an_epoch(server: RedisServer, broke
     assert after.epoch == empty.cursor.epoch
     snapshot = await broker.changes(TENANT, CHANNEL, before)
     assert [event.content_id for event in snapshot.events] == ["new"]
+
+
+async def test_a_tenant_is_swept_after_a_restart_without_data(
+    server: RedisServer, broker: Broker, listener: Recorder
+) -> None:
+    """The hub has registered it before, and with the data that is lost, too."""
+    await accepted(broker, TENANT, update("before", lease=1))
+    await restart(server, listener, server.forget)
+    await accepted(broker, TENANT, update("a", lease=1))
+    assert await broker.expire(time.time() + 2) == 1
 
 
 async def test_a_restart_with_older_data_begins_an_epoch(

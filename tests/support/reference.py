@@ -35,6 +35,8 @@ class Content:
     requested: int = 0
     cancelled: tuple[float, float] | None = None
     processing: bool = True
+    kept: tuple[float, float] = (math.inf, math.inf)
+    """When its retention ends."""
     appended: frozenset[str] = frozenset()
     """The fields that deltas have appended to."""
     state: dict[str, Any] | None = None
@@ -68,8 +70,14 @@ class Reference:
     swept: float | None = None
     pause: float = 0.0
 
-    def publish(self, publication: Publication, when: tuple[float, float]) -> int | str:
+    def publish(self, publication: Publication, when: tuple[float, float], retention: float = math.inf) -> int | str:
         """The offset of a publication, or the reason of its refusal; `when` is the interval in which it was made."""
+        before, verdict = self.offset, self._publish(publication, when)
+        if self.offset != before:
+            self.contents[publication.content_id].kept = (when[0] + retention, when[1] + retention)
+        return verdict
+
+    def _publish(self, publication: Publication, when: tuple[float, float]) -> int | str:
         content = self.contents.get(publication.content_id)
         if publication.delta is not None:
             return self._grow(publication, when, content)
@@ -155,6 +163,17 @@ class Reference:
             self.tombstones[channel, content_id] = (offset, data)
         return found
 
+    def forget(self, content_id: str) -> None:
+        """Remove a content whose retention has ended: nothing of its fence is kept."""
+        channel = self.contents[content_id].channel
+        self.remove(channel, [content_id])
+        del self.gone[content_id]
+
+    def outlived(self, now: float) -> tuple[set[str], set[str]]:
+        """The contents whose retention has ended by then, and those of which it may have."""
+        must = {key for key, it in self.contents.items() if it.kept[1] < now}
+        return must, {key for key, it in self.contents.items() if it.kept[0] < now} - must
+
     def members(self, channel: str) -> list[str]:
         """The contents of a channel, in the order of their offsets."""
         return [it for _, it, type, _ in self.changes(channel, 0) if type != "content_removed"]
@@ -200,7 +219,7 @@ class Reference:
         content = self.contents[content_id]
         content.offset = self._tick(content.channel, content_id, type)
         content.ended, content.type, content.data = True, type, data
-        content.state, content.appended = None, frozenset()
+        content.state, content.appended, content.kept = None, frozenset(), (math.inf, math.inf)
         content.deadline = content.request = content.cancelled = None
 
     def changes(self, channel: str, since: int) -> list[tuple[int, str, str, bytes | dict[str, Any]]]:

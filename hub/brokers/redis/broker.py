@@ -261,6 +261,8 @@ class RedisBroker:
 
     async def _prepare(self, topology: Topology) -> None:
         await load_functions(topology)
+        # With these functions no command fails for want of them, which would tell that the server may have lost data.
+        self._client.losses += 1
         await self._check_eviction(topology)
         # A server that is full can still be read; the first sweep after that writes the settings.
         with suppress(ResponseError):

@@ -8,7 +8,15 @@ from typing import Any, Final
 
 import msgspec
 
-from statushub.hub.model.delta import GROWN_BYTES, GROWN_FIELDS, GROWN_ITEMS, check_delta, fields_of, state_of
+from statushub.hub.model.delta import (
+    FILLED_FIELDS,
+    GROWN_BYTES,
+    GROWN_FIELDS,
+    GROWN_ITEMS,
+    check_delta,
+    fields_of,
+    state_of,
+)
 from statushub.hub.model.errors import TooLarge
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.timestamp import timestamp
@@ -35,6 +43,11 @@ class _Field:
     def size(self) -> int:
         """The bytes of its parts as JSON, at most."""
         return self._size
+
+    @property
+    def values(self) -> list[Any]:
+        """The items of a list."""
+        return [part for part, _ in self.parts]
 
     def check(self, value: str | list[Any]) -> None:
         """Raise `TooLarge` where it cannot be appended."""
@@ -95,6 +108,12 @@ class Growth:
         self._sets: dict[str, Any] = {}
         self._renew: set[str] = set()
         self._named: set[str] = set()
+        self._begun: set[str] = set()
+        """Lists that begin anew, which the next delta sets."""
+        self._unkept: set[str] = set()
+        """Lists that a delta has set, and none appended to since: a whole state would drop them."""
+        self._told: set[str] = set()
+        """The fields that deltas have set since the last whole state."""
         self._size = 0
         self._stopped = False
         self.whole: Publication | None = None
@@ -143,15 +162,34 @@ class Growth:
             if held is not field and (held is not None or before is not None):
                 # What the hub has there is of another kind, or in a whole state.
                 self._renew.add(name)
-                self._named.discard(name)
+                for names in (self._named, self._begun, self._unkept):
+                    names.discard(name)
             self._fields[name], self._size = field, size
             self._sets.pop(name, None)
             field.add(value)
+
+    def begin(self, name: str, items: Sequence[Any]) -> None:
+        """Let a list begin anew with these items. Raises as `append`."""
+        field = _Field(list)
+        with self._lock:
+            field.check([*items])
+            field.add([*items])
+            held = self._fields.get(name)
+            self._check_told({name})
+            if len({*self._fields, name}) > GROWN_FIELDS:
+                raise TooLarge(f"more than {GROWN_FIELDS} fields are appended to", field=name, limit="delta")
+            if self._size + field.size - (0 if held is None else held.size) > GROWN_BYTES:
+                raise TooLarge(f"more than {GROWN_BYTES} bytes are appended", field=name, limit="delta")
+            self._forget(name)
+            self._sets.pop(name, None)
+            self._fields[name], self._size = field, self._size + field.size
+            self._begun.add(name)
 
     def set(self, fields: Mapping[str, Any], whole: Publication) -> None:
         """Set fields, with which the whole state is `whole`. Raises `Invalid` where a delta cannot set one."""
         with self._lock:
             sets = {**self._sets, **fields}
+            self._check_told(fields.keys())
             if check_delta({"follows": 0, "set": sets}).size > DELTA_BYTES:
                 raise TooLarge("the fields are too large for a delta", field="set", limit="delta")
             for name in fields:
@@ -172,12 +210,18 @@ class Growth:
         with self._lock:
             sets, self._sets = self._sets, {}
             appends, room = {}, DELTA_BYTES - len(_encode(sets))
+            begun, self._begun = self._begun, set()
             for name, field in self._fields.items():
                 if name not in self._renew and field.sent < len(field.parts):
                     value, filled = field.take(room)
                     room -= filled
-                    if value:
+                    if name in begun:
+                        sets[name] = value
+                        self._unkept.add(name)
+                    elif value:
                         appends[name] = value
+                        self._unkept.discard(name)
+            self._told |= sets.keys()
             return sets, appends
 
     def rewind(self) -> None:
@@ -186,14 +230,24 @@ class Growth:
             for field in self._fields.values():
                 field.rewind()
             self._renew, self._named = {*self._fields}, set()
+            self._begun, self._unkept = set(), set()
 
     def named(self, state: Publication) -> Publication:
         """The whole state with the fields that it has to name, which are empty: what comes with a whole state goes with
         the next one, and only what is appended stays."""
-        if not self._renew or self._stopped:
-            return state
         with self._lock:
+            self._told = set()
+            unkept, self._unkept = self._unkept, set()
+            if self._stopped or not (self._renew or unkept):
+                return state
             fields = fields_of(state.data)
+            if state.terminal:
+                # Nothing can be appended after it.
+                fields.update((name, _encode(self._fields[name].values)) for name in unkept)
+            else:
+                self._renew |= unkept
+                for name in unkept:
+                    self._fields[name].rewind()
             fields.update((name, b'""' if self._fields[name].kind is str else b"[]") for name in self._renew)
             self._named = {*self._renew}
             return msgspec.structs.replace(state, data=state_of(fields))
@@ -210,6 +264,11 @@ class Growth:
             if self._fields:
                 self._sets.setdefault("timestamp", timestamp())
 
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more of it is sent."""
+        return self._stopped
+
     def stop(self) -> None:
         """Send nothing more of it."""
         self._stopped = True
@@ -218,4 +277,10 @@ class Growth:
         field = self._fields.pop(name, None)
         if field is not None:
             self._size -= field.size
-        self._renew.discard(name)
+        for names in (self._renew, self._begun, self._unkept):
+            names.discard(name)
+
+    def _check_told(self, names: Iterable[str]) -> None:
+        told = {*self._told, *self._sets, *self._begun, *names} - {*FILLED_FIELDS}
+        if len(told) > GROWN_FIELDS:
+            raise TooLarge(f"more than {GROWN_FIELDS} fields are set", field="set", limit="delta")

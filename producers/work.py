@@ -46,6 +46,9 @@ MESSAGE_CHARACTERS: Final = 2_000
 DETAIL_SECONDS: Final = 0.5
 """Time between reports of steps and log lines: a viewer perceives it as live, and a log may have lines by thousands."""
 
+LOG: Final = "log"
+"""The field that `log` appends to."""
+
 STUCK_SECONDS: Final = 0.5
 """How much longer than its patience a work waits for the background thread, which may be stuck."""
 
@@ -207,7 +210,7 @@ class Reporting:
         growth = self._run.growth
         with self._lock:
             given = self._given(fields)
-            if not growth.names or "status" in given:
+            if not growth.names or growth.stopped or "status" in given:
                 self.say(None, fields)
                 return
             status = str(self._fields.get("status"))
@@ -287,7 +290,8 @@ class Reporting:
         return Step(name, steps, self)
 
     def log(self, message: object, level: str = "info") -> None:
-        """Append a line to the field `log`, which holds the latest hundred; it is reported within half a second."""
+        """Append a line to the field `log`, which holds the latest ones, up to a hundred; it is reported within half a
+        second."""
         if self._here():
             with self._lock:
                 self._details.log(message, level)
@@ -298,9 +302,36 @@ class Reporting:
         if not self._here():
             return
         with self._lock:
-            if not self._ended and self._details.changed:
-                self.say(None, {})
+            if not self._ended:
+                self._append_log()
+                if changed := self._details.changes():
+                    self.set(**changed)
         self._detail()
+
+    def _append_log(self) -> None:
+        """Append the new lines of the log, or begin it anew with the later half."""
+        details, growth = self._details, self._run.growth
+        lines, dropped = details.lines()
+        if growth.stopped and not details.log_whole:
+            details.log_whole = dropped = True
+        if details.log_whole:
+            if lines or dropped:
+                self.say(None, {})
+            return
+        if not lines:
+            return
+        try:
+            if dropped:
+                growth.begin(LOG, lines)
+            else:
+                growth.append(LOG, lines, self._fields.get(LOG))
+        except Invalid:
+            # The work has appended as much as it may.
+            details.log_whole = True
+            self.say(None, {})
+        else:
+            self._fields.pop(LOG, None)
+            self._sender.grow(self._run)
 
     def _detail(self) -> None:
         """Report steps and log from now on."""

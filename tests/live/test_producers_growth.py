@@ -149,7 +149,7 @@ async def test_a_state_that_begins_a_lost_content_is_followed_by_its_text(tmp_pa
 
 
 async def test_an_older_hub_gets_the_states(caplog: pytest.LogCaptureFixture) -> None:
-    """It refuses deltas: nothing more is appended, the log says so once, and the ending arrives."""
+    """It refuses deltas: nothing more is appended, the log says so once, and logs and endings arrive."""
     fields = {"error": {"code": "invalid", "message": "unknown field `delta`", "field": "events[0]"}}
     accepted = JSONResponse({"results": [{"accepted": True, "cursor": "k3f9a2-1", "attempt": 1}]})
     with moody(accepted, JSONResponse(fields, 400)) as (url, hub):
@@ -158,8 +158,25 @@ async def test_an_older_hub_gets_the_states(caplog: pytest.LogCaptureFixture) ->
             work.append(text="a")
             await until(lambda: len(hub.requests) == 2)
             work.append(text="b")
+            work.log("a line")
+            await until(lambda: "log" in statuses(url).get("c", {}))
+            assert statuses(url)["c"]["status"] == "generating"
         assert statuses(url)["c"]["status"] == "complete"
     assert sum("nothing more is appended" in record.getMessage() for record in caplog.records) == 1
+
+
+async def test_many_fields_are_set_by_whole_states(redis_server: RedisServer, store: Stored) -> None:
+    """A hub takes so many of deltas; the text goes on."""
+    names = [f"f{number}" for number in range(3 * GROWN_FIELDS)]
+    async with producer(redis_server, store) as p, p.work("c", channel="ch") as work:
+        for name in names:
+            work.append(text=name)
+            work.set(**{name: 1})
+            await until(lambda: store.status("c").get("text", "").endswith(name) and name in store.status("c"))  # noqa: B023
+        work.append(text=".")
+    said = store.status("c")
+    assert said["text"] == "".join([*names, "."])
+    assert {name for name in names if name in said} == {*names}
 
 
 async def test_values_that_cannot_be_appended_do_not_hurt_the_work(
@@ -189,7 +206,7 @@ async def test_values_that_cannot_be_appended_do_not_hurt_the_work(
 
 STEPS = st.sampled_from(
     [
-        *("append", "append", "append", "list", "set", "say", "name"),
+        *("append", "append", "append", "list", "begin", "set", "say", "name"),
         *("deliver", "deliver", "lose it", "lose the answer", "stall", "forget"),
     ]
 )
@@ -212,6 +229,9 @@ def test_losses_leave_no_hole_and_double_nothing(redis_server: RedisServer, step
                 name, value = ("text", f"{number} ") if step == "append" else ("log", [number])
                 run.growth.append(name, value)
                 expected[name] = expected[name] + value if name in expected else value
+            elif step == "begin":
+                expected["log"] = [number, "anew"]
+                run.growth.begin("log", expected["log"])
             elif step == "set":
                 expected["n"] = number
                 run.growth.set({"n": number}, state(n=number))
@@ -232,7 +252,7 @@ def test_losses_leave_no_hole_and_double_nothing(redis_server: RedisServer, step
             else:
                 box.hurry()
                 wire.send(arrives=step != "lose it", answered=step == "deliver")
-            if step in ("append", "list", "set", "name") and run.grow():
+            if step in ("append", "list", "begin", "set", "name") and run.grow():
                 box.offer(run)
         say(box, run, state(status=ending, n=expected["n"]))
         for _ in range(20):

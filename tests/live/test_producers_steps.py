@@ -14,7 +14,11 @@ import pytest
 from statushub import LogHandler, Producer, SyncProducer, SyncWork, awork, current, work
 from statushub.hub.model.errors import Invalid
 from statushub.producers.work import DETAIL_SECONDS
+from statushub.producers.work_log import LINES_MAX
+from tests.support.growing import Reader
+from tests.support.live import live_hub
 from tests.support.redis_server import RedisServer
+from tests.support.sse_client import open_stream
 from tests.support.stored import Stored, stored
 from tests.support.waiting import WAIT_SECONDS, eventually, until
 
@@ -151,7 +155,7 @@ def test_a_log_grows_in_the_state(producer: SyncProducer, store: Stored) -> None
 
 
 def test_many_lines_are_few_reports(producer: SyncProducer, store: Stored) -> None:
-    """A program that logs by thousands sends a state each half second, with the latest lines."""
+    """A program that logs by thousands reports each half second, with the latest lines."""
     with producer.work("c", channel="ch") as reported:
         eventually(lambda: store.status("c"))
         before, began = store.events(), time.monotonic()
@@ -159,7 +163,35 @@ def test_many_lines_are_few_reports(producer: SyncProducer, store: Stored) -> No
             reported.log(f"line {number}")
         eventually(lambda: store.status("c").get("log", [{}])[-1].get("message") == "line 1999")
         assert store.events() - before <= (time.monotonic() - began) / DETAIL_SECONDS + 3
-    assert len(store.status("c")["log"]) == 100
+    assert LINES_MAX // 2 <= len(store.status("c")["log"]) <= LINES_MAX
+
+
+def test_a_log_is_sent_by_the_line() -> None:
+    """What was added with each report, and all of it only where the older half was dropped; a reader's log is whole at
+    any time, whatever else is reported."""
+    written, reader, frames = [], Reader(), []
+    with (
+        live_hub("memory:") as hub,
+        open_stream(hub.base_url, "/api/contents/ch/events?deltas=1") as client,
+        SyncProducer(hub.base_url, rate=1000, patience=WAIT_SECONDS) as producer,
+        producer.work("c", channel="ch", steps={"one": 1}) as reported,
+    ):
+        for number in range(8):
+            for line in range(20):
+                written.append(f"{number} {line}")
+                reported.log(written[-1])
+            if number % 3 == 0:
+                reported.update(number=number)
+            shown: list[str] = []
+            while shown[-1:] != written[-1:]:
+                frames.append(client.event())
+                reader.take_frames(frames[-1:])
+                shown = [line["message"] for line in reader.states.get("c", {}).get("log", [])]
+            assert shown == written[-len(shown) :]
+            assert len(shown) >= min(LINES_MAX // 2, len(written))
+    deltas = [frame.json for frame in frames if frame.event == "content_delta"]
+    assert len([it for it in deltas if "log" in it.get("set", {})]) == 2
+    assert len([it for it in deltas if "log" in it.get("append", {})]) >= 6
 
 
 @pytest.fixture

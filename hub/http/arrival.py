@@ -74,17 +74,17 @@ class Arrivals:
 
 
 class Arrival(asyncio.Protocol):
-    """A connection on which nothing has come yet."""
+    """A connection on which nothing has come yet. `transport` is None once it is another protocol's, or gone."""
 
-    __slots__ = ("_arrivals", "_server", "_transport")
+    __slots__ = ("_arrivals", "_server", "transport")
 
     def __init__(self, arrivals: Arrivals, server: dict[str, Any]) -> None:
         self._arrivals = arrivals
         self._server = server
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._transport = transport
+        self.transport = transport
         self._server["server_state"].connections.add(self)
         self._arrivals.await_request(self)
 
@@ -112,14 +112,14 @@ class Arrival(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """The server stops, or nothing came for too long."""
-        if self._transport is not None:
-            self._transport.close()
+        if self.transport is not None:
+            self.transport.close()
 
     def _leave(self) -> asyncio.Transport | None:
         """Be no connection any longer; returns the transport, where it was one."""
         self._arrivals.forget(self)
         self._server["server_state"].connections.discard(self)
-        transport, self._transport = self._transport, None
+        transport, self.transport = self.transport, None
         return transport
 
     def _open(self, transport: asyncio.Transport, data: bytes) -> tuple[Headers, MakeProtocol] | None:

@@ -164,9 +164,9 @@ def test_channels_of_streams_that_have_left_are_not_read(hub: LiveHub, watched: 
         hub.call(watched.open)
         waiting.until("ready")
         assert watched.channels["offsets"] <= 3 * STREAM_CHANNELS
-        assert live(hub) <= 2 * STREAM_CHANNELS
-        # What was asked for already, and the stream that waits.
-        eventually(lambda: len(hub.hub.registry.of("neighbour")) <= 2 * STREAM_CHANNELS)
+        # What was asked for already, of a stream or two, and the stream that waits.
+        assert live(hub) <= 3 * STREAM_CHANNELS
+        eventually(lambda: len(hub.hub.registry.of("neighbour")) <= 3 * STREAM_CHANNELS)
 
 
 def test_after_an_interruption_only_changed_channels_are_read(hub: LiveHub, watched: Watched) -> None:

@@ -10,7 +10,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from starlette.responses import HTMLResponse
 
-from statushub.hub.viewers import push
+from statushub.hub.viewers import session
 from tests.live.clients.catalogue import CLIENTS, Client
 from tests.live.clients.languages import INSTALL_SECONDS, Missing, prepared
 from tests.live.clients.running import Running, Shown, html, running_page, running_process, shown, wait_for
@@ -87,7 +87,7 @@ def test_a_client_whose_connection_breaks_fifty_times_has_every_character_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also within a frame; each delta builds on what the client has, and the whole text comes once."""
-    monkeypatch.setattr(push, "RETRY_MS", (10, 50))
+    monkeypatch.setattr(session, "RETRY_MS", (10, 50))
     random_ = random.Random(1)
     with contextlib.ExitStack() as stack:
         hub = stack.enter_context(live_hub("memory:"))

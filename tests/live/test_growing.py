@@ -118,6 +118,9 @@ def test_mixed_viewers_of_one_content(broker_url: str, http: Any, events: str) -
                 reader.take_frames([client.frame()])
         for number in range(40):
             writer.add("a", f"{number} ", progress=number)
+        # The hub has heard of them all.
+        while readers[0].states["a"]["text"] != writer.texts["a"]:
+            readers[0].take_frames([clients[0].frame()])
         late, late_reader = stack.enter_context(open_stream(hub.base_url, events_of(writer, queries[0]))), Reader()
         while "a" not in late_reader.states:
             late_reader.take_frames([late.frame()])

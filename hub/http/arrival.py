@@ -22,7 +22,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from statushub.hub.http.access_log import log_answer
 from statushub.hub.http.close_delimited import CHUNKED_SINCE
-from statushub.hub.http.extension import MakeProtocol
 from statushub.hub.http.shortcut import Headers, shortcut_of
 
 PLAIN_BYTES: Final = 4_096
@@ -94,13 +93,18 @@ class Arrival(asyncio.Protocol):
             return
         opening = None
         if data.startswith(START) and data.endswith(END) and len(data) <= self._arrivals.plain_bytes:
-            opening = self._open(transport, data)
+            # Most requests are for no stream: they are parsed only once, by the ordinary way.
+            target = data[: data.index(b"\r\n")].split(b" ")[1]
+            shortcut = shortcut_of(self._server["config"].loaded_app, target.partition(b"?")[0])
+            if shortcut is not None and (scope := self._asked(transport, data)) is not None:
+                opening = shortcut(scope)
         if opening is None:
             ordinary = self._arrivals.make(**self._server)
             transport.set_protocol(ordinary)
             ordinary.connection_made(transport)
             ordinary.data_received(data)
             return
+        log_answer(scope, HTTPStatus.OK)
         headers, make = opening
         state = self._server["server_state"]
         viewer = make(state.connections, False, head_of([*state.default_headers, *headers, CHUNKED]))
@@ -122,8 +126,8 @@ class Arrival(asyncio.Protocol):
         transport, self.transport = self.transport, None
         return transport
 
-    def _open(self, transport: asyncio.Transport, data: bytes) -> tuple[Headers, MakeProtocol] | None:
-        """The stream that this request asks for, where it opens at once."""
+    def _asked(self, transport: asyncio.Transport, data: bytes) -> dict[str, Any] | None:
+        """The scope of this request; None where it is not a plain one."""
         request = _Request()
         parser = httptools.HttpRequestParser(request)
         try:
@@ -135,7 +139,7 @@ class Arrival(asyncio.Protocol):
         if not request.is_plain or parser.get_http_version() != CHUNKED_SINCE:
             return None
         config, app_state = self._server["config"], self._server["app_state"]
-        scope = {
+        return {
             "type": "http",
             "asgi": {"version": config.asgi_version, "spec_version": "2.3"},
             "http_version": CHUNKED_SINCE,
@@ -151,11 +155,6 @@ class Arrival(asyncio.Protocol):
             "server": None,
             "state": app_state.copy(),
         }
-        shortcut = shortcut_of(config.loaded_app, scope)
-        opening = None if shortcut is None else shortcut(scope)
-        if opening is not None:
-            log_answer(scope, HTTPStatus.OK)
-        return opening
 
 
 class _Request:

@@ -61,25 +61,26 @@ class Shortcut:
         self._shared = lru_cache(ORIGINS_KEPT)(self._headers_for)
         self._routes = tuple(routes)
         # How the paths of streams end: most requests are none, and are told by that.
-        self._ends = tuple(route.path.rpartition("}")[2] for route, _ in self._routes)
+        self._ends = tuple(route.path.rpartition("}")[2].encode() for route, _ in self._routes)
         self._proxies: Any = ProxyHeadersMiddleware(cast(Any, _nothing))
         self._guard = guard
         self._observer = observer
         self._cors = cors
 
-    def concerns(self, asked: Scope) -> bool:
-        """Whether the request may be for a stream."""
-        return asked["method"] == "GET" and str(asked["path"]).endswith(self._ends)
+    def concerns(self, path: bytes) -> bool:
+        """Whether a request for this path, as it was sent, may be for a stream."""
+        return path.endswith(self._ends)
 
-    def __call__(self, asked: Scope, proxies: ProxyHeadersMiddleware | None) -> Opening | None:
-        """The opening of a stream; None where the request has to go the ordinary way. `proxies` is the server's
-        middleware that takes the word of trusted proxies about the client, where it has one."""
-        found = self._route(asked)
+    def __call__(self, scope: Scope, proxies: ProxyHeadersMiddleware | None) -> Opening | None:
+        """The opening of a stream; None where the request has to go the ordinary way. The scope is filled in as the
+        layers do. `proxies` is the server's middleware that takes the word of trusted proxies about the client, where
+        it has one."""
+        found = self._route(scope)
         if found is None:
             return None
         child, open_stream = found
         began = time.perf_counter()
-        scope = {**asked, **child, "app": self._app}
+        scope.update(child, app=self._app)
         if proxies is not None and any(name in FORWARDED for name, _ in scope["headers"]):
             self._proxies.trusted_hosts = proxies.trusted_hosts
             _now(self._proxies(scope, _unread, _unsent))
@@ -123,12 +124,12 @@ class Front:
         await self._app(scope, receive, send)
 
 
-def shortcut_of(app: Any, asked: Any) -> Callable[[Scope], Opening | None] | None:
-    """The short way to the streams of what a server has loaded; None where the request is for no stream, where the
+def shortcut_of(app: Any, path: bytes) -> Callable[[Scope], Opening | None] | None:
+    """The short way to the streams of what a server has loaded; None where this path is of no stream, where the
     application has none, or where anything else is around it."""
     proxies = app if type(app) is ProxyHeadersMiddleware else None
     front = app if proxies is None else proxies.app
-    if type(front) is not Front or not front.shortcut.concerns(asked):
+    if type(front) is not Front or not front.shortcut.concerns(path):
         return None
     return partial(front.shortcut, proxies=proxies)
 

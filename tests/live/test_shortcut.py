@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ TOKEN = token(sub="a", read=["c", "d/*"])
 REVOKED = token(jti="gone")
 CHANGING = re.compile(rb"(?<=date: )[^\r]+|(?<=retry: )\d+|(?<=\"heartbeat_ms\":)\d+")
 """What differs from answer to answer."""
+
+PORT = re.compile(r"(?<=^127\.0\.0\.1):\d+")
+"""That of the client, which differs from connection to connection."""
 
 
 class Ways:
@@ -182,6 +186,18 @@ def test_both_ways_answer_alike(ways: Ways, request_: bytes, taken: bool) -> Non
     short = ways.answer(request_, short=True)
     assert any(ways.taken) is taken
     assert sorted(short.split(b"\r\n")) == sorted(ways.answer(request_, short=False).split(b"\r\n"))
+
+
+@pytest.mark.parametrize("name", ["plain", "behind a proxy"])
+def test_both_ways_are_logged_alike(ways: Ways, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The access log has the client that a trusted proxy names, and else the connection's."""
+    caplog.set_level(logging.INFO, "uvicorn.access")
+    for short in (True, False):
+        ways.answer(SHORT[name], short=short)
+        assert any(ways.taken) is short
+    lines = [PORT.sub("", it.getMessage()) for it in caplog.records if it.name == "uvicorn.access"]
+    assert len(lines) == 2
+    assert lines[0] == lines[1]
 
 
 def test_the_short_way_leaves_a_full_hub_to_the_ordinary_one(ways: Ways) -> None:

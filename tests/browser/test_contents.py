@@ -247,6 +247,11 @@ def test_steps_are_a_time_line(page: Page, hub_url: str, channel: str) -> None:
     expect(page.locator("#steps h2")).to_contain_text("as this page has seen them")
     publish(hub_url, channel, f"{channel}-seen", status="complete")
     expect(lines.and_(page.locator("[data-phase=completed]"))).to_have_count(2)
+    publish(hub_url, channel, f"{channel}-lost", status="generating", step="first_part")
+    show(page, hub_url, channel, f"{channel}-lost")
+    expect(lines.locator(".step-name")).to_have_text(["First part"])
+    publish(hub_url, channel, f"{channel}-lost", status="error")
+    expect(lines.and_(page.locator("[data-phase=failed]"))).to_have_count(1)
 
 
 def test_progress_is_drawn_over_time(page: Page, hub_url: str, channel: str) -> None:

@@ -240,7 +240,7 @@ export class ContentView {
     write(errorCode, code ? `${code}${explained && explained !== reason ? ` · ${explained}` : ""}` : "");
     this.#showText(textOf(data, field), text, textPanel, phase === "processing");
     this.#player.show(phase === "completed" ? resultOf(data) : null, this.title);
-    this.#timeline.show(data, past, clock.now(), over);
+    this.#timeline.show(data, past, clock.now(), phase);
     this.#showRenditions(renditionsOf(data));
     this.#facts.show(item, past, clock);
     const now = clock.now();

@@ -18,7 +18,10 @@ export class History {
   /** @type {Map<string, Past>} */
   #pasts = new Map();
 
-  /** @returns {Past} */
+  /**
+   * @param {string} id
+   * @returns {Past}
+   */
   of(id) {
     return this.#pasts.get(id) ?? { samples: [], steps: [] };
   }
@@ -32,23 +35,33 @@ export class History {
     if (!past) this.#pasts.set(id, (past = { samples: [], steps: [] }));
     if (progress !== null) sample(past, at, progress);
     const last = past.steps.at(-1);
+    // Time does not go back, although the clocks of two producers may differ.
+    at = Math.max(at, last ? (last.ended ?? last.began) : at);
     const same = last && last.name === step && last.ended === null;
     if (last && last.ended === null && (ended || !same)) last.ended = at;
     if (step && !ended && !same && past.steps.length < STEPS_MAX)
       past.steps.push({ name: step, began: at, ended: null });
   }
 
-  /** The content has gone, or begins anew. */
+  /**
+   * The content has gone, or begins anew.
+   * @param {string} id
+   */
   forget(id) {
     this.#pasts.delete(id);
   }
 }
 
+/**
+ * @param {Past} past
+ * @param {number} at
+ * @param {number} progress
+ */
 function sample(past, at, progress) {
   const last = past.samples.at(-1);
   if (last && Math.abs(progress - last[1]) < LEAST && progress < 100) return;
   // Another attempt begins at the beginning.
   if (last && progress < last[1]) past.samples = [];
-  past.samples.push([at, progress]);
+  past.samples.push([Math.max(at, past.samples.at(-1)?.[0] ?? at), progress]);
   if (past.samples.length > SAMPLES_MAX) past.samples = past.samples.filter((_, number) => number % 2 === 0);
 }

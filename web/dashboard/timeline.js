@@ -20,15 +20,17 @@ export class Timeline {
    * @param {Record<string, any>} data
    * @param {import("./history.js").Past} past
    * @param {number} now  Unix milliseconds
-   * @param {boolean} over  whether the content has ended
+   * @param {string} phase  of the content
    */
-  show(data, past, now, over) {
+  show(data, past, now, phase) {
+    const over = phase === "completed" || phase === "failed";
     const said = stepsOf(data);
     const steps = said.length
       ? said
-      : past.steps.map((step) => ({
+      : past.steps.map((step, number) => ({
           ...step,
-          state: step.ended === null ? "processing" : "completed",
+          // It failed in the last one.
+          state: step.ended === null ? "processing" : number === past.steps.length - 1 && over ? phase : "completed",
           detail: "",
           progress: null,
         }));

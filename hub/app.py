@@ -365,10 +365,8 @@ def create_app(settings: Config, hub: Hub | None = None, *, broker: Broker | Non
         observer, origins=settings.cors_origins, headers=settings.cors_headers, credentials=settings.auth_required
     )
     # A trace is begun in the ordinary way only.
-    shortcuts = () if settings.tracing else events.SHORTCUTS
-    return Front(
-        Portable(cors), Shortcut(app, shortcuts, events.STREAM_HEADERS, guard=guard, observer=observer, cors=cors)
-    )
+    shortcuts = () if settings.tracing else (*events.SHORTCUTS, *websocket.SHORTCUTS)
+    return Front(Portable(cors), Shortcut(app, shortcuts, guard=guard, observer=observer, cors=cors))
 
 
 def app_from_environment() -> ASGIApp:

@@ -338,10 +338,14 @@ class Hub:
         head: bytes = b"",
         heartbeat: float | None = None,
     ) -> PushSocket:
-        """As `push_viewer`, for a WebSocket; `first` is as `PushSocket` takes it."""
+        """As `push_viewer`, for a WebSocket; `first` is the channel that it follows unasked, and how."""
+        begun = None
+        if first is not None:
+            channel, opening = first
+            begun = self._scope(identity, (channel,), opening.content_ids), opening
         return PushSocket(
             self.viewers,
-            first,
+            begun,
             connections=connections,
             stalled=stalled,
             head=head,

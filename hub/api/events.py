@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,7 @@ from statushub.hub.http.extension import MakeProtocol, Take, taker
 from statushub.hub.http.portable import PortableTake
 from statushub.hub.http.resume import resume_cursor
 from statushub.hub.http.route import Route
+from statushub.hub.http.shortcut import Opened
 from statushub.hub.http.state import config_of, hub_of
 from statushub.hub.hub import Hub
 from statushub.hub.model.cursor import Cursor
@@ -62,12 +64,12 @@ async def events(request: Request) -> Response:
     return await _stream(request, _of_channels(request))
 
 
-def open_channel_events(request: Request) -> MakeProtocol | None:
+def open_channel_events(request: Request) -> Opened | None:
     """The same at once."""
     return _opening(request, _of_channel(request))
 
 
-def open_events(request: Request) -> MakeProtocol | None:
+def open_events(request: Request) -> Opened | None:
     """The same at once."""
     return _opening(request, _of_channels(request))
 
@@ -157,7 +159,7 @@ async def _stream(request: Request, asked: _Asked) -> Response:
     return HandedOverStream(_maker(hub, identity, address, scope, asked, content_ids, format), take)
 
 
-def _opening(request: Request, asked: _Asked) -> MakeProtocol | None:
+def _opening(request: Request, asked: _Asked) -> Opened | None:
     """As `_stream`, of a stream that is handed over at once; None where it has to wait or is refused."""
     if asked.patterns is not None:
         return None
@@ -169,7 +171,8 @@ def _opening(request: Request, asked: _Asked) -> MakeProtocol | None:
     if hub.draining or hub.stream_limit(identity, address, asked.channels):
         return None
     content_ids = filter_of(request, asked.channels)
-    return _maker(hub, identity, address, asked.channels, asked, content_ids, asked.formats.chunked)
+    make = _maker(hub, identity, address, asked.channels, asked, content_ids, asked.formats.chunked)
+    return Opened(HTTPStatus.OK, STREAM_HEADERS, make)
 
 
 def _check_read(identity: Identity, asked: _Asked) -> None:

@@ -66,9 +66,9 @@ class Authenticator:
         found = self._shown(request, offered)
         return await self.verify(found) if isinstance(found, str) else found
 
-    def known(self, request: HTTPConnection) -> Identity | None:
+    def known(self, request: HTTPConnection, offered: str | None = None) -> Identity | None:
         """As `identify`, where the token was verified before; None where it has to be verified now."""
-        found = self._shown(request, None)
+        found = self._shown(request, offered)
         return self._remembered(found) if isinstance(found, str) else found
 
     def _shown(self, request: HTTPConnection, offered: str | None) -> Identity | str:

@@ -1,8 +1,8 @@
 """Arrival: what a connection is until its first request has come.
 
 After a restart every viewer comes back within seconds, each with one small GET on a connection of its own. Where that
-opens a stream at once, the connection goes straight to its viewer. Whatever else comes is left, unread, to the protocol
-of the ordinary way.
+opens a stream or a socket at once, the connection goes straight to its viewer. Whatever else comes is left, unread, to
+the protocol of the ordinary way.
 
 Private parts of uvicorn used here (`compatibility` checks them), beside the settings that it makes a connection with:
 
@@ -18,11 +18,11 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from statushub.hub.http.access_log import log_answer
 from statushub.hub.http.close_delimited import CHUNKED_SINCE
-from statushub.hub.http.shortcut import Headers, shortcut_of
+from statushub.hub.http.head import head_of
+from statushub.hub.http.shortcut import shortcut_of
 
 PLAIN_BYTES: Final = 4_096
 """Longest request that is looked at here: more than a browser's, and cookies."""
@@ -31,7 +31,11 @@ CHUNKED: Final = (b"transfer-encoding", b"chunked")
 
 START: Final = b"GET /"
 END: Final = b"\r\n\r\n"
-KEPT: Final = b"keep-alive"
+OPTIONS: Final = frozenset({b"keep-alive", b"upgrade"})
+"""What a plain request may say of its connection."""
+
+FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+"""What tells of a body."""
 
 
 class Arrivals:
@@ -91,25 +95,27 @@ class Arrival(asyncio.Protocol):
         transport = self._leave()
         if transport is None:
             return
-        opening = None
+        opened = None
         if data.startswith(START) and data.endswith(END) and len(data) <= self._arrivals.plain_bytes:
-            # Most requests are for no stream: they are parsed only once, by the ordinary way.
+            # Most requests are for neither: they are parsed only once, by the ordinary way.
             target = data[: data.index(b"\r\n")].split(b" ")[1]
             shortcut = shortcut_of(self._server["config"].loaded_app, target.partition(b"?")[0])
-            if shortcut is not None and (scope := self._asked(transport, data)) is not None:
-                opening = shortcut(scope)
-        if opening is None:
+            if shortcut is not None and (asked := self._asked(transport, data)) is not None:
+                scope, upgrades = asked
+                opened = shortcut(scope, upgrades)
+        if opened is None:
             ordinary = self._arrivals.make(**self._server)
             transport.set_protocol(ordinary)
             ordinary.connection_made(transport)
             ordinary.data_received(data)
             return
-        log_answer(scope, HTTPStatus.OK)
-        headers, make = opening
-        state = self._server["server_state"]
-        viewer = make(state.connections, False, head_of([*state.default_headers, *headers, CHUNKED]))
-        transport.set_protocol(viewer)
-        viewer.connection_made(transport)
+        log_answer(scope, opened.status)
+        state, headers = self._server["server_state"], opened.headers
+        if opened.status is not HTTPStatus.SWITCHING_PROTOCOLS:
+            headers = [*state.default_headers, *headers, CHUNKED]
+        protocol = opened.make(state.connections, False, head_of(opened.status, headers))
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
@@ -126,20 +132,24 @@ class Arrival(asyncio.Protocol):
         transport, self.transport = self.transport, None
         return transport
 
-    def _asked(self, transport: asyncio.Transport, data: bytes) -> dict[str, Any] | None:
-        """The scope of this request; None where it is not a plain one."""
+    def _asked(self, transport: asyncio.Transport, data: bytes) -> tuple[dict[str, Any], bool] | None:
+        """The scope of this request, and whether it asks for another protocol; None where it is not a plain one."""
         request = _Request()
         parser = httptools.HttpRequestParser(request)
         try:
-            parser.feed_data(data)
+            try:
+                parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if upgrade.args[0] != len(data) or request.has_body:
+                    return None
             address = httptools.parse_url(request.url)
             path = address.path.decode("ascii")
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError):
+        except (httptools.HttpParserError, UnicodeDecodeError):
             return None
         if not request.is_plain or parser.get_http_version() != CHUNKED_SINCE:
             return None
         config, app_state = self._server["config"], self._server["app_state"]
-        return {
+        scope = {
             "type": "http",
             "asgi": {"version": config.asgi_version, "spec_version": "2.3"},
             "http_version": CHUNKED_SINCE,
@@ -155,6 +165,7 @@ class Arrival(asyncio.Protocol):
             "server": None,
             "state": app_state.copy(),
         }
+        return scope, parser.should_upgrade()
 
 
 class _Request:
@@ -179,13 +190,14 @@ class _Request:
     @property
     def is_plain(self) -> bool:
         """Whether there is one request, whose connection goes on, and nothing of it that may be read in two ways."""
-        options = [value.lower() for name, value in self.headers if name == b"connection"]
-        return self.complete == 1 and options in ([], [KEPT]) and b"#" not in self.url
+        said = b",".join([value for name, value in self.headers if name == b"connection"])
+        known = not said or OPTIONS.issuperset([option.strip() for option in said.lower().split(b",")])
+        return self.complete == 1 and known and b"#" not in self.url
 
-
-def head_of(headers: Headers) -> bytes:
-    """The head of a stream."""
-    return b"".join((STATUS_LINE[HTTPStatus.OK], *[b"%b: %b\r\n" % header for header in headers], b"\r\n"))
+    @property
+    def has_body(self) -> bool:
+        """Whether it says that a body follows. The parser reads none after an upgrade."""
+        return not FRAMING.isdisjoint([name for name, _ in self.headers])
 
 
 def _address(told: Any) -> tuple[str, int] | None:

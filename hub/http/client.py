@@ -21,9 +21,9 @@ async def identify(request: HTTPConnection, offered: str | None = None) -> Ident
     return _trusted(request, await authenticator_of(request).identify(request, offered))
 
 
-def known_identity(request: HTTPConnection) -> Identity | None:
+def known_identity(request: HTTPConnection, offered: str | None = None) -> Identity | None:
     """As `identify`, where it has not to wait; else None."""
-    identity = authenticator_of(request).known(request)
+    identity = authenticator_of(request).known(request, offered)
     return None if identity is None else _trusted(request, identity)
 
 

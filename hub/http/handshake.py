@@ -9,6 +9,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from websockets.utils import accept_key
 
+from statushub.hub.http.head import HeaderList
 from statushub.hub.model.errors import BadHandshake, UpgradeRequired
 
 SUBPROTOCOL: Final = "statushub"
@@ -20,56 +21,63 @@ BEARER: Final = "bearer."
 KEY_BYTES: Final = 16
 
 
-def subprotocols(headers: Headers) -> list[str]:
-    """What a client offers."""
-    lines = headers.getlist("sec-websocket-protocol")
-    return [offer.strip() for line in lines for offer in line.split(",") if offer.strip()]
+SWITCH: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
 
 
-def offered_token(headers: Headers) -> str | None:
-    """The token among the subprotocols; None where there is none. Raises `BadHandshake` where there are several."""
-    tokens = [offer.removeprefix(BEARER) for offer in subprotocols(headers) if offer.startswith(BEARER)]
-    if len(tokens) > 1:
-        raise BadHandshake(f"{BEARER}<token> is offered {len(tokens)} times", field="sec-websocket-protocol")
-    return tokens[0] if tokens else None
+class Handshake:
+    """What a client asks for when it opens a socket."""
 
+    def __init__(self, headers: Headers) -> None:
+        # Fields that are there several times are one list (RFC 9110, section 5.2).
+        said: dict[bytes, bytes] = {}
+        for name, value in headers.raw:
+            said[name] = b"%b,%b" % (said[name], value) if name in said else value
+        self._said = said
+        self.subprotocols = self._listed(b"sec-websocket-protocol")
+        """What it offers."""
 
-def chosen_subprotocol(headers: Headers) -> str | None:
-    """The subprotocol to answer with; None where the client offers none. Raises `BadHandshake`."""
-    offers = subprotocols(headers)
-    if offers and SUBPROTOCOL not in offers:
-        # Browsers fail a socket for which they offered some and none was chosen.
-        raise BadHandshake(f"the subprotocols must include {SUBPROTOCOL}", field="sec-websocket-protocol")
-    return SUBPROTOCOL if offers else None
+    def offered_token(self) -> str | None:
+        """The token among the subprotocols; None where there is none. Raises `BadHandshake` where there are several."""
+        tokens = [offer.removeprefix(BEARER) for offer in self.subprotocols if offer.startswith(BEARER)]
+        if len(tokens) > 1:
+            raise BadHandshake(f"{BEARER}<token> is offered {len(tokens)} times", field="sec-websocket-protocol")
+        return tokens[0] if tokens else None
 
+    def chosen_subprotocol(self) -> str | None:
+        """The subprotocol to answer with; None where the client offers none. Raises `BadHandshake`."""
+        if self.subprotocols and SUBPROTOCOL not in self.subprotocols:
+            # Browsers fail a socket for which they offered some and none was chosen.
+            raise BadHandshake(f"the subprotocols must include {SUBPROTOCOL}", field="sec-websocket-protocol")
+        return SUBPROTOCOL if self.subprotocols else None
 
-def switching(headers: Headers) -> bytes:
-    """The head of the response that accepts the upgrade.
+    def accept(self) -> HeaderList:
+        """The headers of the response that accepts the upgrade, which has no others.
 
-    Raises `UpgradeRequired` where the request asks for none, `BadHandshake` where it is wrong.
-    """
-    if "websocket" not in _tokens(headers, "upgrade") or "upgrade" not in _tokens(headers, "connection"):
-        raise UpgradeRequired("this route speaks WebSocket: send an upgrade to it")
-    if headers.get("sec-websocket-version") != "13":
-        raise BadHandshake("the version of WebSocket must be 13", field="sec-websocket-version")
-    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-        raise BadHandshake("a request to upgrade has no body", field="content-length")
-    keys = headers.getlist("sec-websocket-key")
-    if len(keys) != 1 or not _is_key(keys[0]):
-        raise BadHandshake(f"the key must be {KEY_BYTES} bytes in base64", field="sec-websocket-key")
-    lines = [
-        "HTTP/1.1 101 Switching Protocols",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        f"Sec-WebSocket-Accept: {accept_key(keys[0])}",
-    ]
-    if (chosen := chosen_subprotocol(headers)) is not None:
-        lines.append(f"Sec-WebSocket-Protocol: {chosen}")
-    return "\r\n".join([*lines, "", ""]).encode()
+        Raises `UpgradeRequired` where the request asks for none, `BadHandshake` where it is wrong.
+        """
+        said = self._said
+        if not (self._has(b"upgrade", "websocket") and self._has(b"connection", "upgrade")):
+            raise UpgradeRequired("this route speaks WebSocket: send an upgrade to it")
+        if said.get(b"sec-websocket-version") != b"13":
+            raise BadHandshake("the version of WebSocket must be 13", field="sec-websocket-version")
+        if said.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in said:
+            raise BadHandshake("a request to upgrade has no body", field="content-length")
+        key = said.get(b"sec-websocket-key", b"").decode("latin-1")
+        if not _is_key(key):
+            raise BadHandshake(f"the key must be {KEY_BYTES} bytes in base64", field="sec-websocket-key")
+        accepted = [*SWITCH, (b"Sec-WebSocket-Accept", accept_key(key).encode())]
+        if (chosen := self.chosen_subprotocol()) is not None:
+            accepted.append((b"Sec-WebSocket-Protocol", chosen.encode()))
+        return accepted
 
+    def _has(self, name: bytes, token: str) -> bool:
+        return token in [item.lower() for item in self._listed(name)]
 
-def _tokens(headers: Headers, name: str) -> list[str]:
-    return [token.strip().lower() for line in headers.getlist(name) for token in line.split(",")]
+    def _listed(self, name: bytes) -> list[str]:
+        value = self._said.get(name)
+        if value is None:
+            return []
+        return [stripped for item in value.decode("latin-1").split(",") if (stripped := item.strip())]
 
 
 def _is_key(text: str) -> bool:

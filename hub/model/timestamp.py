@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Final
+
+OFFSET: Final = "+00:00"
+"""How Python writes that of UTC."""
 
 
 def timestamp(moment: datetime | None = None) -> str:
     """`moment` (now by default) as ISO 8601 in UTC with milliseconds: `2025-07-31T13:00:00.000Z`."""
-    utc = (moment or datetime.now(UTC)).astimezone(UTC)
-    return f"{utc.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+    utc = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
+    return f"{utc.isoformat(timespec='milliseconds')[: -len(OFFSET)]}Z"
 
 
 def timestamp_at(seconds: float) -> str:
     """Unix seconds in the same form."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return timestamp(datetime.fromtimestamp(seconds, UTC))
 
 
 def estimated_completion(moment: str, remaining: object) -> str | None:

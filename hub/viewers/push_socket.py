@@ -35,7 +35,7 @@ class PushSocket(Socket[PushingViewer], asyncio.Protocol):
     def __init__(
         self,
         host: Host,
-        first: tuple[str, Opening] | None,
+        first: tuple[Scope, Opening] | None,
         *,
         connections: set[object],
         stalled: bool = False,
@@ -97,13 +97,14 @@ class PushSocket(Socket[PushingViewer], asyncio.Protocol):
         transport.set_write_buffer_limits(high=WRITE_BUFFER)
         self._transport = transport
         self._connections.add(self)
-        self.host.attach(self)
         head, self._head = self._head, b""
         if self._first is None:
+            self.host.attach(self)
             transport.write(head)
         else:
-            (channel, opening), self._first = self._first, None
-            answers, made = self.subscribe((channel,), opening)
+            first, self._first = self._first, None
+            answers, made = self.begin(*first)
+            self.host.attach(self)
             self._say(transport, [head, *answers], made)
         if self.host.draining:
             # The hub began to stop while the upgrade was on its way.

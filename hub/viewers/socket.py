@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -29,6 +30,10 @@ BURST: Final = 100
 
 REFILL: Final = 20
 """Further ones that it may send in a second."""
+
+FULL: Final = float(BURST)
+
+NOTHING: Final[Mapping[str, Opening]] = MappingProxyType({})
 
 GOING_AWAY: Final = 1001
 """Close code: the hub stops (RFC 6455, section 7.4.1)."""
@@ -87,10 +92,11 @@ class Socket(Session, Generic[V]):
         self.address = address
         self.heartbeat = host.heartbeat_interval if heartbeat is None else heartbeat
         self.heartbeat_slot = 0
-        self.viewers: list[V] = []
+        # Few have more than one viewer, most ask for no pattern: what is shared until then is no memory of theirs.
+        self.viewers: tuple[V, ...] = ()
         # The patterns whose channels are looked for, each with how it is followed.
-        self._asked: dict[str, Opening] = {}
-        self._tokens = float(BURST)
+        self._asked: Mapping[str, Opening] = NOTHING
+        self._tokens = FULL
         self._refilled_at = 0.0
 
     @property
@@ -102,10 +108,12 @@ class Socket(Session, Generic[V]):
         return [selection for viewer in self.viewers for selection in viewer.selections]
 
     def join(self) -> None:
-        """Its viewers join as they come."""
+        """Further viewers join as they come."""
+        for viewer in self.viewers:
+            viewer.join()
 
     def leave(self) -> None:
-        self._asked.clear()
+        self._asked = NOTHING
         for viewer in self.viewers:
             _discard(viewer)
 
@@ -132,7 +140,7 @@ class Socket(Session, Generic[V]):
     def admit(self) -> bool:
         """Count a message in. False where they are too many: the socket ends."""
         now = time.monotonic()
-        self._tokens = min(float(BURST), self._tokens + REFILL * (now - self._refilled_at))
+        self._tokens = min(FULL, self._tokens + REFILL * (now - self._refilled_at))
         self._refilled_at = now
         if self._tokens < 1:
             self.host.counts.refusals["messages"] += 1
@@ -156,6 +164,11 @@ class Socket(Session, Generic[V]):
             return [self._unsubscribe(channel) for channel in channels], []
         except StatushubError as error:
             return [self._error(error)], []
+
+    def begin(self, scope: Scope, opening: Opening) -> tuple[list[bytes], list[V]]:
+        """As `hear`: follow this channel unasked. To be called before the socket is attached."""
+        viewer = self._made(scope, self.format.viewing(None, deltas=opening.deltas), opening)
+        return [self._subscribed(viewer)], [viewer]
 
     def subscribe(self, channels: Iterable[str], opening: Opening) -> tuple[list[bytes], list[V]]:
         """As `hear`: follow these channels. One that is followed already goes on, or starts again from `since`."""
@@ -181,7 +194,7 @@ class Socket(Session, Generic[V]):
             return [self._subscribed(viewer)], []
         if viewer is None and text not in self._asked:
             self._check_room()
-        self._asked[text] = opening
+        self._asked = {**self._asked, text: opening}
         self.host.match(
             self,
             patterns,
@@ -195,7 +208,8 @@ class Socket(Session, Generic[V]):
         if text not in self._asked:
             # It was unsubscribed meanwhile, or asked for twice.
             return
-        opening = self._asked.pop(text)
+        opening = self._asked[text]
+        self._forget(text)
         former = self._find(match=text)
         try:
             if selection is None:
@@ -210,11 +224,15 @@ class Socket(Session, Generic[V]):
             self.say([self._subscribed(viewer)], [viewer])
 
     def _unmatch(self, text: str) -> bytes:
-        self._asked.pop(text, None)
+        self._forget(text)
         viewer = self._find(match=text)
         if viewer is not None:
             self._drop(viewer)
         return self.format.control("unsubscribed", match=text, timestamp=timestamp())
+
+    def _forget(self, text: str) -> None:
+        """Look for the channels of a pattern no longer."""
+        self._asked = {other: opening for other, opening in self._asked.items() if other != text}
 
     def _opened(self, channel: str, former: V | None, opening: Opening) -> V:
         """A viewer of the channel, in the place of the former one."""
@@ -226,16 +244,23 @@ class Socket(Session, Generic[V]):
         else:
             self.host.check_filter(channel, opening.content_ids)
             scope = unfiltered(former.scope)
-            self.viewers.remove(former)
-            _discard(former)
+            self._take_out(former)
         return self._joined(scope, self.format.viewing(None, deltas=opening.deltas), opening)
 
     def _joined(self, scope: Channels | Selection, format: MessageFormat, opening: Opening) -> V:
-        viewer = self.view(self.host.filtered(scope, opening.content_ids), format, opening.since)
-        self.viewers.append(viewer)
-        viewer.opened()
+        viewer = self._made(self.host.filtered(scope, opening.content_ids), format, opening)
         viewer.join()
         return viewer
+
+    def _made(self, scope: Scope, format: MessageFormat, opening: Opening) -> V:
+        viewer = self.view(scope, format, opening.since)
+        self.viewers = (*self.viewers, viewer)
+        viewer.opened()
+        return viewer
+
+    def _take_out(self, viewer: V) -> None:
+        self.viewers = tuple([other for other in self.viewers if other is not viewer])
+        _discard(viewer)
 
     def _check_room(self) -> None:
         if len(self.viewers) + len(self._asked) >= SOCKET_CHANNELS:
@@ -243,8 +268,7 @@ class Socket(Session, Generic[V]):
 
     def _drop(self, viewer: V) -> None:
         """Follow it no longer, and count it out."""
-        self.viewers.remove(viewer)
-        _discard(viewer)
+        self._take_out(viewer)
         for channel in viewer.channels:
             self.host.unfollow(self, channel)
         for selection in viewer.selections:

@@ -1,4 +1,4 @@
-"""The short way to a stream and the ordinary way: the same request gets the same answer by both."""
+"""The short way to a stream or a socket and the ordinary way: the same request gets the same answer by both."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from starlette.types import Receive, Scope, Send
 from statushub.hub.http.shortcut import Front
 from tests.support.live import LiveHub, live_hub
 from tests.support.publishing import publish_all
+from tests.support.socket_client import KEY, frame
 from tests.support.tokens import SECRET, bearer, token
 from tests.support.waiting import eventually
 
 STREAM = "/api/contents/c/events"
+SOCKET = "/api/contents/c/ws"
 ORIGIN = "https://page.example"
 TOKEN = token(sub="a", read=["c", "d/*"])
 REVOKED = token(jti="gone")
-CHANGING = re.compile(rb"(?<=date: )[^\r]+|(?<=retry: )\d+|(?<=\"heartbeat_ms\":)\d+")
+CHANGING = re.compile(
+    rb"(?<=date: )[^\r]+|(?<=retry: )\d+|(?<=\"heartbeat_ms\":)\d+|(?<=\"timestamp\":\")[^\"]+|(?<=\"retry_ms\":)\d+"
+)
 """What differs from answer to answer."""
 
 PORT = re.compile(r"(?<=^127\.0\.0\.1):\d+")
@@ -46,8 +50,8 @@ class Ways:
 
             concerns = shortcut.concerns
 
-            def __call__(self, scope: Scope, proxies: Any) -> Any:
-                opening = shortcut(scope, proxies)
+            def __call__(self, scope: Scope, upgrades: bool, proxies: Any) -> Any:
+                opening = shortcut(scope, upgrades, proxies)
                 taken.append(opening is not None)
                 return opening
 
@@ -83,12 +87,15 @@ class Ways:
 
 
 def _complete(received: bytes, request: bytes) -> bool:
-    """Whether an answer is all here, or a stream is up to date."""
+    """Whether an answer is all here, or a stream or a socket is up to date."""
     head, ended, body = received.partition(b"\r\n\r\n")
     length = re.search(rb"content-length: (\d+)", head)
-    if not ended or request.startswith(b"HEAD"):
+    if not ended or request.startswith((b"HEAD", b"GET /api/ws")):
         return bool(ended)
-    return len(body) >= int(length[1]) if length else b"heartbeat_ms" in body
+    if length:
+        return len(body) >= int(length[1])
+    pings = b"Upgrade: websocket" in request and not request.endswith(b"\r\n\r\n")
+    return (b"pong" if pings else b"heartbeat_ms") in body
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +129,20 @@ def asked(
     return "\r\n".join((f"{method} {path} HTTP/{version}", f"Host: {host}", *headers, "", "")).encode("latin-1")
 
 
+def upgraded(path: str = SOCKET, *headers: str, key: str = KEY) -> bytes:
+    """A request to open a socket."""
+    return asked(
+        path,
+        (
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            f"Sec-WebSocket-Key: {key}",
+            *headers,
+        ),
+    )
+
+
 BEARER = f"Authorization: Bearer {TOKEN}"
 COOKIE = f"Cookie: statushub_token={TOKEN}"
 
@@ -140,6 +161,17 @@ SHORT = {
     "a cookie": asked(headers=(COOKIE, "Sec-Fetch-Site: same-origin")),
     "a cookie of a listed page": asked(headers=(COOKIE, f"Origin: {ORIGIN}")),
     "behind a proxy": asked(headers=(BEARER, "X-Forwarded-For: 203.0.113.7", "X-Forwarded-Proto: https")),
+    "a socket": upgraded(SOCKET, BEARER),
+    "a socket as Firefox asks": upgraded(SOCKET, BEARER, "Connection: keep-alive, Upgrade"),
+    "a socket without a channel": upgraded("/api/ws", BEARER),
+    "a socket that resumes": upgraded(f"{SOCKET}?since={{cursor}}&deltas=1&heartbeat=7", BEARER),
+    "a socket of some contents": upgraded(f"{SOCKET}?content_id=c%202", BEARER),
+    "a socket with its token as a subprotocol": upgraded(SOCKET, f"Sec-WebSocket-Protocol: statushub, bearer.{TOKEN}"),
+    "a socket with lists in two lines": upgraded(
+        SOCKET, "Sec-WebSocket-Protocol: statushub", f"Sec-WebSocket-Protocol: bearer.{TOKEN}"
+    ),
+    "a socket of a listed page": upgraded(SOCKET, COOKIE, f"Origin: {ORIGIN}"),
+    "a socket behind a proxy": upgraded(SOCKET, BEARER, "X-Forwarded-For: 203.0.113.7"),
 }
 """Requests that the short way answers."""
 
@@ -171,6 +203,24 @@ ORDINARY = {
     "a body on its way": asked(headers=(BEARER, "Content-Length: 9")) + b"{}",
     "another route": asked("/api/contents/c/status"),
     "a long head": asked(headers=(BEARER, f"X-Long: {'x' * 20_000}")),
+    "an upgrade that a stream ignores": asked(headers=(BEARER, "Connection: Upgrade", "Upgrade: h2c")),
+    "an upgrade with a body": asked(headers=(BEARER, "Connection: Upgrade", "Upgrade: websocket", "Content-Length: 2")),
+    "no upgrade": asked(SOCKET),
+    "another upgrade": asked(SOCKET, (BEARER, "Connection: Upgrade", "Upgrade: h2c")),
+    "a socket without a token": upgraded(),
+    "a socket that is not read": upgraded("/api/contents/x/ws", BEARER),
+    "a socket of a foreign page": upgraded(SOCKET, BEARER, "Origin: https://other.example"),
+    "a socket with a bad key": upgraded(SOCKET, BEARER, key="YTpi"),
+    "a socket with two keys": upgraded(SOCKET, BEARER, f"Sec-WebSocket-Key: {KEY}"),
+    "a socket of another version": upgraded(SOCKET, BEARER, "Sec-WebSocket-Version: 8"),
+    "a socket with another subprotocol": upgraded(SOCKET, BEARER, "Sec-WebSocket-Protocol: chat"),
+    "a socket with two tokens": upgraded(SOCKET, f"Sec-WebSocket-Protocol: statushub, bearer.{TOKEN}, bearer.{TOKEN}"),
+    "a socket with a body": upgraded(SOCKET, BEARER, "Content-Length: 2"),
+    "a socket with a body in chunks": upgraded(SOCKET, BEARER, "Transfer-Encoding: chunked"),
+    "a socket with a bad cursor": upgraded(f"{SOCKET}?since=x", BEARER),
+    "a socket that is closed": upgraded(SOCKET, BEARER, "Connection: close"),
+    "a socket that says more": upgraded(SOCKET, BEARER) + frame(b'{"type":"ping"}'),
+    "a socket by POST": upgraded(SOCKET, BEARER).replace(b"GET", b"POST", 1),
 }
 """Requests that it leaves to the ordinary way."""
 

@@ -68,6 +68,9 @@ class Hosting:
         self.attached.discard(session)
 
     def follow(self, session: Session, channel: str) -> Replica:
+        return self.replica(channel)
+
+    def replica(self, channel: str) -> Replica:
         if channel not in self.replicas:
             replica = self.replicas[channel] = Replica("t", channel, {})
             replica.load(Snapshot(cursor=Cursor(epoch="e", offset=4), events=[event(channel, 4)]))
@@ -152,7 +155,7 @@ def opened(
     host: Hosting, *channels: str, since: Cursor | None = None, stalled: bool = False
 ) -> tuple[PushSocket, RecordingTransport]:
     """A socket that follows these channels, and its connection."""
-    first = (channels[0], Opening(since)) if channels else None
+    first = (Channels((host.replica(channels[0]),)), Opening(since)) if channels else None
     socket, transport = PushSocket(host, first, connections=set(), stalled=stalled), RecordingTransport()
     transport.protocol = socket
     socket.connection_made(transport)

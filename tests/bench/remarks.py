@@ -107,8 +107,8 @@ REMARKS: Final[dict[str, str]] = {
     "b-hub-embedded-20000": EMBEDDED,
     "b-hub-redis-20000": (
         "Two thirds of it are spent in the kernel, and the bare C loop pays them too: each event wakes the server, "
-        "takes one read and one write, and wakes the reader. Reading announcements once a millisecond above 8,000 a "
-        "second was tried: a third less, and so less than the C loop itself takes in the same rounds."
+        "takes one read and one write, and wakes the reader. Reading announcements once a millisecond made it a "
+        "third less, and so less than the C loop itself takes in the same rounds."
     ),
     "c": (
         "Since version 0.23 uvloop writes immediately, so that the writes of one loop iteration leave one by one. The "

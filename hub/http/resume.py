@@ -21,7 +21,9 @@ def resume_cursor(request: HTTPConnection, since: str | None) -> Cursor | None:
     that is no cursor is void: another service of the origin issued it, and an error would end an `EventSource`. Raises
     `Invalid` where `since` is none. Empty text counts as missing.
     """
-    last = request.headers.get("last-event-id") or request.query_params.get(LAST_EVENT_ID)
+    last = request.headers.get("last-event-id")
+    if not last and request.scope["query_string"]:
+        last = request.query_params.get(LAST_EVENT_ID)
     if not last:
         return Cursor.parse(since) if since else None
     try:

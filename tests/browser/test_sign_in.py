@@ -475,9 +475,12 @@ def test_a_ticket_function_without_an_answer_times_out(page: Page, hub: LiveHub,
     page.goto(elsewhere)
     stop_clock(page)
     page.expose_function("mended", lambda: ticket_for(hub.base_url))
-    page.evaluate("() => { window.ticket = () => new Promise(() => {}); }")
+    page.evaluate("() => { window.calls = 0; window.ticket = () => (calls++, new Promise(() => {})); }")
     stream = follow(page, hub.base_url, channel, ticket=True)
+    page.wait_for_function("calls === 1")
     page.clock.fast_forward(6_000)
+    # What polls is loaded first.
+    page.wait_for_function("calls === 2")
     expect(stream).to_have_attribute("data-state", "polling")
     page.clock.fast_forward(21_000)
     expect(stream).to_have_attribute("data-state", "offline")

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { created, dueAt, stateOf } from "../../web/client/machine-state.js";
 import { step } from "../../web/client/machine.js";
+import * as region from "../../web/client/poll-region.js";
 
 /** A machine with its clock. */
 class Driven {
@@ -11,7 +12,7 @@ class Driven {
 
   /** @param {Partial<import("../../web/client/machine-state.js").Machine>} [options] */
   constructor(options) {
-    this.machine = created(options);
+    this.machine = created({ region, ...options });
   }
 
   /**
@@ -310,7 +311,7 @@ describe("the polls", () => {
     driven.take({ type: "lost", final: true });
     driven.take({ type: "failed", failure: { reason: "token expired", refused: true } });
     assert.equal(driven.state, "refused");
-    assert.equal(driven.machine.reason, "token expired");
+    assert.equal(driven.machine.failure.reason, "token expired");
     assert.equal(driven.machine.streamAt, Infinity);
     const effects = driven.pass(4_000);
     assert.deepEqual(effects, ["ask"]);
@@ -322,8 +323,10 @@ describe("the polls", () => {
     const driven = started();
     assert.deepEqual(driven.take({ type: "lost", final: true, failure: { reason: "no ticket" } }), ["drop"]);
     assert.equal(driven.state, "offline");
-    assert.equal(driven.machine.reason, "no ticket");
+    assert.equal(driven.machine.failure.reason, "no ticket");
     assert.deepEqual(driven.pass(3_300), ["ask"]);
+    driven.take({ type: "failed", failure: { reason: "no ticket" } });
+    assert.equal(driven.pass(20_000).includes("open"), false);
   });
 
   test("are all there is where no stream is wanted", () => {
@@ -392,6 +395,78 @@ describe("a hidden page", () => {
     const driven = live();
     driven.take({ type: "sleep" });
     assert.deepEqual(driven.take({ type: "retry" }), ["open"]);
+  });
+});
+
+describe("polls that are not loaded yet", () => {
+  /** @param {import("../../web/client/machine-state.js").Failure} [failure] */
+  function loading(failure) {
+    const driven = new Driven({ region: undefined });
+    driven.take({ type: "topics", empty: false });
+    assert.deepEqual(driven.take({ type: "lost", final: true, failure }), ["drop", "load"]);
+    return driven;
+  }
+
+  test("begin when they are", () => {
+    const driven = loading();
+    assert.equal(driven.state, "polling");
+    assert.deepEqual(driven.take({ type: "loaded", region }), ["ask"]);
+  });
+
+  test("begin with a pause after a failure that they would repeat", () => {
+    const driven = loading({ reason: "token expired", refused: true, wait: 7_000 });
+    assert.equal(driven.state, "refused");
+    assert.deepEqual(driven.take({ type: "loaded", region }), []);
+    assert.equal(driven.state, "refused");
+    assert.deepEqual(driven.pass(6_999), []);
+    assert.deepEqual(driven.pass(1), ["ask"]);
+  });
+
+  test("try no stream while a failure lasts that they would repeat", () => {
+    const driven = loading({ reason: "no ticket" });
+    driven.take({ type: "loaded", region });
+    assert.equal(driven.state, "offline");
+    /** @type {string[]} */
+    const effects = [];
+    for (let time = 0; time < 60; time += 1) {
+      for (const effect of driven.pass(1_000)) {
+        effects.push(effect);
+        driven.take({ type: "failed", failure: { reason: "no ticket" } });
+      }
+    }
+    assert.deepEqual(effects, ["ask", "ask", "ask", "ask"]);
+  });
+
+  test("are loaded again with growing pauses, beside attempts to open the stream", () => {
+    const driven = loading({ reason: "token expired", refused: true });
+    driven.take({ type: "loaded", failure: { reason: "no network" } });
+    /** @type {string[]} */
+    /** @type {string[]} */
+    const effects = [];
+    for (let time = 0; time < 600; time += 1) {
+      for (const effect of driven.pass(1_000)) {
+        effects.push(effect);
+        if (effect === "open") driven.take({ type: "lost", final: true });
+        if (effect === "load") driven.take({ type: "loaded", failure: { reason: "no network" } });
+      }
+      assert.equal(driven.state, "offline", `after ${time} s`);
+    }
+    const count = (/** @type {string} */ name) => effects.filter((effect) => effect === name).length;
+    assert.ok(count("load") >= 6 && count("load") <= 9, `${count("load")} loads`);
+    assert.ok(count("open") >= 4 && count("open") <= 7, `${count("open")} streams`);
+    assert.equal(driven.machine.failure.reason, "no network");
+    while (!driven.pass(1_000).includes("load"));
+    assert.deepEqual(driven.take({ type: "loaded", region }), ["ask"]);
+  });
+
+  test("are not missed by a stream that is live again", () => {
+    const driven = loading();
+    driven.take({ type: "loaded", failure: { reason: "no network" } });
+    driven.pass(12_000);
+    driven.take({ type: "heard", ready: true });
+    assert.equal(driven.state, "live");
+    assert.equal(driven.pass(30_000).includes("load"), false);
+    assert.deepEqual(driven.take({ type: "loaded", region }), []);
   });
 });
 

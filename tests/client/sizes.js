@@ -5,31 +5,37 @@ import { build } from "esbuild";
 
 const FOLDER = fileURLToPath(new URL("../../web/client/", import.meta.url));
 
-/** What is loaded on demand is not part of a first page. */
-const onDemand = {
-  name: "on-demand",
-  /** @param {import("esbuild").PluginBuild} builder */
-  setup: (builder) =>
-    builder.onResolve({ filter: /./ }, ({ kind }) =>
-      kind === "dynamic-import" ? { external: true, path: "./x.js" } : null,
-    ),
-};
+/** What is loaded on demand: nothing of it is part of a first page, and these are what most pages do without. */
+const ON_DEMAND = /./;
+const TABS_AND_SOCKETS = /(tabs|socket)\.js$/;
 
 /**
- * @param {string} entry
- * @param {{ all?: boolean, external?: string[] }} [options]  `all`: with what is loaded on demand
+ * @param {RegExp} filter
+ * @returns {import("esbuild").Plugin}  leaves these out, where they are loaded on demand
+ */
+function without(filter) {
+  return {
+    name: "without",
+    setup: (builder) =>
+      builder.onResolve({ filter }, ({ kind }) =>
+        kind === "dynamic-import" ? { external: true, path: "./x.js" } : null,
+      ),
+  };
+}
+
+/**
+ * @param {"first page" | "core" | "all"} what  the core is all but the sharing of tabs and WebSocket
  * @returns {Promise<{ gzip: number, brotli: number }>} bytes
  */
-export async function sizeOf(entry, { all = false, external = [] } = {}) {
+export async function sizeOf(what) {
   const { outputFiles } = await build({
-    entryPoints: [FOLDER + entry],
+    entryPoints: [`${FOLDER}index.js`],
     bundle: true,
     minify: true,
     write: false,
     format: "esm",
     target: "es2022",
-    external,
-    plugins: all ? [] : [onDemand],
+    plugins: { "first page": [without(ON_DEMAND)], core: [without(TABS_AND_SOCKETS)], all: [] }[what],
     logLevel: "silent",
   });
   const code = outputFiles[0].contents;
@@ -37,5 +43,9 @@ export async function sizeOf(entry, { all = false, external = [] } = {}) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  console.table({ "first page": await sizeOf("index.js"), "all of the core": await sizeOf("index.js", { all: true }) });
+  console.table({
+    "first page": await sizeOf("first page"),
+    "core, but tabs and WebSocket": await sizeOf("core"),
+    all: await sizeOf("all"),
+  });
 }

@@ -13,9 +13,10 @@ const message = (id, content_id, data, type = "content_status_update") => ({
 test("no older state replaces a newer one, of the same epoch or another", () => {
   const view = new View();
   view.apply(message("e2-5", "a", { progress: 5 }));
-  for (const id of ["e2-5", "e2-4", "e1-9", "e-9"]) assert.equal(view.apply(message(id, "a", { progress: 0 })), null);
+  for (const id of ["e2-5", "e2-4", "e1-9", "e-9"])
+    assert.equal(view.apply(message(id, "a", { progress: 0 })), undefined);
   assert.equal(view.get("a")?.data.progress, 5);
-  assert.equal(view.apply(message("e1-9", "b")), null);
+  assert.equal(view.apply(message("e1-9", "b")), undefined);
   view.apply(message("e10-1", "b"));
   assert.equal(view.get("b")?.cursor, "e10-1");
 });
@@ -24,7 +25,7 @@ test("what was removed does not come back by an older state", () => {
   const view = new View();
   view.apply(message("e-1", "a"));
   assert.deepEqual(view.apply(message("e-3", "a", {}, "content_removed")), { kind: "removed", id: "a", channel: "c" });
-  assert.equal(view.apply(message("e-2", "a")), null);
+  assert.equal(view.apply(message("e-2", "a")), undefined);
   assert.equal(view.get("a"), undefined);
   view.apply(message("e-4", "a"));
   assert.equal(view.get("a")?.cursor, "e-4");
@@ -40,7 +41,7 @@ test("a delta makes a new state, and one that does not build on what is here say
   assert.equal(view.get("a")?.data.text, "The sea is old");
   assert.equal(view.get("a")?.type, "content_status_update");
   assert.equal(before?.data.text, "The sea");
-  assert.equal(view.apply(message("e-2", "a", delta, "content_delta")), null);
+  assert.equal(view.apply(message("e-2", "a", delta, "content_delta")), undefined);
   assert.equal(view.apply(message("e-4", "a", delta, "content_delta")), "misfit");
   assert.equal(view.get("a")?.data.text, "The sea is old");
 });
@@ -70,10 +71,10 @@ test("after a reset, what was there stays until the new state is whole", () => {
   const view = new View();
   view.apply(message("e-8", "a"));
   view.apply(message("e-9", "b"));
-  view.void();
+  view.void(() => true, true);
   view.apply(message("e-1", "a", { progress: 1 }));
   assert.deepEqual([...view.list("c")].map(({ id }) => id).sort(), ["a", "b"]);
-  view.settle();
+  view.settle(() => true);
   assert.deepEqual(
     view.list("c").map(({ id, data }) => [id, data.progress]),
     [["a", 1]],
@@ -83,7 +84,7 @@ test("after a reset, what was there stays until the new state is whole", () => {
 test("what is no status is none", () => {
   const view = new View();
   for (const data of [null, [], "text", { content_id: 7 }]) {
-    assert.equal(view.apply({ id: "e-1", type: "content_status_update", data: /** @type {any} */ (data) }), null);
+    assert.equal(view.apply({ id: "e-1", type: "content_status_update", data: /** @type {any} */ (data) }), undefined);
   }
   assert.deepEqual(view.list(), []);
 });

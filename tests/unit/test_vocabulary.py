@@ -95,7 +95,18 @@ AGREEMENTS: Final[dict[str, Agreement]] = {
     "the client's control types": ("web/client/sse.js", r"CONTROLS = \[(.*?)\];", word_set, CONTROL_TYPES | {LIMIT}),
     "the client's type of removals": ("web/client/content.js", r"REMOVED = (.*?);", words, [CONTENT_REMOVED]),
     "the client's type of deltas": ("web/client/content.js", r"DELTA = (.*?);", words, [CONTENT_DELTA]),
-    "the client's phases of a status": ("web/client/content.js", r"PHASES = new Map\((.*?)\n\);", pairs, PHASES),
+    "the client's phases of a status": (
+        "web/client/content.js",
+        r"PHASES = new Map\((.*?)\n\);",
+        pairs,
+        {status: phase for status, phase in PHASES.items() if phase != Phase.PROCESSING},
+    ),
+    "the client's phase of any other status": (
+        "web/client/content.js",
+        r"PHASES.get\(status\) \?\? (.*?);",
+        words,
+        [Phase.PROCESSING],
+    ),
     "the client's phases": ("web/client/content.js", r"@typedef \{(.*?)\} Phase", word_set, PHASE_NAMES),
     "the client's pending content": (
         "web/client/content.js",

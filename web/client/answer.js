@@ -7,10 +7,15 @@ export function headersOf({ token }) {
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
+/** Whether the hub refuses the grant. @param {Response} response */
+export function isDenied({ status }) {
+  return status === 401 || status === 403;
+}
+
 /**
  * What the body of an answer says that is none.
  * @param {Response} response
- * @returns {Promise<{ error: HubError, failure: import("./machine-state.js").Failure }>}
+ * @returns {Promise<import("./machine-state.js").Failure & { error: HubError }>}
  */
 export async function refusalOf(response) {
   const { status } = response;
@@ -23,7 +28,7 @@ export async function refusalOf(response) {
   );
   // The hub's own refusals of a request are final; 429 and what a proxy says are not.
   const refused = known && status >= 400 && status < 500 && ![408, 425, 429].includes(status);
-  return { error, failure: { reason: error.message, refused, wait: retryAfter(response) } };
+  return { error, reason: error.message, refused, wait: retryAfter(response) };
 }
 
 /**

@@ -8,11 +8,14 @@ const ANSWER_MS = 20_000;
 /**
  * Rejects with a `HubError` where the hub refuses.
  * @param {import("./connection.js").Options} options
- * @param {{ channel?: string, contentId: string, reason?: string, signal?: AbortSignal }} asked
+ * @param {Pick<import("./hub.js").Hub, "get">} known
+ * @param {string} contentId
+ * @param {{ channel?: string, reason?: string, signal?: AbortSignal }} [asked]
  */
-export async function cancel({ hub, credentials, cookies }, { channel, contentId, reason, signal }) {
+export async function cancel({ hub, credentials, cookies }, known, contentId, asked = {}) {
+  const { channel = known.get(contentId)?.channel, reason, signal } = asked;
   if (channel === undefined) throw new HubError("The channel of this content is not known", 404);
-  const grant = await (await credentials).next({ fresh: true });
+  const grant = (await (await credentials())?.next({ fresh: true })) ?? {};
   const address = new URL(`api/contents/${encodeURIComponent(channel)}/cancel`, hub);
   if (grant.ticket) address.searchParams.set("ticket", grant.ticket);
   const response = await fetch(address, {

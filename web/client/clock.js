@@ -5,29 +5,28 @@
  * @returns {() => number}
  */
 export function steadyClock() {
+  const clocks = () => [Date.now(), performance.now()];
   let now = 0;
-  let wall = Date.now();
-  let monotonic = performance.now();
+  let last = clocks();
   return () => {
-    const next = { wall: Date.now(), monotonic: performance.now() };
-    now += Math.max(next.monotonic - monotonic, next.wall - wall);
-    ({ wall, monotonic } = next);
+    const next = clocks();
+    now += Math.max(next[0] - last[0], next[1] - last[1]);
+    last = next;
     return now;
   };
 }
 
 export class HubClock {
-  /** Of the last two heartbeats, the hub's time minus the browser's: a late one is too low. @type {number[]} */
-  #samples = [];
-
   /** Milliseconds to add to `Date.now()` for the hub's time; 0 before it is known. */
-  get offset() {
-    return this.#samples.length ? Math.max(...this.#samples) : 0;
-  }
+  offset = 0;
+  #last = -Infinity;
 
   /** @param {string | null | undefined} time  the hub's time, now: ISO 8601, or as the header `Date` has it */
   told(time) {
+    // The hub's time minus the browser's. Of the last two, a late one is too low.
     const sample = Date.parse(time ?? "") - Date.now();
-    if (Number.isFinite(sample)) this.#samples = [...this.#samples.slice(-1), sample];
+    if (Number.isNaN(sample)) return;
+    this.offset = Math.max(this.#last, sample);
+    this.#last = sample;
   }
 }

@@ -6,6 +6,7 @@ import { created, dueAt, stateOf } from "./machine-state.js";
 import { step } from "./machine.js";
 import { openEventSource } from "./sse.js";
 import { isHidden, isOnline, watch } from "./surroundings.js";
+import { failureOf } from "./transport.js";
 
 /**
  * @typedef {object} Receiver  of what a connection hears
@@ -16,20 +17,21 @@ import { isHidden, isOnline, watch } from "./surroundings.js";
  * @property {(time: string) => void} beat  the hub's time
  * @property {() => void} changed  the state, or its reason
  * @property {() => boolean} busy  whether a content is in progress
- * @property {(topic: string, error: HubError | null) => void} [refused]  of one topic, beside the state; null: no longer
+ * @property {(topic: string, error: HubError | null) => void} [refused]  of one topic, instead of the state; null: no
+ *   longer
  *
- * @typedef {Pick<import("./credentials.js").Credentials, "header" | "next" | "taken" | "outdated" | "refused">} Proof
+ * @typedef {Pick<import("./credentials.js").Credentials, "header" | "next" | "taken" | "lost" | "refused">} Proof
  *
  * @typedef {object} Options
  * @property {URL} hub
- * @property {Proof | Promise<Proof>} credentials
+ * @property {() => Promise<Proof | undefined>} credentials  none where there is a cookie, or nothing to prove
  * @property {boolean} cookies  to another origin
  * @property {Set<string>} types
  * @property {string[]} contentIds
  * @property {"auto" | "sse" | "websocket" | "polling"} transport
  * @property {Receiver} receiver
  *
- * @typedef {import("./followed.js").Topic & { joined: boolean }} Topic
+ * @typedef {import("./followed.js").Topic & { name: string, joined: boolean }} Topic
  *   joined: whether streams and polls of all topics have it
  */
 
@@ -48,19 +50,16 @@ export class Connection {
   #timer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #settling;
-  /** Ends the stream that is open or being opened. */
-  #opening = new AbortController();
-  /** Ends the poll that runs. */
-  #request = new AbortController();
-  /** @type {import("./poll.js").Reader | undefined} */
-  #reader;
-  /** The topics that the machine was last told of. @type {(Topic | undefined)[]} */
+  /** Ends the stream that is open or being opened. @type {AbortController | undefined} */
+  #opening;
+  /** Ends the poll that runs. @type {AbortController | undefined} */
+  #request;
+  /** Once they are loaded. @type {import("./poll.js").Polls | undefined} */
+  #polls;
+  /** The topics that the machine was last told of. @type {Topic[]} */
   #followed = [];
   #told = "";
   #unwatch;
-
-  /** What the hub refuses everything with. @type {HubError | null} */
-  #error = null;
 
   /** @param {Options} options */
   constructor(options) {
@@ -71,7 +70,6 @@ export class Connection {
       attentive: !isHidden(),
     });
     this.#unwatch = watch({
-      hidden: () => this.#step({ type: "tick" }),
       network: (online) => this.#step({ type: "network", online }),
       asleep: (asleep) => this.#step({ type: asleep ? "sleep" : "wake" }),
     });
@@ -83,12 +81,13 @@ export class Connection {
   }
 
   get reason() {
-    return this.#machine.reason || this.topics.refusal?.message || null;
+    return this.#machine.failure.reason || this.topics.refusal?.message;
   }
 
   /** What the hub refuses with. */
   get error() {
-    return this.#machine.refused ? this.#error : this.topics.refusal;
+    const { error, refused } = this.#machine.failure;
+    return refused ? error : this.topics.refusal;
   }
 
   /** Whether polls stand in for a stream that failed. */
@@ -96,40 +95,32 @@ export class Connection {
     return this.#machine.streams && this.#machine.polls !== "off";
   }
 
-  /** How it stands with the hub, whatever single topics are refused. */
-  get standing() {
-    return stateOf(this.#machine);
-  }
-
   /**
    * Follow a topic, after a cursor or from its whole state on.
    * @param {string} name
    * @param {string | null} [cursor]
-   * @param {boolean} [now]  rather from where the others are: its state is not needed
    */
-  follow(name, cursor = null, now = false) {
+  follow(name, cursor = null) {
     if (this.topics.has(name)) return;
-    const [other] = now ? this.#joined() : [];
-    if (other) cursor = this.topics.since(other);
-    this.topics.set(name, { cursor, joined: true, whole: false, refusal: null });
+    this.topics.set(name, { name, cursor, joined: true });
     this.#changed();
   }
 
   /** @param {string} name */
   unfollow(name) {
     if (!this.topics.delete(name)) return;
-    this.#reader?.stop([name]);
+    this.#polls?.stop([name]);
     this.#changed();
   }
 
   /** @param {boolean} attentive  whether the page is visible, or waits for something */
   attend(attentive) {
-    if (attentive && !this.#machine.attentive) this.#readRest();
+    if (attentive) this.#readRest();
     this.#step({ type: "attention", attentive });
   }
 
   retry() {
-    this.#reader?.stop();
+    this.#polls?.stop();
     this.#readRest();
     this.#step({ type: "retry" });
   }
@@ -137,7 +128,7 @@ export class Connection {
   close() {
     this.#step({ type: "close" });
     this.#unwatch();
-    this.#reader?.stop();
+    this.#polls?.stop();
     clearTimeout(this.#settling);
   }
 
@@ -145,7 +136,7 @@ export class Connection {
     clearTimeout(this.#settling);
     const settle = () => {
       const before = this.#followed;
-      const topics = this.#even().map((name) => this.topics.get(name));
+      const topics = this.#even();
       if (topics.length !== before.length || topics.some((topic, at) => topic !== before[at])) this.#restart();
     };
     if (this.#machine.mode === "idle") queueMicrotask(settle);
@@ -153,35 +144,32 @@ export class Connection {
   }
 
   /** Reads the topics that have not joined, and are not being read. */
-  async #readRest() {
-    if ([...this.topics.values()].every((topic) => topic.joined)) return;
-    const { Reader } = await import("./poll.js");
-    this.#reader ??= new Reader(this.#options, {
-      since: this.topics.since,
-      take: (names, answer) => {
-        this.topics.edit(names, { joined: true });
-        this.#take(answer, names);
-        this.#restart();
-      },
-      refuse: (name, refusal) => {
-        this.topics.edit([name], { refusal });
-        this.#options.receiver.refused?.(name, refusal);
-        this.#tell();
-      },
+  #readRest() {
+    if (this.#joined().length === this.topics.size || this.#machine.mode === "closed") return;
+    if (this.#polls) this.#polls.readRest();
+    else this.#load();
+  }
+
+  /** Loads what only those need whose stream has failed, or who add topics. */
+  async #load() {
+    const loaded = await import("./poll.js").catch(failureOf);
+    if ("reason" in loaded) return this.#step({ type: "loaded", failure: loaded });
+    this.#polls ??= new loaded.Polls(this.#options, this.topics, {
+      step: (event) => this.#step(event),
+      restart: () => this.#restart(),
       wanted: () => this.#machine.attentive,
     });
-    if (this.#machine.mode === "closed") return;
-    const rest = [...this.topics].filter(([name, { joined }]) => !joined && !this.#reader?.has(name));
-    this.#reader.read(rest.map(([name]) => name));
+    this.#step({ type: "loaded", region: loaded });
+    this.#readRest();
   }
 
   #restart() {
-    this.#followed = this.#joined().map((name) => this.topics.get(name));
+    this.#followed = this.#joined();
     this.#step({ type: "topics", empty: !this.#followed.length });
   }
 
   #joined() {
-    return [...this.topics].flatMap(([name, { joined }]) => (joined ? [name] : []));
+    return [...this.topics.values()].filter(({ joined }) => joined);
   }
 
   /**
@@ -190,19 +178,26 @@ export class Connection {
    */
   #even() {
     const joined = this.#joined();
-    const behind = joined.filter((name) => !this.topics.since(name));
-    if (behind.length < joined.length) this.topics.edit(behind, { joined: false });
+    if (joined.some(({ cursor }) => cursor)) for (const topic of joined) topic.joined = Boolean(topic.cursor);
     this.#readRest();
     return this.#joined();
   }
 
   /**
-   * What chooses, of names, those that are followed as they were: one that was dropped and added begins anew.
-   * @param {string[]} names
+   * What is asked for of some topics; `same` chooses from their names those that are still followed as they are now, since
+   * one that was dropped and added begins anew. Nothing where all were dropped a moment ago, of which the machine has not
+   * been told.
+   * @param {Topic[]} topics
    */
-  #same(names) {
-    const before = new Map(names.map((name) => [name, this.topics.get(name)]));
-    return (/** @type {string[]} */ some) => some.filter((name) => before.get(name) === this.topics.get(name));
+  #asked(topics) {
+    if (!topics.length) return void queueMicrotask(() => this.#restart());
+    const before = new Set(topics);
+    return {
+      topics: topics.map(({ name }) => name),
+      since: this.topics.since,
+      same: (/** @type {string[]} */ names) =>
+        names.filter((name) => before.has(/** @type {Topic} */ (this.topics.get(name)))),
+    };
   }
 
   /** @param {import("./machine.js").Event} event */
@@ -210,74 +205,53 @@ export class Connection {
     this.#machine = step(this.#machine, event, this.#clock(), Math.random());
     for (const effect of this.#machine.effects) {
       if (effect.do === "open") this.#open(effect.deltas);
-      else if (effect.do === "drop") this.#opening.abort();
+      else if (effect.do === "drop") this.#opening?.abort();
       else if (effect.do === "ask") this.#ask(effect);
-      else this.#request.abort();
+      else if (effect.do === "stop") this.#request?.abort();
+      else this.#load();
     }
     clearTimeout(this.#timer);
     const due = dueAt(this.#machine);
     if (due < Infinity) this.#timer = setTimeout(() => this.#step({ type: "tick" }), Math.max(due - this.#clock(), 0));
-    this.#tell();
-  }
-
-  #tell() {
-    const told = `${this.state} ${this.failing} ${this.reason}`;
+    const told = String([this.state, this.failing, this.reason]);
     if (told === this.#told) return;
     this.#told = told;
     this.#options.receiver.changed();
   }
 
-  /** All topics were dropped a moment ago, of which the machine has not been told: nothing is asked for. */
-  #idle() {
-    queueMicrotask(() => this.#restart());
-  }
-
   /** @param {boolean} deltas */
   async #open(deltas) {
-    this.#opening.abort();
+    this.#opening?.abort();
     const { signal } = (this.#opening = new AbortController());
-    const topics = this.#options.transport === "websocket" ? this.#joined() : this.#even();
-    if (!topics.length) return this.#idle();
-    const same = this.#same(topics);
+    const sockets = this.#options.transport === "websocket";
+    const asked = this.#asked(sockets ? this.#joined() : this.#even());
+    if (!asked) return;
     try {
-      const credentials = await this.#options.credentials;
-      const [transport, grant] = await Promise.all([
-        this.#transport(credentials.header),
-        credentials.next({ fresh: true }),
+      const credentials = await this.#options.credentials();
+      const fetched = credentials?.header || !globalThis.EventSource;
+      const [{ open }, grant = {}] = await Promise.all([
+        sockets ? import("./socket.js") : fetched ? import("./stream.js") : { open: openEventSource },
+        credentials?.next({ fresh: true }),
       ]);
       if (signal.aborted) return;
       this.#step({ type: "opened" });
-      transport({
+      open({
         ...this.#options,
-        ...{ topics, since: this.topics.since, deltas, grant, signal },
+        ...asked,
+        ...{ deltas, grant, signal },
         hear: (heard) => {
           if (signal.aborted) return;
-          if (heard.type !== "drain") credentials.taken();
-          this.#hear(heard, same(heard.topics ?? topics));
+          if (heard.type !== "drain") credentials?.taken();
+          this.#hear(heard, asked.same(heard.topics ?? asked.topics));
         },
-        lost: ({ final, denied, failure, error }) => {
-          if (signal.aborted) return;
-          // A new token is tried where the hub says that this one is refused, a new ticket where it may have.
-          const again = denied ? credentials.refused(grant) : final && !!grant.ticket && credentials.outdated(grant);
-          this.#error = error ?? null;
-          this.#step({ type: "lost", final, again, failure });
+        lost: (loss) => {
+          if (!signal.aborted) this.#step({ type: "lost", ...loss, again: credentials?.lost(grant, loss) });
         },
       });
     } catch (error) {
       if (signal.aborted) return;
-      const { message = String(error) } = /** @type {Partial<Error>} */ (error);
-      this.#step({ type: "lost", final: true, failure: { reason: message } });
+      this.#step({ type: "lost", final: true, failure: failureOf(error) });
     }
-  }
-
-  /**
-   * @param {boolean} header  whether requests have to have one
-   * @returns {Promise<import("./transport.js").Transport>}
-   */
-  async #transport(header) {
-    if (this.#options.transport === "websocket") return (await import("./socket.js")).openSocket;
-    if (header || !globalThis.EventSource) return (await import("./stream.js")).openFetchStream;
-    return openEventSource;
   }
 
   /**
@@ -285,17 +259,20 @@ export class Connection {
    * @param {string[]} topics
    */
   #hear({ type, id, data }, topics) {
-    if (type === "drain") return this.#step({ type: "drained", retry: data?.retry_ms ?? 0 });
+    if (type === "drain") return this.#step({ type: "drained", retry: data?.retry_ms });
     const { receiver, types } = this.#options;
     // The stream of one channel does not say which.
     if (type === DELTA && data) data.channel_id ??= topics[0];
     const ready = type === "ready";
     if (ready) {
-      this.#whole(topics, data?.cursor);
+      this.topics.settle(topics, receiver, data?.cursor);
       // Polls have to be here before the hub cannot be reached.
-      import("./poll.js").catch(() => {});
-    } else if (type === "heartbeat") receiver.beat(data?.timestamp);
-    else if (type === "reset") this.#reset(topics);
+      this.#load();
+    } else if (type === "heartbeat") {
+      receiver.beat(data?.timestamp);
+      // Where that could not be loaded.
+      if (!this.#polls) this.#readRest();
+    } else if (type === "reset") this.topics.reset(topics, receiver);
     else if (id) {
       // Every transport shows the same: an `EventSource` is not given other types. The cursor stands before a delta that
       // does not fit, so that the next stream begins with the whole state.
@@ -305,58 +282,10 @@ export class Connection {
     this.#step({ type: "heard", ready, heartbeat: data?.heartbeat_ms });
   }
 
-  /** @param {string[]} topics */
-  #reset(topics) {
-    this.topics.edit(topics, { cursor: null, whole: false });
-    this.#options.receiver.reset(topics);
-  }
-
-  /**
-   * @param {string[]} topics
-   * @param {string | null} [cursor]
-   */
-  #whole(topics, cursor) {
-    this.topics.edit(topics, cursor === undefined ? { whole: true } : { whole: true, cursor });
-    this.#options.receiver.whole(topics);
-  }
-
   /** @param {{ wait: number, interval: number, failed: number }} how */
-  async #ask(how) {
+  #ask(how) {
     const { signal } = (this.#request = new AbortController());
-    const topics = this.#even();
-    if (!topics.length) return this.#idle();
-    const same = this.#same(topics);
-    const { poll } = await import("./poll.js");
-    const outcome = await poll(this.#options, { ...how, topics, since: this.topics.since, signal });
-    if (signal.aborted) return;
-    const { receiver } = this.#options;
-    const { answer, failure, wait, error = null } = outcome;
-    if (answer) {
-      this.#take(answer, same(topics));
-      return this.#step({ type: "answered", events: answer.events.length, busy: receiver.busy(), wait });
-    }
-    this.#error = error;
-    if (failure?.refused && (topics.length > 1 || receiver.refused)) this.#part(topics);
-    else this.#step({ type: "failed", failure });
-  }
-
-  /**
-   * One of the topics may be what is refused: each is read by itself.
-   * @param {string[]} topics
-   */
-  #part(topics) {
-    this.topics.edit(topics, { joined: false });
-    this.#changed();
-  }
-
-  /**
-   * @param {import("./poll.js").Answer} answer
-   * @param {string[]} topics
-   */
-  #take({ cursor, reset, events }, topics) {
-    const { receiver, types } = this.#options;
-    if (reset) this.#reset(topics);
-    for (const message of events) if (types.has(message.type)) receiver.message(message, topics);
-    this.#whole(topics, cursor);
+    const asked = this.#asked(this.#even());
+    if (asked) this.#polls?.ask({ ...how, ...asked, signal });
   }
 }

@@ -11,19 +11,17 @@ export const DELTA = "content_delta";
 
 /** @typedef {"pending" | "processing" | "completed" | "failed" | "idle"} Phase */
 
-/** The phase of each status of every vocabulary. A Map, since `status` may be any word, such as "constructor". */
+/** The phase of each status of every vocabulary; of all others it is processing. A Map, since `status` may be any word,
+ * such as "constructor". */
 const PHASES = new Map(
   /** @type {[string, Phase][]} */ ([
     ["idle", "idle"],
-    ["generating", "processing"],
     ["complete", "completed"],
     ["error", "failed"],
     ["PENDING", "pending"],
-    ["PROCESSING", "processing"],
     ["READY", "completed"],
     ["FAILED", "failed"],
     ["pending", "pending"],
-    ["processing", "processing"],
     ["completed", "completed"],
     ["failed", "failed"],
   ]),
@@ -56,7 +54,6 @@ export function contentOf(cursor, type, data) {
 }
 
 /**
- * An unknown status counts as processing.
  * @param {Record<string, any>} data
  * @returns {Phase}
  */

@@ -26,11 +26,6 @@ export class Credentials {
     return this.#given.token !== undefined;
   }
 
-  /** Whether requests have either. */
-  get any() {
-    return this.header || this.#given.ticket !== undefined;
-  }
-
   /**
    * The current grant or, where a fresh one is asked for, a new ticket. Rejects where the page's function does.
    * @param {{ fresh?: boolean }} [options]
@@ -73,6 +68,17 @@ export class Credentials {
     if (secret === this.#secret) this.#secret = undefined;
     this.#good = false;
     return outdated;
+  }
+
+  /**
+   * The stream was lost.
+   * @param {Grant} grant
+   * @param {import("./transport.js").Loss} loss
+   * @returns {boolean} whether to open it again immediately: with a new token where the hub says that this one is
+   *   refused, with a new ticket where it may have said so
+   */
+  lost(grant, { final, denied }) {
+    return denied ? this.refused(grant) : final && grant.ticket !== undefined && this.outdated(grant);
   }
 
   /** @param {string} secret */

@@ -1,5 +1,8 @@
 /** A call that the hub refuses. */
 export class HubError extends Error {
+  /** @override */
+  name = "HubError";
+
   /**
    * @param {string} message
    * @param {number} status
@@ -7,7 +10,6 @@ export class HubError extends Error {
    */
   constructor(message, status, code) {
     super(message);
-    this.name = "HubError";
     this.status = status;
     this.code = code;
   }

@@ -15,11 +15,10 @@
  * @returns {Data} the state that it makes
  */
 export function grown(data, { set, append, timestamp }) {
-  const state = { ...data, ...set };
-  if (typeof timestamp === "string") state.timestamp = timestamp;
-  const appended = Object.entries(append ?? {}).map(([name, addition]) => {
-    return [name, joined(Object.hasOwn(state, name) ? state[name] : undefined, addition)];
-  });
+  /** @type {Data} */
+  const state = { ...data, ...set, ...(timestamp && { timestamp }) };
+  // What an object inherits is neither a text nor a list.
+  const appended = Object.entries(append ?? {}).map(([name, addition]) => [name, joined(state[name], addition)]);
   // Not by assignment: a field may be called `__proto__`.
   return { ...state, ...Object.fromEntries(appended) };
 }

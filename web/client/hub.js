@@ -12,7 +12,7 @@ import { View } from "./view.js";
  * @typedef {import("./view.js").Change} Change
  * @typedef {import("./machine-state.js").State} State
  * @typedef {"status" | "removed" | "reset" | "ready" | "state" | "heartbeat" | "frame"} EventName
- * @typedef {Omit<import("./tabs.js").Tabs, "topics"> & { topics: { complete: boolean } }} Link
+ * @typedef {import("./tabs.js").Tabs | Connection} Link
  *
  * @typedef {object} Options
  * @property {string | URL} [url]  the hub's; by default that of the hub which serves this module, or the page's origin
@@ -37,64 +37,83 @@ export class Hub {
   #view = new View();
   #clock = new HubClock();
   #options;
-  /** Null while what shares the stream is being loaded. @type {Link | null} */
+  /** None while what shares the stream is being loaded. @type {Link | undefined} */
   #connection;
   /** @type {Set<string>} */
   #topics = new Set();
   /** Whether a channel is followed. @type {(channel: string) => boolean} */
   #follows = () => false;
-  /** @type {Set<string> | null} */
+  /** @type {Set<string> | undefined} */
   #wanted;
   /** @type {Map<EventName, Set<(detail: any) => void>>} */
   #listeners = new Map();
-  /** Why a hidden page keeps its stream. @type {Set<symbol>} */
+  /** Why a hidden page keeps its stream. @type {Set<() => void>} */
   #holds = new Set();
   #version = 0;
   #scheduled = false;
   #closed = false;
   #since;
   #unwatch;
+  /** Once they are loaded. @type {import("./credentials.js").Credentials | undefined} */
+  #credentials;
 
   /** @param {Options} options */
-  constructor({ url, channels = [], match, contentIds, since, transport = "auto", types = [], signal, ...options }) {
-    const { ticket, token } = options;
-    this.#since = since ?? null;
-    this.#wanted = contentIds ? new Set(contentIds) : null;
+  constructor({
+    url,
+    channels = [],
+    match,
+    contentIds,
+    since,
+    transport = "auto",
+    types = [],
+    signal,
+    ticket,
+    token,
+    credentials: cookies = false,
+    // A ticket or token may be one for this page's channels; a stream of few contents is no one else's.
+    share = !(ticket || token || contentIds),
+  }) {
+    const shared = share && globalThis.BroadcastChannel && globalThis.navigator?.locks;
+    this.#since = since;
+    this.#wanted = contentIds && new Set(contentIds);
     /** @type {import("./connection.js").Options} */
     this.#options = {
       hub: new URL(url ?? origin(), globalThis.document?.baseURI),
-      credentials: ticket || token ? proofOf({ ticket, token }) : COOKIES,
-      cookies: options.credentials ?? false,
+      credentials: async () => {
+        if (!ticket && !token) return;
+        const { Credentials } = await import("./credentials.js");
+        return (this.#credentials ??= new Credentials({ ticket, token }));
+      },
+      cookies,
       types: new Set([...TYPES, REMOVED, DELTA, ...types]),
       contentIds: [...(this.#wanted ?? [])],
       transport,
       receiver: {
         message: (message) => this.#apply(message),
         reset: (names) => {
-          this.#view.void(this.#scope(names));
-          this.#changed({ kind: "reset" });
+          this.#view.void(namedBy(...names), names.length >= this.#topics.size);
+          this.#tell("reset", { kind: "reset" });
         },
         whole: (names) => {
-          this.#view.settle(this.#scope(names));
-          this.#changed({ kind: "ready" });
+          this.#view.settle(namedBy(...names));
+          this.#tell("ready", { kind: "ready" });
         },
         beat: (timestamp) => {
           this.#clock.told(timestamp);
           this.#emit("heartbeat", { timestamp });
         },
         changed: () => this.#closed || this.#told(),
-        busy: () => this.#view.busy,
+        busy: () => this.contents().some(({ ended, phase }) => !ended && phase !== "idle"),
       },
     };
-    // A ticket or token may be one for this page's channels; a stream of few contents is no one else's.
-    const alone = !(options.share ?? !(ticket || token || contentIds)) || !canShare();
-    this.#connection = alone ? new Connection(this.#options) : null;
-    if (!alone) this.#join();
+    if (shared) this.#join();
+    else this.#connection = new Connection(this.#options);
     this.#unwatch = watch({ hidden: () => this.#attend() });
-    this.add(...channels, ...(match === undefined ? [] : [match]));
+    this.add(...channels);
+    if (match !== undefined) this.add(match);
     if (!this.#topics.size && this.#wanted) this.add("**");
     if (signal?.aborted) this.close();
-    else signal?.addEventListener("abort", () => this.close(), { once: true });
+    else signal?.addEventListener("abort", () => this.close());
   }
 
   /** @returns {State} */
@@ -142,8 +161,7 @@ export class Hub {
 
   /** The channels that are followed; of a pattern, those that have contents. @returns {readonly string[]} */
   channels() {
-    const named = [...this.#topics].filter((topic) => !isPattern(topic));
-    return [...new Set([...named, ...this.#view.channels()])];
+    return [...new Set([...this.#topics, ...this.#view.channels()])].filter((name) => !isPattern(name));
   }
 
   /**
@@ -152,7 +170,7 @@ export class Hub {
    * @returns {() => void} ends it
    */
   subscribe(listener) {
-    return this.on("frame", () => listener());
+    return this.on("frame", listener);
   }
 
   /**
@@ -179,9 +197,7 @@ export class Hub {
       subscribe: (listener) => {
         let before = get();
         return this.subscribe(() => {
-          if (Object.is(before, get())) return;
-          before = value;
-          listener();
+          if (!Object.is(before, (before = get()))) listener();
         });
       },
     };
@@ -193,12 +209,10 @@ export class Hub {
    * @returns {Promise<void>}
    */
   async ready({ signal } = {}) {
+    const complete = () => this.#topics.size > 0 && this.#connection?.topics.complete;
+    if (complete() && !signal?.aborted) return;
     const { found } = await import("./wait.js");
-    await found(
-      this,
-      () => (this.#topics.size && this.#connection?.topics.complete ? { value: undefined } : null),
-      signal,
-    );
+    await found(this, complete, signal);
   }
 
   /**
@@ -208,14 +222,15 @@ export class Hub {
    * @param {{ channel?: string, signal?: AbortSignal }} [options]
    * @returns {Promise<Content>}
    */
-  async until(contentId, { channel, signal } = {}) {
+  async until(contentId, options = {}) {
+    const { channel } = options;
     const added = channel !== undefined && !this.#follows(channel) ? [channel] : [];
     this.add(...added);
     let removed = false;
     const ends = [this.keep(), this.on("removed", ({ id }) => (removed ||= id === contentId))];
     try {
       const { ended } = await import("./wait.js");
-      return await ended(this, { contentId, channel, signal, removed: () => removed });
+      return await ended(this, { contentId, ...options, removed: () => removed });
     } finally {
       for (const end of ends) end();
       this.drop(...added);
@@ -228,9 +243,9 @@ export class Hub {
    * @param {{ channel?: string, reason?: string, signal?: AbortSignal }} [options]
    * @returns {Promise<void>}
    */
-  async cancel(contentId, { channel = this.get(contentId)?.channel, reason, signal } = {}) {
+  async cancel(contentId, options) {
     const { cancel } = await import("./cancel.js");
-    await cancel(this.#options, { channel, contentId, reason, signal });
+    await cancel(this.#options, this, contentId, options);
   }
 
   /** @param {...string} channels */
@@ -246,7 +261,10 @@ export class Hub {
 
   /** @param {...string} channels */
   drop(...channels) {
-    for (const topic of channels) if (this.#topics.delete(topic)) this.#connection?.unfollow(topic);
+    for (const topic of channels) {
+      this.#topics.delete(topic);
+      this.#connection?.unfollow(topic);
+    }
     this.#follows = namedBy(...this.#topics);
     if (this.#view.forget((channel) => !this.#follows(channel))) this.#notify();
   }
@@ -271,17 +289,17 @@ export class Hub {
    * @returns {() => void} ends it
    */
   keep() {
-    const hold = Symbol("hold");
-    this.#holds.add(hold);
-    this.#attend();
-    return () => {
-      if (this.#holds.delete(hold)) this.#attend();
+    const end = () => {
+      if (this.#holds.delete(end)) this.#attend();
     };
+    this.#holds.add(end);
+    this.#attend();
+    return end;
   }
 
   /** Connects now, in every state; for use after a sign-in. Nothing is missed or repeated. */
   retry() {
-    if (!this.#closed) this.#connection?.retry();
+    this.#connection?.retry();
   }
 
   /** Closes it for good: no connection and no timer remains. What was known stays readable. */
@@ -303,22 +321,18 @@ export class Hub {
   }
 
   async #join() {
-    const shared = await import("./tabs.js").catch(() => null);
+    const shared = await import("./tabs.js").catch(() => undefined);
     if (this.#closed) return;
-    /** @param {(topic: string) => string | null} [since] */
-    const alone = (since) => this.#use(new Connection(this.#options), since);
-    if (!shared) return alone();
-    const tabs = new shared.Tabs(this.#options, () => alone(tabs.topics.since));
-    this.#use(tabs);
+    const alone = () => this.#use(new Connection(this.#options));
+    if (shared) this.#use(new shared.Tabs(this.#options, Connection, alone));
+    else alone();
   }
 
-  /**
-   * @param {Link} connection
-   * @param {(topic: string) => string | null} [since]
-   */
-  #use(connection, since = () => this.#since) {
+  /** @param {Link} connection  which begins where the one before was */
+  #use(connection) {
+    const before = this.#connection?.topics;
     this.#connection = connection;
-    for (const topic of this.#topics) connection.follow(topic, since(topic));
+    for (const topic of this.#topics) connection.follow(topic, before ? before.since(topic) : this.#since);
     this.#attend();
     this.#told();
   }
@@ -331,26 +345,23 @@ export class Hub {
   #apply(message) {
     const { content_id, channel_id } = message.data ?? {};
     // What was on its way of a channel that is followed no longer.
-    if (!this.#follows(channel_id) || (this.#wanted && !this.#wanted.has(content_id))) return true;
+    if (!this.#follows(channel_id) || this.#wanted?.has(content_id) === false) return true;
     const change = this.#view.apply(message);
     if (change === "misfit") return false;
-    if (change) this.#changed(change);
+    if (change) this.#tell(change.kind, change);
     return true;
   }
 
-  /** @param {Change} change */
-  #changed(change) {
-    this.#emit(change.kind, change);
-    this.#notify();
-  }
-
-  /** What the topics name; undefined where it is all. @param {string[]} topics */
-  #scope(topics) {
-    return topics.length < this.#topics.size ? namedBy(...topics) : undefined;
-  }
-
   #told() {
-    this.#emit("state", { state: this.state, reason: this.reason });
+    this.#tell("state", { state: this.state, reason: this.reason });
+  }
+
+  /**
+   * @param {EventName} event
+   * @param {any} detail
+   */
+  #tell(event, detail) {
+    this.#emit(event, detail);
     this.#notify();
   }
 
@@ -359,7 +370,16 @@ export class Hub {
    * @param {any} [detail]
    */
   #emit(event, detail) {
-    for (const listener of [...(this.#listeners.get(event) ?? [])]) call(listener, detail);
+    for (const listener of [...(this.#listeners.get(event) ?? [])]) {
+      try {
+        listener(detail);
+      } catch (error) {
+        // It is no reason to miss what follows.
+        setTimeout(() => {
+          throw error;
+        });
+      }
+    }
   }
 
   #notify() {
@@ -376,32 +396,4 @@ export class Hub {
     const timer = setTimeout(tell, frame ? FRAME_MS : 0);
     frame?.(tell);
   }
-}
-
-/**
- * A listener that throws is no reason to miss what follows.
- * @param {(detail: any) => void} listener
- * @param {any} detail
- */
-function call(listener, detail) {
-  try {
-    listener(detail);
-  } catch (error) {
-    setTimeout(() => {
-      throw error;
-    });
-  }
-}
-
-function canShare() {
-  return "BroadcastChannel" in globalThis && Boolean(globalThis.navigator?.locks);
-}
-
-/** Pages of the hub's origin have a cookie, or need none. @type {import("./connection.js").Proof} */
-const COOKIES = { header: false, next: async () => ({}), taken: () => {}, outdated: () => false, refused: () => false };
-
-/** @param {import("./credentials.js").Given} given */
-async function proofOf(given) {
-  const { Credentials } = await import("./credentials.js");
-  return new Credentials(given);
 }

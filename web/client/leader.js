@@ -1,5 +1,4 @@
 /** The tab that holds the stream for all tabs of an origin, see tabs.js. */
-import { Connection } from "./connection.js";
 import { isHidden } from "./surroundings.js";
 import { TOPICS_MAX } from "./topics.js";
 
@@ -8,7 +7,7 @@ import { TOPICS_MAX } from "./topics.js";
  *
  * @typedef {object} Standing  of the leader's connection
  * @property {import("./machine-state.js").State} state
- * @property {string | null} reason
+ * @property {string | null} [reason]
  * @property {boolean} failing
  * @property {boolean} hidden   whether the leader is a hidden page, whose timers are late
  *
@@ -25,6 +24,7 @@ import { TOPICS_MAX } from "./topics.js";
  * @property {string} name  of the locks
  * @property {string} id
  * @property {(word: Word) => void} send  to all tabs, this one included
+ * @property {typeof import("./connection.js").Connection} Connection  which a page has loaded already
  */
 
 /** Between the leader's signs of life, which are late where it is a hidden page. */
@@ -48,7 +48,7 @@ export class Leader {
    */
   constructor(options, means) {
     this.#means = means;
-    const { send } = means;
+    const { send, Connection } = means;
     this.connection = new Connection({
       ...options,
       // Each tab chooses from what is passed on.
@@ -74,7 +74,7 @@ export class Leader {
 
   /** Say how the connection stands. */
   stand() {
-    const { standing: state, reason, failing } = this.connection;
+    const { state, reason, failing } = this.connection;
     if (state !== "closed")
       this.#means.send({ say: "standing", standing: { state, reason, failing, hidden: isHidden() } });
   }
@@ -95,7 +95,11 @@ export class Leader {
       return this.#means.send({ say: "full", to: id });
     }
     const whole = names.filter((name) => connection.topics.get(name)?.whole);
-    for (const [name, cursor] of topics) connection.follow(name, cursor, true);
+    for (const [name, cursor] of topics) {
+      // Rather from where the others are: its state is not needed.
+      const other = [...connection.topics.values()].find(({ joined }) => joined);
+      connection.follow(name, other ? other.cursor : cursor);
+    }
     this.#settle();
     if (isNew && id !== this.#means.id) this.#watch(id);
     this.stand();

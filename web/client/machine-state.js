@@ -14,6 +14,7 @@ export const NEVER = Infinity;
  * @typedef {object} Failure   why there is no answer
  * @property {string} [reason] in words
  * @property {boolean} [refused]  the hub refuses: a repetition would change nothing
+ * @property {import("./error.js").HubError} [error]  with what
  * @property {number} [wait]   milliseconds that the hub asks to wait
  *
  * @typedef {object} Machine
@@ -25,23 +26,23 @@ export const NEVER = Infinity;
  *
  * @property {"none" | "opening" | "live" | "waiting"} stream
  * @property {number} streamAt    deadline for an open stream to say something; else when it is opened (again)
- * @property {boolean} seamless   a live stream is being replaced: pages are not told
+ * @property {boolean} [seamless] a live stream is being replaced: pages are not told
  * @property {boolean} deltas     whether the stream may say only what changed
- * @property {boolean} met        whether a stream was live before
+ * @property {boolean} [met]      whether a stream was live before
  * @property {number} losses      in a row
  * @property {number} probes      that failed in a row
  * @property {number} unreported  attempts to go live that failed, and of which the hub has not been told
  * @property {number} silence     milliseconds after which a stream counts as dead
  *
- * @property {"off" | "waiting" | "asking"} polls
- * @property {number} pollsAt     deadline for the answer that is asked for; else when the next poll begins
+ * @property {typeof import("./poll-region.js")} [region]  how to poll, once that is loaded
+ * @property {"off" | "loading" | "waiting" | "asking"} polls
+ * @property {number} pollsAt     deadline for the answer that is asked for; else when the next poll, or attempt to load, begins
  * @property {number} askedAt     when the last poll began
- * @property {boolean} long       whether the poll that runs is a long one
+ * @property {boolean} [long]     whether the poll that runs is a long one
  * @property {number} shortUntil  until when long polls are not tried
- * @property {boolean} answered   whether a poll was answered since polls began
+ * @property {boolean} [answered] whether a poll was answered since polls began
  * @property {number} failures    of polls in a row
- * @property {string} reason      of the last one
- * @property {boolean} refused
+ * @property {Failure} failure    the last one
  *
  * @property {number} now         of the last event: milliseconds of a clock that never goes back
  * @property {number} random      of the last event: from 0 to 1
@@ -50,8 +51,9 @@ export const NEVER = Infinity;
  * @typedef {{ do: "open", deltas: boolean }
  *   | { do: "drop" }
  *   | { do: "ask", wait: number, interval: number, failed: number }
- *   | { do: "stop" }} Effect
- *   open a stream in the place of one that there may be, drop it, poll, stop the poll that runs
+ *   | { do: "stop" }
+ *   | { do: "load" }} Effect
+ *   open a stream in the place of one that there may be, drop it, poll, stop the poll that runs, load how to poll
  */
 
 /**
@@ -59,7 +61,8 @@ export const NEVER = Infinity;
  * @returns {Machine}
  */
 export function created(given) {
-  return {
+  // The first step adds its time and its effects.
+  return /** @type {Machine} */ ({
     mode: "idle",
     streams: true,
     attentive: true,
@@ -67,9 +70,7 @@ export function created(given) {
     letGoAt: NEVER,
     stream: "none",
     streamAt: NEVER,
-    seamless: false,
     deltas: true,
-    met: false,
     losses: 0,
     probes: 0,
     unreported: 0,
@@ -77,26 +78,20 @@ export function created(given) {
     polls: "off",
     pollsAt: NEVER,
     askedAt: -NEVER,
-    long: false,
     shortUntil: -NEVER,
-    answered: false,
     failures: 0,
-    reason: "",
-    refused: false,
-    now: 0,
-    random: 0,
-    effects: [],
+    failure: {},
     ...given,
-  };
+  });
 }
 
 /**
  * What a page is told. @param {Machine} machine @returns {State}
  */
-export function stateOf({ mode, stream, seamless, polls, refused, failures, online, met }) {
+export function stateOf({ mode, stream, seamless, polls, failure, failures, online, met }) {
   if (mode === "closed") return "closed";
   if (stream === "live" || seamless) return "live";
-  if (polls !== "off") return refused ? "refused" : failures ? "offline" : "polling";
+  if (polls !== "off") return failure.refused ? "refused" : failures ? "offline" : "polling";
   if (!online) return "offline";
   return met ? "reconnecting" : "connecting";
 }

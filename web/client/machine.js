@@ -20,20 +20,22 @@
  *         ▲                                     │    └────────── is due ──────────────▲
  *         └────────── the stream is live ───────┴─────────────────────────────────────┘
  *
+ * How to poll is loaded when the stream is live, or has failed: `loading` comes before `waiting` then.
+ *
  * While the page is hidden, polls pause, and after a minute (or immediately where the page goes into the
  * back-forward cache) the machine sleeps: it lets go of everything, and begins again from the cursor when it is looked
  * at. What pages are told follows from both regions, see `stateOf`.
  */
 
 import { NEVER, SILENCE_FACTOR } from "./machine-state.js";
-import * as polls from "./poll-region.js";
 import { OPEN_MS, drop, isOpen, open, pause, replace } from "./stream-region.js";
 
 /** Losses in a row before the page polls. A single one is how every restart and change of network looks. */
 const LOSSES_MAX = 3;
 
 /** Before a lost stream is opened again: least, and what a random share of is added, lest all come in one second. */
-const REOPEN_MS = [500, 2_500];
+const REOPEN_MS = 500;
+const REOPEN_SPREAD_MS = 2_500;
 
 /** Longest pause that the hub can ask for without polls meanwhile. */
 const PAUSE_MAX_MS = 10_000;
@@ -41,6 +43,9 @@ const PAUSE_MAX_MS = 10_000;
 /** Between attempts to return from polls to the stream: the first, doubled with each up to the last. Jittered. */
 const PROBE_MS = 10_000;
 const PROBE_MAX_MS = 300_000;
+
+/** Before what could not be loaded is loaded again: the first delay, doubled with each failure. */
+const LOAD_MS = 3_000;
 
 /** How long a hidden page keeps its stream. */
 const LET_GO_MS = 60_000;
@@ -51,9 +56,10 @@ const LET_GO_MS = 60_000;
  *
  * @typedef {{ type: "opened" }
  *   | { type: "heard", ready?: boolean, heartbeat?: number }
- *   | { type: "lost", final: boolean, again?: boolean, failure?: Failure }
- *   | { type: "drained", retry: number }
+ *   | { type: "lost", again?: boolean } & import("./transport.js").Loss
+ *   | { type: "drained", retry?: number }
  *   | { type: "misfit" }
+ *   | { type: "loaded", region?: Machine["region"], failure?: Failure }
  *   | { type: "answered", events: number, busy?: boolean, wait?: number }
  *   | { type: "failed", failure?: Failure }
  *   | { type: "attention", attentive: boolean }
@@ -84,15 +90,15 @@ const TAKE = {
     if (machine.stream === "opening") machine.streamAt = machine.now + OPEN_MS;
   },
 
-  heard(machine, { ready, heartbeat }) {
+  heard(machine, { ready, heartbeat = 0 }) {
     if (!isOpen(machine)) return;
     machine.stream = "live";
     machine.seamless = false;
     machine.met = true;
     machine.losses = machine.unreported = 0;
-    if (heartbeat && heartbeat > 0) machine.silence = heartbeat * SILENCE_FACTOR;
+    if (heartbeat > 0) machine.silence = heartbeat * SILENCE_FACTOR;
     machine.streamAt = machine.now + machine.silence;
-    polls.stop(machine);
+    stop(machine);
     if (!ready) return;
     machine.probes = 0;
     if (machine.deltas) return;
@@ -107,11 +113,10 @@ const TAKE = {
     if (again) return open(machine);
     machine.losses += 1;
     if (final || machine.losses >= LOSSES_MAX || machine.polls !== "off") return fallBack(machine, failure);
-    const [least, more] = REOPEN_MS;
-    pause(machine, failure?.wait || least + more * machine.random);
+    pause(machine, failure?.wait || REOPEN_MS + REOPEN_SPREAD_MS * machine.random);
   },
 
-  drained(machine, { retry }) {
+  drained(machine, { retry = 0 }) {
     if (machine.stream === "none") return;
     // Where the pause is long, the page polls meanwhile.
     if (retry > PAUSE_MAX_MS) fallBack(machine, undefined, retry);
@@ -125,16 +130,24 @@ const TAKE = {
     replace(machine);
   },
 
+  /** Or not: the stream may come back without. */
+  loaded(machine, { region, failure = machine.failure }) {
+    machine.region = region;
+    if (machine.polls !== "loading") return;
+    if (region) return poll(machine, failure);
+    machine.failures += 1;
+    machine.failure = failure;
+  },
+
   answered(machine, answer) {
     if (machine.polls !== "asking") return;
-    const recovered = machine.failures > 0;
-    polls.answered(machine, answer);
+    const recovered = machine.region?.answered(machine, answer);
     // An attempt that has begun before may wait for what was not there.
     if (recovered && machine.streams) open(machine);
   },
 
   failed(machine, { failure }) {
-    if (machine.polls === "asking") polls.failed(machine, failure);
+    if (machine.polls === "asking") machine.region?.failed(machine, failure);
   },
 
   attention(machine, { attentive }) {
@@ -142,19 +155,15 @@ const TAKE = {
     machine.attentive = attentive;
     if (attentive) {
       machine.letGoAt = NEVER;
-      if (machine.mode === "asleep") return begin(machine);
-      if (!before && machine.polls === "waiting") polls.ask(machine);
-      tick(machine);
-    } else if (before) {
-      if (machine.polls === "waiting") machine.pollsAt = NEVER;
-      if (machine.mode === "on") machine.letGoAt = machine.now + LET_GO_MS;
-    }
+      if (!before && machine.polls === "waiting") poll(machine);
+      wake(machine);
+    } else if (before && machine.mode === "on") machine.letGoAt = machine.now + LET_GO_MS;
   },
 
   network(machine, { online }) {
     machine.online = online;
     if (machine.mode !== "on") return;
-    if (machine.polls === "waiting") polls.ask(machine);
+    if (machine.polls === "waiting") poll(machine);
     // Of a network that has changed, connections may be dead without an error.
     if (machine.streams) open(machine);
   },
@@ -168,17 +177,14 @@ const TAKE = {
     if (machine.polls === "off") return;
     if (machine.polls === "asking") machine.effects.push({ do: "stop" });
     machine.answered = false;
-    polls.ask(machine);
+    poll(machine);
   },
 
   sleep(machine) {
     if (machine.mode === "on") rest(machine, "asleep");
   },
 
-  wake(machine) {
-    if (machine.mode === "asleep") begin(machine);
-    else tick(machine);
-  },
+  wake,
 
   retry(machine) {
     if (machine.mode === "idle") return;
@@ -194,16 +200,17 @@ const TAKE = {
   },
 };
 
+/** @param {Machine} machine */
+function wake(machine) {
+  if (machine.mode === "asleep") begin(machine);
+  else tick(machine);
+}
+
 /** Does what is due. @param {Machine} machine */
 function tick(machine) {
   const { now } = machine;
   if (now >= machine.letGoAt) return rest(machine, "asleep");
-  if (now >= machine.pollsAt) {
-    if (machine.polls === "asking") {
-      machine.effects.push({ do: "stop" });
-      polls.failed(machine);
-    } else polls.ask(machine);
-  }
+  if (now >= machine.pollsAt) (machine.region?.late ?? poll)(machine);
   if (now < machine.streamAt) return;
   if (machine.stream === "opening") return fallBack(machine);
   if (machine.stream === "live") machine.losses += 1;
@@ -215,16 +222,40 @@ function begin(machine) {
   machine.mode = "on";
   machine.letGoAt = machine.attentive ? NEVER : machine.now + LET_GO_MS;
   if (machine.streams) open(machine);
-  else polls.ask(machine);
+  else poll(machine);
 }
 
 /** @param {Machine} machine @param {Machine["mode"]} mode */
 function rest(machine, mode) {
   drop(machine);
-  polls.stop(machine);
+  stop(machine);
   machine.mode = mode;
   machine.letGoAt = NEVER;
   machine.losses = 0;
+}
+
+/**
+ * Polls, once that can be done.
+ * @param {Machine} machine
+ * @param {Failure} [failure]
+ */
+function poll(machine, failure = {}) {
+  const { region } = machine;
+  if (region) return region.begin(machine, failure);
+  machine.polls = "loading";
+  machine.pollsAt = machine.now + Math.min(LOAD_MS * 2 ** machine.failures, PROBE_MAX_MS);
+  machine.failure = failure;
+  machine.effects.push({ do: "load" });
+}
+
+/** Polls no longer. @param {Machine} machine */
+function stop(machine) {
+  if (machine.polls === "asking") machine.effects.push({ do: "stop" });
+  machine.polls = "off";
+  machine.pollsAt = NEVER;
+  machine.answered = false;
+  machine.failures = 0;
+  machine.failure = {};
 }
 
 /**
@@ -238,10 +269,9 @@ function fallBack(machine, failure, probe) {
   drop(machine);
   machine.losses = 0;
   machine.unreported += 1;
+  if (begins) poll(machine, failure);
   // The polls notice the end of a failure that is theirs, too.
-  if (begins && failure?.reason) return polls.failed(machine, failure);
-  if (begins) polls.ask(machine);
-  if (machine.refused) return;
+  if (machine.region && (machine.failure.refused || (begins && machine.failure.reason))) return;
   const delay = Math.min(PROBE_MS * 2 ** machine.probes, PROBE_MAX_MS) * (0.8 + 0.4 * machine.random);
   machine.probes += 1;
   machine.streamAt = machine.now + (probe ?? delay);

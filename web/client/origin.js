@@ -9,8 +9,8 @@ const SERVED = /assets\/client\/\w+\.js$/;
  */
 export function origin() {
   // Not by `new URL(…, import.meta.url)`, which bundlers take for a file of theirs.
-  const { url } = import.meta;
-  if (SERVED.test(url)) return url.replace(SERVED, "");
+  const [hub, served] = import.meta.url.split(SERVED);
+  if (served === "") return hub;
   if (globalThis.location) return globalThis.location.origin;
   throw new TypeError("connect needs the hub's url");
 }

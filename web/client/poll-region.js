@@ -1,5 +1,4 @@
-/** The polls, as the machine has them. */
-import { NEVER } from "./machine-state.js";
+/** The polls, as the machine has them once they are loaded. */
 
 /** @typedef {import("./machine-state.js").Machine} Machine */
 
@@ -30,13 +29,24 @@ const BACKOFF_MAX_MS = 30_000;
 const REFUSED_MAX_MS = 120_000;
 
 /**
+ * Begins: with a pause after a failure that the first poll would repeat. The polls notice its end.
+ * @param {Machine} machine
+ * @param {import("./machine-state.js").Failure} failure
+ */
+export function begin(machine, failure) {
+  if (!failure.reason) return ask(machine);
+  if (machine.stream === "none") machine.streamAt = Infinity;
+  failed(machine, failure);
+}
+
+/**
  * Begins a poll, unless the page is hidden.
  * @param {Machine} machine
  */
 export function ask(machine) {
   const { now, askedAt } = machine;
   machine.polls = "waiting";
-  machine.pollsAt = NEVER;
+  machine.pollsAt = Infinity;
   if (!machine.attentive) return;
   machine.long = machine.answered && !machine.failures && now >= machine.shortUntil;
   const wait = machine.long ? WAIT_SECONDS : 0;
@@ -48,19 +58,31 @@ export function ask(machine) {
 }
 
 /**
+ * It is time for the next poll, or too late for the answer to the last one.
+ * @param {Machine} machine
+ */
+export function late(machine) {
+  if (machine.polls !== "asking") return ask(machine);
+  machine.effects.push({ do: "stop" });
+  failed(machine);
+}
+
+/**
  * The poll was answered.
  * @param {Machine} machine
  * @param {{ events: number, busy?: boolean, wait?: number }} answer
+ * @returns {boolean} whether polls failed before
  */
 export function answered(machine, { events, busy, wait = 0 }) {
   const { now, askedAt } = machine;
+  const recovered = machine.failures > 0;
   if (machine.long && !events && now - askedAt < WAITED_MS) machine.shortUntil = now + SHORT_ONLY_MS;
   machine.answered = true;
   machine.failures = machine.unreported = 0;
-  machine.reason = "";
-  machine.refused = false;
+  machine.failure = {};
   const interval = jittered(machine, busy ? BUSY_POLL_MS : IDLE_POLL_MS);
   after(machine, Math.max(wait, now >= machine.shortUntil ? askedAt + LONG_PACE_MS - now : interval, 0));
+  return recovered;
 }
 
 /**
@@ -68,25 +90,15 @@ export function answered(machine, { events, busy, wait = 0 }) {
  * @param {Machine} machine
  * @param {import("./machine-state.js").Failure} [failure]
  */
-export function failed(machine, { reason = "", refused = false, wait = 0 } = {}) {
+export function failed(machine, failure = {}) {
+  const { refused, wait = 0 } = failure;
   if (machine.polls === "asking" && machine.long) machine.shortUntil = machine.now + SHORT_ONLY_MS;
   const delay = Math.min(BACKOFF_MS * 2 ** machine.failures, refused ? REFUSED_MAX_MS : BACKOFF_MAX_MS);
   machine.failures += 1;
-  machine.reason = reason;
-  machine.refused = refused;
+  machine.failure = failure;
   // The polls notice when the hub refuses no longer.
-  if (refused && machine.stream === "none") machine.streamAt = NEVER;
+  if (refused && machine.stream === "none") machine.streamAt = Infinity;
   after(machine, Math.max(wait, jittered(machine, delay)));
-}
-
-/** @param {Machine} machine */
-export function stop(machine) {
-  if (machine.polls === "asking") machine.effects.push({ do: "stop" });
-  machine.polls = "off";
-  machine.pollsAt = NEVER;
-  machine.answered = machine.refused = false;
-  machine.failures = 0;
-  machine.reason = "";
 }
 
 /**
@@ -96,7 +108,7 @@ export function stop(machine) {
  */
 function after(machine, milliseconds) {
   machine.polls = "waiting";
-  machine.pollsAt = machine.attentive ? machine.now + milliseconds : NEVER;
+  machine.pollsAt = machine.attentive ? machine.now + milliseconds : Infinity;
 }
 
 /**

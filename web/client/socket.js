@@ -7,7 +7,7 @@ const TOKEN_ENDED = 4401;
 const NEVER_OPENED = 1006;
 
 /** @type {import("./transport.js").Transport} */
-export function openSocket({ hub, topics, since, deltas, grant, signal, hear, lost }) {
+export function open({ hub, topics, since, deltas, grant, signal, hear, lost }) {
   const address = new URL("api/ws", hub);
   address.protocol = address.protocol.replace("http", "ws");
   if (grant.ticket) address.searchParams.set("ticket", grant.ticket);

@@ -1,21 +1,7 @@
 /** Server-Sent Events by the browser's `EventSource`. */
-import { addressOf } from "./topics.js";
-import { addTo, earliest, parsed } from "./transport.js";
+import { parsed, streamAddress } from "./transport.js";
 
 const CONTROLS = ["ready", "reset", "heartbeat", "drain", "limit"];
-
-/**
- * The address of a stream, for those who read it by `fetch`, too.
- * @param {import("./transport.js").Opening} opening
- */
-export function streamAddress({ hub, topics, since, deltas, contentIds, grant }) {
-  const address = addressOf(hub, topics, "events");
-  addTo(address, { since: earliest(topics, since), contentIds, grant });
-  // Whatever the hub's default is.
-  address.searchParams.set("events", "named");
-  if (deltas) address.searchParams.set("deltas", "1");
-  return address;
-}
 
 /** @type {import("./transport.js").Transport} */
 export function openEventSource(opening) {

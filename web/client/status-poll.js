@@ -2,7 +2,6 @@
 import { headersOf } from "./answer.js";
 import { Credentials } from "./credentials.js";
 import { isHidden } from "./surroundings.js";
-import { addTo } from "./transport.js";
 
 /**
  * Asks every so often while the page is visible, the first time immediately. An answer that says nothing new is a 304
@@ -23,7 +22,7 @@ export function pollStatus(lazy, channel, milliseconds, answered) {
     asking = true;
     const grant = await credentials.next();
     const address = lazy.address(channel, "status");
-    addTo(address, { contentIds: [], grant });
+    if (grant.ticket) address.searchParams.set("ticket", grant.ticket);
     const response = await fetch(address, {
       credentials: lazy.options.credentials ? "include" : "same-origin",
       headers: headersOf(grant),

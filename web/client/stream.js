@@ -1,12 +1,11 @@
 /** Server-Sent Events by `fetch`, for tokens, which an `EventSource` cannot send, and where there is none. */
-import { streamAddress } from "./sse.js";
-import { headersOf, refusalOf } from "./answer.js";
-import { parsed } from "./transport.js";
+import { headersOf, isDenied, refusalOf } from "./answer.js";
+import { parsed, streamAddress } from "./transport.js";
 
 /** @type {import("./transport.js").Transport} */
-export function openFetchStream(opening) {
+export function open(opening) {
   const { lost } = opening;
-  read(opening).then(lost, (error) => lost({ final: false, failure: { reason: "" }, error }));
+  read(opening).then(lost, () => lost({ final: false }));
 }
 
 /**
@@ -23,7 +22,7 @@ async function read(opening) {
   });
   const format = response.headers.get("Content-Type") ?? "";
   if (!response.ok || !response.body || !format.startsWith("text/event-stream")) {
-    return { final: true, denied: response.status === 401 || response.status === 403, ...(await refusalOf(response)) };
+    return { final: true, denied: isDenied(response), failure: await refusalOf(response) };
   }
   const parser = new Parser((type, id, data) => hear({ type, id, data: parsed(data) }));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -2,19 +2,19 @@
 
 /**
  * @typedef {object} Surroundings
- * @property {(hidden: boolean) => void} [hidden]
+ * @property {() => void} [hidden]  or shown
  * @property {(online: boolean) => void} [network]
  * @property {(asleep: boolean) => void} [asleep]
  */
 
 /** Whether the page cannot be seen. A worker and a server have no page. */
 export function isHidden() {
-  return globalThis.document?.hidden ?? false;
+  return Boolean(globalThis.document?.hidden);
 }
 
 /** Whether the browser thinks that there is a network. Other programs do not say. */
 export function isOnline() {
-  return globalThis.navigator?.onLine ?? true;
+  return globalThis.navigator?.onLine !== false;
 }
 
 /**
@@ -31,13 +31,14 @@ export function watch(tell) {
    */
   const on = (target, type, listener) => target?.addEventListener?.(type, listener, { signal });
   const { window, document } = globalThis;
-  on(globalThis, "online", () => tell.network?.(true));
-  on(globalThis, "offline", () => tell.network?.(false));
-  on(document, "visibilitychange", () => tell.hidden?.(isHidden()));
-  on(document, "freeze", () => tell.asleep?.(true));
-  on(document, "resume", () => tell.asleep?.(false));
+  const { hidden, network, asleep } = tell;
+  on(globalThis, "online", () => network?.(true));
+  on(globalThis, "offline", () => network?.(false));
+  on(document, "visibilitychange", () => hidden?.());
+  on(document, "freeze", () => asleep?.(true));
+  on(document, "resume", () => asleep?.(false));
   // What keeps a connection is not kept in the back-forward cache.
-  on(window, "pagehide", () => tell.asleep?.(true));
-  on(window, "pageshow", ({ persisted }) => persisted && tell.asleep?.(false));
+  on(window, "pagehide", () => asleep?.(true));
+  on(window, "pageshow", ({ persisted }) => persisted && asleep?.(false));
   return () => controller.abort();
 }

@@ -9,7 +9,7 @@
 import { HubError } from "./error.js";
 import { Followed } from "./followed.js";
 import { Leader } from "./leader.js";
-import { Reader } from "./poll.js";
+import { Reader, tellEvents } from "./poll.js";
 import { isHidden, watch } from "./surroundings.js";
 import { namedBy } from "./topics.js";
 
@@ -38,6 +38,7 @@ export class Tabs {
   /** @type {Followed<Topic>} */
   topics = new Followed();
   #options;
+  #Connection;
   #full;
   #id = crypto.randomUUID();
   #name;
@@ -62,10 +63,12 @@ export class Tabs {
 
   /**
    * @param {import("./connection.js").Options} options
+   * @param {import("./leader.js").Means["Connection"]} Connection
    * @param {() => void} full  called where there is no room in the leader's stream: this one is closed then
    */
-  constructor(options, full) {
+  constructor(options, Connection, full) {
     this.#options = options;
+    this.#Connection = Connection;
     this.#full = full;
     const { hub, cookies, transport, types } = options;
     // Only what makes the same stream is shared. Two versions of this module do not talk to each other.
@@ -186,7 +189,12 @@ export class Tabs {
     // The stream begins where this tab is, with nothing or with all.
     const topics = [...this.topics.values()];
     this.#lapse(topics.every(({ cursor }) => !cursor) || topics.every(({ cursor, whole }) => cursor && whole));
-    this.#leader = new Leader(this.#options, { name: this.#name, id: this.#id, send: (word) => this.#send(word) });
+    this.#leader = new Leader(this.#options, {
+      name: this.#name,
+      id: this.#id,
+      send: (word) => this.#send(word),
+      Connection: this.#Connection,
+    });
     this.#leader.tab(this.#id, this.#followed(), this.#attentive);
     this.#channel.postMessage({ say: "lead" });
   }
@@ -309,11 +317,11 @@ export class Tabs {
    * @param {string[]} names
    * @param {import("./poll.js").Answer} answer
    */
-  #take(names, { cursor, reset, events }) {
-    const { receiver, types } = this.#options;
-    if (reset) receiver.reset(names);
-    for (const message of events) if (types.has(message.type)) receiver.message(message, names);
-    this.topics.edit(names, { cursor, current: true, whole: true });
+  #take(names, answer) {
+    const { receiver } = this.#options;
+    if (answer.reset) receiver.reset(names);
+    tellEvents(this.#options, answer, names);
+    this.topics.edit(names, { cursor: answer.cursor, current: true, whole: true });
     for (const name of names) {
       for (const message of this.topics.get(name)?.waiting.splice(0) ?? []) this.#message(message, [name], true);
     }

@@ -22,26 +22,9 @@ export function namedBy(...topics) {
  */
 function testOf(topic) {
   if (!isPattern(topic)) return (channel) => channel === topic;
-  const parts = topic.split(/(\*+)/).map((part) => {
-    if (part === "*") return "[^/]*";
-    return part.startsWith("*") ? ".*" : part.replace(/[.+?^${}()|[\]\\]/g, "\\$&");
-  });
-  const expression = new RegExp(`^${parts.join("")}$`, "su");
+  const literal = topic.replace(/[.+?^${}()|[\]\\]/g, "\\$&");
+  const expression = new RegExp(`^${literal.replace(/\*+/g, (stars) => (stars[1] ? ".*" : "[^/]*"))}$`, "su");
   return (channel) => expression.test(channel);
-}
-
-/**
- * The address of the stream (`events`) or the poll (`changes`) of topics.
- * @param {URL} hub
- * @param {string[]} topics
- * @param {"events" | "changes"} leaf
- */
-export function addressOf(hub, topics, leaf) {
-  const [first] = topics;
-  const one = topics.length === 1 && !isPattern(first);
-  const address = new URL(one ? `api/contents/${encodeURIComponent(first)}/${leaf}` : `api/${leaf}`, hub);
-  if (!one) for (const topic of topics) address.searchParams.append(isPattern(topic) ? "match" : "channel", topic);
-  return address;
 }
 
 /** Most channels and patterns of one stream, a limit of the hub. */

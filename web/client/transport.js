@@ -5,7 +5,7 @@
  * @typedef {object} Opening
  * @property {URL} hub
  * @property {string[]} topics
- * @property {(topic: string) => string | null} since  the cursor after which a topic is followed
+ * @property {(topic: string) => string | null | undefined} since  the cursor after which a topic is followed
  * @property {boolean} deltas
  * @property {string[]} contentIds  only these; all, where it is empty
  * @property {Iterable<string>} types
@@ -25,12 +25,12 @@
  * @property {boolean} final    the hub, or something before it, answered with what is no stream
  * @property {boolean} [denied] it refuses the grant
  * @property {import("./machine-state.js").Failure} [failure]
- * @property {import("./error.js").HubError} [error]
  *
  * @typedef {(opening: Opening) => void} Transport
  */
 
 import { compareCursors } from "./cursor.js";
+import { isPattern } from "./topics.js";
 
 /** Longest stream address that is asked for certain contents only: the hub allows a query of 4 KiB. */
 const QUERY_MAX = 3_500;
@@ -39,30 +39,46 @@ const QUERY_MAX = 3_500;
 const CONTENTS_MAX = 100;
 
 /**
- * Adds what every request for states has.
- * @param {URL} address
- * @param {{ since?: string | null, contentIds: string[], grant: import("./credentials.js").Grant }} given
+ * The address of the stream (`events`) or the poll (`changes`) of topics.
+ * @param {"events" | "changes"} leaf
+ * @param {Pick<Opening, "hub" | "topics" | "since" | "contentIds" | "grant">} asked
  */
-export function addTo(address, { since, contentIds, grant }) {
+export function addressOf(leaf, { hub, topics, since, contentIds, grant }) {
+  const [first] = topics;
+  const one = topics.length === 1 && !isPattern(first);
+  const address = new URL(one ? `api/contents/${encodeURIComponent(first)}/${leaf}` : `api/${leaf}`, hub);
   const query = address.searchParams;
-  if (since) query.set("since", since);
+  if (!one) for (const topic of topics) query.append(isPattern(topic) ? "match" : "channel", topic);
+  const cursor = earliest(topics, since);
+  if (cursor) query.set("since", cursor);
   if (grant.ticket) query.set("ticket", grant.ticket);
-  // The hub sends less then. The client looks for itself, too: an older hub does not know the parameter.
-  if (contentIds.length > CONTENTS_MAX) return;
   const before = address.search;
-  for (const id of contentIds) query.append("content_id", id);
+  // The hub sends less then. The client looks for itself, too: an older hub does not know the parameter.
+  if (contentIds.length <= CONTENTS_MAX) for (const id of contentIds) query.append("content_id", id);
   if (address.search.length > QUERY_MAX) address.search = before;
+  return address;
 }
 
 /**
- * Of the topics, the earliest cursor, after which all of them are followed without a gap; null where one has none.
- * @param {string[]} topics
- * @param {(topic: string) => string | null} since
+ * The address of a stream.
+ * @param {Opening} opening
  */
-export function earliest(topics, since) {
-  const cursors = topics.map(since);
-  if (!cursors.every(Boolean)) return null;
-  return cursors.sort((one, other) => compareCursors(/** @type {string} */ (one), /** @type {string} */ (other)))[0];
+export function streamAddress(opening) {
+  const address = addressOf("events", opening);
+  // Whatever the hub's default is.
+  address.searchParams.set("events", "named");
+  if (opening.deltas) address.searchParams.set("deltas", "1");
+  return address;
+}
+
+/**
+ * Of the topics, the earliest cursor, after which all of them are followed without a gap; nothing where one has none.
+ * @param {string[]} topics
+ * @param {Opening["since"]} since
+ */
+function earliest(topics, since) {
+  const cursors = topics.flatMap((topic) => since(topic) ?? []);
+  if (cursors.length === topics.length) return cursors.sort(compareCursors)[0];
 }
 
 /**
@@ -74,6 +90,15 @@ export function parsed(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return null;
+    return undefined;
   }
+}
+
+/**
+ * Of what was thrown, by a page's own function or where something cannot be loaded.
+ * @param {any} error
+ * @returns {import("./machine-state.js").Failure & { reason: string }}
+ */
+export function failureOf(error) {
+  return { reason: error?.message ?? String(error) };
 }

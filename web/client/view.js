@@ -37,12 +37,6 @@ export class View {
   /** @type {Map<string | undefined, readonly Content[]>} */
   #lists = new Map();
   #epoch = "";
-  #busy = 0;
-
-  /** Whether a content is in progress or waits. */
-  get busy() {
-    return this.#busy > 0;
-  }
 
   /**
    * @param {string} id
@@ -77,47 +71,46 @@ export class View {
 
   /**
    * @param {Message} message
-   * @returns {Change | "misfit" | null}  null where as new a state is here
+   * @returns {Change | "misfit" | undefined}  nothing where as new a state is here
    */
   apply({ id, type, data }) {
     const content_id = data?.content_id;
-    if (!id || typeof content_id !== "string") return null;
+    if (!id || typeof content_id !== "string") return;
     const epoch = epochOf(id);
     if (this.#epoch) {
       const order = compareEpochs(epoch, this.#epoch);
-      if (order < 0) return null;
-      if (order > 0) this.void();
+      if (order < 0) return;
+      if (order > 0) this.void(() => true, true);
     }
     this.#epoch = epoch;
     const offset = offsetOf(id);
     const entry = this.#entries.get(content_id);
-    const known = entry && !entry.void ? entry.offset : this.#removals.get(content_id);
-    if (known !== undefined && offset <= known) return null;
-    if (type === DELTA) return entry && !entry.void ? this.#grow(entry, id, offset, data) : "misfit";
+    const current = entry?.void ? undefined : entry;
+    if (offset <= (current?.offset ?? this.#removals.get(content_id) ?? -1)) return;
+    if (type === DELTA) return current ? this.#grow(current, id, offset, data) : "misfit";
     if (type === REMOVED) return this.#remove(content_id, offset, data.channel_id);
     return this.#set(contentOf(id, type, data), offset);
   }
 
   /**
-   * The states of these channels, by default of all, are void. They are shown until `settle`, when the new ones are here.
-   * @param {(channel: string) => boolean} [named]
+   * The states of these channels are void. They are shown until `settle`, when the new ones are here.
+   * @param {(channel: string) => boolean} named
+   * @param {boolean} all  whether that is all of them
    */
-  void(named) {
-    for (const entry of this.#entries.values()) {
-      if (!named || named(entry.content.channel)) entry.void = true;
-    }
-    if (named) return;
+  void(named, all) {
+    for (const entry of this.#entries.values()) entry.void ||= named(entry.content.channel);
+    if (!all) return;
     this.#removals.clear();
     this.#epoch = "";
   }
 
   /**
    * The whole state of these channels is here.
-   * @param {(channel: string) => boolean} [named]
+   * @param {(channel: string) => boolean} named
    * @returns {boolean} whether anything goes
    */
   settle(named) {
-    return this.#discard((entry) => entry.void && (!named || named(entry.content.channel)));
+    return this.#discard((entry) => entry.void && named(entry.content.channel));
   }
 
   /**
@@ -132,7 +125,7 @@ export class View {
   /** @param {(entry: Entry) => boolean} wanted */
   #discard(wanted) {
     const before = this.#entries.size;
-    for (const entry of this.#entries.values()) if (wanted(entry)) this.#delete(entry);
+    for (const [id, entry] of this.#entries) if (wanted(entry)) this.#delete(id);
     return this.#entries.size < before;
   }
 
@@ -157,15 +150,14 @@ export class View {
    */
   #set(content, offset) {
     const { id, channel } = content;
-    const before = this.#entries.get(id);
-    if (before) this.#delete(before);
+    this.#delete(id);
     const entry = { content, offset, void: false };
     this.#entries.set(id, entry);
     let entries = this.#channels.get(channel);
     if (!entries) this.#channels.set(channel, (entries = new Map()));
     entries.set(id, entry);
     this.#removals.delete(id);
-    this.#count(content, 1);
+    this.#outdate(channel);
     return { kind: "status", id, channel, content };
   }
 
@@ -173,11 +165,10 @@ export class View {
    * @param {string} id
    * @param {number} offset
    * @param {string} channel
-   * @returns {Change | null}
+   * @returns {Change}
    */
   #remove(id, offset, channel) {
-    const before = this.#entries.get(id);
-    if (before) this.#delete(before);
+    this.#delete(id);
     this.#removals.delete(id);
     this.#removals.set(id, offset);
     if (this.#removals.size > REMOVALS_MAX) {
@@ -187,23 +178,21 @@ export class View {
     return { kind: "removed", id, channel };
   }
 
-  /** @param {Entry} entry */
-  #delete({ content }) {
-    const { id, channel } = content;
+  /** @param {string} id */
+  #delete(id) {
+    const content = this.get(id);
+    if (!content) return;
+    const { channel } = content;
     this.#entries.delete(id);
     const entries = this.#channels.get(channel);
     entries?.delete(id);
     if (!entries?.size) this.#channels.delete(channel);
-    this.#count(content, -1);
+    this.#outdate(channel);
   }
 
-  /**
-   * @param {Content} content
-   * @param {number} change
-   */
-  #count({ channel, phase }, change) {
+  /** The lists with its contents. @param {string} channel */
+  #outdate(channel) {
     this.#lists.delete(channel);
     this.#lists.delete(undefined);
-    if (phase === "pending" || phase === "processing") this.#busy += change;
   }
 }

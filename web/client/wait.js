@@ -2,10 +2,10 @@
 import { HubError } from "./error.js";
 
 /**
- * Resolves with what an attempt finds, which is made after each change. Rejects where the hub refuses, or is closed.
+ * Resolves with what an attempt finds, which is made after each change until it does. Rejects where the hub refuses, or is closed.
  * @template T
  * @param {import("./hub.js").Hub} hub
- * @param {() => { value: T } | null} attempt
+ * @param {() => T | false | undefined} attempt
  * @param {AbortSignal} [signal]
  * @returns {Promise<T>}
  */
@@ -18,7 +18,7 @@ export async function found(hub, attempt, signal) {
       const look = () => {
         try {
           const result = attempt();
-          if (result) resolve(result.value);
+          if (result) resolve(result);
           else if (hub.state === "closed") throw new DOMException("The hub is closed", "AbortError");
           else if (hub.state === "refused") throw hub.error ?? new HubError(hub.reason ?? "refused", 403);
         } catch (error) {
@@ -45,7 +45,7 @@ export function ended(hub, { contentId, channel, signal, removed }) {
   const attempt = () => {
     if (removed()) throw new HubError("The content was removed", 404, "removed");
     const content = hub.get(contentId, channel);
-    return content?.ended ? { value: content } : null;
+    return content?.ended ? content : undefined;
   };
   return found(hub, attempt, signal);
 }

@@ -72,6 +72,23 @@ test("a channel that is dropped and added again has its whole state", async () =
   assert.deepEqual(ids().sort(), ["new", "old"]);
 });
 
+test("a channel that is dropped and added again does not show what was removed meanwhile", async () => {
+  client.add("d");
+  await pass(20);
+  await deliver();
+  await deliver();
+  hub.publish("gone", "d");
+  client.drop("d");
+  client.add("d");
+  for (const stream of [...hub.streams]) stream.deliver();
+  hub.remove("gone");
+  await pass(20);
+  await deliver();
+  await deliver();
+  assert.equal(client.state, "live");
+  assert.deepEqual(ids(), []);
+});
+
 test("a page that has dropped all of its channels asks for none, and then for those that it adds", async () => {
   client.drop("c");
   client.retry();

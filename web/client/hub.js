@@ -89,7 +89,7 @@ export class Hub {
       contentIds: [...(this.#wanted ?? [])],
       transport,
       receiver: {
-        message: (message) => this.#apply(message),
+        message: (message, topics) => this.#apply(message, topics),
         reset: (names) => {
           this.#view.void(namedBy(...names), names.length >= this.#topics.size);
           this.#tell("reset", { kind: "reset" });
@@ -341,11 +341,15 @@ export class Hub {
     this.#connection?.attend(this.#holds.size > 0 || !isHidden());
   }
 
-  /** @param {import("./view.js").Message} message */
-  #apply(message) {
+  /**
+   * @param {import("./view.js").Message} message
+   * @param {string[]} topics  of those that were asked for, the ones that have not been dropped since
+   */
+  #apply(message, topics) {
     const { content_id, channel_id } = message.data ?? {};
-    // What was on its way of a channel that is followed no longer.
-    if (!this.#follows(channel_id) || this.#wanted?.has(content_id) === false) return true;
+    const named = topics.length < this.#topics.size ? namedBy(...topics) : this.#follows;
+    // What was on its way of a channel that is followed no longer, or that is followed anew.
+    if (!named(channel_id) || this.#wanted?.has(content_id) === false) return true;
     const change = this.#view.apply(message);
     if (change === "misfit") return false;
     if (change) this.#tell(change.kind, change);

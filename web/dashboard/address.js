@@ -40,7 +40,7 @@ export function addressOf({ channel = "", content = "", types = [], query = "", 
   return search ? `?${search}` : "./";
 }
 
-/** The path of a channel's routes. */
+/** The path of a channel's routes. @param {string} channel @param {string} [route] */
 export function routeOf(channel, route = "") {
   const path = channel.split("/").map(encodeURIComponent).join("/");
   return `api/contents/${path}${route && `/${route}`}`;

@@ -51,7 +51,7 @@ export class Board {
     return this.#items.size;
   }
 
-  /** @returns {Item | undefined} */
+  /** @param {string} id @returns {Item | undefined} */
   get(id) {
     return this.#items.get(id);
   }
@@ -92,6 +92,7 @@ export class Board {
     return live && ended && before?.phase !== phase ? item : null;
   }
 
+  /** @param {string} id */
   remove(id) {
     const item = this.#items.get(id);
     if (!item) return;
@@ -129,6 +130,7 @@ export class Board {
     return /** @type {Map<string, Item>} */ (this.#groups.get(phase));
   }
 
+  /** @param {string} wanted @param {string} only */
   #select(wanted, only) {
     /** @type {Line[]} */
     const lines = [];
@@ -146,6 +148,7 @@ export class Board {
   }
 }
 
+/** @param {Item} item @param {string} wanted */
 function matches({ id, data }, wanted) {
   return [id, titleOf(data), stepName(data), errorOf(data)].some((text) => text.toLowerCase().includes(wanted));
 }

@@ -4,6 +4,7 @@ import { h, mark, say } from "./dom.js";
 import { ago } from "./durations.js";
 import { count, t } from "./language.js";
 
+/** @type {import("./status.js").Phase[]} */
 const COUNTED = ["processing", "pending", "failed", "completed", "idle"];
 
 export class ChannelRow {
@@ -56,6 +57,7 @@ export class ChannelRow {
     say(this.#updated, ago(Math.max(this.#clock.now() - Date.parse(this.entry.updated_at), 0)));
   }
 
+  /** @param {import("./status.js").Phase} phase */
   #count(phase) {
     const value = h("span", { class: "number" });
     return {

@@ -137,6 +137,7 @@ export class ChannelView {
     this.#list.close();
   }
 
+  /** @param {number} by */
   move(by) {
     if (by < 0 && document.activeElement === this.#search) return false;
     if (this.#list.move(by)) return true;
@@ -210,7 +211,7 @@ export class ChannelView {
     return {
       element,
       focus: () => {},
-      show: ({ phase, total: n }) => {
+      show: (/** @type {import("./board.js").Line} */ { phase, total: n }) => {
         mark(element, "data-phase", phase);
         say(name, t(phase));
         say(total, count(n));
@@ -235,7 +236,7 @@ export class ChannelView {
     return {
       element: row.element,
       focus: () => row.focus(),
-      show: ({ key }) => {
+      show: (/** @type {import("./board.js").Line} */ { key }) => {
         const item = this.#feed.board.get(key);
         // Until the list is ordered again, it has lines of contents that are gone.
         if (item) row.show(item);
@@ -244,6 +245,7 @@ export class ChannelView {
     };
   }
 
+  /** @param {string} phase */
   #chip(phase) {
     const total = h("span", { class: "chip-total", id: `total-${phase || "all"}` });
     const chip = h(
@@ -256,7 +258,10 @@ export class ChannelView {
     return chip;
   }
 
-  /** The filters are in the address, so that a reload and a bookmark keep them. */
+  /**
+   * The filters are in the address, so that a reload and a bookmark keep them.
+   * @param {Partial<import("./address.js").Place>} change
+   */
   #filter(change) {
     this.#place = { ...this.#place, ...change };
     history.replaceState(history.state, "", addressOf(this.#place));
@@ -300,13 +305,14 @@ export class ChannelView {
   /** Of those that are selected. */
   #cancellable() {
     return [...this.#selected].filter((id) => {
-      const { phase, data } = this.#feed.board.get(id) ?? {};
-      return (phase === "processing" || phase === "pending") && !data.cancel_requested;
+      const item = this.#feed.board.get(id);
+      return (item?.phase === "processing" || item?.phase === "pending") && !item.data.cancel_requested;
     });
   }
 
   // What can be done
 
+  /** @param {import("./board.js").Item} item */
   async #cancelOne({ id }) {
     this.#complain(await cancel(this.#place.channel, id));
   }
@@ -339,6 +345,7 @@ export class ChannelView {
     this.#app.remove(this.#feed, ids);
   }
 
+  /** @param {string} problem */
   #complain(problem) {
     write(this.#problem, problem);
   }
@@ -354,7 +361,7 @@ export class ChannelView {
     const { channel } = this.#place;
     const encode = h("code", { id: "encode-command" }, encodeCommand(channel));
     this.#publish.textContent = publishCommand(channel, false);
-    const command = (code, label) =>
+    const command = (/** @type {HTMLElement} */ code, /** @type {string} */ label) =>
       h(
         "div",
         { class: "command" },

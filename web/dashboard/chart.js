@@ -56,7 +56,7 @@ export class Chart {
     const key = `${samples.length} ${at} ${progress} ${end} ${until}`;
     if (key === this.#shown) return;
     this.#shown = key;
-    const x = (time) => (((time - began) / (end - began)) * WIDTH).toFixed(1);
+    const x = (/** @type {number} */ time) => (((time - began) / (end - began)) * WIDTH).toFixed(1);
     const points = samples.map(([time, percent]) => `${x(time)},${y(percent)}`);
     // The progress holds until another one comes.
     if (until > at) points.push(`${x(until)},${y(progress)}`);
@@ -75,10 +75,12 @@ export class Chart {
   }
 }
 
+/** @param {number} percent */
 function y(percent) {
   return HEIGHT - (percent / 100) * HEIGHT;
 }
 
+/** @param {Element} element @param {Record<string, any>} attributes */
 function place(element, attributes) {
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
 }

@@ -27,11 +27,15 @@ export function publishCommand(channel, withToken) {
   ].join("\n");
 }
 
-/** The channel's name comes from the URL, perhaps from a malicious link, and ends up in a shell. */
+/**
+ * The channel's name comes from the URL, perhaps from a malicious link, and ends up in a shell.
+ * @param {string} text
+ */
 function quoted(text) {
   return /^[\w.:/-]+$/.test(text) ? text : `'${escaped(text)}'`;
 }
 
+/** @param {string} text */
 function escaped(text) {
   return text.replaceAll("'", "'\\''");
 }

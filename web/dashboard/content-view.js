@@ -34,6 +34,7 @@ export class ContentView {
   /** The last known state. @type {import("./board.js").Item | null} */
   #item = null;
   #gone = false;
+  /** @type {Record<string, any>} */
   #parts;
   #facts = new Facts();
   #chart = new Chart();
@@ -52,7 +53,7 @@ export class ContentView {
     this.#app = app;
     this.#place = place;
     this.#feed = feed;
-    const parts = (this.#parts = {
+    const parts = (this.#parts = /** @type {Record<string, any>} */ ({
       title: h("h1", { dir: "auto", id: "content-title" }, place.content),
       id: h("code", { class: "id", hidden: true }),
       badge: h("span", { class: "badge" }),
@@ -94,7 +95,7 @@ export class ContentView {
         h("h2", {}, t("notThere")),
         h("p", {}, t("notThereHint")),
       ),
-    });
+    }));
     parts.bar = h(
       "div",
       { class: "bar", role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100", hidden: true },
@@ -210,6 +211,7 @@ export class ContentView {
     if (this.#item) this.#show(this.#item);
   };
 
+  /** @param {import("./board.js").Item} item */
   #show(item) {
     const { data, phase, updated, field } = item;
     const { title, id, badge, picture, step, note, watch, error, errorPanel, errorCode, text, textPanel } = this.#parts;
@@ -254,6 +256,7 @@ export class ContentView {
     });
   }
 
+  /** @param {import("./board.js").Item} item */
   #showProgress({ data, phase }) {
     const { bar, fill, percent } = this.#parts;
     const progress = progressOf(data, phase);
@@ -268,7 +271,13 @@ export class ContentView {
     fill.style.setProperty("--progress", progress === null ? 0 : progress / 100);
   }
 
-  /** The end stays in view, unless the part above it is being read. */
+  /**
+   * The end stays in view, unless the part above it is being read.
+   * @param {string} written
+   * @param {HTMLElement} text
+   * @param {HTMLElement} panel
+   * @param {boolean} growing
+   */
   #showText(written, text, panel, growing) {
     hide(panel, written === "");
     mark(text, "aria-busy", growing ? "true" : null);
@@ -291,6 +300,7 @@ export class ContentView {
     );
   }
 
+  /** @param {ReturnType<typeof renditionsOf>} renditions */
   #showRenditions(renditions) {
     const { renditions: body, renditionsPanel } = this.#parts;
     hide(renditionsPanel, !renditions.length);

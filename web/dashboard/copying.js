@@ -19,7 +19,11 @@ export function copyButton(label, text, source = () => null) {
   return button;
 }
 
-/** Pages over plain HTTP have no clipboard; there the text is selected instead. */
+/**
+ * Pages over plain HTTP have no clipboard; there the text is selected instead.
+ * @param {string} text
+ * @param {Element | null} source
+ */
 async function copied(text, source) {
   try {
     await navigator.clipboard.writeText(text);

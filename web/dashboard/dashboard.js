@@ -186,6 +186,7 @@ export class App {
     this.#view?.tick();
   }
 
+  /** @param {string} channel */
   #hiddenIn(channel) {
     const hidden = this.#hidden.get(channel) ?? new Set();
     this.#hidden.set(channel, hidden);
@@ -208,17 +209,23 @@ export class App {
     });
   }
 
+  /** @param {import("./address.js").Place} place */
   #overview(place) {
     this.#leaveFeed();
     return new Overview(this, place);
   }
 
+  /** @param {import("./address.js").Place} place */
   #channel(place) {
     const feed = this.#followed(place);
     return place.page === "content" ? new ContentView(this, place, feed) : new ChannelView(this, place, feed);
   }
 
-  /** The feed of a channel, which the pages of its contents share. @returns {Feed} */
+  /**
+   * The feed of a channel, which the pages of its contents share.
+   * @param {import("./address.js").Place} place
+   * @returns {Feed}
+   */
   #followed(place) {
     const { channel, types } = place;
     const before = this.#feed;
@@ -234,6 +241,7 @@ export class App {
     this.#feed = null;
   }
 
+  /** @param {import("./address.js").Place} place */
   #showCrumbs({ channel, content, types, page }) {
     const crumbs = [h("a", { href: addressOf({}) }, t("overview"))];
     if (channel) crumbs.push(h("a", { href: addressOf({ channel, types }), dir: "auto" }, channel));
@@ -243,9 +251,13 @@ export class App {
     this.#crumbs.replaceChildren(...crumbs);
   }
 
-  /** A click with a key, or with another button, is the browser's own: a new tab, a download. */
+  /**
+   * A click with a key, or with another button, is the browser's own: a new tab, a download.
+   * @param {MouseEvent} event
+   */
   #clicked(event) {
-    const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
+    const target = event.target instanceof Element ? event.target : null;
+    const link = /** @type {HTMLAnchorElement | null | undefined} */ (target?.closest("a[href]"));
     const plain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
     if (!link || !plain || event.defaultPrevented || link.target) return;
     const { origin, pathname, search, hash } = new URL(link.href);
@@ -281,6 +293,7 @@ export class App {
     else location.reload();
   }
 
+  /** @param {string} text */
   #announce(text) {
     this.#announcer.textContent = text;
   }

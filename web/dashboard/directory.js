@@ -36,6 +36,7 @@ const ANSWER_MS = 20_000;
 /**
  * @typedef {{ channel: string, pending: number, processing: number, completed: number, failed: number, idle: number,
  *   updated_at: string, cursor: string }} Entry
+ * @typedef {{ channels: Entry[], next: string | null, tag: string }} Page  of the index
  */
 
 /**
@@ -141,13 +142,14 @@ export class Directory extends EventTarget {
     this.#timer = setTimeout(() => this.#read(), IDLE_MS);
   }
 
+  /** @param {Page} first */
   async #take(first) {
     const entries = [...first.channels];
     let { next } = first;
     while (next && entries.length < CHANNELS_MAX) {
       const page = await this.#page(next, "");
       entries.push(...(page?.channels ?? []));
-      next = page?.next;
+      next = page?.next ?? null;
     }
     if (this.#closed) return;
     this.more = Boolean(next);
@@ -161,7 +163,11 @@ export class Directory extends EventTarget {
     await this.#seed();
   }
 
-  /** @returns {Promise<{ channels: Entry[], next: string | null, tag: string } | null>} null where it has not changed */
+  /**
+   * @param {string} after
+   * @param {string} tag
+   * @returns {Promise<Page | null>} null where it has not changed
+   */
   async #page(after, tag) {
     const address = `api/channels?limit=${PAGE_CHANNELS}${after && `&after=${encodeURIComponent(after)}`}`;
     const answer = await asked(address, tag);
@@ -170,7 +176,7 @@ export class Directory extends EventTarget {
     return { ...answer.body, tag: answer.tag };
   }
 
-  /** What changes after the index was read. */
+  /** What changes after the index was read. @param {string} tag */
   #follow(tag) {
     // The tag begins with the cursor of the tenant's latest event.
     const since = /^(?:W\/)?"([a-z0-9]+-\d+)/.exec(tag)?.[1];
@@ -192,7 +198,10 @@ export class Directory extends EventTarget {
     hub.subscribe(() => this.#tell("change"));
   }
 
-  /** The hub has begun anew: what has not come again is gone. */
+  /**
+   * The hub has begun anew: what has not come again is gone.
+   * @param {import("../client/index.js").Hub} hub
+   */
   #renew(hub) {
     for (const id of this.contents.keys()) if (!hub.get(id)) this.contents.delete(id);
     this.#soon();
@@ -229,6 +238,7 @@ export class Directory extends EventTarget {
     }
   }
 
+  /** @param {import("./board.js").Item} item */
   #keep(item) {
     if (item.phase === "completed" || item.phase === "idle") this.contents.delete(item.id);
     else this.contents.set(item.id, item);
@@ -252,6 +262,7 @@ export class Directory extends EventTarget {
     await Promise.all(Array.from({ length: READS }, read));
   }
 
+  /** @param {string} channel */
   async #seedChannel(channel) {
     try {
       const answer = await asked(`${routeOf(channel)}?limit=${CONTENTS_READ}`, "");
@@ -261,6 +272,7 @@ export class Directory extends EventTarget {
     }
   }
 
+  /** @param {string} channel @param {Record<string, any>} data */
   #seedContent(channel, data) {
     const id = data.content_id ?? data.id;
     const { phase } = contentOf("", "", data);
@@ -269,12 +281,17 @@ export class Directory extends EventTarget {
     this.#keep({ channel, id, phase, data, arrived: null, updated, field: "" });
   }
 
+  /** @param {string} type */
   #tell(type) {
     if (!this.#closed) this.dispatchEvent(new Event(type));
   }
 }
 
-/** @returns {Promise<{ body: any, tag: string } | null>} null where it has not changed */
+/**
+ * @param {string} address
+ * @param {string} tag
+ * @returns {Promise<{ body: any, tag: string } | null>} null where it has not changed
+ */
 async function asked(address, tag) {
   let answer;
   try {

@@ -41,6 +41,7 @@ export function exact(milliseconds) {
   return `${t("hours", { n: Math.floor(milliseconds / HOUR) })} ${t("minutes", { n: minutes })}`;
 }
 
+/** @param {number} milliseconds */
 function clock(milliseconds) {
   const seconds = Math.floor(milliseconds / SECOND);
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;

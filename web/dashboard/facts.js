@@ -30,6 +30,7 @@ export class Facts {
     this.#list.append(...facts.map(([key]) => this.#shown.get(key)?.element ?? ""));
   }
 
+  /** @param {string} key */
   #fact(key) {
     let fact = this.#shown.get(key);
     if (!fact) {
@@ -41,7 +42,12 @@ export class Facts {
   }
 }
 
-/** @returns {[string, string][]} */
+/**
+ * @param {import("./board.js").Item} item
+ * @param {import("./history.js").Past} past
+ * @param {import("./clock.js").HubClock} clock
+ * @returns {[string, string][]}
+ */
 function factsOf({ data, phase, updated, arrived }, past, clock) {
   const now = clock.now();
   const over = phase === "completed" || phase === "failed";
@@ -73,7 +79,12 @@ function factsOf({ data, phase, updated, arrived }, past, clock) {
   return facts.filter(([, text]) => text !== "");
 }
 
-/** As the producer says; else what its steps or the page have seen. */
+/**
+ * As the producer says; else what its steps or the page have seen.
+ * @param {Record<string, any>} data
+ * @param {import("./history.js").Past} past
+ * @param {number | null} updated
+ */
 function timesOf(data, past, updated) {
   const steps = stepsOf(data);
   const began = momentOf(data.started_at) ?? steps.find((step) => step.began)?.began ?? past.steps[0]?.began ?? null;

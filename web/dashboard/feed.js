@@ -88,7 +88,10 @@ export class Feed extends EventTarget {
     this.ask();
   }
 
-  /** Keeps the stream of a hidden tab: its title shows progress, or a notification is to be given. */
+  /**
+   * Keeps the stream of a hidden tab: its title shows progress, or a notification is to be given.
+   * @param {boolean} wanted
+   */
   keep(wanted) {
     if (wanted) this.#letGo ??= this.#hub.keep();
     else {
@@ -106,6 +109,7 @@ export class Feed extends EventTarget {
     this.#hub.close();
   }
 
+  /** @param {import("./board.js").Item} item */
   #end(item) {
     this.#ended.push(item);
     const { channel, id, phase, data } = item;
@@ -118,12 +122,13 @@ export class Feed extends EventTarget {
     });
   }
 
-  /** No channel has this name: trying again would change nothing. */
+  /** No channel has this name: trying again would change nothing. @param {string} reason */
   #invalidate(reason) {
     this.invalid = reason;
     this.#hub.close();
   }
 
+  /** @param {string} type */
   #tell(type) {
     this.dispatchEvent(new Event(type));
   }

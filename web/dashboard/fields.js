@@ -60,7 +60,10 @@ export class Fields {
     write();
   }
 
-  /** Rows stay, so that a text can be selected while the status changes. */
+  /**
+   * Rows stay, so that a text can be selected while the status changes.
+   * @param {[string, unknown][]} entries
+   */
   #draw(entries) {
     while (this.#body.rows.length > entries.length) this.#body.deleteRow(-1);
     for (const [number, [name, value]] of entries.entries()) {
@@ -73,6 +76,7 @@ export class Fields {
   }
 }
 
+/** @param {string} name @param {unknown} value */
 function textOf(name, value) {
   if (value === null || value === undefined) return "–";
   if (typeof value === "string") {
@@ -82,6 +86,7 @@ function textOf(name, value) {
   return cut(typeof value === "object" ? JSON.stringify(value) : String(value));
 }
 
+/** @param {string} text */
 function cut(text) {
   return text.length > VALUE_CHARACTERS ? `${text.slice(0, VALUE_CHARACTERS)}…` : text;
 }

@@ -12,10 +12,12 @@ const HELP = [
 ];
 
 /**
- * @param {{ search: () => HTMLInputElement | null, move: (by: number) => boolean, enter: () => boolean,
- *   select: () => boolean, back: () => void }} page  what the page that is open does; all but `back` return whether
- *   they did, and `enter` is that key in the search
+ * What the page that is open does; all but `back` return whether they did, and `enter` is that key in the search.
+ * @typedef {{ search: () => HTMLInputElement | null, move: (by: number) => boolean, enter: () => boolean,
+ *   select: () => boolean, back: () => void }} Keys
  */
+
+/** @param {Keys} page */
 export function listen(page) {
   document.addEventListener("keydown", (event) => {
     if (
@@ -31,6 +33,12 @@ export function listen(page) {
   });
 }
 
+/**
+ * @param {KeyboardEvent} event
+ * @param {any} field
+ * @param {Keys} page
+ * @returns {boolean}
+ */
 function acted({ key, target }, field, page) {
   const searching = field && field === page.search();
   switch (key) {
@@ -57,6 +65,12 @@ function acted({ key, target }, field, page) {
   return false;
 }
 
+/**
+ * @param {any} target
+ * @param {any} field
+ * @param {boolean} searching
+ * @param {Keys} page
+ */
 function escape(target, field, searching, page) {
   if (searching && field.value) {
     field.value = "";

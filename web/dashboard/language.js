@@ -1,5 +1,7 @@
 /** The page's words, in the first of the browser's languages that there is a file of. */
 
+/** By key: a text, or what makes one of the values of its gaps. @typedef {Record<string, string | ((gaps: any) => string)>} Words */
+
 const LANGUAGES = ["en", "ko"];
 
 /** @type {string} */

@@ -17,8 +17,12 @@ import { VirtualList } from "./virtual-list.js";
 const RUNNING_SHOWN = 12;
 const FAILED_SHOWN = 8;
 
+/** @typedef {"" | import("./status.js").Phase} Filter */
+
+/** @type {Filter[]} */
 const FILTERS = ["", "processing", "pending", "failed", "completed"];
 
+/** @type {Record<string, (one: import("./directory.js").Entry, other: import("./directory.js").Entry) => number>} */
 const ORDERS = {
   // By the hub's clock: the page's idea of the time is up to a second behind it.
   recent: (one, other) => compareCursors(other.cursor, one.cursor),
@@ -27,7 +31,11 @@ const ORDERS = {
   failed: (one, other) => other.failed - one.failed,
 };
 
-/** What has come since the page was opened is later than what was there, whose times are exact. */
+/**
+ * What has come since the page was opened is later than what was there, whose times are exact.
+ * @param {import("./board.js").Item} one
+ * @param {import("./board.js").Item} other
+ */
 function laterFirst(one, other) {
   return (other.arrived ?? -Infinity) - (one.arrived ?? -Infinity) || other.updated - one.updated;
 }
@@ -40,6 +48,7 @@ export class Overview {
   #broker = new Broker();
   #tiles = new Tiles();
   #search;
+  /** By state, "" for all. @type {Map<Filter, { chip: HTMLElement, total: HTMLElement }>} */
   #chips = new Map();
   #sort;
   #list;
@@ -175,6 +184,7 @@ export class Overview {
     this.#directory.retry();
   }
 
+  /** @param {number} by */
   move(by) {
     // Enter in the search opens the first channel, or the one that is named.
     if (by < 0 && document.activeElement === this.#search) return false;
@@ -208,11 +218,13 @@ export class Overview {
   #draw = () => {
     const { channels, contents, ready, more } = this.#directory;
     const totals = { processing: 0, pending: 0, failed: 0, completed: 0 };
-    for (const entry of channels.values()) for (const phase of Object.keys(totals)) totals[phase] += entry[phase];
+    const phases = /** @type {(keyof typeof totals)[]} */ (Object.keys(totals));
+    for (const entry of channels.values()) for (const phase of phases) totals[phase] += entry[phase];
     const { clock } = this.#app;
     const now = clock.now();
     // The clock may have been corrected since something came.
-    const since = ({ arrived, updated }) => now - (arrived === null ? updated : clock.at(arrived));
+    const since = (/** @type {import("./board.js").Item} */ { arrived, updated }) =>
+      now - (arrived === null ? updated : clock.at(arrived));
     const all = [...contents.values()];
     const running = all.filter(({ phase }) => phase === "processing").reverse();
     const failed = all.filter((item) => item.phase === "failed" && since(item) < LATELY_MS);
@@ -264,7 +276,9 @@ export class Overview {
     const { query, phase, sort } = this.#place;
     const wanted = query.trim().toLowerCase();
     const entries = [...channels.values()].filter(
-      (entry) => (!phase || entry[phase] > 0) && (!wanted || entry.channel.toLowerCase().includes(wanted)),
+      (entry) =>
+        (!phase || entry[/** @type {import("./status.js").Phase} */ (phase)] > 0) &&
+        (!wanted || entry.channel.toLowerCase().includes(wanted)),
     );
     entries.sort(ORDERS[sort || "recent"]);
     const key = JSON.stringify(entries.map(({ channel }) => channel));
@@ -273,6 +287,13 @@ export class Overview {
     return this.#lines.lines;
   }
 
+  /**
+   * @param {HTMLElement} list
+   * @param {import("./board.js").Item[]} items
+   * @param {Set<string>} shown
+   * @param {string} nothing
+   * @param {boolean} ready
+   */
   #fill(list, items, shown, nothing, ready) {
     if (!items.length) {
       if (!ready) return;
@@ -292,6 +313,7 @@ export class Overview {
     }
   }
 
+  /** @param {import("./board.js").Item} item */
   #row(item) {
     const { channel } = item;
     const may = () => this.#rights.get(channel) ?? { cancel: false };
@@ -313,13 +335,14 @@ export class Overview {
     return {
       element: row.element,
       focus: () => row.focus(),
-      show: ({ key }) => {
+      show: (/** @type {import("./virtual-list.js").Line} */ { key }) => {
         const entry = this.#directory.channels.get(key);
         if (entry) row.show(entry);
       },
     };
   }
 
+  /** @param {Filter} phase */
   #chip(phase) {
     const total = h("span", { class: "chip-total" });
     const chip = h(
@@ -332,6 +355,7 @@ export class Overview {
     return chip;
   }
 
+  /** @param {Partial<import("./address.js").Place>} change */
   #filter(change) {
     this.#place = { ...this.#place, ...change };
     history.replaceState(history.state, "", addressOf(this.#place));
@@ -343,6 +367,7 @@ export class Overview {
     for (const [phase, { chip }] of this.#chips) mark(chip, "aria-pressed", String(phase === this.#place.phase));
   }
 
+  /** @param {import("./board.js").Item} item */
   #ended(item) {
     const { channel, id, phase, data } = item;
     const error = phase === "failed" ? errorOf(data) : "";

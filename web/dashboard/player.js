@@ -9,6 +9,7 @@ const HLS_TYPE = "application/vnd.apple.mpegurl";
 const TEXT_BYTES = 64_000;
 
 /** What `MediaError.code` says (HTML, section 4.8.11.1). */
+/** @type {Record<number, string>} */
 const FAILURES = { 2: "networkFailed", 3: "damaged", 4: "cannotPlay" };
 
 /**
@@ -58,7 +59,7 @@ export class Player {
     else this.#link.removeAttribute("href");
     write(this.#path, result.kind === "path" || result.kind === "link" ? result.text : "");
     write(this.#hint, result.kind === "path" ? t("path") : "");
-    if (result.address && result.kind !== "link") this.#open(result, title, this.#aborted.signal);
+    if (result.address && result.kind !== "link") this.#open(result.address, result.kind, title, this.#aborted.signal);
   }
 
   /** Ends what plays and loads. */
@@ -74,7 +75,13 @@ export class Player {
     this.#shown = "";
   }
 
-  async #open({ address, kind }, title, signal) {
+  /**
+   * @param {string} address
+   * @param {string} kind
+   * @param {string} title
+   * @param {AbortSignal} signal
+   */
+  async #open(address, kind, title, signal) {
     const complaint = await reasonAgainst(address, signal);
     if (signal.aborted) return;
     if (complaint) return this.#complain(complaint);
@@ -86,6 +93,12 @@ export class Player {
     else this.#play(address, kind, title, signal);
   }
 
+  /**
+   * @param {string} address
+   * @param {string} kind
+   * @param {string} title
+   * @param {AbortSignal} signal
+   */
   async #play(address, kind, title, signal) {
     const media = h(kind === "audio" ? "audio" : "video", {
       id: "result-media",
@@ -105,7 +118,7 @@ export class Player {
     if (!Hls?.isSupported()) return this.#complain(t("cannotPlay"));
     // Its worker would be made from a text, which the page's policy forbids.
     const hls = (this.#hls = new Hls({ enableWorker: false, capLevelToPlayerSize: true }));
-    hls.on(Hls.Events.ERROR, (_, { fatal, type, response }) => {
+    hls.on(Hls.Events.ERROR, (/** @type {string} */ _, /** @type {any} */ { fatal, type, response }) => {
       if (!fatal) return;
       if (response?.code) this.#complain(t("partMissing", { status: response.code }));
       else this.#complain(t(type === Hls.ErrorTypes.NETWORK_ERROR ? "networkFailed" : "cannotPlay"));
@@ -114,6 +127,7 @@ export class Player {
     hls.attachMedia(media);
   }
 
+  /** @param {string} address @param {AbortSignal} signal */
   async #read(address, signal) {
     try {
       const answer = await fetch(address, {
@@ -130,6 +144,7 @@ export class Player {
     }
   }
 
+  /** @param {string} reason */
   #complain(reason) {
     const media = this.#stage.querySelector("video, audio, img");
     if (!media?.readyState) this.#stage.replaceChildren();
@@ -138,7 +153,11 @@ export class Player {
   }
 }
 
-/** Why the server refuses this address, by its message where there is one; empty where it does not. */
+/**
+ * Why the server refuses this address, by its message where there is one; empty where it does not.
+ * @param {string} address
+ * @param {AbortSignal} signal
+ */
 async function reasonAgainst(address, signal) {
   try {
     const answer = await fetch(address, { headers: { Range: "bytes=0-0" }, credentials: "same-origin", signal });

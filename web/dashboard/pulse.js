@@ -16,6 +16,7 @@ const BEHIND_MS = 5_000;
 export class Pulse {
   /** Events by second, of `performance.now()`. @type {Map<number, number>} */
   #seconds = new Map();
+  /** @type {number[]} */
   #lags = [];
   #began = performance.now();
 

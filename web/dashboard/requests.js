@@ -78,6 +78,7 @@ export class Removal {
     removeEventListener("pagehide", this.#left);
   }
 
+  /** @param {boolean} keepalive */
   async #ask(keepalive) {
     this.#end();
     let problem = "";
@@ -91,7 +92,12 @@ export class Removal {
   }
 }
 
-/** @returns {Promise<string>} what is wrong; empty on success */
+/**
+ * @param {string} path
+ * @param {object} body
+ * @param {boolean} [keepalive]
+ * @returns {Promise<string>} what is wrong; empty on success
+ */
 async function post(path, body, keepalive = false) {
   try {
     const answer = await fetch(path, {

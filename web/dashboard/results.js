@@ -35,11 +35,12 @@ export function kindOf(address) {
   return KINDS.find(([, end]) => end.test(pathname))?.[0] ?? "link";
 }
 
-/** Whether the page may load it: it lies below `RESULTS`. */
+/** Whether the page may load it: it lies below `RESULTS`. @param {string} address */
 export function isOurs(address) {
   return RESULTS !== null && address.startsWith(RESULTS);
 }
 
+/** @param {string | undefined} text */
 function base(text) {
   if (!text) return null;
   const url = new URL(text, document.baseURI);

@@ -25,6 +25,7 @@ export class Row {
   /** From the first `show` on. @type {import("./board.js").Item} */
   item = /** @type {any} */ (null);
   #around;
+  /** @type {Record<string, any>} */
   #parts;
   #channel;
 
@@ -33,7 +34,7 @@ export class Row {
   /** @param {Surroundings} around */
   constructor(around) {
     this.#around = around;
-    const parts = (this.#parts = {
+    const parts = (this.#parts = /** @type {Record<string, any>} */ ({
       box: h("input", { type: "checkbox", class: "select", on: { change: () => around.chosen?.(this) } }),
       thumbnail: h("img", {
         class: "thumbnail",
@@ -62,7 +63,7 @@ export class Row {
         { type: "button", class: "cancel", hidden: true, on: { click: () => around.cancel?.(this) } },
         t("cancel"),
       ),
-    });
+    }));
     parts.bar = h(
       "div",
       { class: "bar", role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100", hidden: true },
@@ -120,6 +121,7 @@ export class Row {
     this.tick();
   }
 
+  /** @param {import("./board.js").Item} item */
   #write(item) {
     const { data, phase } = item;
     const { title, id, badge, error, note, step, tail, box, cancel } = this.#parts;
@@ -167,6 +169,7 @@ export class Row {
       );
   }
 
+  /** @param {import("./board.js").Item} item @param {string} title */
   #showProgress({ data, phase }, title) {
     const { bar, fill, percent, amount } = this.#parts;
     const progress = progressOf(data, phase);
@@ -186,6 +189,7 @@ export class Row {
     fill.style.setProperty("--progress", known ? progress / 100 : 0);
   }
 
+  /** @param {import("./board.js").Item} item @param {string} title */
   #showResult({ channel, id, data, phase }, title) {
     const { result: link, path, thumbnail } = this.#parts;
     const result = phase === "completed" ? resultOf(data) : null;

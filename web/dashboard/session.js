@@ -46,7 +46,10 @@ export class Session extends EventTarget {
     return answer;
   }
 
-  /** @returns {Promise<string>} what is wrong, by the hub's message where there is one; empty on success */
+  /**
+   * @param {string} token
+   * @returns {Promise<string>} what is wrong, by the hub's message where there is one; empty on success
+   */
   async signIn(token) {
     // Escaped, so that text which a header cannot hold is refused by the hub, with its own message.
     const { status, reason } = await request("POST", "", { Authorization: `Bearer ${encodeURIComponent(token)}` });
@@ -66,7 +69,12 @@ export class Session extends EventTarget {
   }
 }
 
-/** @returns {Promise<Answer>} */
+/**
+ * @param {string} method
+ * @param {string} [search]
+ * @param {Record<string, string>} [headers]
+ * @returns {Promise<Answer>}
+ */
 async function request(method, search = "", headers = {}) {
   try {
     const signal = AbortSignal.timeout(ANSWER_MS);

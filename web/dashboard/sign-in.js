@@ -40,7 +40,7 @@ export class SignIn {
       h("div", { class: "entry" }, this.#token, h("button", { class: "primary" }, t("signIn"))),
       this.#error,
     );
-    this.element.addEventListener("submit", (event) => {
+    this.element.addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
       this.#submit();
     });
@@ -87,6 +87,7 @@ export class SignIn {
     if (complaint) this.#complain(complaint);
   }
 
+  /** @param {string} message */
   #complain(message) {
     this.#trying &&= !message;
     this.#error.textContent = message;

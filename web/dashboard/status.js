@@ -20,13 +20,21 @@ const PARTS_MAX = 200;
 /** @param {Record<string, any>} data */
 export const titleOf = (data) => firstText(data.title, data.name, data.filename) || data.content_id || data.id || "";
 
-/** @returns {number | null} 0 to 100 */
+/**
+ * @param {Record<string, any>} data
+ * @param {Phase} phase
+ * @returns {number | null} 0 to 100
+ */
 export function progressOf(data, phase) {
   if (phase === "completed") return 100;
   return typeof data.progress === "number" ? Math.min(Math.max(data.progress, 0), 100) : null;
 }
 
-/** The step's name and its number. @returns {string} such as "Transcoding · step 3 of 6" */
+/**
+ * The step's name and its number.
+ * @param {Record<string, any>} data
+ * @returns {string} such as "Transcoding · step 3 of 6"
+ */
 export function stepOf(data) {
   const name = stepName(data);
   const number = firstNumber(data.step_index, data.step_number, data.step);
@@ -35,7 +43,7 @@ export function stepOf(data) {
   return capitalised(cut([name, place].filter(Boolean).join(" · ")));
 }
 
-/** @returns {string} the step's name alone */
+/** @param {Record<string, any>} data @returns {string} the step's name alone */
 export function stepName(data) {
   const word = firstText(data.step, data.current_step, data.processing_status, data.message).replaceAll("_", " ");
   // Of the hub's own words, the one that begins with an abbreviation.
@@ -44,6 +52,7 @@ export function stepName(data) {
 
 /**
  * When the work will be done, as its producer says.
+ * @param {Record<string, any>} data
  * @param {number} updated  Unix milliseconds
  * @returns {number | null} Unix milliseconds
  */
@@ -52,17 +61,23 @@ export function endOf(data, updated) {
   return momentOf(data.estimated_completion);
 }
 
-/** @returns {string} why it failed, whole */
+/** @param {Record<string, any>} data @returns {string} why it failed, whole */
 export const errorOf = (data) => firstText(...ERROR_TEXTS.map((name) => data[name]));
 
-/** @returns {string} who asked for it to be cancelled, and why; empty where nothing did */
+/**
+ * @param {Record<string, any>} data
+ * @returns {string} who asked for it to be cancelled, and why; empty where nothing did
+ */
 export function cancelOf(data) {
   const request = data.cancel_requested;
   if (!request || typeof request !== "object") return "";
   return cut(t("cancelRequested", { by: firstText(request.by), reason: firstText(request.reason) }));
 }
 
-/** @returns {{ text: string, address: string | null, kind: import("./results.js").Kind } | null} */
+/**
+ * @param {Record<string, any>} data
+ * @returns {{ text: string, address: string | null, kind: import("./results.js").Kind } | null}
+ */
 export function resultOf(data) {
   const text = firstText(data.result_url, data.hls_path);
   if (!text) return null;
@@ -70,7 +85,10 @@ export function resultOf(data) {
   return { text, address, kind: address ? kindOf(address) : "path" };
 }
 
-/** Only this origin's: pictures load without a click, so a foreign server would learn who watches what. */
+/**
+ * Only this origin's: pictures load without a click, so a foreign server would learn who watches what.
+ * @param {Record<string, any>} data
+ */
 export function pictureOf(data) {
   const text = firstText(data.thumbnail_url, data.thumbnail, data.poster);
   if (!text) return null;
@@ -78,7 +96,11 @@ export function pictureOf(data) {
   return address && new URL(address).origin === location.origin ? address : null;
 }
 
-/** How much is done, and how fast. @returns {{ done: number | null, total: number | null, rate: number | null }} */
+/**
+ * How much is done, and how fast.
+ * @param {Record<string, any>} data
+ * @returns {{ done: number | null, total: number | null, rate: number | null }}
+ */
 export function amountOf(data) {
   return {
     done: firstNumber(data.done, data.current),
@@ -87,10 +109,14 @@ export function amountOf(data) {
   };
 }
 
-/** The steps that the producer says itself, with their times. @returns {Step[]} */
+/**
+ * The steps that the producer says itself, with their times.
+ * @param {Record<string, any>} data
+ * @returns {Step[]}
+ */
 export function stepsOf(data) {
   if (!Array.isArray(data.steps)) return [];
-  return data.steps.slice(0, PARTS_MAX).map((step) => {
+  return data.steps.slice(0, PARTS_MAX).map((/** @type {any} */ step) => {
     if (typeof step !== "object" || step === null) step = { name: String(step) };
     const counted = Number.isFinite(step.current) && Number.isFinite(step.total);
     const full = counted && step.total > 0 && step.current >= step.total;
@@ -107,26 +133,34 @@ export function stepsOf(data) {
 
 const STATES = new Set(["pending", "processing", "completed", "failed"]);
 
-/** The sizes in which a video was made. @returns {{ name: string, size: string, bandwidth: number | null }[]} */
+/**
+ * The sizes in which a video was made.
+ * @param {Record<string, any>} data
+ * @returns {{ name: string, size: string, bandwidth: number | null }[]}
+ */
 export function renditionsOf(data) {
   if (!Array.isArray(data.renditions)) return [];
-  const named = data.renditions.slice(0, PARTS_MAX).filter((it) => typeof it === "object" && it !== null);
-  return named.map(({ name, width, height, bandwidth }) => ({
+  const named = data.renditions
+    .slice(0, PARTS_MAX)
+    .filter((/** @type {any} */ it) => typeof it === "object" && it !== null);
+  return named.map((/** @type {Record<string, any>} */ { name, width, height, bandwidth }) => ({
     name: cut(firstText(name)),
     size: Number.isFinite(width) && Number.isFinite(height) ? `${width} × ${height}` : "",
     bandwidth: firstNumber(bandwidth),
   }));
 }
 
-/** @returns {number | null} Unix milliseconds */
+/** @param {unknown} text @returns {number | null} Unix milliseconds */
 export function momentOf(text) {
   return (typeof text === "string" && Date.parse(text)) || null;
 }
 
+/** @param {...any} values @returns {string} */
 export function firstText(...values) {
   return values.find((value) => typeof value === "string" && value.trim()) ?? "";
 }
 
+/** @param {...any} values @returns {number | null} */
 export function firstNumber(...values) {
   return values.find((value) => Number.isFinite(value)) ?? null;
 }
@@ -136,6 +170,7 @@ export function cut(text) {
   return text.length > TEXT_CHARACTERS ? `${text.slice(0, TEXT_CHARACTERS)}…` : text;
 }
 
+/** @param {string} text */
 function capitalised(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

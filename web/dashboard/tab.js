@@ -29,7 +29,11 @@ export class Tab {
   }
 }
 
-/** @returns {string} a `data:` address */
+/**
+ * @param {number | null} part
+ * @param {boolean | undefined} failed
+ * @returns {string} a `data:` address
+ */
 function draw(part, failed) {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = SIZE;
@@ -50,6 +54,11 @@ function draw(part, failed) {
   return canvas.toDataURL();
 }
 
+/**
+ * @param {CanvasRenderingContext2D} brush
+ * @param {number} part
+ * @param {string} style
+ */
 function ring(brush, part, style) {
   brush.strokeStyle = style;
   brush.beginPath();

@@ -22,7 +22,11 @@ export function tailOf(data, field) {
   return endOf(data, field, TAIL_LINES, TAIL_CHARACTERS);
 }
 
-/** The text that a state grows by, whole where it is not huge. */
+/**
+ * The text that a state grows by, whole where it is not huge.
+ * @param {Record<string, any>} data
+ * @param {string} field
+ */
 export function textOf(data, field) {
   return endOf(data, field, WHOLE_LINES, WHOLE_CHARACTERS);
 }
@@ -34,6 +38,12 @@ export function growingField({ append = {} } = {}) {
   return (text ?? fields.find(([, addition]) => Array.isArray(addition)))?.[0] ?? "";
 }
 
+/**
+ * @param {Record<string, any>} data
+ * @param {string} field
+ * @param {number} lines
+ * @param {number} characters
+ */
 function endOf(data, field, lines, characters) {
   for (const name of [field, ...TEXTS]) {
     const value = Object.hasOwn(data, name) ? data[name] : "";
@@ -43,12 +53,13 @@ function endOf(data, field, lines, characters) {
   return "";
 }
 
-/** Logs have texts, or objects with a message. */
+/** Logs have texts, or objects with a message. @param {any} item */
 function lineOf(item) {
   const text = typeof item === "object" ? item?.message : item;
   return typeof text === "string" ? text : "";
 }
 
+/** @param {string} text @param {number} characters */
 function shortened(text, characters) {
   if (text.length <= characters) return text;
   // Not from the middle of a character.

@@ -60,12 +60,23 @@ export class Tiles {
     mark(this.#spark, "points", points.join(" "));
   }
 
+  /**
+   * @param {string} name
+   * @param {string} text
+   * @param {boolean} none
+   */
   #say(name, text, none) {
     const { value } = this.#tiles.get(name);
     say(value, text);
     value.toggleAttribute("data-none", none);
   }
 
+  /**
+   * @param {string} name
+   * @param {string} label
+   * @param {string | null} phase
+   * @param {string} [meaning]
+   */
   #tile(name, label, phase, meaning = "") {
     const value = h("span", { class: "tile-value", id: `tile-${name}` });
     const said = h("span", { class: "tile-meaning" }, meaning);

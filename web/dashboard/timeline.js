@@ -49,6 +49,10 @@ export class Timeline {
   }
 }
 
+/**
+ * @param {Omit<import("./status.js").Step, "state"> & { state: string }} step
+ * @param {{ first: number, last: number, now: number, over: boolean }} times
+ */
 function line({ name, state, began, ended, detail, progress }, { first, last, now, over }) {
   const until = ended ?? (over || began === null ? null : now);
   const span = Math.max(last - first, 1);

@@ -22,7 +22,7 @@ export class VirtualList {
   /** The top of each line, and the bottom of the last. */
   #tops = new Float64Array(1);
   #index = new Map();
-  /** Pixels by kind. */
+  /** Pixels by kind. @type {Record<string, number>} */
   #heights = {};
   #frame = 0;
   #aborted = new AbortController();
@@ -74,7 +74,11 @@ export class VirtualList {
     }
   }
 
-  /** Moves the focus by so many rows; to the first one where none has it. @returns {boolean} whether it moved */
+  /**
+   * Moves the focus by so many rows; to the first one where none has it.
+   * @param {number} by
+   * @returns {boolean} whether it moved
+   */
   move(by) {
     const focused = this.#focusedKey();
     let index = focused === null ? (by > 0 ? -1 : this.#lines.length) : (this.#index.get(focused) ?? -1);
@@ -86,7 +90,7 @@ export class VirtualList {
     return true;
   }
 
-  /** Scrolls until the line is in view. */
+  /** Scrolls until the line is in view. @param {number} index */
   reveal(index) {
     const { top } = this.element.getBoundingClientRect();
     const [begin, end] = [top + this.#tops[index], top + this.#tops[index + 1]];
@@ -113,12 +117,13 @@ export class VirtualList {
   #measure() {
     const style = getComputedStyle(this.element);
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-    const pixels = (name) => Math.round(parseFloat(style.getPropertyValue(name)) * rem);
+    const pixels = (/** @type {string} */ name) => Math.round(parseFloat(style.getPropertyValue(name)) * rem);
     this.#heights = { row: pixels("--row-height"), heading: pixels("--heading-height") };
     if (this.#lines.length) this.#place(this.#lines);
     this.#schedule();
   }
 
+  /** @param {Line[]} lines */
   #place(lines) {
     this.#lines = lines;
     this.#tops = new Float64Array(lines.length + 1);
@@ -130,7 +135,7 @@ export class VirtualList {
     this.element.style.height = `${this.#tops[lines.length]}px`;
   }
 
-  /** The number of the line at this height; that of the nearest one beyond the ends. */
+  /** The number of the line at this height; that of the nearest one beyond the ends. @param {number} top */
   #at(top) {
     let [low, high] = [0, Math.max(this.#lines.length - 1, 0)];
     while (low < high) {

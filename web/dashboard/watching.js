@@ -19,11 +19,16 @@ export class Watching {
     return this.#watched.size;
   }
 
+  /** @param {string} channel @param {string} id */
   has(channel, id) {
     return this.#watched.has(keyOf(channel, id));
   }
 
-  /** The browser asks its user once; where that is refused, the page itself tells. */
+  /**
+   * The browser asks its user once; where that is refused, the page itself tells.
+   * @param {string} channel
+   * @param {string} id
+   */
   async toggle(channel, id) {
     const key = keyOf(channel, id);
     if (this.#watched.delete(key)) return keep(this.#watched);
@@ -57,6 +62,7 @@ export class Watching {
   }
 }
 
+/** @param {string} channel @param {string} id */
 function keyOf(channel, id) {
   return JSON.stringify([channel, id]);
 }
@@ -69,6 +75,7 @@ function kept() {
   }
 }
 
+/** @param {Set<string>} watched */
 function keep(watched) {
   try {
     sessionStorage.setItem(KEPT, JSON.stringify([...watched]));

@@ -37,6 +37,7 @@ export function banner(jobs = new Jobs()) {
   return element;
 }
 
+/** @param {any} job @param {number} waiting */
 function described(job, waiting) {
   const failed = job.failed ? `, ${job.failed} failed` : "";
   const more = waiting ? `, ${waiting} more waiting` : "";

@@ -3,6 +3,7 @@
 import { connect } from "../client/index.js";
 
 /** What the pages call the states of a connection. */
+/** @type {Record<string, "live" | "refused">} */
 const STATES = { live: "live", polling: "live", refused: "refused" };
 
 /**

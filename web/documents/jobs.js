@@ -4,7 +4,7 @@ import { follow } from "./events.js";
 
 const BASE = new URL("../../", import.meta.url);
 
-/** A job as the pages show it; times are in milliseconds. */
+/** A job as the pages show it; times are in milliseconds. @param {Record<string, any>} content */
 function job(content) {
   const began = Date.parse(content.started_at ?? "");
   const ended = Date.parse(content.ended_at ?? "");
@@ -30,6 +30,7 @@ function job(content) {
   };
 }
 
+/** @type {Record<string, string>} */
 const PHASES = { pending: "pending", idle: "pending", generating: "processing", complete: "completed", error: "failed" };
 
 /** @fires Jobs#change  the jobs, or the state of the connection, are others now */
@@ -64,13 +65,14 @@ export class Jobs extends EventTarget {
     }, BASE);
   }
 
+  /** @param {string} id */
   get(id) {
     return this.#jobs.get(id);
   }
 
   /** The jobs, those that run first, then the latest. */
   all() {
-    const rank = (it) => (it.phase === "processing" ? 0 : it.phase === "pending" ? 1 : 2);
+    const rank = (/** @type {ReturnType<typeof job>} */ it) => (it.phase === "processing" ? 0 : it.phase === "pending" ? 1 : 2);
     return [...this.#jobs.values()].sort((a, b) => rank(a) - rank(b) || b.created - a.created);
   }
 

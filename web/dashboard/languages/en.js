@@ -1,8 +1,8 @@
 /** English. Every language has the same keys, and the same gaps in each. */
 
-const contents = (n) => (n === 1 ? "1 content" : `${n} contents`);
+const contents = (/** @type {number} */ n) => (n === 1 ? "1 content" : `${n} contents`);
 
-export default {
+export default /** @type {import("../language.js").Words} */ ({
   // The frame
   skip: "Skip to the contents",
   overview: "Overview",
@@ -214,4 +214,4 @@ export default {
   // Notifications
   notifyCompleted: ({ title }) => `${title} is completed`,
   notifyFailed: ({ title }) => `${title} has failed`,
-};
+});

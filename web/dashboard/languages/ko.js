@@ -1,6 +1,6 @@
 /** Korean. Every language has the same keys, and the same gaps in each. */
 
-export default {
+export default /** @type {import("../language.js").Words} */ ({
   // The frame
   skip: "본문으로 건너뛰기",
   overview: "개요",
@@ -212,4 +212,4 @@ export default {
   // Notifications
   notifyCompleted: ({ title }) => `${title} 완료`,
   notifyFailed: ({ title }) => `${title} 실패`,
-};
+});

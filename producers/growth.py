@@ -18,23 +18,38 @@ from statushub.hub.model.delta import (
     state_of,
 )
 from statushub.hub.model.errors import TooLarge
-from statushub.hub.model.publication import Publication
+from statushub.hub.model.line import one_line
+from statushub.hub.model.publication import EVENT_BYTES, Publication
 from statushub.hub.model.timestamp import timestamp
+from statushub.producers.state import OWN_BYTES
 
 DELTA_BYTES: Final = 48 * 1024
 """Most bytes of what one delta appends, as JSON: with all else it stays under the limit of an event."""
 
+STATE_BYTES: Final = EVENT_BYTES - OWN_BYTES
+"""Most bytes of a whole state with what it has of the fields that are appended to."""
+
+NAMED_BYTES: Final = 8
+"""What a field takes in a state beside its name and its items: quotation marks, brackets, a colon and a comma."""
+
 JOINED_PARTS: Final = 1_000
 """Parts that were sent and are joined into one: so many strings of a few characters take ten times their bytes."""
 
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+
+
+def _encode(value: Any) -> bytes:
+    """`value` as JSON as a state has it."""
+    return one_line(_encoder.encode(value))
 
 
 class _Field:
     """A field that is appended to: its parts, and how many of them were sent."""
 
-    def __init__(self, kind: type[str] | type[list[Any]]) -> None:
+    def __init__(self, kind: type[str] | type[list[Any]], *, begun: bool = False) -> None:
+        """`begun`: whole states have all of it, which is small, whether or not something is appended later."""
         self.kind = kind
+        self._spares = not begun
         self.parts: list[tuple[Any, int]] = []
         self.sent = 0
         self._size = 0
@@ -44,23 +59,37 @@ class _Field:
         """The bytes of its parts as JSON, at most."""
         return self._size
 
-    @property
-    def values(self) -> list[Any]:
-        """The items of a list."""
-        return [part for part, _ in self.parts]
+    def first(self, count: int | None = None) -> str | list[Any]:
+        """What its first parts make; all of them by default."""
+        parts = [part for part, _ in self.parts[:count]]
+        return "".join(parts) if self.kind is str else parts
+
+    def fitting(self, room: int) -> int:
+        """How many of its first parts have at most `room` bytes together. Its end, a character or an item, is spared:
+        once it is appended, the hub keeps the field, whatever comes next."""
+        if self._spares and self.kind is str and self.parts and len(text := self.parts[-1][0]) > 1:
+            last = len(_encode(text[-1])) - 2
+            self.parts[-1:] = [(text[:-1], self.parts[-1][1] - last), (text[-1], last)]
+        most = len(self.parts) - 1 if self._spares else len(self.parts)
+        for count, (_, size) in enumerate(self.parts):
+            room -= size
+            if count >= most or room < 0:
+                return count
+        return len(self.parts)
 
     def check(self, value: str | list[Any]) -> None:
         """Raise `TooLarge` where it cannot be appended."""
         if isinstance(value, list):
             if len(self.parts) + len(value) > GROWN_ITEMS:
                 raise TooLarge(f"more than {GROWN_ITEMS} items are appended", limit="delta")
-            if any(len(_encode(item)) > DELTA_BYTES for item in value):
-                raise TooLarge(f"an item has more than {DELTA_BYTES} bytes", limit="delta")
+            # With its comma it has to fit.
+            if any(len(_encode(item)) >= DELTA_BYTES for item in value):
+                raise TooLarge(f"an item has {DELTA_BYTES} bytes or more", limit="delta")
 
     def add(self, value: str | list[Any]) -> None:
         """Append to it: items one by one, a text in parts that fit into a delta."""
-        # A character has at most six bytes as JSON.
-        step = DELTA_BYTES // 6
+        # A character has at most six bytes as JSON; half of a delta is left for what it sets.
+        step = DELTA_BYTES // 12
         texts = [value[at : at + step] for at in range(0, len(value), step)] if isinstance(value, str) else value
         # A text has its quotation marks, and an item its comma, only once.
         own = -2 if self.kind is str else 1
@@ -83,7 +112,7 @@ class _Field:
         """Nothing of it was sent."""
         if self.kind is str:
             self._join()
-            whole, size = "".join(part for part, _ in self.parts), self._size
+            whole, size = self.first(), self._size
             self.parts = []
             self.add(whole)
             self._size = size
@@ -107,11 +136,13 @@ class Growth:
         self._fields: dict[str, _Field] = {}
         self._sets: dict[str, Any] = {}
         self._renew: set[str] = set()
-        self._named: set[str] = set()
+        self._named: dict[str, int] = {}
+        """Of the fields that the whole state names which was sent last, how many parts it has."""
         self._begun: set[str] = set()
         """Lists that begin anew, which the next delta sets."""
         self._unkept: set[str] = set()
-        """Lists that a delta has set, and none appended to since: a whole state would drop them."""
+        """Fields that a delta has set, or a whole state has, and none appended to since: a whole state would drop
+        them."""
         self._told: set[str] = set()
         """The fields that deltas have set since the last whole state."""
         self._size = 0
@@ -162,15 +193,16 @@ class Growth:
             if held is not field and (held is not None or before is not None):
                 # What the hub has there is of another kind, or in a whole state.
                 self._renew.add(name)
-                for names in (self._named, self._begun, self._unkept):
-                    names.discard(name)
+                self._begun.discard(name)
+                self._unkept.discard(name)
+                self._named.pop(name, None)
             self._fields[name], self._size = field, size
             self._sets.pop(name, None)
             field.add(value)
 
     def begin(self, name: str, items: Sequence[Any]) -> None:
         """Let a list begin anew with these items. Raises as `append`."""
-        field = _Field(list)
+        field = _Field(list, begun=True)
         with self._lock:
             field.check([*items])
             field.add([*items])
@@ -209,7 +241,7 @@ class Growth:
         """The fields to set, and what to append, in one delta; both may be empty."""
         with self._lock:
             sets, self._sets = self._sets, {}
-            appends, room = {}, DELTA_BYTES - len(_encode(sets))
+            appends, room = {}, DELTA_BYTES - (len(_encode(sets)) if sets else 0)
             begun, self._begun = self._begun, set()
             for name, field in self._fields.items():
                 if name not in self._renew and field.sent < len(field.parts):
@@ -229,34 +261,54 @@ class Growth:
         with self._lock:
             for field in self._fields.values():
                 field.rewind()
-            self._renew, self._named = {*self._fields}, set()
+            self._renew, self._named = {*self._fields}, {}
             self._begun, self._unkept = set(), set()
 
     def named(self, state: Publication) -> Publication:
-        """The whole state with the fields that it has to name, which are empty: what comes with a whole state goes with
-        the next one, and only what is appended stays."""
+        """The whole state with the fields that it has to name, as far as they fit: what comes with a whole state goes
+        with the next one, and only what is appended stays."""
         with self._lock:
-            self._told = set()
+            self._told, self._named = set(), {}
             unkept, self._unkept = self._unkept, set()
-            if self._stopped or not (self._renew or unkept):
+            if self._stopped or not (self._renew or self._begun or unkept):
                 return state
             fields = fields_of(state.data)
             if state.terminal:
                 # Nothing can be appended after it.
-                fields.update((name, _encode(self._fields[name].values)) for name in unkept)
+                fields.update((name, _encode(self._fields[name].first())) for name in unkept)
             else:
-                self._renew |= unkept
-                for name in unkept:
-                    self._fields[name].rewind()
-            fields.update((name, b'""' if self._fields[name].kind is str else b"[]") for name in self._renew)
-            self._named = {*self._renew}
+                self._renew |= unkept | self._begun
+                self._begun = set()
+            room = STATE_BYTES - len(state.data)
+            for name, field in self._fields.items():
+                if name not in self._renew:
+                    continue
+                room -= len(name.encode()) + NAMED_BYTES
+                self._named[name] = count = field.fitting(room)
+                room -= sum(size for _, size in field.parts[:count])
+                fields[name] = _encode(field.first(count))
+            return msgspec.structs.replace(state, data=state_of(fields))
+
+    def emptied(self, state: Publication) -> Publication | None:
+        """The whole state that was made by `named` with these fields empty; None where they are."""
+        with self._lock:
+            if not any(self._named.values()):
+                return None
+            self._named = dict.fromkeys(self._named, 0)
+            fields = fields_of(state.data)
+            fields.update((name, _encode(self._fields[name].first(0))) for name in self._named)
             return msgspec.structs.replace(state, data=state_of(fields))
 
     def renewed(self) -> None:
         """The whole state that was sent of `named` is stored."""
         with self._lock:
-            self._renew -= self._named
-            self._named = set()
+            for name, count in self._named.items():
+                field = self._fields[name]
+                field.sent = count
+                if count:
+                    self._unkept.add(name)
+            self._renew -= self._named.keys()
+            self._named = {}
 
     def touch(self) -> None:
         """Let there be a delta, where there were any."""
@@ -279,6 +331,7 @@ class Growth:
             self._size -= field.size
         for names in (self._renew, self._begun, self._unkept):
             names.discard(name)
+        self._named.pop(name, None)
 
     def _check_told(self, names: Iterable[str]) -> None:
         told = {*self._told, *self._sets, *self._begun, *names} - {*FILLED_FIELDS}

@@ -126,7 +126,9 @@ class Run:
         """The hub does not have what the delta follows: send the whole state, and all that was appended."""
         self.growth.rewind()
         self._established = False
-        self.pending, self.sending = self.pending or self.growth.whole or self.latest, None
+        # Of a run that has ended, the latest state is the ending.
+        whole = None if self.ended else self.growth.whole
+        self.pending, self.sending = self.pending or whole or self.latest, None
 
     def give_up(self) -> None:
         """What was sent will never be accepted; what was appended comes again with the next state."""
@@ -136,6 +138,13 @@ class Run:
         if self.ended:
             # The ending is more important.
             self.growth.stop()
+
+    def lighten(self) -> bool:
+        """Let the state that is sent have nothing of what is appended, which follows it; returns whether it had."""
+        lighter = None if self.sending is None or self.sending.delta is not None else self.growth.emptied(self.sending)
+        if lighter is not None:
+            self.sending = lighter
+        return lighter is not None
 
     def stop_growing(self) -> None:
         """Send nothing more of what is appended."""

@@ -230,6 +230,9 @@ class Sender:
             run.stop_growing()
             self._outbox.give_up(run)
             return
+        if _too_large(error) and run.lighten():
+            await self._send(batch)
+            return
         smaller = None if refused is None else reduced(refused, len(refused.data) // 2 if _too_large(error) else 0)
         logger.error("content %r: a state is invalid: %s", run.content_id, error)
         if smaller is None:

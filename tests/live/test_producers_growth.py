@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from starlette.responses import JSONResponse
 
@@ -20,6 +21,7 @@ from statushub.hub.config import Config
 from statushub.hub.model.delta import GROWN_BYTES, GROWN_FIELDS
 from statushub.hub.model.errors import Invalid, TooLarge
 from statushub.hub.model.publication import Publication, publication
+from statushub.producers.growth import STATE_BYTES
 from statushub.producers.outbox import Outbox
 from statushub.producers.run import DELTA_SECONDS, Run
 from tests.live.test_producers_http import moody, statuses
@@ -204,6 +206,78 @@ async def test_values_that_cannot_be_appended_do_not_hurt_the_work(
             work.append(log=["x" * 60_000])
 
 
+@pytest.mark.parametrize("first", [0.0, math.inf], ids=["a state first", "deltas first"])
+async def test_a_reader_never_sees_less_than_before(
+    store: Stored, monkeypatch: pytest.MonkeyPatch, first: float
+) -> None:
+    """A whole state has what is appended, where it has to name it: a log of which the older half was dropped, and the
+    text that an earlier state had."""
+    monkeypatch.setattr("statushub.producers.run.WHOLE_SECONDS", first)
+    wire, run = wired(store)
+    run.growth.append("log", [1, 2, 3])
+    grow(wire, run)
+    run.growth.begin("log", [3, 4])
+    grow(wire, run)
+    for number in (1, 2):
+        say(wire.outbox, run, state(n=number))
+        wire.send()
+        assert (store.status("c")["n"], store.status("c")["log"]) == (number, [3, 4])
+    run.growth.begin("log", [4, 5])
+    say(wire.outbox, run, state(n=3, text="On"))
+    for _ in range(2):
+        wire.outbox.hurry()
+        wire.send()
+        assert store.status("c")["log"] == [4, 5]
+    run.growth.append("text", "ce", "On")
+    grow(wire, run)
+    assert store.status("c")["text"] == "Onc"
+    grow(wire, run)
+    assert store.status("c")["text"] == "Once"
+    run.growth.append("log", [6])
+    grow(wire, run)
+    assert store.status("c")["log"] == [4, 5, 6]
+
+
+async def test_a_state_has_as_much_of_a_text_as_fits(store: Stored) -> None:
+    """The rest follows it; a state that is full has nothing of it."""
+    for filling in (0, 50_000):
+        wire, run = wired(store)
+        text = "".join(f"{number} 😀 " for number in range(12_000))
+        say(wire.outbox, run, state(other="x" * filling, text="A"))
+        wire.send()
+        run.growth.append("text", text, "A")
+        grow(wire, run)
+        assert len(store.lookup("c").data) <= STATE_BYTES  # type: ignore[union-attr]
+        assert 0 < len(store.status("c")["text"]) < len(text)
+        while run.unsettled:
+            wire.outbox.hurry()
+            wire.send()
+        assert store.status("c")["text"] == f"A{text}"
+
+
+async def test_line_breaks_of_unicode_are_counted_as_they_are_sent(redis_server: RedisServer, store: Stored) -> None:
+    """They are escaped, so that a reader of lines does not break; neither a delta nor a state becomes too large."""
+    text = "\u2028" * 40_000
+    async with producer(redis_server, store) as p, p.work("c", channel="ch", text="A") as work:
+        work.append(text=text)
+        await work.update(text="B")
+        work.append(text=text)
+    assert store.status("c")["text"] == f"B{text}"
+
+
+async def test_a_hub_of_smaller_events_gets_all_of_the_text() -> None:
+    """A state that is too large for it comes without the text, which follows it whole."""
+    with moody(app=create_app(Config(broker="memory:", max_event=16 * 1024))) as (url, _):
+        async with Producer(url, patience=WAIT_SECONDS) as p, p.work("c", channel="ch", text="A" * 5_000) as work:
+            await work.update(notes="n" * 8_000)
+            await until(lambda: "notes" in statuses(url).get("c", {}))
+            work.append(text="B" * 5_000)
+            await until(lambda: statuses(url)["c"].get("text", "").endswith("B"))
+        said = statuses(url)["c"]
+        assert said["text"] == "A" * 5_000 + "B" * 5_000
+        assert (len(said["notes"]), "truncated_fields" in said) == (8_000, False)
+
+
 STEPS = st.sampled_from(
     [
         *("append", "append", "append", "list", "begin", "set", "say", "name"),
@@ -214,6 +288,8 @@ STEPS = st.sampled_from(
 
 @settings(deadline=None, max_examples=part(200))
 @given(steps=st.lists(STEPS, max_size=40), ending=st.sampled_from(["complete", "error"]))
+@example(steps=["set", "deliver", "deliver", "stall"], ending="complete")
+@example(steps=["deliver", "begin", "stall", "deliver", "deliver", "name"], ending="complete")
 def test_losses_leave_no_hole_and_double_nothing(redis_server: RedisServer, steps: list[str], ending: str) -> None:
     """Over any loss of deltas, states and answers, any stall and any loss of the broker's data, the last state has
     every character and item once."""
@@ -264,6 +340,23 @@ def test_losses_leave_no_hole_and_double_nothing(redis_server: RedisServer, step
         said = store.status("c")
         assert said["status"] == ending
         assert {name: said.get(name) for name in expected} == expected
+
+
+def wired(store: Stored) -> tuple[Wire, Run]:
+    """A run whose first state was sent."""
+    store.redis.function_load(commands.LIBRARY, replace=True)
+    wire, run = Wire(store, Outbox(rate=1e9)), Run(state())
+    say(wire.outbox, run, state())
+    wire.send()
+    return wire, run
+
+
+def grow(wire: Wire, run: Run) -> None:
+    """Send what was appended, or the state that has to come before it."""
+    if run.grow():
+        wire.outbox.offer(run)
+    wire.outbox.hurry()
+    wire.send()
 
 
 def state(status: str = "generating", n: int = 0, **fields: Any) -> Publication:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from statushub.producers.sync import SyncProducer
 from tests.support.growing import GROWN, Writer
+from tests.support.hub_process import HubProcess
 from tests.support.live import LiveHub, live_hub
 from tests.support.ports import free_port
+from tests.support.redis_server import running_redis
+from tests.support.waiting import WAIT_SECONDS
 
 pytest_plugins = ["tests.support.browser"]
 pytestmark = pytest.mark.browser
@@ -156,6 +161,110 @@ def test_a_page_has_the_text_of_its_worker_after_a_restart_of_the_hub(
         expect(tail(page, "a")).to_have_text("".join(pieces).strip())
         page.reload()
         expect(tail(page, "a")).to_have_text("".join(pieces).strip())
+
+
+RAW = """
+    () => {
+        window.raw = {};
+        const take = (name, query) => {
+            const source = new EventSource(`/api/contents/drafts/events${query}`);
+            const whole = ({ data }) => (raw[name] = JSON.parse(data));
+            for (const type of ["content_status_update", "processing_complete"]) source.addEventListener(type, whole);
+            source.addEventListener("content_delta", ({ data }) => {
+                for (const [field, value] of Object.entries(JSON.parse(data).append ?? {})) raw[name][field] += value;
+            });
+        };
+        take("deltas", "?deltas=1");
+        take("states", "");
+    }
+"""
+
+TOKENS = [
+    f"{number} {word}"
+    for number, word in enumerate(["바다는 ", "the <b>sea</b>\r\n", "👩‍👩‍👧\t", "e\u0301\u2028"] * 300)
+]
+
+
+@pytest.mark.parametrize("broker", ["embedded", pytest.param("redis", marks=pytest.mark.redis)])
+def test_all_pages_have_the_text_of_a_worker_whose_hub_is_killed(
+    page: Page, tmp_path: Path, tolerated: list[str], broker: str
+) -> None:
+    """The page that was there, one that is opened in the middle and one that comes late show it character by character,
+    and so do streams and reads, also once it is complete."""
+    tolerated.append("ERR_")  # what a page without a hub says
+    said = ""
+    with contextlib.ExitStack() as stack:
+        embedded = f"sqlite:///{tmp_path / 'hub.db'}"
+        hub = HubProcess(
+            tmp_path, broker=stack.enter_context(running_redis(tmp_path)).url if broker == "redis" else embedded
+        )
+        stack.callback(hub.kill)
+        # Pages are left before their hub is.
+        stack.callback(page.goto, "about:blank")
+        hub.start()
+        address = f"{hub.base_url}/?channel=drafts&content=a"
+        producer = stack.enter_context(SyncProducer(hub.base_url, patience=WAIT_SECONDS))
+        with producer.work("a", channel="drafts") as work:
+            tokens = work.stream(iter(TOKENS), field="answer")
+            said += "".join(itertools.islice(tokens, 300))
+            page.goto(address)
+            page.evaluate(RAW)
+            shows(page, said)
+            said += "".join(itertools.islice(tokens, 300))
+            middle = stack.enter_context(contextlib.closing(page.context.new_page()))
+            middle.goto(address)
+            shows(middle, said)
+            said += "".join(itertools.islice(tokens, 300))
+            hub.kill()
+            said += "".join(itertools.islice(tokens, 200))
+            hub.start()
+            said += "".join(tokens)
+            late = stack.enter_context(contextlib.closing(page.context.new_page()))
+            late.goto(address)
+            for each in (page, middle, late):
+                shows(each, said)
+        assert said == "".join(TOKENS)
+        for each in (page, middle, late):
+            expect(each.locator(".badge").first).to_have_text("Completed")
+            shows(each, said)
+        for name in ("deltas", "states"):
+            page.wait_for_function("(name) => raw[name]?.status === 'complete'", arg=name)
+            assert page.evaluate("(name) => raw[name].answer", name) == said
+        for path in ("drafts", "drafts/changes"):
+            answer = httpx.get(f"{hub.base_url}/api/contents/{path}").json()
+            [read] = answer["contents"] if "contents" in answer else [it["data"] for it in answer["events"]]
+            assert read["answer"] == said
+
+
+def shows(page: Page, text: str) -> None:
+    """Wait until the content's page has this text, with every space and line break."""
+    page.wait_for_function("(text) => document.querySelector('#growing-text')?.textContent === text", arg=text)
+    expect(page.locator("#growing-text")).to_be_visible()
+
+
+def test_a_result_is_shown_where_its_text_has_grown(page: Page, hub: LiveHub) -> None:
+    """What was read as it grew is still there at the end, and on a page that is opened then."""
+    with SyncProducer(hub.base_url) as producer, producer.work("a", channel="drafts") as work:
+        work.append(summary="The sea is old.")
+        page.goto(f"{hub.base_url}/?channel=drafts&content=a")
+        shows(page, "The sea is old.")
+        expect(page.get_by_role("heading", name="Written so far")).to_be_visible()
+        work.complete(summary=None, ai_gen_metadata={"summary": "The sea is old.", "qa_list": []})
+    expect(page.get_by_role("heading", name="Text", exact=True)).to_be_visible()
+    shows(page, "The sea is old.")
+    page.reload()
+    shows(page, "The sea is old.")
+
+
+def test_a_text_of_any_name_is_shown_after_its_end(page: Page, hub: LiveHub) -> None:
+    """A page that has seen it grow knows which field it is."""
+    with SyncProducer(hub.base_url) as producer, producer.work("a", channel="drafts") as work:
+        page.goto(f"{hub.base_url}/?channel=drafts&content=a")
+        expect(page.locator(".badge").first).to_have_text("Processing")
+        work.append(story="Once upon a time.")
+        shows(page, "Once upon a time.")
+    expect(page.locator(".badge").first).to_have_text("Completed")
+    shows(page, "Once upon a time.")
 
 
 @SHARED

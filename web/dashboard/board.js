@@ -78,7 +78,8 @@ export class Board {
       arrived: live ? performance.now() : null,
       // A producer's clock may be wrong, too.
       updated: live ? now : Date.parse(data.timestamp) || now,
-      field: phase === "processing" ? growingField(delta) || (before?.field ?? "") : "",
+      // It is shown after the end, too.
+      field: growingField(delta) || (before?.field ?? ""),
     };
     this.#items.set(id, item);
     if (before?.phase !== phase) {

@@ -109,7 +109,8 @@ export class ContentView {
       parts.error,
       parts.errorCode,
     );
-    parts.textPanel = h("section", { class: "panel", hidden: true }, h("h2", {}, t("written")), parts.text);
+    parts.textTitle = h("h2", {}, t("written"));
+    parts.textPanel = h("section", { class: "panel", hidden: true }, parts.textTitle, parts.text);
     parts.renditionsPanel = this.#renditions();
     parts.body = h(
       "div",
@@ -280,6 +281,9 @@ export class ContentView {
    */
   #showText(written, text, panel, growing) {
     hide(panel, written === "");
+    const title = t(growing ? "written" : "text");
+    say(this.#parts.textTitle, title);
+    mark(text, "aria-label", title);
     mark(text, "aria-busy", growing ? "true" : null);
     if (text.textContent === written) return;
     const follows = text.scrollHeight - text.scrollTop - text.clientHeight < 24;

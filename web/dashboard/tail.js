@@ -23,7 +23,7 @@ export function tailOf(data, field) {
 }
 
 /**
- * The text that a state grows by, whole where it is not huge.
+ * The text that a state grows by, or has grown by, whole where it is not huge.
  * @param {Record<string, any>} data
  * @param {string} field
  */
@@ -45,10 +45,14 @@ export function growingField({ append = {} } = {}) {
  * @param {number} characters
  */
 function endOf(data, field, lines, characters) {
+  // An ending may have what has grown as a part of its result.
+  const sources = [data, Object(data.ai_gen_metadata)];
   for (const name of [field, ...TEXTS]) {
-    const value = Object.hasOwn(data, name) ? data[name] : "";
-    const text = Array.isArray(value) ? value.slice(-lines).map(lineOf).filter(Boolean).join("\n") : value;
-    if (typeof text === "string" && text.trim()) return shortened(text, characters);
+    for (const source of sources) {
+      const value = Object.hasOwn(source, name) ? source[name] : "";
+      const text = Array.isArray(value) ? value.slice(-lines).map(lineOf).filter(Boolean).join("\n") : value;
+      if (typeof text === "string" && text.trim()) return shortened(text, characters);
+    }
   }
   return "";
 }

@@ -148,6 +148,7 @@ export default /** @type {import("../language.js").Words} */ ({
   chartOf: ({ title, from, to, percent }) => `Progress of ${title} from ${from} to ${to}: ${percent}`,
   chartWaits: "The line begins with the next progress.",
   written: "Written so far",
+  text: "Text",
   fields: "Fields",
   json: "JSON",
   field: "Field",

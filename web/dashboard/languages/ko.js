@@ -146,6 +146,7 @@ export default /** @type {import("../language.js").Words} */ ({
   chartOf: ({ title, from, to, percent }) => `${from}부터 ${to}까지 ${title} 진행률: ${percent}`,
   chartWaits: "다음 진행 소식부터 선이 그려집니다.",
   written: "지금까지 작성된 내용",
+  text: "작성된 내용",
   fields: "필드",
   json: "JSON",
   field: "필드",

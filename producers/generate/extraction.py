@@ -85,7 +85,7 @@ def extract(job: Job, parse: Parser) -> Found | Failed:
     except MemoryError:
         return Failed(code="resources_exhausted", message=f"{job.name} takes more memory to read than it may.")
     except Exception as error:  # noqa: BLE001 - each parser has classes of its own
-        return Failed(code="no_text", message=f"{job.name} cannot be read: {type(error).__name__}.")
+        return Failed(code="no_text", message=f"{job.name} cannot be read; it may be damaged ({type(error).__name__}).")
     return found
 
 

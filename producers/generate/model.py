@@ -19,6 +19,7 @@ from statushub.producers.generate.errors import (
     ModelUnavailable,
     RequestRejected,
 )
+from statushub.producers.generate.options import is_address
 from statushub.producers.generate.prompts import FORMS, Messages
 from statushub.producers.sources.location import printable
 
@@ -78,6 +79,9 @@ class Model:
         except Exception as error:  # noqa: BLE001 - what the variables of proxies and certificates raise has no class
             raise RequestRejected(f"The model's client cannot be set up: {self._clean(error)}.") from None
         self._address = printable(str(self._client.base_url))
+        if not is_address(str(self._client.base_url)):
+            # It is that of the variable.
+            raise RequestRejected(f"The address {self._address} is malformed: expected http(s)://host[:port]/path.")
         self._forms = [*FORMS]
 
     async def aclose(self) -> None:
@@ -170,6 +174,9 @@ class Model:
             return ModelUnavailable(f"{where} cannot be reached: {self._clean(error.__cause__ or error)}.")
         if isinstance(error, openai.RateLimitError | openai.InternalServerError):
             return ModelUnavailable(f"{where} is overloaded or out of quota: {self._clean(error)}.")
+        if isinstance(error, openai.NotFoundError) and not isinstance(error.body, dict):
+            hint = "OpenAI's API is not there; its address often ends with /v1"
+            return RequestRejected(f"{where} rejects the request: {self._clean(error)}. {hint}.")
         return RequestRejected(f"{where} rejects the request: {self._clean(error)}.")
 
     def _clean(self, error: BaseException | str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -65,9 +66,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Folder for temporary files; the system's by default."""
 
     def __post_init__(self) -> None:
-        if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
+        if self.base_url is not None and not is_address(self.base_url):
             raise Invalid(
-                "base_url must begin with http:// or https://, such as http://127.0.0.1:11434/v1", field="base_url"
+                "base_url must be http(s)://host[:port]/path, such as http://127.0.0.1:11434/v1", field="base_url"
             )
         if not 0 <= self.questions <= QUESTIONS_MAX:
             raise Invalid(f"questions must be from 0 to {QUESTIONS_MAX}", field="questions")
@@ -81,3 +82,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("download_seconds", "read_seconds", "answer_seconds"):
             if not 0 < getattr(self, name) < math.inf:
                 raise Invalid(f"{name} must be greater than 0", field=name)
+
+
+def is_address(url: str) -> bool:
+    """Whether `url` can be the address of a server."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -13,7 +13,7 @@ def check_local(path: Path, limit: int, source: str, errors: SourceErrors) -> Pa
 
     Raises an error of each class of `errors`.
     """
-    name = printable(source)
+    name = printable(source) or "''"
     try:
         if not path.exists():
             raise errors.not_found(f"{name} does not exist.", field="source")

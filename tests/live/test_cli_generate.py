@@ -137,6 +137,8 @@ def test_an_id_of_another_channel_ends_with_4(hub: str, article: Path) -> None:
     ("arguments", "code", "told"),
     [
         (("missing.txt",), 1, "missing.txt does not exist"),
+        (("",), 1, "'' is not a file"),
+        (("--base-url", "http://127.0.0.1:99999/v1", "a.txt"), 2, "base_url must be http(s)://host[:port]/path"),
         (("--questions", "21", "a.txt"), 2, "questions must be from 0 to 20"),
         ((), 2, "Missing argument 'SOURCE'"),
     ],

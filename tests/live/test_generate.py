@@ -266,13 +266,24 @@ async def test_an_unreachable_server_is_an_error(
     assert "hunter2" not in caught.value.message
 
 
-@pytest.mark.parametrize("url", ["http://[::1/v1", "http://"])
-async def test_an_address_that_is_none_is_an_error(url: str, producer: Producer, name: str, article: Path) -> None:
-    """It is no crash of a library."""
-    options = Options(base_url=url, model="m")
+@pytest.mark.parametrize("url", ["http://[::1/v1", "http://", "http://127.0.0.1:99999/v1"])
+async def test_an_address_that_is_none_is_an_error(
+    url: str, hub: LiveHub, producer: Producer, name: str, article: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no crash of a library; the option refuses it, and that of the client's variable is found later."""
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
     with pytest.raises(GenerateError) as caught:
-        await generate(article, channel="drafts", content_id=name, producer=producer, options=options)
-    assert caught.value.code in ("request_rejected", "model_unavailable")
+        await generate(article, channel="drafts", content_id=name, producer=producer, options=Options(model="m"))
+    assert caught.value.code == "request_rejected"
+    assert (await state(hub, name))["error_code"] == "request_rejected"
+
+
+async def test_an_address_without_the_api_has_a_hint(producer: Producer, name: str, article: Path) -> None:
+    """Its path was left out; a server that has the API and not the model says so itself."""
+    error = await failure(producer, article, name, lambda reply: reply.page(404, "404 page not found"))
+    assert (error.code, "often ends with /v1" in error.message) == ("request_rejected", True)
+    error = await failure(producer, article, name, fails(404, "model 'm' not found"))
+    assert ("model 'm' not found" in error.message, "/v1." in error.message) == (True, False)
 
 
 @pytest.mark.parametrize(

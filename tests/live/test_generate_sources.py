@@ -82,7 +82,7 @@ async def test_a_text_is_read_in_its_coding(coding: str, tmp_path: Path) -> None
         (lambda path: path.write_text(""), "no_text", "holds no text"),
         (lambda path: path.write_text("--- 12 ---"), "no_text", "holds no text"),
         (lambda path: path.write_text("<html><body></body></html>"), "no_text", "holds no text"),
-        (lambda path: path.write_bytes(b"%PDF-1.7 broken"), "no_text", "cannot be read"),
+        (lambda path: path.write_bytes(b"%PDF-1.7 broken"), "no_text", "may be damaged"),
         (locked_pdf, "no_text", "locked by a password"),
         (lambda path: pdf(path, [[]]), "no_text", "scanned pages are not read"),
         (lambda path: pdf(path, [["a"]] * 6), "source_too_large", "6 pages; at most 5"),

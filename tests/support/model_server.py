@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
@@ -55,9 +55,15 @@ class Reply:
 
     def error(self, status: int, body: dict[str, Any], **headers: str) -> None:
         """Send an error."""
-        data = json.dumps({"error": body}).encode()
+        self._send(status, "application/json", json.dumps({"error": body}).encode(), headers)
+
+    def page(self, status: int, text: str) -> None:
+        """Send a text, as a server does that is another's."""
+        self._send(status, "text/plain", text.encode(), {})
+
+    def _send(self, status: int, kind: str, data: bytes, headers: Mapping[str, str]) -> None:
         self._handler.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **headers}.items():
             self._handler.send_header(name.replace("_", "-"), value)
         self._handler.end_headers()
         self._handler.wfile.write(data)

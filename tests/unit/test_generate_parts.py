@@ -131,6 +131,7 @@ def test_a_fence_around_the_answer_is_ignored(text: str) -> None:
         ("questions", -1),
         ("questions", 21),
         *(("base_url", url) for url in ("nonsense", "localhost:11434/v1", "ftp://127.0.0.1/v1")),
+        *(("base_url", url) for url in ("http://", "http://[::1/v1", "http://a:99999/v1", "http://a:0")),
         ("part_characters", 499),
         ("words_per_second", -1.0),
         ("words_per_second", float("nan")),

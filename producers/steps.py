@@ -87,10 +87,14 @@ class Steps:
         self.begin(name)
 
     def advance(self, name: str, fraction: float) -> None:
-        """Set the part of the step that is done, 0 to 1; a lower value than before, or none, is ignored."""
+        """Set the part of the step that is done, 0 to 1; a lower value than before, or no number, is ignored."""
         mark = self._marks[name]
-        if fraction > mark.fraction:
-            mark.fraction = min(1.0, fraction)
+        try:
+            done = float(fraction)
+        except (TypeError, ValueError, OverflowError):
+            return
+        if done > mark.fraction:
+            mark.fraction = min(1.0, done)
 
     def end(self, name: str, state: StepState = StepState.COMPLETED) -> None:
         """End the step `name`."""
@@ -166,4 +170,8 @@ def checked(weights: Any) -> dict[str, float]:
             raise Invalid(f"steps: a name must have 1 to {NAME_CHARACTERS} characters", field="steps")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
             raise Invalid(f"steps: the weight of {name!r} must be a number greater than 0", field="steps")
+    try:
+        math.fsum(steps.values())
+    except OverflowError:
+        raise Invalid("steps: the weights are too large together", field="steps") from None
     return steps

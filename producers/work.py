@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import Token
 from functools import partial
@@ -17,7 +18,7 @@ from typing import Any, Final, Self, TypeVar
 import anyio
 
 from statushub.hub.model.cancel import CancelRequest
-from statushub.hub.model.errors import Invalid
+from statushub.hub.model.errors import Invalid, TooLarge
 from statushub.hub.model.publication import publication
 from statushub.hub.model.receipt import Refusal
 from statushub.hub.model.traceparent import TRACEPARENT
@@ -48,6 +49,13 @@ DETAIL_SECONDS: Final = 0.5
 
 LOG: Final = "log"
 """The field that `log` appends to."""
+
+HALF_FIRST: Final = "\ud800"
+HALF_LAST: Final = "\udbff"
+"""The first halves of surrogate pairs, as JSON that is read in pieces may have them."""
+
+PART_CHARACTERS: Final = 1_000
+"""Of a text that is too long, what is appended of it is found in steps of so many characters."""
 
 STUCK_SECONDS: Final = 0.5
 """How much longer than its patience a work waits for the background thread, which may be stuck."""
@@ -84,6 +92,10 @@ class Reporting:
         self._strict = strict
         self._lock = threading.RLock()
         self._warned: set[str] = set()
+        self._halves: dict[str, str] = {}
+        """Of texts, the half of a surrogate pair that they ended in, whose other half is still to come."""
+        self._cut: set[str] = set()
+        """Texts of which something was left out: what comes after it would follow the wrong words."""
         self._ended = self._watched = False
         self._token: Token[Reporting | None] | None = None
         self._channel, self._content_id = channel, _name(content_id)
@@ -178,6 +190,7 @@ class Reporting:
                 # It is that of this state only.
                 merged.pop(name, None)
             self._fields, self._ended = merged, state.terminal
+            self._begin_anew(given.keys())
             # It has what was set, and names the fields that are given.
             self._run.growth.forget(merged.keys() & self._run.growth.names)
             self._sender.say(self._run, state)
@@ -192,16 +205,35 @@ class Reporting:
             return
         with self._lock:
             for name, said in fields.items():
-                value = said if self._strict else _appendable(said)
+                if name in self._cut and isinstance(said, str):
+                    continue
+                value = said if self._strict else self._appendable(name, said)
                 try:
-                    self._run.growth.append(name, value, self._fields.get(name))
+                    self._append(name, value)
                 except Invalid as error:
                     if self._strict:
                         raise
                     self._warn(name, f"field {name!r}: {error.message}")
-                else:
-                    self._fields.pop(name, None)
+                    if isinstance(error, TooLarge) and isinstance(value, str):
+                        self._cut.add(name)
+                        self._append_part(name, value)
             self._sender.grow(self._run)
+
+    def _append(self, name: str, value: Any) -> None:
+        self._run.growth.append(name, value, self._fields.get(name))
+        self._fields.pop(name, None)
+
+    def _begin_anew(self, names: Iterable[str]) -> None:
+        """These fields have a new value."""
+        for name in names:
+            self._cut.discard(name)
+            self._halves.pop(name, None)
+
+    def _append_part(self, name: str, text: str) -> None:
+        """Append the beginning of a text that is too long as a whole."""
+        with contextlib.suppress(Invalid):
+            for at in range(0, len(text), PART_CHARACTERS):
+                self._append(name, text[at : at + PART_CHARACTERS])
 
     def set(self, **fields: Any) -> None:
         """Report fields as `update` does. Where the work appends to others, only these are sent."""
@@ -220,6 +252,7 @@ class Reporting:
             except Invalid:
                 self.say(None, fields)
                 return
+            self._begin_anew(given.keys())
             self._fields = merged
             self._sender.grow(self._run)
 
@@ -382,6 +415,18 @@ class Reporting:
     def _given(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         return fields if self._strict else plain_fields(fields)
 
+    def _appendable(self, name: str, value: Any) -> Any:
+        """A text as valid Unicode, whose pairs of surrogates may come in two tokens; a value that can be read only once
+        as it is; anything else as a state has it."""
+        if isinstance(value, Iterator | AsyncIterator):
+            return value
+        if not isinstance(value, str):
+            return plain(value)
+        text = self._halves.pop(name, "") + value
+        if HALF_FIRST <= text[-1:] <= HALF_LAST:
+            self._halves[name], text = text[-1], text[:-1]
+        return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
     def _checked(self, fields: Mapping[str, Any], before: str) -> Any:
         channel, content_id, lease, attempt = self._channel, self._content_id, self._lease, self._attempt
         if self._strict:
@@ -465,11 +510,6 @@ class Work(Reporting):
         with anyio.move_on_after(self._patience + STUCK_SECONDS):
             return await asyncio.wrap_future(settled)
         return False
-
-
-def _appendable(value: Any) -> Any:
-    """A text without halves of surrogate pairs, which a token may end in; anything else as a state has it."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else plain(value)
 
 
 def _name(content_id: str) -> str:

@@ -24,6 +24,7 @@ from statushub.hub.model.publication import Publication, publication
 from statushub.producers.growth import STATE_BYTES
 from statushub.producers.outbox import Outbox
 from statushub.producers.run import DELTA_SECONDS, Run
+from statushub.producers.work import PART_CHARACTERS
 from tests.live.test_producers_http import moody, statuses
 from tests.live.test_producers_outbox import Wire
 from tests.support.effort import part
@@ -253,6 +254,42 @@ async def test_a_state_has_as_much_of_a_text_as_fits(store: Stored) -> None:
             wire.outbox.hurry()
             wire.send()
         assert store.status("c")["text"] == f"A{text}"
+
+
+async def test_a_text_that_is_too_long_has_its_beginning(redis_server: RedisServer, store: Stored) -> None:
+    """What comes after a part that was left out is left out, too, until the field begins anew."""
+    async with producer(redis_server, store) as p, p.work("c", channel="ch") as work:
+        work.append(text="가" * GROWN_BYTES)
+        work.append(text="after", other="x")
+        await until(lambda: store.status("c").get("other") == "x")
+        work.append(text="after")
+        most = GROWN_BYTES // len("가".encode())
+        await until(lambda: len(store.status("c")["text"]) > most - PART_CHARACTERS - len("x"))
+        assert {*store.status("c")["text"]} == {"가"}
+        await work.update(text="new")
+        work.append(text="x" * 2 * GROWN_BYTES)
+        work.set(text="new")
+        work.append(text="er")
+    assert store.status("c")["text"] == "newer"
+
+
+async def test_a_pair_of_surrogates_may_come_in_two_tokens(redis_server: RedisServer, store: Stored) -> None:
+    """As JSON that is read in pieces has them; a half without the other is replaced, and hurts nothing."""
+    async with producer(redis_server, store) as p, p.work("c", channel="ch") as work:
+        for token in ("a\ud83d", "\ude00b\ude00", "c\ud83d", "d\ud83d\ude00\ud83d"):
+            work.append(text=token)
+    assert store.status("c")["text"] == "a\U0001f600b\ufffdc\ufffdd\U0001f600"
+
+
+async def test_an_iterator_is_not_appended_as_its_name(
+    redis_server: RedisServer, store: Stored, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What `stream` would take; the log says what is right."""
+    async with producer(redis_server, store) as p, p.work("c", channel="ch") as work:
+        work.append(text=(each for each in "ab"))  # type: ignore[arg-type]
+        work.append(answer=tokens("a"))  # type: ignore[arg-type]
+    assert caplog.text.count("must be a text or a list") == 2
+    assert {"text", "answer"}.isdisjoint(store.status("c"))
 
 
 async def test_line_breaks_of_unicode_are_counted_as_they_are_sent(redis_server: RedisServer, store: Stored) -> None:

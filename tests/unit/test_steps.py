@@ -97,8 +97,8 @@ def test_progress_never_decreases_and_stays_below_100() -> None:
     assert steps.fields()["progress"] == RUNNING_MAX
 
 
-@pytest.mark.parametrize("fraction", [float("nan"), -1.0, -float("inf")])
-def test_a_fraction_that_is_none_is_ignored(fraction: float) -> None:
+@pytest.mark.parametrize("fraction", [float("nan"), -1.0, -float("inf"), None, "half", [1], 10**400])
+def test_a_fraction_that_is_none_is_ignored(fraction: Any) -> None:
     """Division by a wrong total harms no report."""
     steps = Steps(WEIGHTS)
     steps.begin("download")
@@ -157,6 +157,8 @@ def test_an_end_of_the_work_ends_its_steps(status: str, wanted: list[str], progr
     "weights",
     [
         {},
+        {"a": 1e308, "b": 1e308},
+        {"a": 10**400},
         {"": 1},
         {"x" * 101: 1},
         {1: 1},

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from statushub.hub.model.receipt import Refusal
 from tests.support.offsets import consecutive
 from tests.support.publications import CHANNEL, accepted, publish_one, raw, update
 from tests.support.recorder import Recorder
+from tests.support.rlimits import files_no_longer_than
 
 pytestmark = pytest.mark.anyio
 
@@ -35,17 +35,6 @@ TENANT = "acme"
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "hub.db"
-
-
-@contextmanager
-def files_no_longer_than(size: int) -> Iterator[None]:
-    """Within the block this process can write no file beyond `size` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def log_of(file: Path) -> Path:

@@ -17,7 +17,8 @@ from typing import Final, Self
 
 from statushub.hub.brokers.redis.broker import RedisBroker
 from statushub.hub.brokers.sqlite.growth import GrowthRows
-from statushub.hub.brokers.sqlite.sql import STATEMENTS
+from statushub.hub.brokers.sqlite.journal import Journal
+from statushub.hub.brokers.sqlite.sql import STATEMENTS, Values
 from statushub.hub.model.errors import BrokerUnavailable
 from statushub.hub.model.event import Event
 from statushub.hub.model.names import DEFAULT_TENANT
@@ -225,7 +226,13 @@ class EmbeddedWorld(World):
             if there.exists():
                 shutil.copyfile(there, copy.with_name(copy.name + suffix))
         with closing(sqlite3.connect(copy)) as connection:
-            growth = GrowthRows(lambda name, values=(): connection.execute(STATEMENTS[name], values))
+
+            def execute(name: str, values: Values = ()) -> sqlite3.Cursor:
+                return connection.execute(STATEMENTS[name], values)
+
+            journal, growth = Journal(execute), GrowthRows(execute)
+            journal.recover()
+            journal.fold()
             rows = [
                 (channel, content_id, offset, type, growth.state(DEFAULT_TENANT, content_id, data) if grown else data)
                 for channel, content_id, offset, type, data, grown in connection.execute(_CONTENTS)

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from statushub.hub.brokers.sqlite.journal import Journal
 from statushub.hub.brokers.sqlite.sql import Execute
 from statushub.hub.model.vocabulary import Phase
 
@@ -35,6 +36,8 @@ class Channel(msgspec.Struct):
     def enter(self, offset: int, now: float, before: Phase | None, after: Phase | None) -> None:
         """Take in an event that moves a content from one phase to another, or from or to none."""
         self.offset, self.updated = offset, now
+        if before is after:
+            return
         for phase, change in ((before, -1), (after, 1)):
             if phase is not None:
                 setattr(self, phase.value, getattr(self, phase.value) + change)
@@ -44,8 +47,9 @@ class ChannelRows:
     """The table `channels`, within the transactions of its store. What is used is kept in memory: only this process
     writes the file."""
 
-    def __init__(self, execute: Execute) -> None:
+    def __init__(self, execute: Execute, journal: Journal) -> None:
         self._execute = execute
+        self._journal = journal
         self._kept: dict[tuple[str, str], Channel] = {}
         self._changed: set[tuple[str, str]] = set()
 
@@ -55,6 +59,7 @@ class ChannelRows:
         channel = self._kept.get(key)
         if channel is None:
             if len(self._kept) >= KEPT and not self._changed:
+                self._journal.fold()
                 self._kept.clear()
             row = self._execute("channel", key).fetchone()
             channel = self._kept[key] = Channel() if row is None else Channel(*row)
@@ -69,12 +74,13 @@ class ChannelRows:
         """Delete the channel."""
         self._changed.discard((tenant, name))
         self._kept.pop((tenant, name), None)
+        self._journal.release_channel((tenant, name))
         self._execute("delete_channel", (tenant, name))
 
     def flush(self) -> None:
         """Write what the transaction has saved."""
         for key in self._changed:
-            self._execute("save_channel", (*key, *msgspec.structs.astuple(self._kept[key])))
+            self._journal.save_channel(key, msgspec.structs.astuple(self._kept[key]))
         self._changed.clear()
 
     def forget(self) -> None:

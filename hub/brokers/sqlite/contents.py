@@ -8,6 +8,7 @@ import msgspec
 
 from statushub.hub.brokers.fence import Accepted, FenceState
 from statushub.hub.brokers.growth import Growth
+from statushub.hub.brokers.sqlite.journal import Journal, Update
 from statushub.hub.brokers.sqlite.sql import Execute
 from statushub.hub.model.publication import Publication
 from statushub.hub.model.vocabulary import Phase
@@ -54,8 +55,9 @@ class ContentRows:
     """The table `contents`, within the transactions of its store. What was read or written last is kept in memory, but
     for contents that grow or are to be cancelled: only this process writes the file."""
 
-    def __init__(self, execute: Execute) -> None:
+    def __init__(self, execute: Execute, journal: Journal) -> None:
         self._execute = execute
+        self._journal = journal
         self._kept: dict[tuple[str, str], Stored] = {}
 
     def find(self, tenant: str, content_id: str) -> Stored | None:
@@ -107,13 +109,12 @@ class ContentRows:
             *(times.deadline, times.ends, times.lease),
         )
         if before is None or before.cancel is not None or before.growth is not None:
-            self._kept.pop((tenant, content_id), None)
+            self._release(tenant, content_id)
             grown = None if growth is None else _encode_growth(growth)
             request = (None, None, None) if cancel is None else msgspec.structs.astuple(cancel)
             self._execute("store", (*values, tenant, content_id, channel, *request, grown))
             return
-        # By its row, of which fewer indexes change.
-        self._execute("update", (*values, before.row))
+        self._journal.update((tenant, content_id), before.row, Update(*values))
         fence = FenceState(
             channel=channel,
             attempt=accepted.attempt,
@@ -130,25 +131,31 @@ class ContentRows:
 
     def grow(self, tenant: str, content_id: str, accepted: Accepted, offset: int, times: Times, growth: Growth) -> None:
         """Write a delta at this offset, with how the content has grown by it."""
-        self._kept.pop((tenant, content_id), None)
+        self._release(tenant, content_id)
         values = (accepted.began, accepted.seq, offset, offset, times.deadline, times.ends, times.lease)
         self._execute("grow", (*values, _encode_growth(growth), tenant, content_id))
 
     def cancel(self, tenant: str, content_id: str, cancel: KeptCancel) -> None:
         """Write a request to cancel."""
-        self._kept.pop((tenant, content_id), None)
+        self._release(tenant, content_id)
         self._execute("cancel", (cancel.offset, *msgspec.structs.astuple(cancel), tenant, content_id))
 
     def delete(self, tenant: str, content_id: str) -> None:
         """Delete the content."""
-        self._kept.pop((tenant, content_id), None)
+        self._release(tenant, content_id)
         self._execute("delete_content", (tenant, content_id))
 
     def forget(self) -> None:
         """Keep nothing: the transaction is undone."""
         self._kept.clear()
 
+    def _release(self, tenant: str, content_id: str) -> None:
+        """The row is to be changed by itself, and read anew."""
+        self._kept.pop((tenant, content_id), None)
+        self._journal.release_content((tenant, content_id))
+
     def _keep(self, tenant: str, content_id: str, stored: Stored) -> None:
         if len(self._kept) >= KEPT:
+            self._journal.fold()
             self._kept.clear()
         self._kept[tenant, content_id] = stored

@@ -14,7 +14,7 @@ import msgspec
 from statushub.hub.brokers.sqlite.sql import SCHEMA, UPGRADES
 from statushub.hub.model.errors import BrokerInUse, ConfigError, StatushubError
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """Of schema.sql, kept in the file's `user_version`."""
 
 LOCK_SECONDS: Final = 1.0

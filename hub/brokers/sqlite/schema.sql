@@ -23,7 +23,11 @@ CREATE TABLE life (
     pause REAL NOT NULL
 );
 
--- One row a content: its latest event and what the fence needs.
+-- One row a transaction that has changed contents or channels whose rows do not know it yet (see journal.py).
+CREATE TABLE journal (place INTEGER NOT NULL PRIMARY KEY, record BLOB NOT NULL);
+
+-- One row a content: its latest event and what the fence needs. `grown` is how deltas have grown it, as JSON; null where
+-- none have since its last whole event. `cancel` is a request to cancel the attempt, as JSON.
 CREATE TABLE contents (
     tenant TEXT NOT NULL,
     content_id TEXT NOT NULL,
@@ -41,10 +45,10 @@ CREATE TABLE contents (
     deadline REAL,              -- of the lease, in lease time; null without one
     ends REAL NOT NULL,         -- the end of its retention
     lease REAL,                 -- the lease in seconds; null without one
-    cancel BLOB,                -- a request to cancel the attempt, as JSON
+    cancel BLOB,
     cancel_offset INTEGER,      -- of its announcement
     cancel_deadline REAL,       -- when a sweep ends the attempt, in lease time
-    grown BLOB,                 -- how deltas have grown it, as JSON; null where none have since its last whole event
+    grown BLOB,
     PRIMARY KEY (tenant, content_id)
 );
 

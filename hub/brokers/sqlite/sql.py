@@ -25,10 +25,16 @@ def statements(text: str) -> dict[str, str]:
 SCHEMA: Final = tuple(_read("schema.sql").split(";\n"))
 """The statements that create the tables of a new file."""
 
+
+def _from(*versions: int) -> tuple[str, ...]:
+    return tuple(it for version in versions for it in _read(f"upgrade_{version}.sql").split(";\n"))
+
+
 UPGRADES: Final[Mapping[int, tuple[str, ...]]] = {
     1: (*SCHEMA, *_read("upgrade_1.sql").split(";\n")),
-    2: (*_read("upgrade_2.sql").split(";\n"), *_read("upgrade_3.sql").split(";\n")),
-    3: tuple(_read("upgrade_3.sql").split(";\n")),
+    2: _from(2, 3, 4),
+    3: _from(3, 4),
+    4: _from(4),
 }
 """The statements that bring an older layout to this one, by its version."""
 

@@ -136,6 +136,19 @@ DELETE FROM removals WHERE tenant = ? AND content_id = ? AND offset = ?;
 -- name: listed
 SELECT content_id, offset FROM contents WHERE tenant = ? AND channel = ? AND offset > ? ORDER BY offset LIMIT ?;
 
+-- name: save_record_of_journal
+INSERT INTO journal (record) VALUES (?);
+
+-- name: records_of_journal
+SELECT record FROM journal ORDER BY place;
+
+-- name: delete_journal
+DELETE FROM journal;
+
+-- Whether the lease or the retention of any content has ended.
+-- name: overdue
+SELECT EXISTS (SELECT 1 FROM contents WHERE deadline < ?) OR EXISTS (SELECT 1 FROM contents WHERE ends <= ?);
+
 -- name: life
 SELECT name, transactions, swept, pause FROM life;
 

@@ -7,7 +7,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ from statushub.hub.brokers.sqlite.channels import ChannelRows
 from statushub.hub.brokers.sqlite.contents import ContentRows, KeptCancel, Stored, Times
 from statushub.hub.brokers.sqlite.file import open_file
 from statushub.hub.brokers.sqlite.growth import GrowthRows
+from statushub.hub.brokers.sqlite.journal import Journal
 from statushub.hub.brokers.sqlite.mark import Mark
 from statushub.hub.brokers.sqlite.sql import STATEMENTS, Values
 from statushub.hub.model.cancel import CancelRequest, composed, decode, encode
@@ -95,19 +96,23 @@ class Store:
         self._limits = limits
         self._connection = open_file(path)
         self._rows = GrowthRows(self._execute)
-        self._channels = ChannelRows(self._execute)
-        self._contents = ContentRows(self._execute)
+        self._journal = Journal(self._execute)
+        self._channels = ChannelRows(self._execute, self._journal)
+        self._contents = ContentRows(self._execute, self._journal)
         self._clocks: dict[str, _Clock] = {}
         self._ticked: set[str] = set()
         self._mark = None if path is None else self._open_mark(path)
         row = self._execute("life").fetchone()
         self._life = _Life(secrets.token_hex(NAME_BYTES)) if row is None else _Life(*row)
         self._saved = msgspec.structs.replace(self._life)
+        self._journal.recover()
         if self._mark is not None and not self._mark.proves(self._life.name, self._life.transactions):
             self._begin_epochs()
 
     def close(self) -> None:
         """Close the file, which writes its log back into it and releases the lock."""
+        with suppress(sqlite3.Error), self._folded():  # the next to open it finds the journal
+            pass
         self._connection.close()
         if self._mark is not None:
             self._mark.close()
@@ -117,8 +122,10 @@ class Store:
         """Everything written within is on disk when this ends, and nothing of it when this raises."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
+            self._journal.begin()
             yield
             self._channels.flush()
+            self._journal.flush()
             self._save_clocks()
             self._save_life()
             self._connection.execute("COMMIT")
@@ -128,13 +135,45 @@ class Store:
             self._ticked.clear()
             self._channels.forget()
             self._contents.forget()
+            self._journal.undone(forgotten=True)
             self._life = msgspec.structs.replace(self._saved)
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+        self._journal.committed()
         self._saved = msgspec.structs.replace(self._life)
         if self._mark is not None:
             self._mark.write(self._life.name, self._life.transactions)
+
+    @contextmanager
+    def _folded(self) -> Iterator[None]:
+        """Within, all rows are as the journal says."""
+        if self._connection.in_transaction:
+            self._journal.fold()
+            yield
+        elif self._journal.holds:
+            with self._folding():
+                yield
+        else:
+            yield
+
+    @contextmanager
+    def _folding(self) -> Iterator[None]:
+        """Fold the journal in a transaction of its own. Where the disk is full that holds only within: reads go on."""
+        # The journal is on disk, and so no read waits for the disk; a later commit takes this one along.
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._journal.fold()
+            yield
+            with suppress(sqlite3.Error):  # the disk is full; the next read folds again
+                self._connection.execute("COMMIT")
+                self._journal.committed()
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            self._journal.undone(forgotten=False)
+            self._connection.execute("PRAGMA synchronous = FULL")
 
     def publish(
         self, tenant: str, publications: Sequence[Publication], retention: float | None = None
@@ -211,6 +250,7 @@ class Store:
 
     def cancels(self, tenant: str) -> Cancels:
         """As `Broker.cancels`."""
+        # The journal holds no content that is to be cancelled.
         cursor = _cursor(self._readable_clock(tenant))
         found: list[Cancel] = []
         for channel, content_id, attempt, offset, data in self._execute("cancels", (tenant, LISTED_CANCELS)):
@@ -222,32 +262,37 @@ class Store:
 
     def listed(self, tenant: str, channel: str, after: int) -> list[tuple[str, int]]:
         """The next contents of the channel with offsets over `after`, with their offsets."""
-        return self._execute("listed", (tenant, channel, after, LISTED_CONTENTS)).fetchall()
+        with self._folded():
+            return self._execute("listed", (tenant, channel, after, LISTED_CONTENTS)).fetchall()
 
     def changes(self, tenant: str, channel: str, since: Cursor | None) -> Snapshot:
         """As `Broker.changes`."""
         clock = self._readable_clock(tenant)
-        held = self._channels.find(tenant, channel)
-        floor = held.floor if held.offset else clock.floor
-        whole = since is None or since.epoch != clock.epoch or since.offset < floor
-        offset = 0 if whole or since is None else since.offset
-        rows = self._execute("changes", {"tenant": tenant, "channel": channel, "since": offset})
-        return Snapshot(
-            cursor=_cursor(clock), events=[self._event(tenant, row) for row in rows], floor=floor, whole=whole
-        )
+        with self._folded():
+            held = self._channels.find(tenant, channel)
+            floor = held.floor if held.offset else clock.floor
+            whole = since is None or since.epoch != clock.epoch or since.offset < floor
+            offset = 0 if whole or since is None else since.offset
+            rows = self._execute("changes", {"tenant": tenant, "channel": channel, "since": offset})
+            events = [self._event(tenant, row) for row in rows]
+        return Snapshot(cursor=_cursor(clock), events=events, floor=floor, whole=whole)
 
     def lookup(self, tenant: str, content_ids: Sequence[str]) -> Found:
         """As `Broker.lookup`."""
         cursor = _cursor(self._readable_clock(tenant))
         wanted = (tenant, msgspec.json.encode(content_ids).decode())
-        rows = [*self._execute("lookup_tombstones", wanted), *self._execute("lookup", wanted)]
-        events = {event.content_id: event for event in [self._event(tenant, row) for row in rows]}
+        with self._folded():
+            rows = [*self._execute("lookup_tombstones", wanted), *self._execute("lookup", wanted)]
+            events = {event.content_id: event for event in [self._event(tenant, row) for row in rows]}
         return Found(cursor=cursor, events=[events.get(content_id) for content_id in content_ids])
 
     def offsets(self, tenant: str, channels: Sequence[str]) -> Offsets:
         """As `Broker.offsets`."""
         clock = self._readable_clock(tenant)
-        rows = self._execute("offsets", (tenant, msgspec.json.encode(channels).decode()))
+        if not channels:
+            return Offsets(cursor=_cursor(clock), offsets=[], floor=clock.floor)
+        with self._folded():
+            rows = self._execute("offsets", (tenant, msgspec.json.encode(channels).decode())).fetchall()
         return Offsets(cursor=_cursor(clock), offsets=[row[0] for row in rows], floor=clock.floor)
 
     def tenants(self) -> list[str]:
@@ -257,7 +302,8 @@ class Store:
     def channels(self, tenant: str, listing: Listing) -> ChannelPage:
         """As `Broker.channels`."""
         clock = self._readable_clock(tenant)
-        rows: list[index.Row] = self._execute(*index.statement(tenant, listing)).fetchall()
+        with self._folded():
+            rows: list[index.Row] = self._execute(*index.statement(tenant, listing)).fetchall()
         taken, next = listing.cut(rows)
         return ChannelPage(cursor=_cursor(clock), entries=index.entries(taken), next=next)
 
@@ -268,10 +314,13 @@ class Store:
         if life.swept is not None and not 0 <= now - life.swept <= SWEEP_GAP:
             life.pause += now - life.swept
         life.swept = now
+        lease_time = now - life.pause
+        if self._journal.overdue(lease_time, now) or self._execute("overdue", (lease_time, now)).fetchone()[0]:
+            self._journal.fold()
         announcements: list[Announcement] = []
         endings = Endings()
         for name, ending in (("due", stalled), ("cancelled", cancelled)):
-            for tenant, *row in self._execute(name, (now - life.pause, STALL_BATCH)).fetchall():
+            for tenant, *row in self._execute(name, (lease_time, STALL_BATCH)).fetchall():
                 event = self._event(tenant, row)
                 announcements.append(self._end(tenant, ending(event), now))
             if ending is stalled:
@@ -492,21 +541,27 @@ class Store:
 
     def _readable_clock(self, tenant: str) -> _Clock:
         """The tenant's clock; created, outside a transaction, where there is none."""
-        if tenant not in self._clocks:
-            with self.transaction():
-                self._clock(tenant)
+        clock = self._known_clock(tenant)
+        if clock is not None:
+            return clock
+        with self.transaction():
+            self._clock(tenant)
         return self._clocks[tenant]
 
     def _clock(self, tenant: str) -> _Clock:
         """The tenant's clock; created, within a transaction, where there is none."""
-        clock = self._clocks.get(tenant)
+        clock = self._known_clock(tenant)
         if clock is None:
-            row = self._execute("clock", (tenant,)).fetchone()
             now = time.time_ns() // 1000
             # A new clock begins above every offset that was ever used.
-            clock = self._clocks[tenant] = _Clock(*row) if row else _Clock(epoch_at(now), now)
-            if row is None:
-                self._ticked.add(tenant)
+            clock = self._clocks[tenant] = _Clock(epoch_at(now), now)
+            self._ticked.add(tenant)
+        return clock
+
+    def _known_clock(self, tenant: str) -> _Clock | None:
+        clock = self._clocks.get(tenant)
+        if clock is None and (row := self._execute("clock", (tenant,)).fetchone()) is not None:
+            clock = self._clocks[tenant] = _Clock(*row)
         return clock
 
     def _save_clocks(self) -> None:
@@ -515,10 +570,19 @@ class Store:
 
     def _save_life(self) -> None:
         """Count the transaction. Without leases nothing stands still, and an idle hub need not write to its disk."""
-        if self._ticked or (self._life != self._saved and self._execute("leases").fetchone()[0]):
+        if self._ticked or (self._life != self._saved and self._leased()):
             self._ticked.clear()
             self._life.transactions += 1
             self._execute("save_life", msgspec.structs.astuple(self._life))
+
+    def _leased(self) -> bool:
+        """Whether any content has a lease, or is to be cancelled."""
+        if self._journal.leased:
+            return True
+        if not self._execute("leases").fetchone()[0]:
+            return False
+        self._journal.fold()  # a lease that is over may still be in a row
+        return bool(self._execute("leases").fetchone()[0])
 
     def _open_mark(self, path: Path) -> Mark:
         try:
@@ -555,7 +619,7 @@ def _announcement(tenant: str, clock: _Clock, prev: int, event: Event) -> Announ
 
 def _kept(stored: Stored | None, attempt: int, publication: Publication) -> KeptCancel | None:
     """The request to cancel that stays in force with this publication of the attempt."""
-    if stored is None or attempt != stored.fence.attempt or publication.terminal:
+    if stored is None or stored.cancel is None or attempt != stored.fence.attempt or publication.terminal:
         return None
     return stored.cancel
 

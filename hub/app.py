@@ -70,6 +70,8 @@ from statushub.hub.sources import follow_video_keys, open_record, open_record_ca
 from statushub.hub.viewers.quotas import ChannelLimits, StreamLimits
 
 ROUTES: Final = (
+    # First, because routes are tried in this order, and nothing is requested as often.
+    *publish.routes,
     *events.routes,
     *websocket.routes,
     *removal.routes,
@@ -86,7 +88,6 @@ ROUTES: Final = (
     *notifications.routes,
     *feed_writes.routes,
     *instagram.routes,
-    *publish.routes,
     *access.routes,
     *health.routes,
     *description.routes,

@@ -17,7 +17,7 @@ from statushub.hub.model.errors import Invalid, TooLarge
 from statushub.hub.model.event import Event, decode
 from statushub.hub.model.line import one_line
 from statushub.hub.model.names import check_name, check_published_channel
-from statushub.hub.model.timestamp import estimated_completion, timestamp
+from statushub.hub.model.timestamp import estimated_completion, is_timestamp, timestamp
 from statushub.hub.model.vocabulary import (
     CANCELLED,
     COMPLETE,
@@ -128,19 +128,19 @@ def publication(
     channel = check_published_channel(channel)
     content_id = check_name(content_id, "content_id")
     if delta is not None:
-        said = _delta(delta, data, type, restart, _counter(seq, "seq"))
+        changed = _delta(delta, data, type, restart, _counter(seq, "seq"))
         return Publication(
             channel=channel,
             content_id=content_id,
             type=CONTENT_DELTA,
-            data=_fitting(encode_delta(content_id, said), "delta", max_bytes),
+            data=_fitting(encode_delta(content_id, changed), "delta", max_bytes),
             phase=Phase.PROCESSING,
             attempt=_counter(attempt, "attempt"),
             seq=_counter(seq, "seq"),
             lease=_lease(lease),
             run=_run(run, attempt, age_ms, restart),
             age_ms=_counter(age_ms, "age_ms") or 0,
-            delta=said,
+            delta=changed,
         )
     if not isinstance(data, Mapping):
         raise Invalid("data must be an object", field="data")
@@ -156,13 +156,14 @@ def publication(
     processing_status = _processing_status(data, phase)
     _check_progress(data, "data.progress")
 
-    filled: dict[str, Any] = {
+    said = {
         "content_id": content_id,
         "channel_id": channel,
         "status": CONTENT_STATUS[phase],
         "processing_status": processing_status,
     }
-    filled.update((key, value) for key, value in data.items() if key not in filled)
+    # They come first, and as they are said here.
+    filled: dict[str, Any] = {**said, **data, **said}
     if phase is Phase.FAILED:
         filled.update(_failure(data))
     filled["timestamp"] = moment = _timestamp(data, "data.timestamp")
@@ -266,8 +267,9 @@ def _processing_status(data: Mapping[str, Any], phase: Phase) -> str | None:
     value = data.get("processing_status")
     if value is None:
         return phase.value if phase.terminal or phase is Phase.PENDING else None
-    check_name(value, "data.processing_status")
-    said = PROCESSING_PHASES.get(value)
+    said = PROCESSING_PHASES.get(value) if isinstance(value, str) else None
+    if said is None:
+        check_name(value, "data.processing_status")
     if said is None and phase.terminal and (meaning := meaning_of(value)) is not None and meaning.phase is phase:
         return phase.value
     if (said is not None and said.terminal and said is not phase) or (phase.terminal and said is not phase):
@@ -328,6 +330,8 @@ def _timestamp(data: Mapping[str, Any], field: str) -> str:
         return timestamp()
     try:
         moment = datetime.fromisoformat(value)
+        if is_timestamp(value):
+            return str(value)
         if moment.tzinfo is None:
             raise Invalid(f"{field} must say its time zone, such as Z", field=field)
         return timestamp(moment)

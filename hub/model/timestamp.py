@@ -15,6 +15,11 @@ def timestamp(moment: datetime | None = None) -> str:
     return f"{utc.isoformat(timespec='milliseconds')[: -len(OFFSET)]}Z"
 
 
+def is_timestamp(text: str) -> bool:
+    """Whether `text`, which `datetime.fromisoformat` reads, is in that form."""
+    return len(text) == 24 and text[7] == "-" and text[10] == "T" and text[19] == "." and text[23] == "Z"
+
+
 def timestamp_at(seconds: float) -> str:
     """Unix seconds in the same form."""
     return timestamp(datetime.fromtimestamp(seconds, UTC))

@@ -34,10 +34,11 @@ class Phase(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
 
-    @property
-    def terminal(self) -> bool:
-        """Whether this phase ends an attempt."""
-        return self in (Phase.COMPLETED, Phase.FAILED)
+    terminal: bool
+    """Whether this phase ends an attempt."""
+
+    def __init__(self, word: str) -> None:
+        self.terminal = word in ("completed", "failed")
 
 
 ContentStatus = Literal["idle", "generating", "complete", "error"]

@@ -64,10 +64,11 @@ CONNECTING: Final = (
 )
 
 EMBEDDED: Final = (
-    "Half of it is SQLite, which updates a content with its index and a channel with its. What the fence needs is kept "
-    "in memory, and a channel is written once a transaction: two fifths less. The rest is the request, whose events "
-    "are checked at 7 µs each, and two threads that take turns at the interpreter's lock. Not tried: statements on the "
-    "thread of the event loop, and only the commit beside it."
+    "An event of a known content is a part of its transaction's record in a journal, and its rows are written once in "
+    "a while: 0.73 to 0.76 of the CPU before at 20,000 events/s, 0.79 to 0.87 at fewer, in runs that alternate with "
+    "the version before. Of 50 µs some 15 are the delivery, 14 the store, of which SQLite is a fifth, 9 reading and "
+    "checking the event, and most of the rest the request. Tried, and no gain: statements on the thread of the event "
+    "loop, a shorter switch interval, and no garbage collection. Not tried: a response in one write instead of two."
 )
 
 SINGLY: Final = (

@@ -150,9 +150,9 @@ class Synchronizer:
             self._loader.add(replica.tenant, [replica])
 
     async def drop(self, tenant: str, replicas: Sequence[Replica]) -> None:
-        """Drop replicas of a tenant that have no subscribers."""
+        """Drop replicas of a tenant that have no subscribers, and for which no poll waits."""
         # One may have come while others were dropped.
-        gone = [replica for replica in replicas if replica in self._registry and not replica.subscribers]
+        gone = [it for it in replicas if it in self._registry and not (it.subscribers or self._polls[it])]
         contents = sum(len(replica.events) for replica in gone)
         removals = [self._registry.removing(replica) for replica in gone]
         for replica in gone:

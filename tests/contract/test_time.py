@@ -328,7 +328,9 @@ async def test_contents_of_layout_3_can_grow(file: Path) -> None:
     async with EmbeddedBroker(file) as broker:
         await broker.publish(TENANT, [update("a", seq=1, text="Once")])
     with closing(sqlite3.connect(file)) as connection:
-        connection.executescript("DROP TABLE growth; ALTER TABLE contents DROP COLUMN grown; PRAGMA user_version = 3;")
+        connection.executescript(
+            "DROP TABLE growth; DROP TABLE journal; ALTER TABLE contents DROP COLUMN grown; PRAGMA user_version = 3;"
+        )
     async with EmbeddedBroker(file) as broker:
         [receipt] = await broker.publish(TENANT, [grown("a", seq=2, text=" upon")])
         assert receipt.accepted

@@ -212,7 +212,9 @@ export class Connection {
     }
     clearTimeout(this.#timer);
     const due = dueAt(this.#machine);
-    if (due < Infinity) this.#timer = setTimeout(() => this.#step({ type: "tick" }), Math.max(due - this.#clock(), 0));
+    // Rounded up: timers cut fractions off, and would fire before it is due.
+    const delay = Math.max(Math.ceil(due - this.#clock()), 0);
+    if (delay < Infinity) this.#timer = setTimeout(() => this.#step({ type: "tick" }), delay);
     const told = String([this.state, this.failing, this.reason]);
     if (told === this.#told) return;
     this.#told = told;

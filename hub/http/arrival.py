@@ -34,9 +34,6 @@ END: Final = b"\r\n\r\n"
 OPTIONS: Final = frozenset({b"keep-alive", b"upgrade"})
 """What a plain request may say of its connection."""
 
-FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
-"""What tells of a body."""
-
 
 class Arrivals:
     """Makes the connections of a server, for uvicorn's `http` setting."""
@@ -140,7 +137,7 @@ class Arrival(asyncio.Protocol):
             try:
                 parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                if upgrade.args[0] != len(data) or request.has_body:
+                if upgrade.args[0] != len(data):
                     return None
             address = httptools.parse_url(request.url)
             path = address.path.decode("ascii")
@@ -193,11 +190,6 @@ class _Request:
         said = b",".join([value for name, value in self.headers if name == b"connection"])
         known = not said or OPTIONS.issuperset([option.strip() for option in said.lower().split(b",")])
         return self.complete == 1 and known and b"#" not in self.url
-
-    @property
-    def has_body(self) -> bool:
-        """Whether it says that a body follows. The parser reads none after an upgrade."""
-        return not FRAMING.isdisjoint([name for name, _ in self.headers])
 
 
 def _address(told: Any) -> tuple[str, int] | None:

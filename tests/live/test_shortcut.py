@@ -250,15 +250,26 @@ def test_both_ways_are_logged_alike(ways: Ways, name: str, caplog: pytest.LogCap
     assert lines[0] == lines[1]
 
 
-def test_the_short_way_leaves_a_full_hub_to_the_ordinary_one(ways: Ways) -> None:
-    """A second stream of an address is told to come back; another address has room."""
+PROXIED = "X-Forwarded-For: 203.0.113.7"
+
+
+@pytest.mark.parametrize(
+    ("ours", "other", "word"),
+    [
+        pytest.param(asked(), asked(headers=(BEARER, PROXIED)), b"event: %b", id="stream"),
+        pytest.param(upgraded(SOCKET, BEARER), upgraded(SOCKET, BEARER, PROXIED), b'"type":"%b"', id="socket"),
+    ],
+)
+def test_the_short_way_leaves_a_full_hub_to_the_ordinary_one(
+    ways: Ways, ours: bytes, other: bytes, word: bytes
+) -> None:
+    """A second stream or socket of an address is told to come back; another address has room."""
     ways.take(short=True)
     host, _, port = ways.hub.base_url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
-        connection.sendall(asked())
+        connection.sendall(ours)
         assert connection.recv(65_536)
-        refused = ways.answer_now(asked())
-        assert b"event: drain" in refused
-        assert b"event: ready" in ways.answer_now(asked(headers=(BEARER, "X-Forwarded-For: 203.0.113.7")))
+        assert word % b"drain" in ways.answer_now(ours)
+        assert word % b"ready" in ways.answer_now(other)
     assert ways.taken == [True, False, True]
     eventually(lambda: not list(ways.hub.hub.viewers))

@@ -326,7 +326,19 @@ def test_published_data_arrive_unchanged(hub: LiveHub) -> None:
             assert content.items() <= event["data"].items()
 
 
-RESERVED = {"content_id", "channel_id", "status", "processing_status", "timestamp", "progress", "id", "error_message"}
+RESERVED = {
+    "content_id",
+    "channel_id",
+    "status",
+    "processing_status",
+    "timestamp",
+    "progress",
+    "estimated_completion",
+    "cancel_requested",
+    "id",
+    "error_message",
+}
+"""Fields that the hub fills in, checks or sets itself. Hypothesis draws names from the code, so that these come up."""
 JSON = {"Content-Type": "application/json"}
 
 

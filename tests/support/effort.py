@@ -11,7 +11,7 @@ import hypothesis
 
 FULL_EXAMPLES: Final = 100
 QUICK_EXAMPLES: Final = 20
-"""Each run draws other examples, so that several runs together cover more."""
+"""Each run draws other examples, so that several runs together cover more; `.ci/run` has fixed seeds."""
 
 
 def register() -> None:

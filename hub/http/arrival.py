@@ -187,8 +187,8 @@ class _Request:
     @property
     def is_plain(self) -> bool:
         """Whether there is one request, whose connection goes on, and nothing of it that may be read in two ways."""
-        said = b",".join([value for name, value in self.headers if name == b"connection"])
-        known = not said or OPTIONS.issuperset([option.strip() for option in said.lower().split(b",")])
+        said = b",".join([value for name, value in self.headers if name == b"connection"]).lower()
+        known = not said or said in OPTIONS or OPTIONS.issuperset([option.strip() for option in said.split(b",")])
         return self.complete == 1 and known and b"#" not in self.url
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import binascii
-from base64 import b64decode
+import hashlib
 from typing import Final
 
 from starlette.datastructures import Headers
-from websockets.utils import accept_key
 
 from statushub.hub.http.head import HeaderList
 from statushub.hub.model.errors import BadHandshake, UpgradeRequired
@@ -20,6 +19,8 @@ BEARER: Final = "bearer."
 
 KEY_BYTES: Final = 16
 
+KEY_SUFFIX: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""What is hashed behind the key, to show that the server knows the protocol."""
 
 SWITCH: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
 
@@ -27,14 +28,18 @@ SWITCH: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
 class Handshake:
     """What a client asks for when it opens a socket."""
 
+    __slots__ = ("_said", "subprotocols")
+
     def __init__(self, headers: Headers) -> None:
-        # Fields that are there several times are one list (RFC 9110, section 5.2).
-        said: dict[bytes, bytes] = {}
-        for name, value in headers.raw:
-            said[name] = b"%b,%b" % (said[name], value) if name in said else value
+        said = dict(headers.raw)
+        if len(said) < len(headers.raw):
+            # Fields that are there several times are one list (RFC 9110, section 5.2).
+            said = {}
+            for name, value in headers.raw:
+                said[name] = b"%b,%b" % (said[name], value) if name in said else value
         self._said = said
+        # What it offers.
         self.subprotocols = self._listed(b"sec-websocket-protocol")
-        """What it offers."""
 
     def offered_token(self) -> str | None:
         """The token among the subprotocols; None where there is none. Raises `BadHandshake` where there are several."""
@@ -56,22 +61,24 @@ class Handshake:
         Raises `UpgradeRequired` where the request asks for none, `BadHandshake` where it is wrong.
         """
         said = self._said
-        if not (self._has(b"upgrade", "websocket") and self._has(b"connection", "upgrade")):
+        if not (self._has(b"upgrade", b"websocket") and self._has(b"connection", b"upgrade")):
             raise UpgradeRequired("this route speaks WebSocket: send an upgrade to it")
         if said.get(b"sec-websocket-version") != b"13":
             raise BadHandshake("the version of WebSocket must be 13", field="sec-websocket-version")
         if said.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in said:
             raise BadHandshake("a request to upgrade has no body", field="content-length")
-        key = said.get(b"sec-websocket-key", b"").decode("latin-1")
+        key = said.get(b"sec-websocket-key", b"")
         if not _is_key(key):
             raise BadHandshake(f"the key must be {KEY_BYTES} bytes in base64", field="sec-websocket-key")
-        accepted = [*SWITCH, (b"Sec-WebSocket-Accept", accept_key(key).encode())]
+        accepted = [*SWITCH, (b"Sec-WebSocket-Accept", _answer(key))]
         if (chosen := self.chosen_subprotocol()) is not None:
             accepted.append((b"Sec-WebSocket-Protocol", chosen.encode()))
         return accepted
 
-    def _has(self, name: bytes, token: str) -> bool:
-        return token in [item.lower() for item in self._listed(name)]
+    def _has(self, name: bytes, token: bytes) -> bool:
+        said = self._said.get(name, b"").lower()
+        # Most clients say nothing else.
+        return said == token or token in [item.strip() for item in said.split(b",")]
 
     def _listed(self, name: bytes) -> list[str]:
         value = self._said.get(name)
@@ -80,8 +87,13 @@ class Handshake:
         return [stripped for item in value.decode("latin-1").split(",") if (stripped := item.strip())]
 
 
-def _is_key(text: str) -> bool:
+def _is_key(key: bytes) -> bool:
     try:
-        return len(b64decode(text, validate=True)) == KEY_BYTES
-    except (binascii.Error, ValueError):
+        return len(binascii.a2b_base64(key, strict_mode=True)) == KEY_BYTES
+    except binascii.Error:
         return False
+
+
+def _answer(key: bytes) -> bytes:
+    digest = hashlib.sha1(key + KEY_SUFFIX, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False)

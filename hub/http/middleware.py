@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -40,12 +41,9 @@ class RequestMiddleware:
     def fault(self, scope: Scope) -> StatushubError | None:
         """Why a request is refused; None where it is not."""
         path, query = scope.get("raw_path") or b"", scope["query_string"]
-        size = len(path) + len(query)
-        hosts = []
-        for name, value in scope["headers"]:
-            size += len(name) + len(value) + FIELD_BYTES
-            if name == b"host":
-                hosts.append(value)
+        headers = scope["headers"]
+        size = len(path) + len(query) + sum(map(len, chain.from_iterable(headers))) + FIELD_BYTES * len(headers)
+        hosts = [value for name, value in headers if name == b"host"]
         if size > self._head_bytes:
             return HeadTooLarge(f"The request's head may have at most {self._head_bytes} bytes", limit="head")
         if not all(map(self._hosts.answer, hosts or [b""])):

@@ -84,7 +84,7 @@ class Shortcut:
         child, open_ = found
         began = time.perf_counter()
         scope.update(child, app=self._app)
-        if proxies is not None and any(name in FORWARDED for name, _ in scope["headers"]):
+        if proxies is not None and not FORWARDED.isdisjoint(dict(scope["headers"])):
             self._proxies.trusted_hosts = proxies.trusted_hosts
             _now(self._proxies(scope, _unread, _unsent))
         if self._guard.fault(scope) is not None:

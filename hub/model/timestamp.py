@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 OFFSET: Final = "+00:00"
@@ -11,7 +13,16 @@ OFFSET: Final = "+00:00"
 
 def timestamp(moment: datetime | None = None) -> str:
     """`moment` (now by default) as ISO 8601 in UTC with milliseconds: `2025-07-31T13:00:00.000Z`."""
-    utc = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
+    return _at(time.time_ns() // 1_000_000) if moment is None else _written(moment.astimezone(UTC))
+
+
+@lru_cache(maxsize=1)
+def _at(milliseconds: int) -> str:
+    """Unix milliseconds in this form. Many events come in one, and writing it costs more than all else of it."""
+    return _written(datetime.fromtimestamp(milliseconds / 1000, UTC))
+
+
+def _written(utc: datetime) -> str:
     return f"{utc.isoformat(timespec='milliseconds')[: -len(OFFSET)]}Z"
 
 

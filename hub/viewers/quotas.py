@@ -107,7 +107,9 @@ class ChannelQuota:
         if not channels:
             return
         for key in (_tenant(identity), _follower(identity, address)):
-            followed = self._followed.setdefault(key, Counter())
+            followed = self._followed.get(key)
+            if followed is None:
+                followed = self._followed[key] = Counter()
             for channel in channels:
                 followed[channel] += 1
 

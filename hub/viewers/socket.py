@@ -101,6 +101,8 @@ class Socket(Session, Generic[V]):
 
     @property
     def channels(self) -> list[str]:
+        if len(self.viewers) == 1:
+            return self.viewers[0].channels
         return [channel for viewer in self.viewers for channel in viewer.channels]
 
     @property

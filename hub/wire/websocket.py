@@ -116,7 +116,7 @@ class Frames:
 
     def control(self, type: str, **fields: Any) -> bytes:
         """As `Messages.control`."""
-        return frame(MESSAGES.control(type, **fields))
+        return frame(_encode({"type": type, **fields}))
 
     def viewing(self, match: str | None, *, deltas: bool) -> MessageFormat:
         """As `Messages.viewing`."""

@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from statushub.hub.brokers.redis import commands
+from statushub.hub.brokers.redis.packed import packed
 from statushub.hub.brokers.redis.url import Address, Kind
 
 SENTINEL_SECONDS: Final = 1.0
@@ -111,7 +112,8 @@ class StandaloneTopology:
         self._client = Redis(connection_pool=self.pool)
 
     def _pool(self, address: Address, settings: dict[str, Any]) -> ConnectionPool:
-        return ConnectionPool(**settings)
+        kind = settings.pop("connection_class", Connection)
+        return ConnectionPool(connection_class=packed(kind), **settings)
 
     async def execute(self, key: str, command: Command) -> Any:
         return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]

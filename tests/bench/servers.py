@@ -23,7 +23,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.socket_client import UPGRADE as UPGRADE_LINES
 
 STREAMS_MAX: Final = 20_000
-"""Limit of streams of a hub: more than any workload opens."""
+"""Limit of streams of a hub, and of the channels that they follow: more than any workload opens."""
 
 
 @contextlib.contextmanager
@@ -50,6 +50,7 @@ HUB_ENVIRONMENT: Final = {
     "STATUSHUB_READ_RATE": "1000000000",
     "STATUSHUB_MAX_STREAMS": str(STREAMS_MAX),
     "STATUSHUB_MAX_STREAMS_ADDRESS": str(STREAMS_MAX),
+    "STATUSHUB_MAX_CHANNELS_SUB": str(STREAMS_MAX),
     "STATUSHUB_PUBLISH_RATE": "1000000",
     "STATUSHUB_STALL_TIMEOUT": "600",
 }

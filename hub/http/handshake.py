@@ -95,5 +95,6 @@ def _is_key(key: bytes) -> bool:
 
 
 def _answer(key: bytes) -> bytes:
+    # The function of the library `websockets` goes through text and back, for each viewer of a restarted hub.
     digest = hashlib.sha1(key + KEY_SUFFIX, usedforsecurity=False).digest()
     return binascii.b2a_base64(digest, newline=False)

@@ -49,6 +49,7 @@ def test_a_server_is_spoken_to_by_its_own_kind(url: str, kind: type[AbstractConn
     topology = StandaloneTopology(parse_redis_url(url), 1.0)
     assert type(topology.connection("")) is packed(kind)
     assert issubclass(packed(kind), kind)
+    assert packed(kind) is not kind
 
 
 def test_without_hiredis_redis_py_packs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Connections whose commands are packed by hiredis, where it is installed: redis-py does so only for its synchronous
-ones, and packing in Python is a fifth of what publishing costs.
+ones, and packing in Python is a fifth of what publishing costs. Those to the master that Sentinel names, and to a
+cluster's nodes, stay redis-py's: their pools choose the classes.
 
 Public but undocumented parts of redis-py used here: `pack_command` of a connection, which is replaced, and
 `HiredisRespSerializer`, which packs as it does.
